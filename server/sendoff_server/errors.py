@@ -1,0 +1,219 @@
+"""Every error that a caller can see, drawn once.
+
+    ServiceError
+      NotFound         name something that exists   AgentNotFound, ConversationNotFound, RunNotFound, ModelNotFound
+      Refused          change the request           InvalidRequest, RequestTooLarge, Unsupported
+      Conflict         look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch, AgentHasActiveRuns
+      NotNow           wait and repeat              QueueFull, Draining, StoreUnavailable
+
+The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is the
+name of the gRPC status, `http_status` the one of the REST door. Every value in a message is also in the metadata (AIP-193).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+DOMAIN = "sendoff"
+"""The domain of every `ErrorInfo`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What is wrong with one field of a request."""
+
+    field: str
+    """Path as in `messages.messages[2].message.content.parts.parts[4].tool_call.name`."""
+    description: str
+
+
+class ServiceError(Exception):
+    """An error with a reason, a message for people and the message's values as metadata."""
+
+    reason: ClassVar[str]
+    grpc_code: ClassVar[str]
+    http_status: ClassVar[int]
+    retry_after_s: float | None = None
+
+    def __init__(self, message: str, **metadata: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = metadata
+
+
+class NotFound(ServiceError):
+    """Nothing of that name, or nothing that this tenant may see."""
+
+    grpc_code = "NOT_FOUND"
+    http_status = 404
+
+
+class AgentNotFound(NotFound):
+    reason = "AGENT_NOT_FOUND"
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(f"there is no agent {agent_id!r}; ListAgents shows those that exist", agent_id=agent_id)
+
+
+class ConversationNotFound(NotFound):
+    reason = "CONVERSATION_NOT_FOUND"
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(
+            f"there is no conversation {conversation_id!r}; leave it unset for the agent's own",
+            conversation_id=conversation_id,
+        )
+
+
+class RunNotFound(NotFound):
+    reason = "RUN_NOT_FOUND"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"there is no run {run_id!r}", run_id=run_id)
+
+
+class ModelNotFound(NotFound):
+    reason = "MODEL_NOT_FOUND"
+
+    def __init__(self, handle: str, hint: str = "ListModels shows those that can be used") -> None:
+        super().__init__(f"there is no model {handle!r}; {hint}", handle=handle)
+
+
+class Refused(ServiceError):
+    """The request can never work as it is."""
+
+    def __init__(self, message: str, violations: Sequence[Violation] = (), **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.violations = tuple(violations)
+
+
+class InvalidRequest(Refused):
+    """The request breaks rules of the contract; every violation is named at once."""
+
+    reason = "INVALID_REQUEST"
+    grpc_code = "INVALID_ARGUMENT"
+    http_status = 422
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        told = "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in violations[:8])
+        more = f"; and {len(violations) - 8} more" if len(violations) > 8 else ""
+        super().__init__(told + more, violations)
+
+
+class RequestTooLarge(Refused):
+    reason = "REQUEST_TOO_LARGE"
+    grpc_code = "INVALID_ARGUMENT"
+    http_status = 413
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"the request has {size} bytes, at most {limit} are accepted",
+            size=str(size),
+            limit=str(limit),
+        )
+
+
+class Unsupported(Refused):
+    """A parameter that this server, or the model chosen, cannot honour."""
+
+    reason = "UNSUPPORTED_FEATURE"
+    grpc_code = "FAILED_PRECONDITION"
+    http_status = 422
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        fields = ", ".join(v.field for v in violations)
+        told = "; ".join(f"{v.field}: {v.description}" for v in violations)
+        super().__init__(f"cannot be honoured: {told}", violations, fields=fields)
+
+
+class Conflict(ServiceError):
+    """The world is not as the request supposes."""
+
+    http_status = 409
+
+
+class IdempotencyMismatch(Conflict):
+    reason = "IDEMPOTENCY_MISMATCH"
+    grpc_code = "ALREADY_EXISTS"
+
+    def __init__(self, key: str, resource_id: str) -> None:
+        super().__init__(
+            f"the key {key!r} was used with another request, which made {resource_id}; take a new key for a new request",
+            key=key,
+            resource_id=resource_id,
+        )
+
+
+class ConversationBusy(Conflict):
+    reason = "CONVERSATION_BUSY"
+    grpc_code = "ABORTED"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"run {run_id} is currently being processed for this conversation; wait for it, or send with when_busy ENQUEUE",
+            run_id=run_id,
+        )
+
+
+class EtagMismatch(Conflict):
+    reason = "ETAG_MISMATCH"
+    grpc_code = "ABORTED"
+
+    def __init__(self, resource_id: str, etag: str) -> None:
+        super().__init__(
+            f"{resource_id} has changed: its etag is not {etag!r} any more; read it again, then decide",
+            resource_id=resource_id,
+            etag=etag,
+        )
+
+
+class AgentHasActiveRuns(Conflict):
+    reason = "AGENT_HAS_ACTIVE_RUNS"
+    grpc_code = "FAILED_PRECONDITION"
+
+    def __init__(self, agent_id: str, active_runs: int) -> None:
+        super().__init__(
+            f"agent {agent_id} has {active_runs} runs that have not ended; cancel them or set cancel_runs",
+            agent_id=agent_id,
+            active_runs=str(active_runs),
+        )
+
+
+class NotNow(ServiceError):
+    """The same request may work later."""
+
+
+class QueueFull(NotNow):
+    reason = "QUEUE_FULL"
+    grpc_code = "RESOURCE_EXHAUSTED"
+    http_status = 429
+
+    def __init__(self, queue: str, limit: int, retry_after_s: float = 1.0) -> None:
+        super().__init__(
+            f"{queue} already holds {limit} waiting runs; wait for some of them to end",
+            queue=queue,
+            limit=str(limit),
+        )
+        self.retry_after_s = retry_after_s
+
+
+class Draining(NotNow):
+    reason = "DRAINING"
+    grpc_code = "UNAVAILABLE"
+    http_status = 503
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("this server is stopping; send the request again")
+
+
+class StoreUnavailable(NotNow):
+    reason = "STORE_UNAVAILABLE"
+    grpc_code = "UNAVAILABLE"
+    http_status = 503
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("the store does not answer; nothing was accepted, send the request again")

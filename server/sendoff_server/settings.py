@@ -1,0 +1,90 @@
+"""What an operator can set: environment variables `SENDOFF_*`, and the same as flags of `sendoff-server serve`.
+
+Read once, in `__main__`; every part is handed what it needs. The table in the README is made from these fields.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _default_data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "sendoff"
+
+
+class Settings(BaseSettings):
+    """Settings of the server."""
+
+    model_config = SettingsConfigDict(env_prefix="SENDOFF_", frozen=True, extra="ignore")
+
+    grpc_address: str = Field("127.0.0.1:50051", description="Where to listen for gRPC, host:port. Port 0 takes a free one.")
+    data_dir: Path = Field(
+        default_factory=_default_data_dir, description="Where the database and the weights of the embedded model are kept."
+    )
+    database_url: str = Field("", description="sqlite:///PATH. Empty: sendoff.db in the data directory.")
+    default_model: str = Field(
+        "", description="Model of an agent that names none, as provider/name. Empty: the embedded model."
+    )
+    max_running: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        500, description="Most runs under way at once in this process; more wait their turn."
+    )
+    max_queued_per_conversation: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        1_000, description="Most runs of one conversation that have not ended; more are refused with QUEUE_FULL."
+    )
+    max_request_bytes: Annotated[int, Field(ge=1_024, le=256 * 1024 * 1024)] = Field(
+        32 * 1024 * 1024, description="Largest request in bytes; larger ones are refused with REQUEST_TOO_LARGE."
+    )
+    drain_grace_s: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="On SIGTERM, how many seconds runs under way may go on before they are handed back."
+    )
+    max_stream_age_s: Annotated[float, Field(ge=1)] = Field(
+        3_600.0, description="After how many seconds a WatchRun stream is ended with MAX_STREAM_AGE, to be resumed."
+    )
+    slow_consumer_s: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="How many seconds a watcher may leave a frame unread before it is cut with SLOW_CONSUMER."
+    )
+    model_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        300.0, description="How many seconds a model may stay silent before the call is given up and tried again."
+    )
+    model_retries: Annotated[int, Field(ge=0, le=20)] = Field(
+        4, description="How often a model call is repeated after a passing failure, with growing pauses."
+    )
+    sqlite_synchronous: Literal["FULL", "NORMAL"] = Field(
+        "FULL", description="FULL survives a power cut; NORMAL may lose the last moments then, and is faster on slow disks."
+    )
+    scripted_model: bool = Field(
+        False, description="Offer scripted/* models that do what the message tells them, for tests and benchmarks."
+    )
+    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level to log.")
+
+    @property
+    def database_path(self) -> Path:
+        """Path of the SQLite database. Raises ValueError for a URL of another kind."""
+        if not self.database_url:
+            return self.data_dir / "sendoff.db"
+        scheme, _, path = self.database_url.partition("://")
+        if scheme != "sqlite" or not path.startswith("/") or len(path) < 2:
+            raise ValueError(
+                f"SENDOFF_DATABASE_URL {self.database_url!r}: expected sqlite:///relative.db or sqlite:////absolute.db"
+            )
+        return Path(path[1:])
+
+
+class ProviderSettings(BaseSettings):
+    """Model providers, by the variables that their own tools use."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    openai_api_key: SecretStr | None = Field(None, description="Key of OpenAI, or of what OPENAI_BASE_URL names. Offers openai/*.")
+    openai_base_url: str | None = Field(
+        None, description="Any OpenAI-compatible endpoint; spoken to in chat completions, its /models are offered as openai/*."
+    )
+    anthropic_api_key: SecretStr | None = Field(None, description="Key of Anthropic. Offers anthropic/*.")
+    anthropic_base_url: str | None = Field(None, description="Another endpoint that speaks Anthropic's messages API.")

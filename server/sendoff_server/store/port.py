@@ -1,0 +1,340 @@
+"""What a store engine does: few verbs, each of which works on a whole batch.
+
+SQLite and PostgreSQL implement `Store`; `tests/contract/` holds every engine to this page. Above the port and shared by all engines
+are the group commit (`store/group_commit.py`), the scheduler and the watch hub.
+
+Words: a *lane* is the row of a conversation that is lock, queue head and lease in one. Its id is the conversation's id, or the
+agent's id for the agent's default conversation. Its *head* is its oldest run that has not ended. Who holds the lease of a lane
+executes its head; nobody else does.
+
+Times are nanoseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from sendoff import v1
+
+DEFAULT_TENANT = "default"
+"""Owner of everything until keys exist."""
+
+POSITION_SHIFT = 20
+"""`Message.position` is the run's place in its lane shifted left by this, plus a number inside the run."""
+
+
+class StoreFailed(Exception):
+    """The database did not do it: disk full, locked, connection lost. Nothing of the batch is written; the same batch may be tried again."""
+
+
+class Fenced(Exception):
+    """This replica was declared dead. Nothing was written, and nothing of it ever will be: stop the process."""
+
+
+class NewerSchema(Exception):
+    """The database was written by a newer version of this program, which must not be undone."""
+
+
+class StoreInUse(Exception):
+    """Another process has the database, and this engine serves one process only."""
+
+
+class Poisoned(Exception):
+    """This one item can not be written, whatever else is in the batch; the other items were."""
+
+
+# ---- items of a batch, and what becomes of them ----
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An idempotency key. Unique per (tenant, scope, value) for as long as its run is kept."""
+
+    scope: str
+    """"request" for request_id and idempotency keys, "otid:<lane>" for OTIDs."""
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accept:
+    """Write a new run, its keys and event 1, and put it at the end of its lane."""
+
+    tenant: str
+    lane: str
+    run: v1.Run
+    """CREATED, with last_sequence 1."""
+    request: bytes
+    """The CreateMessageAsyncRequest, for whoever executes the run."""
+    event: v1.RunEvent
+    keys: Sequence[Key]
+    fingerprint: bytes
+    """Digest of the request without its keys; tells a repeat from a mismatch."""
+    lease: bool
+    """Take the lane's lease for this replica if nobody has it."""
+    reject_if_busy: bool
+    max_open: int
+    """Most runs of the lane that have not ended, this one included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A run that this replica is to execute now, because it holds the lease of its lane."""
+
+    tenant: str
+    lane: str
+    seq: int
+    """Place of the run in its lane; smaller ones were accepted earlier."""
+    run: v1.Run
+    """As stored. CREATED, or RUNNING when a process that is gone had started it."""
+    request: bytes
+    cancel_wanted: str | None = None
+    """The reason of a cancel that was asked for and not carried out; None for no such cancel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Accepted."""
+
+    run: v1.Run
+    claim: Claim | None
+    """Set when the lease was taken and the run is the head."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """All keys belong to this run and the fingerprint is the same: the same request. Nothing was written."""
+
+    run: v1.Run
+    """As stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatched:
+    """A key belongs to another request. Nothing was written."""
+
+    key: Key
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """`reject_if_busy`, and this run of the lane has not ended. Nothing was written."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The lane holds `max_open` runs. Nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneMissing:
+    """No such lane: its agent was deleted, or never was. Nothing was written."""
+
+
+Accepted = Placed | Repeated | Mismatched | Busy | Full | LaneMissing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One step forward of a run: its new state, and what it adds to log and conversation."""
+
+    lane: str
+    run: v1.Run
+    """As it is from now on. `last_sequence` is the sequence of the last of `events`."""
+    after_sequence: int
+    """The run's last_sequence before. If the stored one differs, or the run has ended, nothing is written: Outdated."""
+    events: Sequence[v1.RunEvent]
+    messages: Sequence[v1.Message] = ()
+    """With position set."""
+    step: v1.Step | None = None
+    """Written or, if its index is known, written over."""
+    holds_lease: bool = True
+    """False: a queued run is ended from outside, the lease of its lane is nobody's business here."""
+    keep_lease: bool = True
+    """If the run ends and its lane has a next run, go on with that; False gives the lane back to the tail of those that wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Written."""
+
+    next: Claim | None
+    """If the run ended and the lease was kept: the lane's next run, now to be executed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The run has moved on without us. Nothing was written."""
+
+    run: v1.Run | None
+    """As stored; None if it was deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkCancel:
+    """Note durably that a run is to be cancelled, for whoever executes it now or after a crash."""
+
+    tenant: str
+    run_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What became of a MarkCancel."""
+
+    run: v1.Run | None
+    """As stored; ended runs are not marked. None: no such run of that tenant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Let go of a lane's lease without ending a run: go on with its head (as it is now), or give it back."""
+
+    lane: str
+    keep_lease: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    next: Claim | None
+
+
+Item = Accept | Progress | MarkCancel | Release
+Result = Accepted | Recorded | Outdated | Marked | Released
+
+
+# ---- questions ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """Which runs. What is None or empty does not matter."""
+
+    tenant: str
+    agent_id: str | None = None
+    lane: str | None = None
+    statuses: Sequence[v1.RunStatus] = ()
+    stop_reasons: Sequence[v1.StopReason] = ()
+    background: bool | None = None
+    active: bool | None = None
+    key: Key | None = None
+    otid: str | None = None
+    """The value of an OTID key, in any lane."""
+    newest_first: bool = True
+    after: tuple[int, str] | None = None
+    """(create_time_ns, id) of the last run seen: only those that follow it in the order asked for."""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Where a CREATED run stands in its lane."""
+
+    position: int
+    """How many runs are in front of it."""
+    blocking_run_id: str | None
+    """The lane's head; None if it is the head itself."""
+
+
+class Store(Protocol):
+    """One engine, opened by one replica.
+
+    Entered as an async context manager: creates or migrates the schema, registers this replica, and on leaving gives its leases back.
+    Raises NewerSchema, StoreInUse on entering. All verbs may be called concurrently; verbs that write raise Fenced, all raise StoreFailed.
+    """
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    @property
+    def replica_id(self) -> str:
+        """New at every start."""
+        ...
+
+    # -- the hot path: called by the group commit only, one call at a time --
+
+    async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
+        """Write the whole batch in one durable transaction and tell what became of each item, in order.
+
+        Items take effect in the order given, also several of one run or one lane. A poisoned item fails alone. When this returns,
+        everything is on disk. Raises StoreFailed with nothing written.
+        """
+        ...
+
+    # -- leases --
+
+    async def claim(self, limit: int) -> list[Claim]:
+        """Take the leases of up to `limit` lanes that have runs and no holder: by priority, then by how long they wait."""
+        ...
+
+    async def beat(self) -> None:
+        """Tell that this replica is alive. Raises Fenced if it was declared dead."""
+        ...
+
+    async def reap(self, lease_s: float) -> int:
+        """Declare dead every other replica whose last beat is older than that, by the store's clock, and free its lanes; how many."""
+        ...
+
+    # -- runs --
+
+    async def runs(self, tenant: str, run_ids: Sequence[str]) -> dict[str, v1.Run]:
+        """These runs, without those that do not exist or belong to others."""
+        ...
+
+    async def list_runs(self, query: RunQuery) -> list[v1.Run]: ...
+
+    async def queued(self, run_id: str) -> Queued | None:
+        """Where a run stands in its lane; None if it does not exist or has ended."""
+        ...
+
+    async def events(self, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:
+        """Up to `limit` events (and about 4 MB) after that sequence, in order. Empty for a run that does not exist."""
+        ...
+
+    async def run_messages(self, run_id: str, after_position: int, limit: int) -> list[v1.Message]:
+        """The messages that a run wrote, its input once it has started, by position, after that position (-1: all)."""
+        ...
+
+    async def run_request(self, tenant: str, run_id: str) -> bytes | None:
+        """The request of a run, as accepted."""
+        ...
+
+    async def history(self, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
+        """The newest messages of a lane before that position, oldest first, as many whole ones as fit into `max_bytes`."""
+        ...
+
+    async def steps(self, run_id: str) -> list[v1.Step]:
+        """The steps of a run, by index."""
+        ...
+
+    # -- agents --
+
+    async def create_agent(self, tenant: str, agent: v1.Agent, key: Key | None, fingerprint: bytes) -> v1.Agent | Mismatched:
+        """Write an agent and the lane of its default conversation. A known key gives the agent that it made (as it is now), or Mismatched
+        (whose run_id is that agent's id) if the fingerprint differs. A key outlives nothing: it goes with its agent."""
+        ...
+
+    async def agent(self, tenant: str, agent_id: str) -> v1.Agent | None: ...
+
+    async def list_agents(self, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.Agent]:
+        """Newest first; `after` is (create_time_ns, id) of the last one seen."""
+        ...
+
+    async def update_agent(self, tenant: str, agent: v1.Agent, expected_etag: str) -> bool:
+        """Write the agent over the one with that id if its etag is still `expected_etag`; else False."""
+        ...
+
+    async def delete_agent(self, tenant: str, agent_id: str) -> Mapping[str, int] | None:
+        """Delete an agent with its lanes, runs, messages, events, steps and keys, if none of its runs is open.
+
+        Returns {"active_runs": n}: 0 means deleted, more means that nothing was. None: no such agent."""
+        ...
