@@ -3,11 +3,13 @@
     ServiceError
       NotFound         name something that exists   AgentNotFound, ConversationNotFound, RunNotFound, ModelNotFound
       Refused          change the request           InvalidRequest, RequestTooLarge, Unsupported
-      Conflict         look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch, AgentHasActiveRuns
+      Conflict         look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
+                                                    AgentHasActiveRuns
       NotNow           wait and repeat              QueueFull, Draining, StoreUnavailable
 
-The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is the
-name of the gRPC status, `http_status` the one of the REST door. Every value in a message is also in the metadata (AIP-193).
+The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
+the name of the gRPC status, `http_status` the one of the REST door. Every value in a message is also in the metadata
+(AIP-193).
 """
 
 from __future__ import annotations
@@ -140,7 +142,8 @@ class IdempotencyMismatch(Conflict):
 
     def __init__(self, key: str, resource_id: str) -> None:
         super().__init__(
-            f"the key {key!r} was used with another request, which made {resource_id}; take a new key for a new request",
+            f"the key {key!r} was used with another request, which made {resource_id}; "
+            "take a new key for a new request",
             key=key,
             resource_id=resource_id,
         )
@@ -152,7 +155,8 @@ class ConversationBusy(Conflict):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(
-            f"run {run_id} is currently being processed for this conversation; wait for it, or send with when_busy ENQUEUE",
+            f"run {run_id} is currently being processed for this conversation; "
+            "wait for it, or send with when_busy ENQUEUE",
             run_id=run_id,
         )
 

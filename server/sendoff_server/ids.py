@@ -1,7 +1,7 @@
 """Ids: a prefix and a UUID of version 4.
 
-New ids carry the time in their front 48 bits, so that rows made together lie together in an index. Derived ids are the same
-whenever they are made from the same words, so that work repeated after a crash writes what it would have written.
+New ids carry the time in their front 48 bits, so that rows made together lie together in an index. Derived ids are the
+same whenever they are made from the same words, so that work repeated after a crash writes what it would have written.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def derive(prefix: str, *words: str | int) -> str:
 
 
 def otid(message_id: str, part_index: int) -> str:
-    """The OTID of one entry of an output message: the message's UUID with its lowest 7 bits replaced by the part's index."""
+    """The OTID of one entry of an output message: the message's UUID with its lowest 7 bits replaced by the part's
+    index."""
     bits = int(message_id.partition("-")[2].replace("-", ""), 16)
     h = f"{bits >> 7 << 7 | part_index & 0x7F:032x}"
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"

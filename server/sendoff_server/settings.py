@@ -23,9 +23,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SENDOFF_", frozen=True, extra="ignore")
 
-    grpc_address: str = Field("127.0.0.1:50051", description="Where to listen for gRPC, host:port. Port 0 takes a free one.")
+    grpc_address: str = Field(
+        "127.0.0.1:50051", description="Where to listen for gRPC, host:port. Port 0 takes a free one."
+    )
     data_dir: Path = Field(
-        default_factory=_default_data_dir, description="Where the database and the weights of the embedded model are kept."
+        default_factory=_default_data_dir,
+        description="Where the database and the weights of the embedded model are kept.",
     )
     database_url: str = Field("", description="sqlite:///PATH. Empty: sendoff.db in the data directory.")
     default_model: str = Field(
@@ -56,7 +59,8 @@ class Settings(BaseSettings):
         4, description="How often a model call is repeated after a passing failure, with growing pauses."
     )
     sqlite_synchronous: Literal["FULL", "NORMAL"] = Field(
-        "FULL", description="FULL survives a power cut; NORMAL may lose the last moments then, and is faster on slow disks."
+        "FULL",
+        description="FULL survives a power cut; NORMAL may lose the last moments then, and is faster on slow disks.",
     )
     scripted_model: bool = Field(
         False, description="Offer scripted/* models that do what the message tells them, for tests and benchmarks."
@@ -82,9 +86,12 @@ class ProviderSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    openai_api_key: SecretStr | None = Field(None, description="Key of OpenAI, or of what OPENAI_BASE_URL names. Offers openai/*.")
+    openai_api_key: SecretStr | None = Field(
+        None, description="Key of OpenAI, or of what OPENAI_BASE_URL names. Offers openai/*."
+    )
     openai_base_url: str | None = Field(
-        None, description="Any OpenAI-compatible endpoint; spoken to in chat completions, its /models are offered as openai/*."
+        None,
+        description="Any OpenAI-compatible endpoint, spoken to in chat completions. Offers its /models as openai/*.",
     )
     anthropic_api_key: SecretStr | None = Field(None, description="Key of Anthropic. Offers anthropic/*.")
     anthropic_base_url: str | None = Field(None, description="Another endpoint that speaks Anthropic's messages API.")

@@ -1,7 +1,7 @@
 """What the loop asks of a model, whoever makes it.
 
-A `Model` streams one answer. A `Catalogue` knows which models there are. Adapters (the model library, the embedded model, the
-scripted model) stand beside this file and are chosen by `app.py`.
+A `Model` streams one answer. A `Catalogue` knows which models there are. Adapters (the model library, the embedded
+model, the scripted model) stand beside this file and are chosen by `app.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class ModelCall:
     system: str
     """The system prompt; empty for none."""
     messages: Sequence[v1.Message]
-    """History and input, oldest first, ending with the newest input. Entries that share an `id` are one answer of a model."""
+    """History and input, oldest first, ending with the newest input. Entries that share an `id` are one answer of a
+    model."""
     run_id: str
     attempt: int
     """How often this step was tried before: 0, 1, 2."""
@@ -74,7 +75,8 @@ class Model(Protocol):
     def stream(self, call: ModelCall) -> AsyncGenerator[Delta | Answer]:
         """Call the model once: deltas as they come, then exactly one `Answer`, which is last.
 
-        Raises ModelFailed. Never repeats by itself. Cancelling the task, or closing the generator, ends the call at the provider.
+        Raises ModelFailed. Never repeats by itself. Cancelling the task, or closing the generator, ends the call at the
+        provider.
         """
         ...
 
@@ -101,9 +103,10 @@ class ModelFailed(Exception):
     """A model call that gave no usable answer."""
 
     reason: str
-    """UPPER_SNAKE for RunError.reason: MODEL_RATE_LIMITED, MODEL_OVERLOADED, MODEL_UNAVAILABLE, MODEL_TIMEOUT, MODEL_AUTHENTICATION,
-    MODEL_QUOTA_EXCEEDED, MODEL_NOT_FOUND, MODEL_REJECTED_REQUEST, MODEL_ANSWER_INVALID, MODEL_REFUSED, CONTEXT_OVERFLOW, MODEL_ERROR."""
-    stop_reason: v1.StopReason
+    """UPPER_SNAKE for RunError.reason: MODEL_RATE_LIMITED, MODEL_OVERLOADED, MODEL_UNAVAILABLE, MODEL_TIMEOUT,
+    MODEL_AUTHENTICATION, MODEL_QUOTA_EXCEEDED, MODEL_NOT_FOUND, MODEL_REJECTED_REQUEST, MODEL_ANSWER_INVALID,
+    MODEL_REFUSED, CONTEXT_OVERFLOW, MODEL_ERROR."""
+    stop_reason: v1.StopReason.ValueType
     message: str
     """For people: no secrets, no traceback."""
     retryable: bool = False

@@ -1,11 +1,11 @@
 """What a store engine does: few verbs, each of which works on a whole batch.
 
-SQLite and PostgreSQL implement `Store`; `tests/contract/` holds every engine to this page. Above the port and shared by all engines
-are the group commit (`store/group_commit.py`), the scheduler and the watch hub.
+SQLite and PostgreSQL implement `Store`; `tests/contract/` holds every engine to this page. Above the port and shared by
+all engines are the group commit (`store/group_commit.py`), the scheduler and the watch hub.
 
-Words: a *lane* is the row of a conversation that is lock, queue head and lease in one. Its id is the conversation's id, or the
-agent's id for the agent's default conversation. Its *head* is its oldest run that has not ended. Who holds the lease of a lane
-executes its head; nobody else does.
+Words: a *lane* is the row of a conversation that is lock, queue head and lease in one. Its id is the conversation's id,
+or the agent's id for the agent's default conversation. Its *head* is its oldest run that has not ended. Who holds the
+lease of a lane executes its head; nobody else does.
 
 Times are nanoseconds since 1970.
 """
@@ -27,7 +27,8 @@ POSITION_SHIFT = 20
 
 
 class StoreFailed(Exception):
-    """The database did not do it: disk full, locked, connection lost. Nothing of the batch is written; the same batch may be tried again."""
+    """The database did not do it: disk full, locked, connection lost. Nothing of the batch is written; the same batch
+    may be tried again."""
 
 
 class Fenced(Exception):
@@ -156,7 +157,8 @@ class Progress:
     holds_lease: bool = True
     """False: a queued run is ended from outside, the lease of its lane is nobody's business here."""
     keep_lease: bool = True
-    """If the run ends and its lane has a next run, go on with that; False gives the lane back to the tail of those that wait."""
+    """If the run ends and its lane has a next run, go on with that; False gives the lane back to the tail of those that
+    wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +247,9 @@ class Queued:
 class Store(Protocol):
     """One engine, opened by one replica.
 
-    Entered as an async context manager: creates or migrates the schema, registers this replica, and on leaving gives its leases back.
-    Raises NewerSchema, StoreInUse on entering. All verbs may be called concurrently; verbs that write raise Fenced, all raise StoreFailed.
+    Entered as an async context manager: creates or migrates the schema, registers this replica, and on leaving gives
+    its leases back. Raises NewerSchema, StoreInUse on entering. All verbs may be called concurrently; verbs that write
+    raise Fenced, all raise StoreFailed.
     """
 
     async def __aenter__(self) -> Self: ...
@@ -265,15 +268,16 @@ class Store(Protocol):
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
         """Write the whole batch in one durable transaction and tell what became of each item, in order.
 
-        Items take effect in the order given, also several of one run or one lane. A poisoned item fails alone. When this returns,
-        everything is on disk. Raises StoreFailed with nothing written.
+        Items take effect in the order given, also several of one run or one lane. A poisoned item fails alone. When
+        this returns, everything is on disk. Raises StoreFailed with nothing written.
         """
         ...
 
     # -- leases --
 
     async def claim(self, limit: int) -> list[Claim]:
-        """Take the leases of up to `limit` lanes that have runs and no holder: by priority, then by how long they wait."""
+        """Take the leases of up to `limit` lanes that have runs and no holder: by priority, then by how long they
+        wait."""
         ...
 
     async def beat(self) -> None:
@@ -281,7 +285,8 @@ class Store(Protocol):
         ...
 
     async def reap(self, lease_s: float) -> int:
-        """Declare dead every other replica whose last beat is older than that, by the store's clock, and free its lanes; how many."""
+        """Declare dead every other replica whose last beat is older than that, by the store's clock, and free its
+        lanes; how many."""
         ...
 
     # -- runs --
@@ -309,7 +314,8 @@ class Store(Protocol):
         ...
 
     async def history(self, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
-        """The newest messages of a lane before that position, oldest first, as many whole ones as fit into `max_bytes`."""
+        """The newest messages of a lane before that position, oldest first, as many whole ones as fit into
+        `max_bytes`."""
         ...
 
     async def steps(self, run_id: str) -> list[v1.Step]:
@@ -318,9 +324,12 @@ class Store(Protocol):
 
     # -- agents --
 
-    async def create_agent(self, tenant: str, agent: v1.Agent, key: Key | None, fingerprint: bytes) -> v1.Agent | Mismatched:
-        """Write an agent and the lane of its default conversation. A known key gives the agent that it made (as it is now), or Mismatched
-        (whose run_id is that agent's id) if the fingerprint differs. A key outlives nothing: it goes with its agent."""
+    async def create_agent(
+        self, tenant: str, agent: v1.Agent, key: Key | None, fingerprint: bytes
+    ) -> v1.Agent | Mismatched:
+        """Write an agent and the lane of its default conversation. A known key gives the agent that it made (as it is
+        now), or Mismatched (whose run_id is that agent's id) if the fingerprint differs. A key outlives nothing: it
+        goes with its agent."""
         ...
 
     async def agent(self, tenant: str, agent_id: str) -> v1.Agent | None: ...

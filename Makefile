@@ -1,0 +1,150 @@
+# Everything that is done with a checkout; `make help` prints what there is.
+# Needs Python 3.11 or newer, make and a package registry. All else goes into .venv and .venv-gen.
+
+PYTHON ?= python3
+ARGS ?=
+
+# Where `make run` and `make serve` keep the database and the weights of the embedded model: here, not in your home.
+export SENDOFF_DATA_DIR ?= $(CURDIR)/.data
+
+BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
+READY := .venv/.ready
+GEN_READY := .venv-gen/.ready
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+MAKEFLAGS += --no-print-directory
+
+#: Use it
+
+.PHONY: run
+run: $(READY) ## Start the server on the embedded model and watch it answer (ARGS=--once: then stop)
+	@exec $(BIN)/sendoff-server demo $(ARGS)
+
+.PHONY: serve
+serve: $(READY) ## Start the server (ARGS='--log-format json': any of its flags)
+	@exec $(BIN)/sendoff-server serve $(ARGS)
+
+#: Develop
+
+.PHONY: test
+test: $(READY) $(GEN_READY) weights ## Run the tests (ARGS='tests/unit -k retry': some of them)
+	@$(BIN)/python -m pytest $(ARGS)
+
+CHECKS := check-format check-lint check-types check-floors \
+	check-proto-lint check-proto-format check-proto-breaking check-proto-generated
+
+.PHONY: check
+check: $(READY) $(GEN_READY) ## All but the tests: format, lint, types, floors, contract; says how to mend what fails
+	@$(MAKE) --keep-going $(CHECKS) && echo "All checks passed."
+
+.PHONY: format
+format: $(READY) ## Format Python and protos, and mend what the linter can mend
+	@$(BIN)/ruff check --quiet --fix-only
+	@$(BIN)/ruff format --quiet
+	@$(BIN)/buf format --write protos
+
+.PHONY: bench
+bench: $(READY) ## Measure, and write the table in the README (ARGS=--help: what can be chosen)
+	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: clean
+clean: ## Remove environments, caches and build results; the data in .data stays
+	@rm -rf .venv .venv-gen dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find client server tests bench protos -name __pycache__ -type d -prune -exec rm -rf {} +
+
+#: Make what is committed
+
+.PHONY: proto
+proto: $(READY) $(GEN_READY) ## Generate client/sendoff/v1 from protos/
+	@$(BIN)/python protos/generate.py
+
+.PHONY: snapshot
+snapshot: $(READY) ## Write down the contract's rules, REST paths and defaults as they are now
+	@SENDOFF_UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/contract/test_snapshot.py
+
+.PHONY: baseline
+baseline: $(READY) ## At a release: make today's contract the one that must not be broken
+	@$(BIN)/buf build protos --exclude-source-info --output protos/baseline.binpb
+
+UV_COMPILE = "$$scratch"/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links $(ARGS)
+
+.PHONY: lock
+lock: ## Resolve requirements/*.txt (ARGS=--upgrade: to the newest versions that fit)
+	@echo "Resolving requirements (about 1 min)..."
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT \
+	  && $(PYTHON) -m venv "$$scratch" && "$$scratch"/bin/python $(PIP_INSTALL) uv \
+	  && $(UV_COMPILE) pyproject.toml requirements/build.in --extra dev -o requirements/dev.txt \
+	  && $(UV_COMPILE) requirements/gen.in -o requirements/gen.txt
+
+# ---- set-up, done once and again when its inputs change ----
+
+# venv DIRECTORY: an environment of its own, or what to install so that there can be one.
+define venv
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+  || { echo "$(PYTHON) is older than 3.11 or missing: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+@$(PYTHON) -m venv $(1) >/dev/null \
+  || { echo "No environment could be made: on Debian, apt-get install python3-venv (and python3-pip)." >&2; exit 1; }
+endef
+
+.venv/.locked: requirements/dev.txt
+	@echo "Setting up .venv (once; about 1 min)..."
+	$(call venv,.venv)
+	@.venv/bin/python $(PIP_INSTALL) --require-hashes -r $<
+	@touch $@
+
+$(READY): .venv/.locked pyproject.toml
+	@.venv/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(GEN_READY): requirements/gen.txt
+	@echo "Setting up .venv-gen, for generated code (once; about 10 s)..."
+	$(call venv,.venv-gen)
+	@.venv-gen/bin/python $(PIP_INSTALL) --require-hashes -r $<
+	@touch $@
+
+.PHONY: weights
+weights: $(READY)
+	@$(BIN)/sendoff-server models pull --quiet
+
+# ---- the checks, each of which can be run alone ----
+
+# step NAME, COMMAND, HOW TO MEND: silent when all is well.
+define step
+@printf '%-34s' '$(1)'; \
+if told=$$($(2) 2>&1); then echo ok; else echo FAILED; printf '%s\n' "$$told" '-> $(3)'; exit 1; fi
+endef
+
+.PHONY: $(CHECKS)
+check-format: $(READY)
+	$(call step,Python is formatted,$(BIN)/ruff format --check,make format)
+
+check-lint: $(READY)
+	$(call step,Python lints,$(BIN)/ruff check,make format mends some; the rest is for you)
+
+check-types: $(READY)
+	$(call step,types fit (mypy --strict),$(BIN)/mypy,mend the types; a `type: ignore` needs its reason beside it)
+
+check-floors: $(READY)
+	$(call step,imports keep to the floors,$(BIN)/lint-imports --no-logo,see [tool.importlinter] in pyproject.toml: import \
+	downwards only or wire it in app.py)
+
+check-proto-lint: $(READY)
+	$(call step,protos lint,$(BIN)/buf lint protos,mend the protos; protos/README.md has the rules)
+
+check-proto-format: $(READY)
+	$(call step,protos are formatted,$(BIN)/buf format --diff --exit-code protos,make format)
+
+check-proto-breaking: $(READY)
+	$(call step,contract breaks no client,$(BIN)/buf breaking protos --against protos/baseline.binpb,undo the \
+	break: reserve instead of removing and add instead of changing (protos/README.md))
+
+check-proto-generated: $(READY) $(GEN_READY)
+	$(call step,generated code is fresh,$(BIN)/python protos/generate.py --check,make proto)
+
+.PHONY: help
+help: ## Print this
+	@awk -F ':.*## ' '/^#: / { printf "\n%s\n", substr($$0, 4) } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' \
+	  $(MAKEFILE_LIST)

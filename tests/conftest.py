@@ -1,0 +1,1 @@
+"""Fixtures by subject; each is written in the file of its subject."""
