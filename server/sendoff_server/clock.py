@@ -45,8 +45,22 @@ class SystemClock(Clock):
         await asyncio.sleep(max(0.0, seconds))
 
     async def wait(self, future: asyncio.Future[None], seconds: float) -> bool:
-        if not future.done() and seconds > 0:
-            await asyncio.wait((future,), timeout=seconds)
+        if future.done() or seconds <= 0:
+            return future.done()
+        loop = asyncio.get_running_loop()
+        woken: asyncio.Future[None] = loop.create_future()
+
+        def wake(_: object = None) -> None:
+            if not woken.done():
+                woken.set_result(None)
+
+        future.add_done_callback(wake)
+        alarm = loop.call_later(seconds, wake)
+        try:
+            await woken
+        finally:
+            alarm.cancel()
+            future.remove_done_callback(wake)
         return future.done()
 
 

@@ -30,7 +30,7 @@ from sendoff.v1 import run_pb2 as sendoff_dot_v1_dot_run__pb2
 from sendoff.v1 import usage_pb2 as sendoff_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asendoff/v1/run_event.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17sendoff/v1/action.proto\x1a\x1esendoff/v1/input_message.proto\x1a\x18sendoff/v1/message.proto\x1a\x14sendoff/v1/run.proto\x1a\x16sendoff/v1/usage.proto\"\xdc\x04\n\x08RunEvent\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x14\n\x07step_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x34\n\rstate_changed\x18\n \x01(\x0b\x32\x1b.sendoff.v1.RunStateChangedH\x00\x12/\n\x0cstep_started\x18\x0b \x01(\x0b\x32\x17.sendoff.v1.StepStartedH\x00\x12\x31\n\rstep_finished\x18\x0c \x01(\x0b\x32\x18.sendoff.v1.StepFinishedH\x00\x12&\n\x07message\x18\x0e \x01(\x0b\x32\x13.sendoff.v1.MessageH\x00\x12\x39\n\x11message_retracted\x18\x0f \x01(\x0b\x32\x1c.sendoff.v1.MessageRetractedH\x00\x12\x34\n\x0f\x61\x63tion_required\x18\x10 \x01(\x0b\x32\x19.sendoff.v1.PendingActionH\x00\x12\x35\n\x0f\x61\x63tion_resolved\x18\x11 \x01(\x0b\x32\x1a.sendoff.v1.ActionResolvedH\x00\x12+\n\ntoken_turn\x18\x14 \x01(\x0b\x32\x15.sendoff.v1.TokenTurnH\x00\x12+\n\x08\x66inished\x18\x1e \x01(\x0b\x32\x17.sendoff.v1.RunFinishedH\x00\x42\x07\n\x05\x65ventB\n\n\x08_step_id\"\x81\x01\n\x0fRunStateChanged\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.sendoff.v1.RunStatus\x12#\n\x05phase\x18\x02 \x01(\x0e\x32\x14.sendoff.v1.RunPhase\x12\"\n\x04wait\x18\x03 \x01(\x0b\x32\x14.sendoff.v1.WaitInfo\"2\n\x0bStepStarted\x12\x14\n\x0cmodel_handle\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\"r\n\x0cStepFinished\x12 \n\x05usage\x18\x01 \x01(\x0b\x32\x11.sendoff.v1.Usage\x12\x30\n\x0bstop_reason\x18\x02 \x01(\x0e\x32\x16.sendoff.v1.StopReasonH\x00\x88\x01\x01\x42\x0e\n\x0c_stop_reason\"\xa0\x01\n\x0cMessageDelta\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x12\n\npart_index\x18\x02 \x01(\x05\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x10\n\x08replaces\x18\x04 \x01(\x08\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x12\x13\n\treasoning\x18\x06 \x01(\tH\x00\x12\x18\n\x0etool_arguments\x18\x07 \x01(\tH\x00\x42\x07\n\x05\x64\x65lta\"6\n\x10MessageRetracted\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"i\n\x0e\x41\x63tionResolved\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12,\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1a.sendoff.v1.ActionDecision\x12\x13\n\x0bresolved_by\x18\x03 \x01(\t\"\x94\x01\n\tTokenTurn\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x12\n\noutput_ids\x18\x02 \x03(\x05\x12\x1d\n\x15output_token_logprobs\x18\x03 \x03(\x02\x12\x14\n\x07\x63ontent\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x16\n\ttool_name\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\n\n\x08_contentB\x0c\n\n_tool_name\"+\n\x0bRunFinished\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.sendoff.v1.RunBE\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asendoff/v1/run_event.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17sendoff/v1/action.proto\x1a\x1esendoff/v1/input_message.proto\x1a\x18sendoff/v1/message.proto\x1a\x14sendoff/v1/run.proto\x1a\x16sendoff/v1/usage.proto\"\xdc\x04\n\x08RunEvent\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x14\n\x07step_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x34\n\rstate_changed\x18\n \x01(\x0b\x32\x1b.sendoff.v1.RunStateChangedH\x00\x12/\n\x0cstep_started\x18\x0b \x01(\x0b\x32\x17.sendoff.v1.StepStartedH\x00\x12\x31\n\rstep_finished\x18\x0c \x01(\x0b\x32\x18.sendoff.v1.StepFinishedH\x00\x12&\n\x07message\x18\x0e \x01(\x0b\x32\x13.sendoff.v1.MessageH\x00\x12\x39\n\x11message_retracted\x18\x0f \x01(\x0b\x32\x1c.sendoff.v1.MessageRetractedH\x00\x12\x34\n\x0f\x61\x63tion_required\x18\x10 \x01(\x0b\x32\x19.sendoff.v1.PendingActionH\x00\x12\x35\n\x0f\x61\x63tion_resolved\x18\x11 \x01(\x0b\x32\x1a.sendoff.v1.ActionResolvedH\x00\x12+\n\ntoken_turn\x18\x14 \x01(\x0b\x32\x15.sendoff.v1.TokenTurnH\x00\x12+\n\x08\x66inished\x18\x1e \x01(\x0b\x32\x17.sendoff.v1.RunFinishedH\x00\x42\x07\n\x05\x65ventB\n\n\x08_step_id\"\x81\x01\n\x0fRunStateChanged\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.sendoff.v1.RunStatus\x12#\n\x05phase\x18\x02 \x01(\x0e\x32\x14.sendoff.v1.RunPhase\x12\"\n\x04wait\x18\x03 \x01(\x0b\x32\x14.sendoff.v1.WaitInfo\"F\n\x0bStepStarted\x12\x14\n\x0cmodel_handle\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x12\n\nmessage_id\x18\x03 \x01(\t\"r\n\x0cStepFinished\x12 \n\x05usage\x18\x01 \x01(\x0b\x32\x11.sendoff.v1.Usage\x12\x30\n\x0bstop_reason\x18\x02 \x01(\x0e\x32\x16.sendoff.v1.StopReasonH\x00\x88\x01\x01\x42\x0e\n\x0c_stop_reason\"\xa0\x01\n\x0cMessageDelta\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x12\n\npart_index\x18\x02 \x01(\x05\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x10\n\x08replaces\x18\x04 \x01(\x08\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x12\x13\n\treasoning\x18\x06 \x01(\tH\x00\x12\x18\n\x0etool_arguments\x18\x07 \x01(\tH\x00\x42\x07\n\x05\x64\x65lta\"6\n\x10MessageRetracted\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"i\n\x0e\x41\x63tionResolved\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12,\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1a.sendoff.v1.ActionDecision\x12\x13\n\x0bresolved_by\x18\x03 \x01(\t\"\x94\x01\n\tTokenTurn\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x12\n\noutput_ids\x18\x02 \x03(\x05\x12\x1d\n\x15output_token_logprobs\x18\x03 \x03(\x02\x12\x14\n\x07\x63ontent\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x16\n\ttool_name\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\n\n\x08_contentB\x0c\n\n_tool_name\"+\n\x0bRunFinished\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.sendoff.v1.RunBE\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,17 +43,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNSTATECHANGED']._serialized_start=812
   _globals['_RUNSTATECHANGED']._serialized_end=941
   _globals['_STEPSTARTED']._serialized_start=943
-  _globals['_STEPSTARTED']._serialized_end=993
-  _globals['_STEPFINISHED']._serialized_start=995
-  _globals['_STEPFINISHED']._serialized_end=1109
-  _globals['_MESSAGEDELTA']._serialized_start=1112
-  _globals['_MESSAGEDELTA']._serialized_end=1272
-  _globals['_MESSAGERETRACTED']._serialized_start=1274
-  _globals['_MESSAGERETRACTED']._serialized_end=1328
-  _globals['_ACTIONRESOLVED']._serialized_start=1330
-  _globals['_ACTIONRESOLVED']._serialized_end=1435
-  _globals['_TOKENTURN']._serialized_start=1438
-  _globals['_TOKENTURN']._serialized_end=1586
-  _globals['_RUNFINISHED']._serialized_start=1588
-  _globals['_RUNFINISHED']._serialized_end=1631
+  _globals['_STEPSTARTED']._serialized_end=1013
+  _globals['_STEPFINISHED']._serialized_start=1015
+  _globals['_STEPFINISHED']._serialized_end=1129
+  _globals['_MESSAGEDELTA']._serialized_start=1132
+  _globals['_MESSAGEDELTA']._serialized_end=1292
+  _globals['_MESSAGERETRACTED']._serialized_start=1294
+  _globals['_MESSAGERETRACTED']._serialized_end=1348
+  _globals['_ACTIONRESOLVED']._serialized_start=1350
+  _globals['_ACTIONRESOLVED']._serialized_end=1455
+  _globals['_TOKENTURN']._serialized_start=1458
+  _globals['_TOKENTURN']._serialized_end=1606
+  _globals['_RUNFINISHED']._serialized_start=1608
+  _globals['_RUNFINISHED']._serialized_end=1651
 # @@protoc_insertion_point(module_scope)

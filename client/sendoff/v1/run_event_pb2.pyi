@@ -165,19 +165,23 @@ class StepStarted(_message.Message):
 
     MODEL_HANDLE_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
     model_handle: _builtins.str
     """The model, as provider/name."""
     index: _builtins.int
     """Place in the run, from 0."""
+    message_id: _builtins.str
+    """The id that the answer will have; a call that is made again has another one."""
     def __init__(
         self,
         *,
         model_handle: _builtins.str = ...,
         index: _builtins.int = ...,
+        message_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "model_handle", b"model_handle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "message_id", b"message_id", "model_handle", b"model_handle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -221,8 +221,8 @@ class RunQuery:
     tenant: str
     agent_id: str | None = None
     lane: str | None = None
-    statuses: Sequence[v1.RunStatus] = ()
-    stop_reasons: Sequence[v1.StopReason] = ()
+    statuses: Sequence[v1.RunStatus.ValueType] = ()
+    stop_reasons: Sequence[v1.StopReason.ValueType] = ()
     background: bool | None = None
     active: bool | None = None
     key: Key | None = None

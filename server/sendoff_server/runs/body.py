@@ -1,0 +1,86 @@
+"""The seam between a run's execution and what an agent does in it.
+
+The executor drives a `Body`: ask for the next step, perform it, record it, again, until there is an end. Results are recorded in the
+store before the next step is asked for, so another dispatcher could drive the same body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sendoff import v1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a run is about."""
+
+    tenant: str
+    lane: str
+    seq: int
+    run: v1.Run
+    request: v1.CreateMessageAsyncRequest
+    input: Sequence[v1.Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The next model call."""
+
+    id: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The run is over."""
+
+    reason: v1.StopReason.ValueType
+    error: v1.RunError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """What a step came to."""
+
+    messages: Sequence[v1.Message] = ()
+    """Final, with position."""
+    usage: v1.Usage = field(default_factory=v1.Usage)
+    end: End | None = None
+    """Set when the run ends with this step."""
+    provider_request_id: str = ""
+
+
+class Live(Protocol):
+    """What a step tells while it is under way."""
+
+    @property
+    def attempt(self) -> int:
+        """The attempt of the run: 1, 2, 3."""
+        ...
+
+    async def calling(self, model_handle: str, message_id: str) -> None:
+        """The model is called now and its answer will have that id. Returns once that is durable."""
+        ...
+
+    def write(self, part_index: int, kind: str, text: str) -> None:
+        """Text of the answer, as it comes; `kind` is an arm of `MessageDelta.delta`."""
+        ...
+
+    async def back_off(self, reason: str, pause_s: float) -> None:
+        """The answer under way will not come: tell so, and wait that long."""
+        ...
+
+
+class Body(Protocol):
+    """What an agent does in a run."""
+
+    def next_step(self, work: Work, done: Sequence[StepResult]) -> Step | End:
+        """What comes after these steps."""
+        ...
+
+    async def perform(self, work: Work, step: Step, live: Live) -> StepResult:
+        """Do a step. Its own failures are results; cancelling it ends the model call under way."""
+        ...

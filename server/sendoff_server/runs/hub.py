@@ -1,0 +1,179 @@
+"""What watchers of a run share: its newest state, the tail of its log, and the text being written.
+
+A watcher pulls: it keeps only how far it has come, asks its run's `Topic` for what is new, and waits for the topic to change. So a
+slow watcher costs nothing and text is joined by itself when pieces come faster than they are read. What a topic no longer holds is
+read from the store.
+
+A topic exists while its run is executed here or somebody watches it. Everything happens on the event loop, between two awaits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sendoff import v1
+from sendoff_server.runs.lifecycle import is_terminal
+
+TAIL_EVENTS = 64
+"""Events that a topic holds; older ones are read from the store."""
+FINISHED_RUNS = 4_096
+"""Ended runs that are remembered, because pollers ask for them right after the end."""
+
+PartKey = tuple[str, int]
+"""(message_id, part_index)."""
+
+
+@dataclass(slots=True)
+class Part:
+    """One part of a message that is being written."""
+
+    kind: str
+    """The arm of `MessageDelta.delta`."""
+    pieces: list[str] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    """Code points in front of each piece."""
+    length: int = 0
+
+    def add(self, text: str) -> None:
+        self.pieces.append(text)
+        self.offsets.append(self.length)
+        self.length += len(text)
+
+
+class Topic:
+    """What watchers of one run share."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.run: v1.Run | None = None
+        """As last recorded in this process; None if nothing was since the topic was opened."""
+        self.tenant: str | None = None
+        """Set while the run is executed here."""
+        self.watchers = 0
+        self.parts: dict[PartKey, Part] = {}
+        self._tail: deque[v1.RunEvent] = deque(maxlen=TAIL_EVENTS)
+        self._changed: asyncio.Future[None] | None = None
+
+    def changed(self) -> asyncio.Future[None]:
+        """Done at the next change. Take it before looking, so that no change between looking and waiting is missed."""
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        return self._changed
+
+    def wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set_result(None)
+            self._changed = None
+
+    def tail(self, after_sequence: int) -> list[v1.RunEvent] | None:
+        """The events after that sequence; None if the topic does not hold them all."""
+        if self.run is not None and self.run.last_sequence <= after_sequence:
+            return []
+        if not self._tail or self._tail[0].sequence > after_sequence + 1:
+            return None
+        return [event for event in self._tail if event.sequence > after_sequence]
+
+    def recorded(self, run: v1.Run, events: Sequence[v1.RunEvent]) -> None:
+        """These events are durable now, and this is the run."""
+        self.run = run
+        for event in events:
+            self._tail.append(event)
+            kind = event.WhichOneof("event")
+            if kind == "message":
+                self._drop_parts(event.message.id)
+            elif kind == "message_retracted":
+                self._drop_parts(event.message_retracted.message_id)
+        self.wake()
+
+    def write(self, message_id: str, part_index: int, kind: str, text: str) -> None:
+        """More text of a message that is being written."""
+        part = self.parts.get((message_id, part_index))
+        if part is None:
+            part = self.parts[message_id, part_index] = Part(kind)
+        part.add(text)
+        self.wake()
+
+    def _drop_parts(self, message_id: str) -> None:
+        if self.parts:
+            self.parts = {key: part for key, part in self.parts.items() if key[0] != message_id}
+
+
+class Hub:
+    """The topics of this process, and the runs that have lately ended here."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, Topic] = {}
+        self._finished: OrderedDict[str, tuple[str, v1.Run]] = OrderedDict()
+
+    @contextmanager
+    def watching(self, run_id: str) -> Iterator[Topic]:
+        """A run's topic, for as long as somebody looks at it."""
+        topic = self._open(run_id)
+        topic.watchers += 1
+        try:
+            yield topic
+        finally:
+            topic.watchers -= 1
+            self._close_if_idle(topic)
+
+    @contextmanager
+    def executing(self, tenant: str, run: v1.Run) -> Iterator[Topic]:
+        """A run's topic, while the run is executed here and nobody else changes it."""
+        topic = self._open(run.id)
+        topic.tenant = tenant
+        topic.run = run
+        try:
+            yield topic
+        finally:
+            topic.tenant = None
+            topic.parts.clear()
+            self._close_if_idle(topic)
+
+    def recorded(self, run: v1.Run, events: Sequence[v1.RunEvent]) -> None:
+        """Events that are durable now, with the run as it is after them."""
+        topic = self._topics.get(run.id)
+        if topic is None:
+            return
+        topic.recorded(run, events)
+        if topic.tenant is not None and is_terminal(run):
+            self._remember(topic.tenant, run)
+
+    def known(self, tenant: str, run_id: str) -> v1.Run | None:
+        """The newest state of a run that is executed here or has lately ended here."""
+        topic = self._topics.get(run_id)
+        if topic is not None and topic.tenant == tenant:
+            return topic.run
+        finished = self._finished.get(run_id)
+        return finished[1] if finished is not None and finished[0] == tenant else None
+
+    def forget_agent(self, agent_id: str) -> None:
+        """The agent's runs are deleted."""
+        for run_id in [run_id for run_id, (_, run) in self._finished.items() if run.agent_id == agent_id]:
+            del self._finished[run_id]
+        for topic in self._topics.values():
+            if topic.run is not None and topic.run.agent_id == agent_id:
+                topic.wake()
+
+    def wake_all(self) -> None:
+        """Have every watcher look around, because the server is stopping."""
+        for topic in list(self._topics.values()):
+            topic.wake()
+
+    def _remember(self, tenant: str, run: v1.Run) -> None:
+        self._finished[run.id] = (tenant, run)
+        if len(self._finished) > FINISHED_RUNS:
+            self._finished.popitem(last=False)
+
+    def _open(self, run_id: str) -> Topic:
+        topic = self._topics.get(run_id)
+        if topic is None:
+            topic = self._topics[run_id] = Topic(run_id)
+        return topic
+
+    def _close_if_idle(self, topic: Topic) -> None:
+        if topic.tenant is None and topic.watchers == 0:
+            self._topics.pop(topic.run_id, None)

@@ -1,0 +1,168 @@
+"""What may become of a run: pure rules over `sendoff.v1`.
+
+    created --> running --> completed | failed | cancelled
+
+A cancel may also end a run that is only created. Nothing leaves a terminal status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sendoff import v1
+from sendoff_server import ids
+from sendoff_server.clock import nanoseconds, timestamp
+from sendoff_server.store.port import POSITION_SHIFT
+
+TERMINAL = frozenset({v1.RUN_STATUS_COMPLETED, v1.RUN_STATUS_FAILED, v1.RUN_STATUS_CANCELLED})
+
+_COMPLETED = frozenset(
+    {
+        v1.STOP_REASON_END_TURN,
+        v1.STOP_REASON_MAX_STEPS,
+        v1.STOP_REASON_TOOL_RULE,
+        v1.STOP_REASON_REQUIRES_APPROVAL,
+        v1.STOP_REASON_TOOL_OUTCOME_UNKNOWN,
+    }
+)
+_CANCELLED = frozenset({v1.STOP_REASON_CANCELLED, v1.STOP_REASON_SUPERSEDED})
+
+OUTPUT_SLOTS_PER_STEP = 1 << 10
+"""Positions inside a run: the input takes the first this many, step n the n-th this many after them."""
+
+
+def is_terminal(run: v1.Run) -> bool:
+    return run.status in TERMINAL
+
+
+def status_for(reason: v1.StopReason.ValueType) -> v1.RunStatus.ValueType:
+    """The status with which a run ends for that reason."""
+    if reason in _COMPLETED:
+        return v1.RUN_STATUS_COMPLETED
+    return v1.RUN_STATUS_CANCELLED if reason in _CANCELLED else v1.RUN_STATUS_FAILED
+
+
+def lane_of(run: v1.Run) -> str:
+    """The lane that a run belongs to: its conversation's, or its agent's for the default conversation."""
+    return run.conversation_id or run.agent_id
+
+
+def new_run(request: v1.CreateMessageAsyncRequest, request_id: str, now_ns: int) -> v1.Run:
+    """The run that a request makes, before it has an id: CREATED, with event 1 still to be written."""
+    run = v1.Run(
+        agent_id=request.agent_id,
+        status=v1.RUN_STATUS_CREATED,
+        phase=v1.RUN_PHASE_QUEUED,
+        background=True,
+        labels=request.labels,
+        request_config=_request_config(request),
+        create_time=timestamp(now_ns),
+        request_id=request_id,
+    )
+    if request.HasField("metadata"):
+        run.metadata.CopyFrom(request.metadata)
+    return run
+
+
+def accepted(run: v1.Run, run_id: str) -> tuple[v1.Run, v1.RunEvent]:
+    """The run with its id, and event 1 of its log."""
+    placed = v1.Run()
+    placed.CopyFrom(run)
+    placed.id = run_id
+    placed.turn_id = run_id
+    placed.last_sequence = 1
+    placed.etag = "1"
+    created = v1.RunStateChanged(status=v1.RUN_STATUS_CREATED, phase=v1.RUN_PHASE_QUEUED)
+    return placed, v1.RunEvent(run_id=run_id, sequence=1, event_time=run.create_time, state_changed=created)
+
+
+def _request_config(request: v1.CreateMessageAsyncRequest) -> v1.RequestConfig:
+    config = v1.RequestConfig(
+        use_assistant_message=request.use_assistant_message if request.HasField("use_assistant_message") else True,
+        assistant_message_tool_name=request.assistant_message_tool_name or "send_message",
+        assistant_message_tool_kwarg=request.assistant_message_tool_kwarg or "message",
+    )
+    if request.HasField("include_return_message_types"):
+        config.include_return_message_types.CopyFrom(request.include_return_message_types)
+    return config
+
+
+def elapsed_ns(run: v1.Run, now_ns: int) -> int:
+    """Nanoseconds from the run's accept until now; never negative, though clocks may step back."""
+    return max(0, now_ns - nanoseconds(run.create_time))
+
+
+# ---- input ----
+
+
+def input_of(request: v1.CreateMessageAsyncRequest) -> Sequence[v1.MessageCreate]:
+    """The messages that a request brings for the agent to read."""
+    if request.WhichOneof("payload") == "input":
+        return [v1.MessageCreate(role=v1.ROLE_USER, content=request.input)]
+    return [message.message for message in request.messages.messages if message.HasField("message")]
+
+
+def client_otids(request: v1.CreateMessageAsyncRequest) -> Sequence[str]:
+    """The OTIDs of a request if every one of its messages has one; else none, because then they name no request."""
+    otids = [_otid_of(message) for message in request.messages.messages]
+    return otids if otids and all(otids) else ()
+
+
+def _otid_of(message: v1.InputMessage) -> str:
+    kind = message.WhichOneof("kind")
+    return getattr(message, kind).otid if kind else ""
+
+
+def input_messages(run: v1.Run, request: v1.CreateMessageAsyncRequest, seq: int) -> list[v1.Message]:
+    """The input of a run as entries of its conversation. Equal whenever it is made, so that repeated work writes the same."""
+    return [
+        _entry(
+            run, create, ids.derive("message", run.id, "input", index), run.create_time, (seq << POSITION_SHIFT) + index
+        )
+        for index, create in enumerate(input_of(request))
+    ]
+
+
+def _entry(run: v1.Run, create: v1.MessageCreate, message_id: str, at: Timestamp, position: int) -> v1.Message:
+    message = v1.Message(
+        id=message_id,
+        create_time=at,
+        agent_id=run.agent_id,
+        run_id=run.id,
+        otid=create.otid or ids.otid(message_id, 0),
+        position=position,
+    )
+    if run.HasField("conversation_id"):
+        message.conversation_id = run.conversation_id
+    for name in ("name", "sender_id"):
+        if create.HasField(name):
+            setattr(message, name, getattr(create, name))
+    content = _plain(create.content)
+    if create.role == v1.ROLE_SYSTEM:
+        message.system_message.content = _as_text(content)
+    elif create.role == v1.ROLE_ASSISTANT:
+        message.assistant_message.content.CopyFrom(content)
+    else:
+        message.user_message.content.CopyFrom(content)
+    return message
+
+
+def _plain(content: v1.Content) -> v1.Content:
+    """One lone text part equals a plain string."""
+    parts = content.parts.parts
+    if len(parts) == 1 and parts[0].HasField("text") and not parts[0].text.HasField("signature"):
+        return v1.Content(text=parts[0].text.text)
+    return content
+
+
+def _as_text(content: v1.Content) -> str:
+    if content.HasField("text"):
+        return content.text
+    return "\n\n".join(part.text.text for part in content.parts.parts if part.HasField("text"))
+
+
+def output_position(seq: int, step_index: int, part_index: int) -> int:
+    """Where an entry that a step wrote stands in the conversation."""
+    return (seq << POSITION_SHIFT) + (step_index + 1) * OUTPUT_SLOTS_PER_STEP + part_index

@@ -1,0 +1,170 @@
+"""Decides which runs are executed now.
+
+Who holds the lease of a lane executes its head. On the usual path leases come by themselves: an accept takes the lease when nobody has
+it, and the end of a run hands it to the next run of its lane, each in its own transaction, so nothing is polled. Only when all slots
+are taken do lanes stay without a holder; then a run that ends gives its lane back to the tail of those that wait, and a free slot
+claims the lane that has waited longest. At start the same claim finds what a process that is gone has left. A slow poll stands behind.
+
+Draining: nothing new is begun; runs under way get a time of grace; what is left is interrupted without a record, its lease is given
+back when the store is left, and the next process goes on with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from sendoff_server.clock import Clock
+from sendoff_server.runs.executor import Executor, Interruption
+from sendoff_server.runs.hub import Hub
+from sendoff_server.runs.lifecycle import is_terminal
+from sendoff_server.store.port import Accept, Claim, Item, Placed, Progress, Recorded, Released, Result, Store
+
+POLL_S = 2.0
+CLAIM_LIMIT = 100
+
+log = structlog.get_logger(__name__)
+
+
+class Scheduler:
+    """Launches what is claimed, claims what waits."""
+
+    def __init__(self, store: Store, hub: Hub, clock: Clock, *, max_running: int) -> None:
+        self._store = store
+        self._hub = hub
+        self._clock = clock
+        self._max_running = max_running
+        self._running: dict[str, Interruption] = {}
+        self._waiting_lanes = True
+        self._wait_count = 0
+        self._free: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._group: asyncio.TaskGroup | None = None
+        self._executor: Executor | None = None
+        self._draining = False
+
+    @asynccontextmanager
+    async def running(self, executor: Executor) -> AsyncIterator[None]:
+        """Execute runs inside the block. Leaving it interrupts those that still run; call `drain` before. A run whose execution breaks,
+        rather than fails, ends the block with its exception."""
+        self._executor = executor
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            claiming = group.create_task(self._claim_forever(), name="claim runs")
+            try:
+                yield
+            finally:
+                self._draining = True
+                claiming.cancel()
+                self._interrupt_all()
+
+    async def drain(self, grace_s: float) -> None:
+        """Begin nothing new, and wait for the runs under way, at most so long."""
+        self._draining = True
+        tasks = [interruption.task for interruption in self._running.values() if interruption.task is not None]
+        if tasks:
+            log.info("waiting for runs under way", runs=len(tasks), grace_s=grace_s)
+            await asyncio.wait(tasks, timeout=grace_s)
+
+    # ---- what others ask ----
+
+    @property
+    def under_way(self) -> int:
+        return len(self._running)
+
+    def has_room(self) -> bool:
+        """Whether an accept may take the lease of its lane."""
+        return not self._draining and len(self._running) < self._max_running
+
+    def executes(self, run_id: str) -> bool:
+        return run_id in self._running
+
+    def cancel(self, run_id: str, reason: str) -> bool:
+        """Interrupt a run that is executed here; False if it is not."""
+        interruption = self._running.get(run_id)
+        if interruption is not None:
+            interruption.cancel(reason)
+        return interruption is not None
+
+    # ---- what follows from a commit ----
+
+    def on_result(self, item: Item, result: Result) -> None:
+        """Called for every item that is durable, in order."""
+        match result:
+            case Recorded(following):
+                assert isinstance(item, Progress)
+                self._hub.recorded(item.run, item.events)
+                if following is not None:
+                    self._launch(following)
+                elif is_terminal(item.run) and not item.keep_lease:
+                    self._lane_waits()
+            case Placed(_, claim):
+                assert isinstance(item, Accept)
+                if claim is not None:
+                    self._launch(claim)
+                elif not item.lease:
+                    self._lane_waits()
+            case Released(following):
+                if following is not None:
+                    self._launch(following)
+                else:
+                    self._lane_waits()
+            case _:
+                pass
+
+    def _launch(self, claim: Claim) -> None:
+        assert self._group is not None
+        assert self._executor is not None
+        if self._draining:
+            return  # we hold the lease until the store is left; then it is free for the next process
+        run_id = claim.run.id
+        interruption = Interruption()
+        self._running[run_id] = interruption
+        execution = self._executor.execute(claim, interruption, self._may_keep_lease)
+        interruption.task = self._group.create_task(execution)
+        interruption.task.add_done_callback(lambda _: self._ended(run_id))
+
+    def _ended(self, run_id: str) -> None:
+        self._running.pop(run_id, None)
+        if self._waiting_lanes:
+            self._wake()
+
+    def _may_keep_lease(self) -> bool:
+        return not self._draining and not self._waiting_lanes
+
+    def _interrupt_all(self) -> None:
+        for interruption in self._running.values():
+            if interruption.task is not None:
+                interruption.task.cancel()
+
+    # ---- lanes without a holder ----
+
+    def _lane_waits(self) -> None:
+        self._waiting_lanes = True
+        self._wait_count += 1
+        if self.has_room():
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self._free.done():
+            self._free.set_result(None)
+
+    async def _claim_forever(self) -> None:
+        while True:
+            self._free = asyncio.get_running_loop().create_future()
+            await self._claim()
+            await self._clock.wait(self._free, POLL_S)
+
+    async def _claim(self) -> None:
+        """Fill the free slots with lanes that wait."""
+        while not self._draining and (room := self._max_running - len(self._running)) > 0:
+            seen = self._wait_count
+            limit = min(room, CLAIM_LIMIT)
+            claims = await self._store.claim(limit)
+            for claim in claims:
+                self._launch(claim)
+            if len(claims) < limit:
+                self._waiting_lanes = self._wait_count != seen
+                return

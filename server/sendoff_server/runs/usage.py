@@ -1,0 +1,25 @@
+"""Adding up what steps used. Unset means unknown, and unknown plus something known is what is known."""
+
+from __future__ import annotations
+
+from sendoff import v1
+
+_SUMMED = (
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_microusd",
+)
+
+
+def add_usage(total: v1.Usage, step: v1.Usage) -> None:
+    """Add one step's usage to a run's; `context_tokens` becomes the step's total, because that is how full the window is now."""
+    for name in _SUMMED:
+        if step.HasField(name):
+            setattr(total, name, getattr(total, name) + getattr(step, name))
+    total.step_count += max(1, step.step_count)
+    if step.HasField("total_tokens"):
+        total.context_tokens = step.total_tokens
