@@ -6,10 +6,11 @@ Read once, in `__main__`; every part is handed what it needs. The table in the R
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -21,14 +22,15 @@ def _default_data_dir() -> Path:
 class Settings(BaseSettings):
     """Settings of the server."""
 
-    model_config = SettingsConfigDict(env_prefix="SENDOFF_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SENDOFF_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     grpc_address: str = Field(
         "127.0.0.1:50051", description="Where to listen for gRPC, host:port. Port 0 takes a free one."
     )
     data_dir: Path = Field(
         default_factory=_default_data_dir,
-        description="Where the database and the weights of the embedded model are kept.",
+        description="Where the database and the weights of the embedded model are kept; made if it is missing.",
+        json_schema_extra={"default": "$XDG_DATA_HOME/sendoff or ~/.local/share/sendoff"},
     )
     database_url: str = Field("", description="sqlite:///PATH. Empty: sendoff.db in the data directory.")
     default_model: str = Field(
@@ -68,23 +70,43 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level to log.")
 
+    @field_validator("grpc_address")
+    @classmethod
+    def _is_host_and_port(cls, address: str) -> str:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ValueError("expected host:port, for example 127.0.0.1:50051 or [::1]:50051")
+        return address
+
+    @field_validator("data_dir")
+    @classmethod
+    def _is_absolute(cls, directory: Path) -> Path:
+        return directory.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_sqlite(cls, url: str) -> str:
+        if url and not re.fullmatch(r"sqlite:///[^?#]+", url):
+            raise ValueError("expected sqlite:///relative.db or sqlite:////absolute.db")
+        return url
+
+    @field_validator("default_model")
+    @classmethod
+    def _is_handle(cls, handle: str) -> str:
+        if handle and not re.fullmatch(r"[^/\s]+/\S+", handle):
+            raise ValueError("expected provider/name, for example local/smollm2-135m")
+        return handle
+
     @property
     def database_path(self) -> Path:
-        """Path of the SQLite database. Raises ValueError for a URL of another kind."""
-        if not self.database_url:
-            return self.data_dir / "sendoff.db"
-        scheme, _, path = self.database_url.partition("://")
-        if scheme != "sqlite" or not path.startswith("/") or len(path) < 2:
-            raise ValueError(
-                f"SENDOFF_DATABASE_URL {self.database_url!r}: expected sqlite:///relative.db or sqlite:////absolute.db"
-            )
-        return Path(path[1:])
+        """Path of the SQLite database."""
+        return Path(self.database_url.removeprefix("sqlite:///")) if self.database_url else self.data_dir / "sendoff.db"
 
 
 class ProviderSettings(BaseSettings):
     """Model providers, by the variables that their own tools use."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
 
     openai_api_key: SecretStr | None = Field(
         None, description="Key of OpenAI, or of what OPENAI_BASE_URL names. Offers openai/*."

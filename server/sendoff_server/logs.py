@@ -1,0 +1,45 @@
+"""How the process logs: structured lines on standard error, ours and those of libraries alike."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from structlog.typing import Processor
+
+_LIBRARIES = logging.WARNING
+"""Libraries are heard from this level on, whatever our own level is: below it they tell requests and headers."""
+
+
+def configure(log_format: Literal["console", "json"], log_level: str) -> None:
+    """Send every log line of this process to standard error. To be called once, by the command line."""
+    level = logging.getLevelNamesMapping()[log_level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderers = _renderers(log_format)
+    structlog.configure(
+        processors=[*shared, structlog.processors.StackInfoRenderer(), *renderers],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name], processors=[remove_meta, *renderers]
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(level, _LIBRARIES), force=True)
+
+
+def _renderers(log_format: Literal["console", "json"]) -> list[Processor]:
+    if log_format == "json":
+        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    plain = structlog.dev.plain_traceback  # rich tracebacks show local variables, and those may be somebody's secrets
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
