@@ -1,0 +1,84 @@
+"""Rules of the requests of `AgentService`."""
+
+from __future__ import annotations
+
+from sendoff import v1
+from sendoff_server.validation.json_object import check_json_object
+from sendoff_server.validation.limits import MAX_KEY_CHARACTERS, MAX_SYSTEM_BYTES, MAX_TAGS
+from sendoff_server.validation.rules import (
+    AGENT_ID,
+    check_id,
+    check_items,
+    check_length,
+    check_no_control_characters,
+    check_number,
+    check_size,
+)
+from sendoff_server.validation.violations import Violations
+
+UPDATABLE = ("name", "description", "model", "system", "tags", "metadata", "tool_ids")
+"""What an update mask may name."""
+
+_NAME_CHARACTERS = 255
+_DESCRIPTION_BYTES = 65_536
+
+
+def check_create_agent(request: v1.CreateAgentRequest) -> None:
+    found = Violations()
+    if request.HasField("agent"):
+        agent = request.agent
+        _check_agent(found, agent)
+        for name, is_set in {
+            "id": agent.id,
+            "etag": agent.etag,
+            "create_time": agent.HasField("create_time"),
+            "update_time": agent.HasField("update_time"),
+        }.items():
+            if is_set:
+                found.add(f"agent.{name}", "is made by the server")
+    if request.HasField("request_id"):
+        check_length(found, "request_id", request.request_id, least=1, most=MAX_KEY_CHARACTERS)
+    found.refuse()
+
+
+def check_get_agent(request: v1.GetAgentRequest) -> None:
+    found = Violations()
+    check_id(found, "agent_id", request.agent_id, AGENT_ID)
+    found.refuse()
+
+
+def check_list_agents(request: v1.ListAgentsRequest) -> None:
+    found = Violations()
+    check_number(found, "page_size", request.page_size, least=0)
+    found.refuse()
+
+
+def check_update_agent(request: v1.UpdateAgentRequest) -> None:
+    """Output-only fields are let through, so that an agent that was read can be sent back changed."""
+    found = Violations()
+    check_id(found, "agent_id", request.agent_id, AGENT_ID)
+    _check_agent(found, request.agent)
+    if request.agent.id not in ("", request.agent_id):
+        found.add("agent.id", "must be agent_id or empty")
+    for index, path in enumerate(request.update_mask.paths):
+        if path not in UPDATABLE:
+            found.add(f"update_mask.paths[{index}]", f"must be one of {', '.join(UPDATABLE)}")
+    found.refuse()
+
+
+def check_delete_agent(request: v1.DeleteAgentRequest) -> None:
+    found = Violations()
+    check_id(found, "agent_id", request.agent_id, AGENT_ID)
+    found.refuse()
+
+
+def _check_agent(found: Violations, agent: v1.Agent) -> None:
+    check_length(found, "agent.name", agent.name, most=_NAME_CHARACTERS)
+    check_no_control_characters(found, "agent.name", agent.name)
+    check_length(found, "agent.model", agent.model, most=255)
+    check_size(found, "agent.system", agent.system, most=MAX_SYSTEM_BYTES)
+    check_size(found, "agent.description", agent.description, most=_DESCRIPTION_BYTES)
+    if check_items(found, "agent.tags", len(agent.tags), most=MAX_TAGS):
+        for index, tag in enumerate(agent.tags):
+            check_length(found, f"agent.tags[{index}]", tag, most=255)
+    check_json_object(found, "agent.metadata", agent.metadata)

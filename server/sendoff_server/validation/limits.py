@@ -1,0 +1,25 @@
+"""The numbers of the contract's rules that more than one place needs; `GetServerInfo` tells them."""
+
+from __future__ import annotations
+
+MAX_MESSAGES = 1_000
+"""Messages of one request."""
+MAX_PARTS = 256
+"""Parts of one content; also answers of one approval, tools and skills of one request."""
+MAX_TEXT_BYTES = 4 * 1024 * 1024
+MAX_IMAGE_BYTES = 20 * 1024 * 1024
+MAX_SYSTEM_BYTES = 1024 * 1024
+MAX_JSON_BYTES = 1024 * 1024
+MAX_JSON_DEPTH = 64
+MAX_RUN_METADATA_BYTES = 16 * 1024
+MAX_KEY_CHARACTERS = 255
+"""Length of request_id, idempotency key and OTID."""
+MAX_LABELS = 64
+MAX_TAGS = 64
+MAX_STEPS = 1_000
+MAX_PAGE_SIZE = 1_000
+"""Greater page sizes are read as this one."""
+MAX_WAIT_S = 55
+"""Longer waits are read as this one."""
+MAX_VIOLATIONS = 100
+"""So many are told of one request; then the search ends."""
