@@ -2,7 +2,7 @@
 
     ServiceError
       NotFound         name something that exists   AgentNotFound, ConversationNotFound, RunNotFound, ModelNotFound
-      Refused          change the request           InvalidRequest, RequestTooLarge, Unsupported
+      Refused          change the request           InvalidRequest, MalformedRequest, RequestTooLarge, Unsupported
       Conflict         look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
                                                     AgentHasActiveRuns
       NotNow           wait and repeat              QueueFull, Draining, StoreUnavailable
@@ -102,6 +102,19 @@ class InvalidRequest(Refused):
         told = "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in violations[:8])
         more = f"; and {len(violations) - 8} more" if len(violations) > 8 else ""
         super().__init__(told + more, violations)
+
+
+class MalformedRequest(Refused):
+    """The bytes are not a message of the contract, or some text in them is not UTF-8."""
+
+    reason = "MALFORMED_REQUEST"
+    grpc_code = "INVALID_ARGUMENT"
+    http_status = 400
+
+    def __init__(self, expected: str) -> None:
+        super().__init__(
+            f"the request is not a valid {expected}: it is damaged, or a text in it is not UTF-8", expected=expected
+        )
 
 
 class RequestTooLarge(Refused):

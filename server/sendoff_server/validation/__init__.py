@@ -1,26 +1,26 @@
 """Is a request as the contract wants it?
 
 One `check_...` function per request: pure, hand-written because that is ten times faster than a rule engine. It raises
-`errors.InvalidRequest` with every violation and its field path, up to a hundred. `check_supported` then refuses by name
-what the contract carries and this version does not honour yet. The rules themselves stand in the comments of the
-protos, and a test walks those comments.
+`errors.InvalidRequest` with every violation and its field path, up to a hundred, or `errors.Unsupported` naming what
+the contract carries and this version does not honour yet. The rules themselves stand in the comments of the protos, and
+a test walks those comments.
 """
 
-from sendoff_server.validation.agent_requests import UPDATABLE as UPDATABLE
-from sendoff_server.validation.agent_requests import check_create_agent as check_create_agent
-from sendoff_server.validation.agent_requests import check_delete_agent as check_delete_agent
-from sendoff_server.validation.agent_requests import check_get_agent as check_get_agent
-from sendoff_server.validation.agent_requests import check_list_agents as check_list_agents
-from sendoff_server.validation.agent_requests import check_update_agent as check_update_agent
+from sendoff_server.validation.agents import UPDATABLE as UPDATABLE
+from sendoff_server.validation.agents import check_create_agent as check_create_agent
+from sendoff_server.validation.agents import check_delete_agent as check_delete_agent
+from sendoff_server.validation.agents import check_get_agent as check_get_agent
+from sendoff_server.validation.agents import check_list_agents as check_list_agents
+from sendoff_server.validation.agents import check_update_agent as check_update_agent
 from sendoff_server.validation.create_message import IDEMPOTENCY_KEY as IDEMPOTENCY_KEY
 from sendoff_server.validation.create_message import check_create_message as check_create_message
 from sendoff_server.validation.create_message import check_idempotency_key as check_idempotency_key
 from sendoff_server.validation.create_message import payload_violation as payload_violation
-from sendoff_server.validation.run_requests import check_cancel_run as check_cancel_run
-from sendoff_server.validation.run_requests import check_get_run as check_get_run
-from sendoff_server.validation.run_requests import check_list_run_events as check_list_run_events
-from sendoff_server.validation.run_requests import check_list_run_messages as check_list_run_messages
-from sendoff_server.validation.run_requests import check_list_runs as check_list_runs
-from sendoff_server.validation.run_requests import check_wait_run as check_wait_run
-from sendoff_server.validation.run_requests import check_watch_run as check_watch_run
+from sendoff_server.validation.runs import check_cancel_run as check_cancel_run
+from sendoff_server.validation.runs import check_get_run as check_get_run
+from sendoff_server.validation.runs import check_list_run_events as check_list_run_events
+from sendoff_server.validation.runs import check_list_run_messages as check_list_run_messages
+from sendoff_server.validation.runs import check_list_runs as check_list_runs
+from sendoff_server.validation.runs import check_wait_run as check_wait_run
+from sendoff_server.validation.runs import check_watch_run as check_watch_run
 from sendoff_server.validation.unsupported import check_supported as check_supported

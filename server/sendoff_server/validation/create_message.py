@@ -28,6 +28,7 @@ from sendoff_server.validation.rules import (
     check_size,
     check_url,
 )
+from sendoff_server.validation.unsupported import check_supported
 from sendoff_server.validation.violations import Violations
 
 MESSAGE_TYPES = frozenset(v1.MessageType.values()) - {0}
@@ -39,7 +40,7 @@ _CALLBACK_SCHEMES = ("http", "https")
 
 
 def check_create_message(request: v1.CreateMessageAsyncRequest) -> None:
-    """Raise InvalidRequest with every violation. Whether agent and model exist is not looked at."""
+    """Raise InvalidRequest with every violation, or Unsupported. Whether agent and model exist is not looked at."""
     found = Violations()
     _check_address(found, request)
     _check_payload(found, request)
@@ -52,6 +53,7 @@ def check_create_message(request: v1.CreateMessageAsyncRequest) -> None:
     if request.HasField("scheduling"):
         _check_scheduling(found, request.scheduling)
     found.refuse()
+    check_supported(request)
 
 
 def check_idempotency_key(key: str) -> None:

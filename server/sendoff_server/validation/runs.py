@@ -1,8 +1,9 @@
-"""Rules of the requests of `RunService` about runs that there are."""
+"""Rules of the requests of `RunService`."""
 
 from __future__ import annotations
 
 from sendoff import v1
+from sendoff_server.validation.create_message import check_create_message as check_create_message
 from sendoff_server.validation.create_message import check_message_types
 from sendoff_server.validation.rules import (
     RUN_ID,
@@ -13,6 +14,7 @@ from sendoff_server.validation.rules import (
     check_length,
     check_number,
 )
+from sendoff_server.validation.unsupported import check_supported
 from sendoff_server.validation.violations import Violations
 
 ORDERS = ("", "create_time", "create_time asc", "create_time desc")
@@ -39,6 +41,7 @@ def check_list_runs(request: v1.ListRunsRequest) -> None:
     check_choice(found, "order_by", request.order_by, ORDERS)
     check_number(found, "page_size", request.page_size, least=0)
     found.refuse()
+    check_supported(request)
 
 
 def check_wait_run(request: v1.WaitRunRequest) -> None:
@@ -51,6 +54,7 @@ def check_wait_run(request: v1.WaitRunRequest) -> None:
         if request.until:
             found.add("until", "may not stand together with changed_after_sequence")
     found.refuse()
+    check_supported(request)
 
 
 def check_watch_run(request: v1.WatchRunRequest) -> None:
@@ -65,6 +69,7 @@ def check_watch_run(request: v1.WatchRunRequest) -> None:
     if request.HasField("heartbeat_interval"):
         check_duration(found, "heartbeat_interval", request.heartbeat_interval, least_s=1, most_s=60)
     found.refuse()
+    check_supported(request)
 
 
 def check_list_run_events(request: v1.ListRunEventsRequest) -> None:
@@ -87,3 +92,4 @@ def check_cancel_run(request: v1.CancelRunRequest) -> None:
     check_id(found, "run_id", request.run_id, RUN_ID)
     check_length(found, "reason", request.reason, most=1_024)
     found.refuse()
+    check_supported(request)

@@ -14,6 +14,7 @@ from sendoff_server.validation.rules import (
     check_number,
     check_size,
 )
+from sendoff_server.validation.unsupported import check_supported
 from sendoff_server.validation.violations import Violations
 
 UPDATABLE = ("name", "description", "model", "system", "tags", "metadata", "tool_ids")
@@ -39,6 +40,7 @@ def check_create_agent(request: v1.CreateAgentRequest) -> None:
     if request.HasField("request_id"):
         check_length(found, "request_id", request.request_id, least=1, most=MAX_KEY_CHARACTERS)
     found.refuse()
+    check_supported(request)
 
 
 def check_get_agent(request: v1.GetAgentRequest) -> None:
@@ -64,6 +66,7 @@ def check_update_agent(request: v1.UpdateAgentRequest) -> None:
         if path not in UPDATABLE:
             found.add(f"update_mask.paths[{index}]", f"must be one of {', '.join(UPDATABLE)}")
     found.refuse()
+    check_supported(request)
 
 
 def check_delete_agent(request: v1.DeleteAgentRequest) -> None:

@@ -1,0 +1,81 @@
+"""What GetServerInfo answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from sendoff import v1
+from sendoff.v1 import agent_service_pb2, model_service_pb2, ops_service_pb2, run_service_pb2
+from sendoff_server.settings import Settings
+from sendoff_server.validation import limits
+
+SERVICE_FILES: tuple[FileDescriptor, ...] = (
+    agent_service_pb2.DESCRIPTOR,
+    model_service_pb2.DESCRIPTOR,
+    ops_service_pb2.DESCRIPTOR,
+    run_service_pb2.DESCRIPTOR,
+)
+"""The files of the services that are served."""
+
+FEATURES = (
+    "cancel",
+    "durable_accept",
+    "idempotency_by_otid",
+    "idempotency_by_request_id",
+    "override_model",
+    "override_system",
+    "run_log",
+    "validate_only",
+    "wait",
+    "watch",
+    "watch_deltas",
+    "watch_snapshot",
+    "when_busy_reject",
+)
+
+
+def read(settings: Settings) -> v1.GetServerInfoResponse:
+    """All of it; the same for the whole life of the process."""
+    return v1.GetServerInfoResponse(
+        version=version("sendoff"),
+        contract_digest=contract_digest(SERVICE_FILES),
+        features=FEATURES,
+        limits={
+            "max_request_bytes": settings.max_request_bytes,
+            "max_queued_per_conversation": settings.max_queued_per_conversation,
+            "max_stream_age_seconds": int(settings.max_stream_age_s),
+            "max_wait_seconds": limits.MAX_WAIT_S,
+            "max_page_size": limits.MAX_PAGE_SIZE,
+            "max_messages_per_request": limits.MAX_MESSAGES,
+            "max_parts_per_content": limits.MAX_PARTS,
+            "max_text_bytes": limits.MAX_TEXT_BYTES,
+            "max_image_bytes": limits.MAX_IMAGE_BYTES,
+            "max_system_bytes": limits.MAX_SYSTEM_BYTES,
+            "max_json_bytes": limits.MAX_JSON_BYTES,
+            "max_run_metadata_bytes": limits.MAX_RUN_METADATA_BYTES,
+            "max_labels": limits.MAX_LABELS,
+            "max_steps": limits.MAX_STEPS,
+        },
+    )
+
+
+def contract_digest(files: Iterable[FileDescriptor]) -> str:
+    """SHA-256 of these files and those of the contract that they import, without comments, in order of their names."""
+    found: dict[str, FileDescriptor] = {}
+    _gather(files, found)
+    contract = FileDescriptorSet()
+    for name in sorted(found):
+        found[name].CopyToProto(contract.file.add())
+    return hashlib.sha256(contract.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _gather(files: Iterable[FileDescriptor], found: dict[str, FileDescriptor]) -> None:
+    for file in files:
+        if file.package == "sendoff.v1" and file.name not in found:
+            found[file.name] = file
+            _gather(file.dependencies, found)
