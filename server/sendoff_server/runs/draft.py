@@ -1,7 +1,7 @@
 """A run as its executor is changing it: events are drafted, then handed over as one `Progress`, again and again.
 
-Only who holds the lease of the lane (or ends a queued run) drafts. A draft numbers its events itself, which is safe because the
-store refuses a progress that does not follow what is stored.
+Only who holds the lease of the lane (or ends a queued run) drafts. A draft numbers its events itself, which is safe
+because the store refuses a progress that does not follow what is stored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from google.protobuf.message import Message as ProtobufMessage
 
 from sendoff import v1
 from sendoff_server.clock import Clock, timestamp
-from sendoff_server.runs.lifecycle import elapsed_ns, is_terminal, lane_of, status_for
+from sendoff_server.lifecycle import elapsed_ns, is_terminal, lane_of, status_for
 from sendoff_server.store.port import Progress
 
 

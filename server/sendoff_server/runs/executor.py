@@ -1,10 +1,11 @@
 """Takes a claimed run to its recorded end.
 
-A run's own failure is an outcome, not an exception. Two things end an execution early: a cancel that somebody asked for, which is
-recorded as the run's end; and the end of this process, which records nothing, so that the next process goes on from the last commit.
+A run's own failure is an outcome, not an exception. Two things end an execution early: a cancel that somebody asked
+for, which is recorded as the run's end; and the end of this process, which records nothing, so that the next process
+goes on from the last commit.
 
-After a crash the run is claimed again. The answer that was under way is looked up in the log and retracted there, so that watchers
-forget the text they saw of it.
+After a crash the run is claimed again. The answer that was under way is looked up in the log and retracted there, so
+that watchers forget the text they saw of it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from dataclasses import dataclass
 import structlog
 
 from sendoff import v1
+from sendoff_server.body import Body, End, Step, StepResult, Work
 from sendoff_server.clock import SECOND_NS, Clock, timestamp
-from sendoff_server.runs.body import Body, End, Step, StepResult, Work
+from sendoff_server.lifecycle import elapsed_ns, input_messages
 from sendoff_server.runs.draft import Draft, run_error
 from sendoff_server.runs.following import PAGE_EVENTS
 from sendoff_server.runs.hub import Hub, Topic
-from sendoff_server.runs.lifecycle import elapsed_ns, input_messages
 from sendoff_server.runs.usage import add_usage
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Claim, Outdated, Poisoned, Release, Store

@@ -1,7 +1,7 @@
 """Following one run: a cursor over its log and over the text being written, and what to send next.
 
-Promise P5: events come in order, each once, none missing, from any place in the log, whatever happens meanwhile. The topic is joined
-before the store is read, so an event that is recorded between the two is in one of them.
+Promise P5: events come in order, each once, none missing, from any place in the log, whatever happens meanwhile. The
+topic is joined before the store is read, so an event that is recorded between the two is in one of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ async def next_events(store: Store, topic: Topic, cursor: Cursor) -> Sequence[v1
 
 
 def next_deltas(topic: Topic, cursor: Cursor) -> list[v1.MessageDelta]:
-    """The text behind the cursor, one delta per part; whoever comes late gets the text so far as one delta that replaces."""
+    """The text behind the cursor, one delta per part; whoever comes late gets the text so far as one delta that
+    replaces."""
     deltas = [
         _delta(key, part, cursor.pieces.get(key, 0))
         for key, part in topic.parts.items()
@@ -43,11 +44,6 @@ def next_deltas(topic: Topic, cursor: Cursor) -> list[v1.MessageDelta]:
     ]
     cursor.pieces = {key: len(part.pieces) for key, part in topic.parts.items()}
     return deltas
-
-
-def whole_text(topic: Topic) -> list[v1.MessageDelta]:
-    """All the text being written, as deltas that replace."""
-    return [_delta(key, part, 0) for key, part in topic.parts.items()]
 
 
 def _delta(key: PartKey, part: Part, seen: int) -> v1.MessageDelta:

@@ -1,10 +1,11 @@
 """What watchers of a run share: its newest state, the tail of its log, and the text being written.
 
-A watcher pulls: it keeps only how far it has come, asks its run's `Topic` for what is new, and waits for the topic to change. So a
-slow watcher costs nothing and text is joined by itself when pieces come faster than they are read. What a topic no longer holds is
-read from the store.
+A watcher pulls: it keeps only how far it has come, asks its run's `Topic` for what is new, and waits for the topic to
+change. So a slow watcher costs nothing and text is joined by itself when pieces come faster than they are read. What
+a topic no longer holds is read from the store.
 
-A topic exists while its run is executed here or somebody watches it. Everything happens on the event loop, between two awaits.
+A topic exists while its run is executed here or somebody watches it. Everything happens on the event loop, between
+two awaits.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sendoff import v1
-from sendoff_server.runs.lifecycle import is_terminal
+from sendoff_server.lifecycle import is_terminal
 
 TAIL_EVENTS = 64
 """Events that a topic holds; older ones are read from the store."""

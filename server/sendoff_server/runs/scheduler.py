@@ -1,12 +1,13 @@
 """Decides which runs are executed now.
 
-Who holds the lease of a lane executes its head. On the usual path leases come by themselves: an accept takes the lease when nobody has
-it, and the end of a run hands it to the next run of its lane, each in its own transaction, so nothing is polled. Only when all slots
-are taken do lanes stay without a holder; then a run that ends gives its lane back to the tail of those that wait, and a free slot
-claims the lane that has waited longest. At start the same claim finds what a process that is gone has left. A slow poll stands behind.
+Who holds the lease of a lane executes its head. On the usual path leases come by themselves: an accept takes the
+lease when nobody has it, and the end of a run hands it to the next run of its lane, each in its own transaction, so
+nothing is polled. Only when all slots are taken do lanes stay without a holder; then a run that ends gives its lane
+back to the tail of those that wait, and a free slot claims the lane that has waited longest. At start the same claim
+finds what a process that is gone has left. A slow poll stands behind.
 
-Draining: nothing new is begun; runs under way get a time of grace; what is left is interrupted without a record, its lease is given
-back when the store is left, and the next process goes on with it.
+Draining: nothing new is begun; runs under way get a time of grace; what is left is interrupted without a record, its
+lease is given back when the store is left, and the next process goes on with it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from contextlib import asynccontextmanager
 import structlog
 
 from sendoff_server.clock import Clock
+from sendoff_server.lifecycle import is_terminal
 from sendoff_server.runs.executor import Executor, Interruption
 from sendoff_server.runs.hub import Hub
-from sendoff_server.runs.lifecycle import is_terminal
 from sendoff_server.store.port import Accept, Claim, Item, Placed, Progress, Recorded, Released, Result, Store
 
 POLL_S = 2.0
@@ -47,8 +48,8 @@ class Scheduler:
 
     @asynccontextmanager
     async def running(self, executor: Executor) -> AsyncIterator[None]:
-        """Execute runs inside the block. Leaving it interrupts those that still run; call `drain` before. A run whose execution breaks,
-        rather than fails, ends the block with its exception."""
+        """Execute runs inside the block. Leaving it interrupts those that still run; call `drain` before. A run whose
+        execution breaks, rather than fails, ends the block with its exception."""
         self._executor = executor
         async with asyncio.TaskGroup() as group:
             self._group = group

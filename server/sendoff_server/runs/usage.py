@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from sendoff import v1
 
-_SUMMED = (
+_Summed = Literal[
     "prompt_tokens",
     "completion_tokens",
     "total_tokens",
@@ -12,11 +14,13 @@ _SUMMED = (
     "cache_write_tokens",
     "reasoning_tokens",
     "cost_microusd",
-)
+]
+_SUMMED: tuple[_Summed, ...] = get_args(_Summed)
 
 
 def add_usage(total: v1.Usage, step: v1.Usage) -> None:
-    """Add one step's usage to a run's; `context_tokens` becomes the step's total, because that is how full the window is now."""
+    """Add one step's usage to a run's; `context_tokens` becomes the step's total, because that is how full the window
+    is now."""
     for name in _SUMMED:
         if step.HasField(name):
             setattr(total, name, getattr(total, name) + getattr(step, name))

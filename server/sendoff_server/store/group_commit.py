@@ -1,11 +1,11 @@
 """Everything that waits to be written goes into one transaction; while that commits, the next one gathers.
 
-No timer: an idle store writes a lone item at once, a busy one writes larger batches. Each item's result is told first to `on_result`,
-in the order of the batch, then to whoever waits for it. So what follows from a commit (launching a run, waking watchers) happens
-even when the caller that asked for it has gone away.
+No timer: an idle store writes a lone item at once, a busy one writes larger batches. Each item's result is told first
+to `on_result`, in the order of the batch, then to whoever waits for it. So what follows from a commit (launching a
+run, waking watchers) happens even when the caller that asked for it has gone away.
 
-When the store fails, nothing of the batch is written. Accepts are refused at once, because their callers can decide what to do;
-what belongs to runs under way is kept and tried again until the store is back.
+When the store fails, nothing of the batch is written. Accepts are refused at once, because their callers can decide
+what to do; what belongs to runs under way is kept and tried again until the store is back.
 """
 
 from __future__ import annotations

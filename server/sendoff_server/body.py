@@ -1,7 +1,7 @@
 """The seam between a run's execution and what an agent does in it.
 
-The executor drives a `Body`: ask for the next step, perform it, record it, again, until there is an end. Results are recorded in the
-store before the next step is asked for, so another dispatcher could drive the same body.
+The executor drives a `Body`: ask for the next step, perform it, record it, again, until there is an end. Results are
+recorded in the store before the next step is asked for, so another dispatcher could drive the same body.
 """
 
 from __future__ import annotations

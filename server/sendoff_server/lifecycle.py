@@ -116,7 +116,8 @@ def _otid_of(message: v1.InputMessage) -> str:
 
 
 def input_messages(run: v1.Run, request: v1.CreateMessageAsyncRequest, seq: int) -> list[v1.Message]:
-    """The input of a run as entries of its conversation. Equal whenever it is made, so that repeated work writes the same."""
+    """The input of a run as entries of its conversation. Equal whenever it is made, so that repeated work writes the
+    same."""
     return [
         _entry(
             run, create, ids.derive("message", run.id, "input", index), run.create_time, (seq << POSITION_SHIFT) + index

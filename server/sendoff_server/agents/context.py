@@ -1,0 +1,38 @@
+"""What the model is shown: the system prompt, the conversation so far, the new input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sendoff import v1
+from sendoff_server.store.port import POSITION_SHIFT, Store
+
+BYTES_PER_TOKEN = 4
+"""A cautious guess for text, where the model's own count is not known."""
+SHARE_FOR_HISTORY = 0.7
+"""Of the window; the rest is for system prompt, input and answer."""
+UNKNOWN_WINDOW_TOKENS = 32_000
+
+
+def system_prompt(agent: v1.Agent, request: v1.CreateMessageAsyncRequest) -> str:
+    """The request's own system prompt alone, word for word, or the agent's."""
+    return request.override_system if request.HasField("override_system") else agent.system
+
+
+async def conversation(
+    store: Store, lane: str, seq: int, model: v1.Model, input_messages: Sequence[v1.Message]
+) -> list[v1.Message]:
+    """The newest messages of earlier runs that fit into the model's window, oldest first, then the input."""
+    window = model.context_window or UNKNOWN_WINDOW_TOKENS
+    budget = int(window * SHARE_FOR_HISTORY * BYTES_PER_TOKEN)
+    history = await store.history(lane, seq << POSITION_SHIFT, budget)
+    return [*_from_a_turn_on(history), *input_messages]
+
+
+_ANSWERS = ("assistant_message", "reasoning_message", "hidden_reasoning_message")
+
+
+def _from_a_turn_on(history: list[v1.Message]) -> list[v1.Message]:
+    """History cut to begin where somebody speaks to the agent: providers refuse to begin with an answer."""
+    spoken = (index for index, message in enumerate(history) if message.WhichOneof("kind") not in _ANSWERS)
+    return history[next(spoken, len(history)) :]

@@ -1,0 +1,132 @@
+"""What callers can do with agents. Both doors call this; messages of `sendoff.v1` go in and out."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from sendoff import v1
+from sendoff_server import ids, page_token, validation
+from sendoff_server.agents.directory import Directory
+from sendoff_server.clock import Clock, nanoseconds, timestamp
+from sendoff_server.errors import AgentHasActiveRuns, AgentNotFound, EtagMismatch, IdempotencyMismatch
+from sendoff_server.models.port import Catalogue
+from sendoff_server.store.port import Key, Mismatched, Store
+
+MAX_PAGE = 1_000
+DEFAULT_PAGE = 50
+DEFAULT_SYSTEM = "You are a helpful assistant. Answer clearly and briefly."
+
+CancelAll = Callable[[str, str], Awaitable[None]]
+"""(tenant, agent_id): cancel the agent's runs and wait for their end."""
+
+
+class AgentService:
+    """The use cases of agents."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        models: Catalogue,
+        clock: Clock,
+        *,
+        cancel_all: CancelAll,
+        deleted: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._models = models
+        self._clock = clock
+        self._cancel_all = cancel_all
+        self._deleted = deleted
+
+    async def create(self, tenant: str, request: v1.CreateAgentRequest) -> v1.Agent:
+        validation.check_create_agent(request)
+        agent = await self._new_agent(request.agent)
+        key = Key("agent", request.request_id) if request.request_id else None
+        fingerprint = hashlib.blake2b(request.agent.SerializeToString(deterministic=True), digest_size=16).digest()
+        created = await self._store.create_agent(tenant, agent, key, fingerprint)
+        if isinstance(created, Mismatched):
+            raise IdempotencyMismatch(created.key.value, created.run_id)
+        self._directory.remember(tenant, created)
+        return created
+
+    async def _new_agent(self, wanted: v1.Agent) -> v1.Agent:
+        agent = v1.Agent()
+        agent.CopyFrom(wanted)
+        agent.id = ids.new("agent")
+        agent.name = wanted.name or f"agent {agent.id[-6:]}"
+        agent.model = wanted.model or self._models.default_handle
+        agent.system = wanted.system or DEFAULT_SYSTEM
+        await self._models.find(agent.model)
+        now = timestamp(self._clock.now_ns())
+        agent.create_time.CopyFrom(now)
+        agent.update_time.CopyFrom(now)
+        agent.etag = _new_etag()
+        return agent
+
+    async def get(self, tenant: str, request: v1.GetAgentRequest) -> v1.Agent:
+        validation.check_get_agent(request)
+        return await self._directory.find(tenant, request.agent_id)
+
+    async def list(self, tenant: str, request: v1.ListAgentsRequest) -> v1.ListAgentsResponse:
+        validation.check_list_agents(request)
+        digest = page_token.digest(request)
+        limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+        agents = await self._store.list_agents(tenant, page_token.read(request.page_token, digest), limit + 1)
+        page, more = agents[:limit], len(agents) > limit
+        token = page_token.write((nanoseconds(page[-1].create_time), page[-1].id), digest) if more else ""
+        return v1.ListAgentsResponse(agents=page, next_page_token=token)
+
+    async def update(self, tenant: str, request: v1.UpdateAgentRequest) -> v1.Agent:
+        """Change an agent. A change made by somebody else meanwhile is not overwritten when the caller sent an etag;
+        without one the fields of this request are put upon whatever is there."""
+        validation.check_update_agent(request)
+        while True:
+            current = await self._directory.find(tenant, request.agent_id)
+            if request.agent.etag and request.agent.etag != current.etag:
+                raise EtagMismatch(request.agent_id, request.agent.etag)
+            changed = self._changed(current, request)
+            await self._models.find(changed.model)
+            if await self._store.update_agent(tenant, changed, current.etag):
+                self._directory.remember(tenant, changed)
+                return changed
+            self._directory.forget(tenant, request.agent_id)
+
+    def _changed(self, current: v1.Agent, request: v1.UpdateAgentRequest) -> v1.Agent:
+        agent = v1.Agent()
+        agent.CopyFrom(current)
+        mask = request.update_mask if request.HasField("update_mask") else FieldMask(paths=_not_empty(request.agent))
+        mask.MergeMessage(request.agent, agent, replace_message_field=True, replace_repeated_field=True)
+        agent.model = agent.model or self._models.default_handle
+        agent.update_time.CopyFrom(timestamp(self._clock.now_ns()))
+        agent.etag = _new_etag()
+        return agent
+
+    async def delete(self, tenant: str, request: v1.DeleteAgentRequest) -> v1.DeleteAgentResponse:
+        """Delete an agent with all that is its. New messages for it are refused as soon as its runs have ended."""
+        validation.check_delete_agent(request)
+        while True:
+            counted = await self._store.delete_agent(tenant, request.agent_id)
+            if counted is None:
+                raise AgentNotFound(request.agent_id)
+            active = counted["active_runs"]
+            if active == 0:
+                self._directory.forget(tenant, request.agent_id)
+                self._deleted(request.agent_id)
+                return v1.DeleteAgentResponse()
+            if not request.cancel_runs:
+                raise AgentHasActiveRuns(request.agent_id, active)
+            await self._cancel_all(tenant, request.agent_id)
+
+
+def _new_etag() -> str:
+    return secrets.token_hex(8)
+
+
+def _not_empty(agent: v1.Agent) -> list[str]:
+    return [field.name for field, _ in agent.ListFields() if field.name in validation.UPDATABLE]

@@ -1,0 +1,127 @@
+"""Wires the server: the only place that chooses implementations.
+
+Every long-lived part is an async context manager on one exit stack, so that stopping is starting reversed. A part
+whose loop breaks takes the process down, loudly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import structlog
+
+from sendoff_server.agents.directory import Directory
+from sendoff_server.agents.loop import Loop, RetryPolicy
+from sendoff_server.agents.service import AgentService
+from sendoff_server.api.server import GrpcServer
+from sendoff_server.clock import Clock, SystemClock
+from sendoff_server.models.catalogue import ModelCatalogue, catalogue
+from sendoff_server.runs.accepting import Acceptance
+from sendoff_server.runs.executor import Executor
+from sendoff_server.runs.hub import Hub
+from sendoff_server.runs.scheduler import Scheduler
+from sendoff_server.runs.service import RunService
+from sendoff_server.runs.watching import Watching
+from sendoff_server.server_info import server_info
+from sendoff_server.settings import ProviderSettings, Settings
+from sendoff_server.store.group_commit import GroupCommit
+from sendoff_server.store.port import Store, StoreFailed
+from sendoff_server.store.sqlite.engine import SqliteStore
+
+BEAT_S = 2.0
+LEASE_S = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server, as its doors and tests see it."""
+
+    runs: RunService
+    agents: AgentService
+    models: ModelCatalogue
+    scheduler: Scheduler
+    grpc: GrpcServer
+
+
+async def serve(
+    settings: Settings,
+    providers: ProviderSettings,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until `stop` is set, then drain. `ready` is told "host:port" once callers are served."""
+    async with running(settings, providers) as server:
+        if ready is not None:
+            ready(server.grpc.address)
+        await stop.wait()
+        log.info("stopping", runs_under_way=server.scheduler.under_way, grace_s=settings.drain_grace_s)
+
+
+@asynccontextmanager
+async def running(settings: Settings, providers: ProviderSettings, clock: Clock | None = None) -> AsyncIterator[Server]:
+    """A server inside the block; on leaving it, it drains."""
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(_store(settings))
+        models = catalogue(settings, providers, clock)
+        stack.push_async_callback(models.aclose)
+        hub = Hub()
+        scheduler = Scheduler(store, hub, clock, max_running=settings.max_running)
+        commits = GroupCommit(store, clock, scheduler.on_result)
+        directory = Directory(store)
+        loop = Loop(store, directory, models, clock, RetryPolicy(settings.model_retries))
+        acceptance = Acceptance(directory, models, clock, max_open=settings.max_queued_per_conversation)
+        watching = Watching(store, hub, clock, max_stream_age_s=settings.max_stream_age_s)
+        runs = RunService(store, commits, scheduler, hub, acceptance, watching, clock)
+        agents = AgentService(store, directory, models, clock, cancel_all=runs.cancel_all, deleted=hub.forget_agent)
+        grpc = GrpcServer(settings, runs=runs, agents=agents, models=models, info=server_info(settings))
+
+        await stack.enter_async_context(commits.running())
+        await stack.enter_async_context(scheduler.running(Executor(store, commits, hub, loop, clock)))
+        await stack.enter_async_context(grpc)
+        await stack.enter_async_context(_beating(store, commits, grpc, clock))
+        try:
+            yield Server(runs, agents, models, scheduler, grpc)
+        finally:
+            await _drain(runs, scheduler, grpc, settings.drain_grace_s)
+
+
+def _store(settings: Settings) -> Store:
+    path = settings.database_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return SqliteStore(path, synchronous=settings.sqlite_synchronous)
+
+
+async def _drain(runs: RunService, scheduler: Scheduler, grpc: GrpcServer, grace_s: float) -> None:
+    """Tell load balancers, refuse what is new, let watchers end, give runs under way their time."""
+    await grpc.announce_drain()
+    runs.drain()
+    await scheduler.drain(grace_s)
+
+
+@asynccontextmanager
+async def _beating(store: Store, commits: GroupCommit, grpc: GrpcServer, clock: Clock) -> AsyncIterator[None]:
+    """Keep this replica alive inside the block, free what dead ones held, and tell health whether the store works."""
+    async with asyncio.TaskGroup() as group:
+        beating = group.create_task(_beat_forever(store, commits, grpc, clock), name="beat")
+        try:
+            yield
+        finally:
+            beating.cancel()
+
+
+async def _beat_forever(store: Store, commits: GroupCommit, grpc: GrpcServer, clock: Clock) -> None:
+    while True:
+        alive = False
+        with suppress(StoreFailed):
+            await store.beat()
+            await store.reap(LEASE_S)
+            alive = not commits.failing
+        await grpc.set_serving(alive)
+        await clock.sleep(BEAT_S)

@@ -1,0 +1,256 @@
+"""What callers can do with runs. Both doors call this; messages of `sendoff.v1` go in and out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import cast
+
+from sendoff import v1
+from sendoff_server import page_token, validation
+from sendoff_server.clock import Clock, nanoseconds
+from sendoff_server.errors import Draining, RunNotFound
+from sendoff_server.lifecycle import input_messages, is_terminal
+from sendoff_server.runs.accepting import Acceptance, normalised, one_request_id
+from sendoff_server.runs.draft import Draft
+from sendoff_server.runs.hub import Hub
+from sendoff_server.runs.message_types import returned_by
+from sendoff_server.runs.scheduler import Scheduler
+from sendoff_server.runs.watching import Watching
+from sendoff_server.store.group_commit import GroupCommit
+from sendoff_server.store.port import (
+    Accepted,
+    Key,
+    MarkCancel,
+    Marked,
+    Outdated,
+    RunQuery,
+    Store,
+)
+
+MAX_PAGE = 1_000
+DEFAULT_RUNS = 50
+DEFAULT_ENTRIES = 100
+
+Messages = list[v1.Message]
+
+
+class RunService:
+    """The use cases of runs."""
+
+    def __init__(
+        self,
+        store: Store,
+        commits: GroupCommit,
+        scheduler: Scheduler,
+        hub: Hub,
+        acceptance: Acceptance,
+        watching: Watching,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._commits = commits
+        self._scheduler = scheduler
+        self._hub = hub
+        self._acceptance = acceptance
+        self._watching = watching
+        self._clock = clock
+        self._draining = False
+
+    def drain(self) -> None:
+        """Accept nothing from now on, and have watchers end."""
+        self._draining = True
+        self._watching.drain()
+
+    # ---- accept ----
+
+    async def create(
+        self, tenant: str, request: v1.CreateMessageAsyncRequest, idempotency_key: str | None
+    ) -> tuple[v1.Run, bool]:
+        """Accept a request; the run, and whether it was accepted before. On return it is durable."""
+        if self._draining:
+            raise Draining
+        validation.check_create_message(request)
+        request_id = one_request_id(request, idempotency_key)
+        request = normalised(request)
+        draft = await self._acceptance.draft(tenant, request, request_id)
+        if request.validate_only:
+            return draft, False
+        accept = self._acceptance.accept(tenant, request, draft, lease=self._scheduler.has_room())
+        outcome = cast(Accepted, await self._commits.submit(accept))
+        run, replayed = self._acceptance.answer(accept, outcome)
+        return (self._hub.known(tenant, run.id) or run) if replayed else run, replayed
+
+    # ---- read ----
+
+    async def get(self, tenant: str, request: v1.GetRunRequest) -> v1.Run:
+        validation.check_get_run(request)
+        return await self._run(tenant, request.run_id)
+
+    async def list(self, tenant: str, request: v1.ListRunsRequest) -> v1.ListRunsResponse:
+        validation.check_list_runs(request)
+        digest = page_token.digest(request)
+        limit = min(request.page_size or DEFAULT_RUNS, MAX_PAGE)
+        query = _query(tenant, request, page_token.read(request.page_token, digest), limit + 1)
+        runs = await self._store.list_runs(query)
+        page, more = runs[:limit], len(runs) > limit
+        token = page_token.write((nanoseconds(page[-1].create_time), page[-1].id), digest) if more else ""
+        return v1.ListRunsResponse(runs=[self._hub.known(tenant, run.id) or run for run in page], next_page_token=token)
+
+    async def list_events(self, tenant: str, request: v1.ListRunEventsRequest) -> v1.ListRunEventsResponse:
+        validation.check_list_run_events(request)
+        run = await self._stored_run(tenant, request.run_id)
+        limit = min(request.page_size or DEFAULT_ENTRIES, MAX_PAGE)
+        events = await self._store.events(request.run_id, request.after_sequence, limit)
+        reached = events[-1].sequence if events else request.after_sequence
+        last_sequence = max(run.last_sequence, events[-1].sequence if events else 0)
+        finished = is_terminal(run) or bool(events and events[-1].HasField("finished"))
+        return v1.ListRunEventsResponse(
+            events=events, last_sequence=last_sequence, complete=finished and reached >= last_sequence
+        )
+
+    async def list_messages(self, tenant: str, request: v1.ListRunMessagesRequest) -> v1.ListRunMessagesResponse:
+        validation.check_list_run_messages(request)
+        run = await self._stored_run(tenant, request.run_id)
+        digest = page_token.digest(request)
+        cursor = page_token.read(request.page_token, digest)
+        limit = min(request.page_size or DEFAULT_ENTRIES, MAX_PAGE)
+        messages = await self._messages(tenant, run, cursor[0] if cursor else -1, limit + 1)
+        page, more = messages[:limit], len(messages) > limit
+        token = page_token.write((page[-1].position, page[-1].id), digest) if more else ""
+        return v1.ListRunMessagesResponse(messages=page, next_page_token=token)
+
+    async def _messages(self, tenant: str, run: v1.Run, after_position: int, limit: int) -> Messages:
+        """A page of a run's messages of the types that its request asked for; filtered first, then limited."""
+        if run.attempt == 0:
+            request = await self._store.run_request(tenant, run.id)
+            parsed = v1.CreateMessageAsyncRequest.FromString(request or b"")
+            waiting = [message for message in input_messages(run, parsed, 0) if message.position > after_position]
+            return [message for message in waiting if returned_by(run, message)][:limit]
+        found: Messages = []
+        while len(found) < limit:
+            page = await self._store.run_messages(run.id, after_position, MAX_PAGE)
+            found += [message for message in page if returned_by(run, message)]
+            if len(page) < MAX_PAGE:
+                break
+            after_position = page[-1].position
+        return found[:limit]
+
+    async def _run(self, tenant: str, run_id: str) -> v1.Run:
+        return self._hub.known(tenant, run_id) or await self._stored_run(tenant, run_id)
+
+    async def _stored_run(self, tenant: str, run_id: str) -> v1.Run:
+        run = (await self._store.runs(tenant, [run_id])).get(run_id)
+        if run is None:
+            raise RunNotFound(run_id)
+        if run.status != v1.RUN_STATUS_CREATED:
+            return run
+        return await self._with_wait(run)
+
+    async def _with_wait(self, run: v1.Run) -> v1.Run:
+        """A run that has not started, with what it waits for."""
+        queued = await self._store.queued(run.id)
+        if queued is None or self._scheduler.executes(run.id):
+            return run
+        told = v1.Run()
+        told.CopyFrom(run)
+        if queued.blocking_run_id is None:
+            told.wait.reason = "NO_SLOT"
+            return told
+        told.phase = v1.RUN_PHASE_BLOCKED
+        told.wait.reason = "CONVERSATION_BUSY"
+        told.wait.blocking_run_id = queued.blocking_run_id
+        told.wait.position = queued.position
+        return told
+
+    # ---- follow ----
+
+    async def wait(self, tenant: str, request: v1.WaitRunRequest) -> v1.Run:
+        validation.check_wait_run(request)
+        await self._run(tenant, request.run_id)
+        await self._watching.wait(request, lambda: self._run(tenant, request.run_id))
+        return await self._run(tenant, request.run_id)
+
+    async def watch(self, tenant: str, request: v1.WatchRunRequest) -> AsyncGenerator[v1.WatchRunResponse]:
+        """The frames of a watch, made as they are asked for; closing the generator ends it."""
+        validation.check_watch_run(request)
+        run = await self._run(tenant, request.run_id)
+        frames = self._watching.frames(run, request, lambda: self._run(tenant, request.run_id))
+        try:
+            async for frame in frames:
+                yield frame
+        finally:
+            await frames.aclose()
+
+    # ---- cancel ----
+
+    async def cancel(self, tenant: str, request: v1.CancelRunRequest) -> v1.Run:
+        """Ask a run to stop. On return the request is durable."""
+        validation.check_cancel_run(request)
+        return await self._cancel(tenant, request.run_id, request.reason)
+
+    async def cancel_all(self, tenant: str, agent_id: str) -> None:
+        """Cancel the runs of an agent that have not ended, and wait for their end."""
+        query = RunQuery(tenant=tenant, agent_id=agent_id, active=True, limit=MAX_PAGE)
+        while runs := await self._store.list_runs(query):
+            # Newest first, so that no cancelled head hands its lane to a run that is to be cancelled as well.
+            for run in runs:
+                await self._cancel(tenant, run.id, "the agent is deleted")
+            await asyncio.gather(*(self._ended(tenant, run.id) for run in runs))
+
+    async def _ended(self, tenant: str, run_id: str) -> None:
+        await self._watching.wait(v1.WaitRunRequest(run_id=run_id), lambda: self._run(tenant, run_id))
+
+    async def _cancel(self, tenant: str, run_id: str, reason: str) -> v1.Run:
+        while True:
+            run = await self._stored_run(tenant, run_id)
+            if is_terminal(run):
+                return run
+            if run.status == v1.RUN_STATUS_CREATED and not self._scheduler.executes(run_id):
+                cancelled = await self._end_queued(run)
+                if cancelled is not None:
+                    return cancelled
+                continue
+            marked = cast(Marked, await self._commits.submit(MarkCancel(tenant, run_id, reason)))
+            if marked.run is None:
+                raise RunNotFound(run_id)
+            self._scheduler.cancel(run_id, reason)
+            return _cancelling(marked.run)
+
+    async def _end_queued(self, run: v1.Run) -> v1.Run | None:
+        """End a run that nobody executes; None if somebody began to, meanwhile."""
+        draft = Draft(run, self._clock)
+        draft.end(v1.STOP_REASON_CANCELLED)
+        progress = draft.progress(holds_lease=False)
+        result = await self._commits.submit(progress)
+        return None if isinstance(result, Outdated) else progress.run
+
+
+def _cancelling(run: v1.Run) -> v1.Run:
+    if is_terminal(run):
+        return run
+    told = v1.Run()
+    told.CopyFrom(run)
+    told.status = v1.RUN_STATUS_RUNNING
+    told.phase = v1.RUN_PHASE_CANCELLING
+    return told
+
+
+def _query(tenant: str, request: v1.ListRunsRequest, after: tuple[int, str] | None, limit: int) -> RunQuery:
+    lane = request.conversation_id or None
+    if lane == "default":
+        lane = request.agent_id or None
+    return RunQuery(
+        tenant=tenant,
+        agent_id=request.agent_id or None,
+        lane=lane,
+        statuses=request.statuses,
+        stop_reasons=request.stop_reasons,
+        background=request.background if request.HasField("background") else None,
+        active=request.active if request.HasField("active") else None,
+        key=Key("request", request.request_id) if request.HasField("request_id") else None,
+        otid=request.otid if request.HasField("otid") else None,
+        newest_first=request.order_by in ("", "create_time desc"),
+        after=after,
+        limit=limit,
+    )

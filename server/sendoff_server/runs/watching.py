@@ -1,0 +1,187 @@
+"""WatchRun and WaitRun: following a run until something is so.
+
+A watch ends cleanly, with a `StreamEnd` that says where to go on, when the run has ended and all was sent, when the
+server stops, or when the stream is old. Whoever reads slowly only delays himself: the next frame is made when the
+last one was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+
+from sendoff import v1
+from sendoff_server.clock import Clock, timestamp
+from sendoff_server.lifecycle import is_terminal
+from sendoff_server.runs.following import Cursor, next_deltas, next_events
+from sendoff_server.runs.hub import Hub, Topic
+from sendoff_server.runs.message_types import of_type
+from sendoff_server.store.port import Store
+
+DEFAULT_HEARTBEAT_S = 15.0
+DEFAULT_WAIT_S = 30.0
+LONGEST_WAIT_S = 55.0
+
+Look = Callable[[], Awaitable[v1.Run]]
+"""Reads the run as it is now."""
+
+
+class Watching:
+    """Follows runs through the hub, and through the store where the hub does not know."""
+
+    def __init__(self, store: Store, hub: Hub, clock: Clock, *, max_stream_age_s: float) -> None:
+        self._store = store
+        self._hub = hub
+        self._clock = clock
+        self._max_stream_age_s = max_stream_age_s
+        self._draining = False
+
+    def drain(self) -> None:
+        """Have every watch and wait end."""
+        self._draining = True
+        self._hub.wake_all()
+
+    # ---- WaitRun ----
+
+    async def wait(self, request: v1.WaitRunRequest, look: Look) -> None:
+        """Return when what is waited for is so, when the time is over, or when the server stops."""
+        timeout_s = DEFAULT_WAIT_S
+        if request.HasField("timeout"):
+            timeout_s = min(request.timeout.ToTimedelta().total_seconds(), LONGEST_WAIT_S)
+        deadline = self._clock.monotonic() + timeout_s
+        with self._hub.watching(request.run_id) as topic:
+            while not self._draining:
+                changed = topic.changed()
+                if _is_so(request, await look()):
+                    return
+                left_s = deadline - self._clock.monotonic()
+                if left_s <= 0:
+                    return
+                await self._clock.wait(changed, left_s)
+
+    # ---- WatchRun ----
+
+    async def frames(self, run: v1.Run, request: v1.WatchRunRequest, look: Look) -> AsyncGenerator[v1.WatchRunResponse]:
+        """The frames of a watch, each batch made when the one before was taken."""
+        born = self._clock.monotonic()
+        silence = Silence(self._clock, request)
+        with self._hub.watching(run.id) as topic:
+            view = View(self._store, topic, request)
+            for frame in await view.opening(look):
+                yield frame
+            while not view.finished:
+                changed = topic.changed()
+                news = await view.news()
+                for frame in news:
+                    yield frame
+                reason = self._reason_to_end(view, born)
+                if reason is not None:
+                    yield _end(reason, view.cursor)
+                elif news:
+                    silence.broken()
+                elif silence.too_long():
+                    yield v1.WatchRunResponse(heartbeat=await self._heartbeat(look))
+                    silence.broken()
+                else:
+                    await self._clock.wait(changed, silence.left_s())
+                if reason is not None:
+                    return
+            yield _end(v1.StreamEnd.REASON_RUN_FINISHED, view.cursor)
+
+    def _reason_to_end(self, view: View, born: float) -> v1.StreamEnd.Reason.ValueType | None:
+        if view.finished:
+            return None
+        if self._draining:
+            return v1.StreamEnd.REASON_SERVER_DRAINING
+        if self._clock.monotonic() - born >= self._max_stream_age_s:
+            return v1.StreamEnd.REASON_MAX_STREAM_AGE
+        return None
+
+    async def _heartbeat(self, look: Look) -> v1.Heartbeat:
+        run = await look()  # raises RunNotFound when the run was deleted meanwhile
+        return v1.Heartbeat(server_time=timestamp(self._clock.now_ns()), last_sequence=run.last_sequence)
+
+
+class View:
+    """One watch: where it stands, and what comes next."""
+
+    def __init__(self, store: Store, topic: Topic, request: v1.WatchRunRequest) -> None:
+        self._store = store
+        self._topic = topic
+        self._request = request
+        self.cursor = Cursor(request.after_sequence)
+        self.finished = False
+        """The last event of the log was seen."""
+
+    async def opening(self, look: Look) -> list[v1.WatchRunResponse]:
+        """What comes before the first event."""
+        position = self._request.WhichOneof("position")
+        if position == "latest":
+            run = await look()
+            self.cursor.sequence = run.last_sequence
+            self.finished = is_terminal(run)
+        if position != "snapshot":
+            return []
+        snapshot = await self._snapshot(look)
+        self.cursor.sequence = snapshot.as_of_sequence
+        self.finished = is_terminal(snapshot.run)
+        return [v1.WatchRunResponse(snapshot=snapshot)]
+
+    async def news(self) -> list[v1.WatchRunResponse]:
+        """The events behind the cursor, a page at most; with none, the text behind it. Empty: nothing is new."""
+        events = await next_events(self._store, self._topic, self.cursor)
+        if events:
+            self.cursor.sequence = events[-1].sequence
+            self.finished = events[-1].HasField("finished")
+            types = self._request.message_types
+            return [v1.WatchRunResponse(event=event) for event in events if _sent(types, event)]
+        if not self._request.include_deltas:
+            return []
+        return [v1.WatchRunResponse(delta=delta) for delta in next_deltas(self._topic, self.cursor)]
+
+    async def _snapshot(self, look: Look) -> v1.RunSnapshot:
+        """Fold the log: the run as its newest event has it, the messages, and the text being written at that moment."""
+        cursor = Cursor(0)
+        messages: list[v1.Message] = []
+        while (run := await look()).last_sequence != cursor.sequence:
+            while events := await next_events(self._store, self._topic, cursor):
+                cursor.sequence = events[-1].sequence
+                messages += [e.message for e in events if e.HasField("message")]
+        messages = [message for message in messages if of_type(self._request.message_types, message)]
+        in_progress = next_deltas(self._topic, self.cursor) if self._request.include_deltas else []
+        return v1.RunSnapshot(run=run, messages=messages, in_progress=in_progress, as_of_sequence=cursor.sequence)
+
+
+class Silence:
+    """How long a stream has sent nothing."""
+
+    def __init__(self, clock: Clock, request: v1.WatchRunRequest) -> None:
+        self._clock = clock
+        self._limit_s = DEFAULT_HEARTBEAT_S
+        if request.HasField("heartbeat_interval"):
+            self._limit_s = request.heartbeat_interval.ToTimedelta().total_seconds()
+        self.broken()
+
+    def broken(self) -> None:
+        self._since = self._clock.monotonic()
+
+    def left_s(self) -> float:
+        return self._since + self._limit_s - self._clock.monotonic()
+
+    def too_long(self) -> bool:
+        return self.left_s() <= 0
+
+
+def _sent(types: Collection[v1.MessageType.ValueType], event: v1.RunEvent) -> bool:
+    return not event.HasField("message") or of_type(types, event.message)
+
+
+def _is_so(request: v1.WaitRunRequest, run: v1.Run) -> bool:
+    if request.HasField("changed_after_sequence"):
+        return run.last_sequence > request.changed_after_sequence or is_terminal(run)
+    if request.until == v1.WAIT_UNTIL_STARTED:
+        return run.status != v1.RUN_STATUS_CREATED
+    return is_terminal(run)
+
+
+def _end(reason: v1.StreamEnd.Reason.ValueType, cursor: Cursor) -> v1.WatchRunResponse:
+    return v1.WatchRunResponse(end=v1.StreamEnd(reason=reason, resume_after_sequence=cursor.sequence))
