@@ -1,0 +1,31 @@
+"""AgentService over gRPC."""
+
+from __future__ import annotations
+
+from sendoff import v1
+from sendoff.v1.agent_service_pb2_grpc import AgentServiceServicer
+from sendoff_server.agents.service import AgentService
+from sendoff_server.api.caller import TENANT
+from sendoff_server.api.status import Context
+
+
+class AgentServicer(AgentServiceServicer):
+    """Hands calls to the use cases."""
+
+    def __init__(self, agents: AgentService) -> None:
+        self._agents = agents
+
+    async def CreateAgent(self, request: v1.CreateAgentRequest, context: Context) -> v1.Agent:
+        return await self._agents.create(TENANT, request)
+
+    async def GetAgent(self, request: v1.GetAgentRequest, context: Context) -> v1.Agent:
+        return await self._agents.get(TENANT, request)
+
+    async def ListAgents(self, request: v1.ListAgentsRequest, context: Context) -> v1.ListAgentsResponse:
+        return await self._agents.list(TENANT, request)
+
+    async def UpdateAgent(self, request: v1.UpdateAgentRequest, context: Context) -> v1.Agent:
+        return await self._agents.update(TENANT, request)
+
+    async def DeleteAgent(self, request: v1.DeleteAgentRequest, context: Context) -> v1.DeleteAgentResponse:
+        return await self._agents.delete(TENANT, request)

@@ -1,0 +1,26 @@
+"""What a call's metadata tells about its caller."""
+
+from __future__ import annotations
+
+from sendoff_server.api.status import Context
+from sendoff_server.errors import InvalidRequest, Violation
+from sendoff_server.store.port import DEFAULT_TENANT
+from sendoff_server.validation import IDEMPOTENCY_KEY, check_idempotency_key
+
+TENANT = DEFAULT_TENANT
+"""Whose call it is, until there are credentials."""
+
+REPLAYED = (("idempotency-replayed", "true"),)
+"""Header of an answer to a request that was accepted before."""
+
+
+def idempotency_key(context: Context) -> str | None:
+    """The key sent beside the request; None for none. Raises InvalidRequest for a bad one, or two that differ."""
+    found = {str(value) for key, value in context.invocation_metadata() or () if key == IDEMPOTENCY_KEY}
+    if not found:
+        return None
+    if len(found) > 1:
+        raise InvalidRequest([Violation(IDEMPOTENCY_KEY, "was sent twice with different values")])
+    key = found.pop()
+    check_idempotency_key(key)
+    return key

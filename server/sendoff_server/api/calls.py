@@ -1,0 +1,125 @@
+"""What every call goes through, put around each method once, when the server is built.
+
+One function instead of a chain of interceptors, because each of those costs more than all that is done here: size
+limit, parsing, the table of errors, log lines that name the call, a count. Requests arrive as bytes, so that a damaged
+one has an answer of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from time import perf_counter
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from sendoff_server.api import status
+from sendoff_server.api.status import Context
+from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError
+
+Unary = Callable[[Any, Context], Awaitable[Message]]
+Streaming = Callable[[Any, Context], AsyncGenerator[Message]]
+Parse = Callable[[bytes], Message]
+
+_log = structlog.get_logger(__name__)
+
+
+class Calls:
+    """Makes gRPC handlers of servicers, and counts their calls."""
+
+    def __init__(self, *, max_request_bytes: int, log_each: bool) -> None:
+        self._max_request_bytes = max_request_bytes
+        self._log_each = log_each
+        self.ended: Counter[tuple[str, str]] = Counter()
+        """How many calls ended, by method ("RunService/GetRun") and by name of the gRPC status or INTERNAL."""
+
+    def handler(self, service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
+        """The handler of a whole service.
+
+        `servicer` has a method for every one of the contract, of the same name; those that stream are async generators.
+        """
+        methods = {method.name: self._method(method, getattr(servicer, method.name)) for method in service.methods}
+        return grpc.method_handlers_generic_handler(service.full_name, methods)
+
+    def _method(self, method: MethodDescriptor, behaviour: Any) -> grpc.RpcMethodHandler[bytes, Message]:
+        if method.client_streaming:
+            raise TypeError(f"{method.full_name}: requests that stream are not served")
+        name = f"{method.containing_service.name}/{method.name}"
+        parse = self._parser(method)
+        write = GetMessageClass(method.output_type).SerializeToString
+        if method.server_streaming:
+            stream = self._streaming(name, parse, behaviour)
+            return grpc.unary_stream_rpc_method_handler(stream, response_serializer=write)
+        return grpc.unary_unary_rpc_method_handler(self._unary(name, parse, behaviour), response_serializer=write)
+
+    def _parser(self, method: MethodDescriptor) -> Parse:
+        parse = GetMessageClass(method.input_type).FromString
+        limit = self._max_request_bytes
+
+        def checked(data: bytes) -> Message:
+            if len(data) > limit:
+                raise RequestTooLarge(len(data), limit)
+            try:
+                return parse(data)
+            except DecodeError:
+                raise MalformedRequest(method.input_type.full_name) from None
+
+        return checked
+
+    def _unary(self, name: str, parse: Parse, behaviour: Unary) -> Callable[[bytes, Context], Awaitable[Message]]:
+        async def call(data: bytes, context: Context) -> Message:
+            started = perf_counter()
+            structlog.contextvars.bind_contextvars(rpc=name)
+            try:
+                reply = await behaviour(parse(data), context)
+            except asyncio.CancelledError:
+                self._count(name, "CANCELLED", started)
+                raise
+            except Exception as error:
+                await self._refuse(name, error, context, started)
+            self._count(name, "OK", started)
+            return reply
+
+        return call
+
+    def _streaming(self, name: str, parse: Parse, behaviour: Streaming) -> Callable[[bytes, Context], Awaitable[None]]:
+        async def call(data: bytes, context: Context) -> None:
+            started = perf_counter()
+            structlog.contextvars.bind_contextvars(rpc=name)
+            try:
+                # Closed here and now: left to the garbage collector, what the generator holds would outlive the call.
+                async with aclosing(behaviour(parse(data), context)) as frames:
+                    async for frame in frames:
+                        await context.write(frame)
+            except asyncio.CancelledError:
+                self._count(name, "CANCELLED", started)
+                raise
+            except Exception as error:
+                await self._refuse(name, error, context, started)
+            self._count(name, "OK", started)
+
+        return call
+
+    async def _refuse(self, name: str, error: Exception, context: Context, started: float) -> NoReturn:
+        """End a call with an error: ours with all it tells, gRPC's own as it is, and of any other nothing but that."""
+        if isinstance(error, grpc.aio.BaseError):
+            self._count(name, "ABORTED_BY_TRANSPORT", started)
+            raise error
+        if isinstance(error, ServiceError):
+            self._count(name, error.grpc_code, started)
+            await status.abort(context, status.pack(error))
+        _log.error("a call failed unexpectedly", exc_info=error)
+        self._count(name, status.INTERNAL_REASON, started)
+        await status.abort(context, status.internal())
+
+    def _count(self, name: str, outcome: str, started: float) -> None:
+        self.ended[name, outcome] += 1
+        if self._log_each:
+            _log.debug("call", outcome=outcome, milliseconds=round((perf_counter() - started) * 1_000, 2))

@@ -1,0 +1,29 @@
+"""ModelService and OpsService over gRPC: what this server has and is."""
+
+from __future__ import annotations
+
+from sendoff import v1
+from sendoff.v1.model_service_pb2_grpc import ModelServiceServicer
+from sendoff.v1.ops_service_pb2_grpc import OpsServiceServicer
+from sendoff_server.api.status import Context
+from sendoff_server.models.port import Catalogue
+
+
+class ModelServicer(ModelServiceServicer):
+    """Asks the catalogue."""
+
+    def __init__(self, models: Catalogue) -> None:
+        self._models = models
+
+    async def ListModels(self, request: v1.ListModelsRequest, context: Context) -> v1.ListModelsResponse:
+        return await self._models.list()
+
+
+class OpsServicer(OpsServiceServicer):
+    """Tells what it was given."""
+
+    def __init__(self, info: v1.GetServerInfoResponse) -> None:
+        self._info = info
+
+    async def GetServerInfo(self, request: v1.GetServerInfoRequest, context: Context) -> v1.GetServerInfoResponse:
+        return self._info

@@ -1,0 +1,133 @@
+"""The gRPC server: all services behind one port, standard health and reflection, and a stop that loses no call."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from sendoff import v1
+from sendoff.v1 import agent_service_pb2, model_service_pb2, ops_service_pb2, run_service_pb2
+from sendoff_server.agents.service import AgentService
+from sendoff_server.api.agents import AgentServicer
+from sendoff_server.api.calls import Calls
+from sendoff_server.api.facts import ModelServicer, OpsServicer
+from sendoff_server.api.runs import RunServicer
+from sendoff_server.clock import Clock, SystemClock
+from sendoff_server.models.port import Catalogue
+from sendoff_server.runs.service import RunService
+from sendoff_server.settings import Settings
+
+STOP_GRACE_S = 5.0
+"""How long a stop waits for calls under way; those that wait or watch end by themselves when the use cases drain."""
+
+_ROOM_FOR_REFUSAL = 16 * 1024 * 1024
+"""Requests over our limit by up to this are read, so that the refusal can say why; gRPC cuts off larger ones."""
+_MINUTE_MS = 60_000
+
+
+class AddressUnavailable(Exception):
+    """The address can not be listened on."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"cannot listen on {address!r}: another process has the port, or the address is not of this machine; "
+            "set another with SENDOFF_GRPC_ADDRESS or --grpc-address"
+        )
+
+
+class GrpcServer:
+    """Serves while it is entered.
+
+    To stop without losing calls: `drain()`, then have waits and watches end (the use cases' own drain), then leave.
+    """
+
+    def __init__(
+        self,
+        *,
+        runs: RunService,
+        agents: AgentService,
+        models: Catalogue,
+        info: v1.GetServerInfoResponse,
+        settings: Settings,
+        clock: Clock | None = None,
+    ) -> None:
+        self._address = settings.grpc_address
+        self._calls = Calls(max_request_bytes=settings.max_request_bytes, log_each=settings.log_level == "debug")
+        self._services = {
+            run_service_pb2.DESCRIPTOR.services_by_name["RunService"]: RunServicer(
+                runs, clock=clock or SystemClock(), slow_consumer_s=settings.slow_consumer_s
+            ),
+            agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]: AgentServicer(agents),
+            model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]: ModelServicer(models),
+            ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]: OpsServicer(info),
+        }
+        self._options = _options(settings.max_request_bytes)
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+        self.port = 0
+        """Where it listens, once entered. Without a meaning for unix sockets."""
+
+    @property
+    def calls(self) -> Calls:
+        """What became of the calls so far."""
+        return self._calls
+
+    async def __aenter__(self) -> Self:
+        """Listen and serve. Raises AddressUnavailable."""
+        server = grpc.aio.server(options=self._options)
+        names = [service.full_name for service in self._services]
+        for service, servicer in self._services.items():
+            server.add_generic_rpc_handlers((self._calls.handler(service, servicer),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+        await self.set_serving(True)
+        try:
+            self.port = server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise AddressUnavailable(self._address) from error
+        await server.start()
+        self._server = server
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take no new calls, let those under way end for up to the grace, then cancel them."""
+        await self.drain()
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop(STOP_GRACE_S)
+
+    async def set_serving(self, serving: bool) -> None:
+        """What health checks see, of the server and of each service; without effect once it drains."""
+        told = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in [health.OVERALL_HEALTH, *(service.full_name for service in self._services)]:
+            await self._health.set(name, told)
+
+    async def drain(self) -> None:
+        """Have health checks see NOT_SERVING for good, so that callers go elsewhere. Calls are still served."""
+        await self._health.enter_graceful_shutdown()
+
+
+def _options(max_request_bytes: int) -> list[tuple[str, int]]:
+    return [
+        # The default lets a second server have the same port without a word.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", max_request_bytes + _ROOM_FOR_REFUSAL),
+        # Metadata: the default turns calls away at random between 8 and 16 KB.
+        ("grpc.max_metadata_size", 16 * 1024),
+        ("grpc.absolute_max_metadata_size", 16 * 1024),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        # Without it a peer that is gone is noticed after a minute, whatever the two above say.
+        ("grpc.http2.ping_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        # Long connections end now and then, so that clients spread over new replicas.
+        ("grpc.max_connection_age_ms", 30 * _MINUTE_MS),
+        ("grpc.max_connection_age_grace_ms", 5 * _MINUTE_MS),
+    ]
