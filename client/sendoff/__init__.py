@@ -1,1 +1,65 @@
-"""The Python client of Sendoff."""
+"""The Python client of Sendoff.
+
+    with sendoff.Client() as client:
+        run = client.send(agent.id, "Hello")
+        for entry in client.watch(run.id, include_deltas=True): ...
+
+`sendoff.v1` has the messages and enums of the contract, which are what calls take and return.
+"""
+
+from sendoff import v1
+from sendoff.aio import AsyncClient
+from sendoff.client import Client
+from sendoff.errors import (
+    AgentHasActiveRuns,
+    Conflict,
+    ConversationBusy,
+    DeadlineExceeded,
+    EtagMismatch,
+    IdempotencyMismatch,
+    Internal,
+    InvalidRequest,
+    LogGap,
+    NotAllowed,
+    NotFound,
+    NotNow,
+    QueueFull,
+    Refused,
+    RequestTooLarge,
+    SendoffError,
+    Unavailable,
+    Unsupported,
+    Violation,
+)
+from sendoff.retry import RetryPolicy, Timing
+from sendoff.transcript import Change, Part, Transcript
+
+__all__ = [
+    "AgentHasActiveRuns",
+    "AsyncClient",
+    "Change",
+    "Client",
+    "Conflict",
+    "ConversationBusy",
+    "DeadlineExceeded",
+    "EtagMismatch",
+    "IdempotencyMismatch",
+    "Internal",
+    "InvalidRequest",
+    "LogGap",
+    "NotAllowed",
+    "NotFound",
+    "NotNow",
+    "Part",
+    "QueueFull",
+    "Refused",
+    "RequestTooLarge",
+    "RetryPolicy",
+    "SendoffError",
+    "Timing",
+    "Transcript",
+    "Unavailable",
+    "Unsupported",
+    "Violation",
+    "v1",
+]

@@ -1,0 +1,261 @@
+"""The asyncio client.
+
+`client.py` has the same for threads; what both decide is decided in the modules that they share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Any, Unpack
+
+import grpc.aio
+
+from sendoff import errors, methods, paging, requests, v1
+from sendoff.connection import ConnectionOptions, resolve
+from sendoff.methods import Call, Req, Resp
+from sendoff.paging import Item, Paging
+from sendoff.requests import AgentFields, Input, RunFilters, SendOptions
+from sendoff.retry import RECONNECT, UNARY, Attempts, RetryPolicy, Timing
+from sendoff.waiting import Waiting
+from sendoff.watching import Entry, Watch, WatchOptions
+
+
+class AsyncClient:
+    """A connection to Sendoff, for asyncio. Belongs to the event loop of its first call, and connects with it.
+
+    Every call has a deadline: `timeout_s` of the call, or the client's. Calls that can be repeated without harm
+    are, within that deadline, when no server answered or the server asked for it. Errors are those of
+    `sendoff.errors`. Cancelling a task that waits in a call cancels the call.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        timeout_s: float = 10.0,
+        retry: RetryPolicy = UNARY,
+        reconnect: RetryPolicy = RECONNECT,
+        timing: Timing = Timing(),  # noqa: B008 - frozen
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        **connection: Unpack[ConnectionOptions],
+    ) -> None:
+        """`address` is host:port, or whatever gRPC resolves. Unset: SENDOFF_ADDRESS, or 127.0.0.1:50051."""
+        self.connection = resolve(address, connection)
+        self._opened: grpc.aio.Channel | None = None
+        self._timeout_s = timeout_s
+        self._retry = retry
+        self._reconnect = reconnect
+        self._timing = timing
+        self._sleep = sleep
+
+    async def close(self) -> None:
+        """End all calls and the connection. May be called more than once."""
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # ---- runs ----
+
+    async def send(
+        self, agent_id: str, input: Input, *, timeout_s: float | None = None, **options: Unpack[SendOptions]
+    ) -> v1.Run:
+        """Send a message to an agent; returns at once with a durable run.
+
+        Safe to repeat: every request carries a request_id. To repeat it in another process, choose your own.
+        """
+        return await self._call(requests.send(agent_id, input, options), timeout_s)
+
+    async def create_message_async(
+        self, request: v1.CreateMessageAsyncRequest, *, timeout_s: float | None = None
+    ) -> v1.Run:
+        """As `send`, with all that the contract has. A missing request_id is added to a copy."""
+        return await self._call(requests.create_message_async(request), timeout_s)
+
+    async def get_run(self, run_id: str, *, timeout_s: float | None = None) -> v1.Run:
+        """A run as it is now."""
+        return await self._call(requests.get_run(run_id), timeout_s)
+
+    async def wait_run(
+        self,
+        run_id: str,
+        until: v1.WaitUntil.ValueType = v1.WaitUntil.WAIT_UNTIL_TERMINAL,
+        *,
+        timeout_s: float | None = None,
+    ) -> v1.Run:
+        """Wait until the run has ended, or is at `until`; for ever unless `timeout_s` is given.
+
+        When the time is up the run comes back as it is: look at its status.
+        """
+        waiting = Waiting(
+            run_id, until, timeout_s=timeout_s, connect=self._retry, reconnect=self._reconnect, timing=self._timing
+        )
+        while True:
+            try:
+                run = await self._attempt(waiting.call(), waiting.asked_s + self._timeout_s)
+                pause = waiting.answered(run)
+            except errors.SendoffError as error:
+                pause = waiting.failed(error)
+            else:
+                if pause is None:
+                    return run
+            await self._sleep(pause)
+
+    async def watch(self, run_id: str, **options: Unpack[WatchOptions]) -> AsyncGenerator[Entry, None]:
+        """Follow a run to its end: every event of its log once and in order, over any number of broken streams.
+
+        Ends after the `finished` event. Close the generator to stop before, as `contextlib.aclosing` does; that
+        cancels the call.
+        """
+        watch = Watch(run_id, options, connect=self._retry, reconnect=self._reconnect, timing=self._timing)
+        if watch.wants_latest:
+            watch.begin_after((await self.get_run(run_id)).last_sequence)
+        while not watch.over:
+            stream = self._open(watch)
+            try:
+                while watch.expects_more and (frame := await stream.read()) is not None:
+                    if (entry := watch.take(frame)) is not None:
+                        yield entry
+            finally:
+                stream.close()
+            if not watch.over:
+                await self._sleep(watch.pause_s(stream.error))
+
+    def runs(self, **filters: Unpack[RunFilters]) -> AsyncIterator[v1.Run]:
+        """Runs, newest first unless `order_by` says otherwise; further pages are fetched as they are needed."""
+        return self._pages(paging.runs(filters))
+
+    def run_events(self, run_id: str, *, after_sequence: int = 0, page_size: int = 0) -> AsyncIterator[v1.RunEvent]:
+        """A run's log as far as it has got; `watch` goes on where this ends."""
+        return self._pages(paging.run_events(run_id, after_sequence, page_size))
+
+    def run_messages(self, run_id: str, *, page_size: int = 0) -> AsyncIterator[v1.Message]:
+        """A run's messages, oldest first, its input included."""
+        return self._pages(paging.run_messages(run_id, page_size))
+
+    async def cancel_run(
+        self, run_id: str, *, rollback: bool = False, reason: str | None = None, timeout_s: float | None = None
+    ) -> v1.Run:
+        """Ask a run to stop; `rollback` drops its messages. It has stopped when its status says so."""
+        return await self._call(requests.cancel_run(run_id, rollback=rollback, reason=reason), timeout_s)
+
+    # ---- agents ----
+
+    async def create_agent(
+        self, *, request_id: str | None = None, timeout_s: float | None = None, **fields: Unpack[AgentFields]
+    ) -> v1.Agent:
+        """Make an agent. What is not given is the server's default."""
+        return await self._call(requests.create_agent(request_id, fields), timeout_s)
+
+    async def get_agent(self, agent_id: str, *, timeout_s: float | None = None) -> v1.Agent:
+        """An agent as it is now."""
+        return await self._call(requests.get_agent(agent_id), timeout_s)
+
+    def agents(self, *, page_size: int = 0) -> AsyncIterator[v1.Agent]:
+        """Agents, newest first; further pages are fetched as they are needed."""
+        return self._pages(paging.agents(page_size))
+
+    async def update_agent(
+        self, agent_id: str, *, etag: str | None = None, timeout_s: float | None = None, **fields: Unpack[AgentFields]
+    ) -> v1.Agent:
+        """Change the fields that are given, and no others; with `etag` only if the agent has not changed since."""
+        return await self._call(requests.update_agent(agent_id, etag, fields), timeout_s)
+
+    async def delete_agent(self, agent_id: str, *, cancel_runs: bool = False, timeout_s: float | None = None) -> None:
+        """Delete an agent with all that is its own. Never repeated by itself: the repeat would find nothing."""
+        await self._call(requests.delete_agent(agent_id, cancel_runs=cancel_runs), timeout_s)
+
+    # ---- the server ----
+
+    async def models(self, *, timeout_s: float | None = None) -> v1.ListModelsResponse:
+        """The models that agents can use, the default one, and the providers that did not answer."""
+        return await self._call(requests.list_models(), timeout_s)
+
+    async def server_info(self, *, timeout_s: float | None = None) -> v1.GetServerInfoResponse:
+        """What this server is and can, and its limits."""
+        return await self._call(requests.get_server_info(), timeout_s)
+
+    async def health(self, service: str = "", *, timeout_s: float | None = None) -> bool:
+        """Whether the server, or one of its services, takes requests. Raises Unavailable when none answers."""
+        answer = await self._call(requests.check_health(service), timeout_s)
+        return answer.value == methods.HEALTH_SERVING
+
+    # ---- how ----
+
+    @property
+    def _channel(self) -> grpc.aio.Channel:
+        if self._opened is None:
+            self._opened = self.connection.open_aio()
+        return self._opened
+
+    async def _call(self, call: Call[Req, Resp], timeout_s: float | None) -> Resp:
+        whole_s = self._timeout_s if timeout_s is None else timeout_s
+        attempts = Attempts(whole_s, self._retry, self._timing, repeatable=call.is_repeatable)
+        while True:
+            try:
+                return await self._attempt(call, attempts.remaining_s())
+            except errors.SendoffError as error:
+                pause = attempts.pause_s(error)
+            await self._sleep(pause)
+
+    async def _attempt(self, call: Call[Req, Resp], timeout_s: float) -> Resp:
+        rpc = self._channel.unary_unary(
+            call.method.path, call.method.request.SerializeToString, call.method.response.FromString
+        )
+        try:
+            return await rpc(call.request, timeout=timeout_s, metadata=self.connection.metadata)
+        except grpc.aio.AioRpcError as error:
+            raise errors.from_rpc(error, self.connection.address) from error
+
+    async def _pages(self, pages: Paging[Req, Resp, Item]) -> AsyncIterator[Item]:
+        call: Call[Req, Resp] | None = pages.call()
+        while call is not None:
+            page = await self._call(call, None)
+            for item in pages.items(page):
+                yield item
+            call = pages.following(call, page)
+
+    def _open(self, watch: Watch) -> _Stream:
+        method = methods.WATCH_RUN
+        rpc = self._channel.unary_stream(method.path, method.request.SerializeToString, method.response.FromString)
+        return _Stream(rpc(watch.request(), metadata=self.connection.metadata), watch, self.connection.address)
+
+
+class _Stream:
+    """A stream that ends where it is cut. Close it in any case."""
+
+    def __init__(
+        self,
+        call: grpc.aio.UnaryStreamCall[Any, v1.WatchRunResponse],  # the stubs lose the request's type
+        watch: Watch,
+        address: str,
+    ) -> None:
+        self.error: errors.SendoffError | None = None
+        """What it ended with; None as long as it goes on, and after a clean end."""
+        self._call = call
+        self._watch = watch
+        self._address = address
+
+    async def read(self) -> v1.WatchRunResponse | None:
+        """The next frame; None when there is none any more."""
+        try:
+            frame = await asyncio.wait_for(self._call.read(), self._watch.silence_s)
+        except TimeoutError:
+            self.error = self._watch.silent()
+        except grpc.aio.AioRpcError as failed:
+            self.error = errors.from_rpc(failed, self._address)
+        else:
+            return frame if isinstance(frame, v1.WatchRunResponse) else None  # else it is gRPC's mark of the end
+        return None
+
+    def close(self) -> None:
+        """Cancel it, if it still goes on."""
+        self._call.cancel()

@@ -1,0 +1,231 @@
+"""What a call can end with, drawn once; classes by what the caller should do next.
+
+    SendoffError
+      NotFound             name something that exists
+      Refused              change the request           InvalidRequest, RequestTooLarge, Unsupported, NotAllowed
+      Conflict             look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
+                                                        AgentHasActiveRuns
+      NotNow               wait and repeat              QueueFull, Unavailable
+      DeadlineExceeded     look whether it worked
+      Internal             report it                    LogGap
+
+This is the server's table, inverted: the reason in `google.rpc.ErrorInfo` picks the class; where a server or a
+proxy sends no details, the gRPC status does. A run that fails after it was accepted is no error of a call: see
+`Run.error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, cast
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+
+_DETAILS_KEY = "grpc-status-details-bin"
+
+_Detail = TypeVar("_Detail", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What is wrong with one field of a request."""
+
+    field: str
+    """Path as in `messages.messages[2].message.content.text`; empty for the request as a whole."""
+    description: str
+
+
+class SendoffError(Exception):
+    """A call that did not work.
+
+    `reason` is UPPER_SNAKE and stable: the server's own, or the name of the gRPC status where `domain` is empty,
+    which means that the server gave no details, or that it never saw the call. `metadata` has the values of the
+    message by name. `retry_after_s` is set when the server said when to repeat.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode = grpc.StatusCode.UNKNOWN,
+        reason: str = "",
+        domain: str = "",
+        metadata: Mapping[str, str] | None = None,
+        violations: Sequence[Violation] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.reason = reason or code.name
+        self.domain = domain
+        self.metadata = dict(metadata or {})
+        self.violations = tuple(violations)
+        self.retry_after_s = retry_after_s
+
+
+class NotFound(SendoffError):
+    """Nothing of that name, or nothing that the caller may see.
+
+    `reason` tells what: AGENT_NOT_FOUND, RUN_NOT_FOUND, ...
+    """
+
+
+class Refused(SendoffError):
+    """The request can never work as it is."""
+
+
+class InvalidRequest(Refused):
+    """The request breaks rules of the contract; `violations` has all of them."""
+
+
+class RequestTooLarge(Refused):
+    """The request has more bytes than the server takes."""
+
+
+class Unsupported(Refused):
+    """The server, or the model chosen, cannot honour a parameter; or the server does not know the call."""
+
+
+class NotAllowed(Refused):
+    """The credential is missing, unknown or not good enough."""
+
+
+class Conflict(SendoffError):
+    """The world is not as the request supposes."""
+
+
+class IdempotencyMismatch(Conflict):
+    """The request_id was used with another request, whose outcome is `metadata["resource_id"]`."""
+
+
+class ConversationBusy(Conflict):
+    """The conversation works on `metadata["run_id"]`, and the request asked not to wait."""
+
+
+class EtagMismatch(Conflict):
+    """It has changed since it was read."""
+
+
+class AgentHasActiveRuns(Conflict):
+    """The agent has runs that have not ended."""
+
+
+class NotNow(SendoffError):
+    """The same request may work later."""
+
+
+class QueueFull(NotNow):
+    """Too much is waiting already."""
+
+
+class Unavailable(NotNow):
+    """No server answers, or it is stopping, or its store is away."""
+
+
+class DeadlineExceeded(SendoffError):
+    """No answer in time. What was asked for may have been done."""
+
+
+class Internal(SendoffError):
+    """A fault of the server, or of something between."""
+
+
+class LogGap(Internal):
+    """A watch was sent an event that does not follow the one before. What was handed on until then is whole."""
+
+
+_BY_REASON: dict[str, type[SendoffError]] = {
+    "INVALID_REQUEST": InvalidRequest,
+    "REQUEST_TOO_LARGE": RequestTooLarge,
+    "UNSUPPORTED_FEATURE": Unsupported,
+    "IDEMPOTENCY_MISMATCH": IdempotencyMismatch,
+    "CONVERSATION_BUSY": ConversationBusy,
+    "ETAG_MISMATCH": EtagMismatch,
+    "AGENT_HAS_ACTIVE_RUNS": AgentHasActiveRuns,
+    "QUEUE_FULL": QueueFull,
+}
+
+_BY_CODE: dict[grpc.StatusCode, type[SendoffError]] = {
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
+    grpc.StatusCode.OUT_OF_RANGE: Refused,
+    grpc.StatusCode.UNIMPLEMENTED: Unsupported,
+    grpc.StatusCode.UNAUTHENTICATED: NotAllowed,
+    grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
+    grpc.StatusCode.FAILED_PRECONDITION: Conflict,
+    grpc.StatusCode.ALREADY_EXISTS: Conflict,
+    grpc.StatusCode.ABORTED: Conflict,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: NotNow,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.CANCELLED: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.INTERNAL: Internal,
+    grpc.StatusCode.UNKNOWN: Internal,
+    grpc.StatusCode.DATA_LOSS: Internal,
+}
+
+
+class _Failure(Protocol):
+    """What an error of a finished call has, of the blocking and of the asyncio API alike."""
+
+    def code(self) -> grpc.StatusCode: ...
+    def details(self) -> str | None: ...
+    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+
+def from_rpc(error: grpc.RpcError, address: str) -> SendoffError:
+    """The error of a call to `address` as one of ours."""
+    failure = cast(_Failure, error)  # grpc.RpcError is declared empty; every error of a call has these methods
+    code = failure.code()
+    details = _details(failure.trailing_metadata())
+    info = _unpacked(details, error_details_pb2.ErrorInfo)
+    if info is None:
+        return _BY_CODE.get(code, Internal)(_told(code, failure.details() or "", address), code=code)
+    retry = _unpacked(details, error_details_pb2.RetryInfo)
+    bad = _unpacked(details, error_details_pb2.BadRequest)
+    return (_BY_REASON.get(info.reason) or _BY_CODE.get(code, Internal))(
+        failure.details() or info.reason,
+        code=code,
+        reason=info.reason,
+        domain=info.domain,
+        metadata=info.metadata,
+        violations=[Violation(v.field, v.description) for v in bad.field_violations] if bad else (),
+        retry_after_s=retry.retry_delay.ToNanoseconds() / 1e9 if retry else None,
+    )
+
+
+def _told(code: grpc.StatusCode, details: str, address: str) -> str:
+    """A message for people where the server wrote none."""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return f"cannot reach a server at {address}; is it running? try `sendoff-server serve` ({details})"
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"no answer from {address} in time; the request may still have been carried out ({details})"
+    return f"{code.name} from {address}: {details}"
+
+
+def _details(metadata: Iterable[tuple[str, str | bytes]] | None) -> status_pb2.Status:
+    """The `google.rpc.Status` that came with the call; empty where none did, or one that cannot be read."""
+    status = status_pb2.Status()
+    for key, value in metadata or ():
+        if key == _DETAILS_KEY and isinstance(value, bytes):
+            try:
+                status.ParseFromString(value)
+            except DecodeError:
+                return status_pb2.Status()
+    return status
+
+
+def _unpacked(details: status_pb2.Status, kind: type[_Detail]) -> _Detail | None:
+    """The first detail of that kind; None where there is none, or one that cannot be read."""
+    for packed in details.details:
+        found = kind()
+        try:
+            if packed.Unpack(found):
+                return found
+        except DecodeError:
+            continue
+    return None

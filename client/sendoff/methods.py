@@ -1,0 +1,74 @@
+"""The RPCs of the contract as values, for the blocking and the asyncio client alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+
+from sendoff import v1
+from sendoff.v1 import agent_service_pb2, model_service_pb2, ops_service_pb2, run_service_pb2
+
+Req = TypeVar("Req", bound=Message)
+Resp = TypeVar("Resp", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[Req, Resp]):
+    """One RPC."""
+
+    path: str
+    """As it stands in HTTP/2: /package.Service/Method."""
+    request: type[Req]
+    response: type[Resp]
+    is_idempotent: bool
+    """Whether the contract says that doing it twice is doing it once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Req, Resp]):
+    """A method with its request."""
+
+    method: Method[Req, Resp]
+    request: Req
+    is_repeatable: bool
+    """Whether it may be sent again when nobody knows what became of it."""
+
+
+def _method(service: ServiceDescriptor, name: str, request: type[Req], response: type[Resp]) -> Method[Req, Resp]:
+    described = service.methods_by_name[name]
+    is_idempotent = described.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
+    return Method(f"/{service.full_name}/{name}", request, response, is_idempotent)
+
+
+_RUNS = run_service_pb2.DESCRIPTOR.services_by_name["RunService"]
+_AGENTS = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
+_MODELS = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
+_OPS = ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]
+
+CREATE_MESSAGE_ASYNC = _method(_RUNS, "CreateMessageAsync", v1.CreateMessageAsyncRequest, v1.Run)
+GET_RUN = _method(_RUNS, "GetRun", v1.GetRunRequest, v1.Run)
+LIST_RUNS = _method(_RUNS, "ListRuns", v1.ListRunsRequest, v1.ListRunsResponse)
+WAIT_RUN = _method(_RUNS, "WaitRun", v1.WaitRunRequest, v1.Run)
+WATCH_RUN = _method(_RUNS, "WatchRun", v1.WatchRunRequest, v1.WatchRunResponse)
+LIST_RUN_EVENTS = _method(_RUNS, "ListRunEvents", v1.ListRunEventsRequest, v1.ListRunEventsResponse)
+LIST_RUN_MESSAGES = _method(_RUNS, "ListRunMessages", v1.ListRunMessagesRequest, v1.ListRunMessagesResponse)
+CANCEL_RUN = _method(_RUNS, "CancelRun", v1.CancelRunRequest, v1.Run)
+
+CREATE_AGENT = _method(_AGENTS, "CreateAgent", v1.CreateAgentRequest, v1.Agent)
+GET_AGENT = _method(_AGENTS, "GetAgent", v1.GetAgentRequest, v1.Agent)
+LIST_AGENTS = _method(_AGENTS, "ListAgents", v1.ListAgentsRequest, v1.ListAgentsResponse)
+UPDATE_AGENT = _method(_AGENTS, "UpdateAgent", v1.UpdateAgentRequest, v1.Agent)
+DELETE_AGENT = _method(_AGENTS, "DeleteAgent", v1.DeleteAgentRequest, v1.DeleteAgentResponse)
+
+LIST_MODELS = _method(_MODELS, "ListModels", v1.ListModelsRequest, v1.ListModelsResponse)
+GET_SERVER_INFO = _method(_OPS, "GetServerInfo", v1.GetServerInfoRequest, v1.GetServerInfoResponse)
+
+# grpc.health.v1, without its package: HealthCheckRequest is one string with number 1, HealthCheckResponse one enum
+# with number 1, which on the wire is what these wrappers are.
+CHECK_HEALTH = Method("/grpc.health.v1.Health/Check", StringValue, Int32Value, True)
+HEALTH_SERVING = 1

@@ -1,0 +1,77 @@
+"""Lists that come in pages: which page follows, and what is on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from sendoff import methods, requests, v1
+from sendoff.methods import Call, Method, Req, Resp
+from sendoff.requests import RunFilters
+
+Item = TypeVar("Item", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Paging(Generic[Req, Resp, Item]):
+    """One list: its first request, and how to go on."""
+
+    method: Method[Req, Resp]
+    first: Req
+    items: Callable[[Resp], Sequence[Item]]
+    advance: Callable[[Req, Resp], bool]
+    """Turn the request, a copy of its own, into that of the next page. False: there is none."""
+
+    def call(self) -> Call[Req, Resp]:
+        """The call for the first page."""
+        return Call(self.method, self.first, self.method.is_idempotent)
+
+    def following(self, call: Call[Req, Resp], page: Resp) -> Call[Req, Resp] | None:
+        """The call for the page after this one; None after the last."""
+        request = self.method.request()
+        request.CopyFrom(call.request)
+        return Call(self.method, request, call.is_repeatable) if self.advance(request, page) else None
+
+
+def runs(filters: RunFilters) -> Paging[v1.ListRunsRequest, v1.ListRunsResponse, v1.Run]:
+    def advance(request: v1.ListRunsRequest, page: v1.ListRunsResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    return Paging(methods.LIST_RUNS, requests.list_runs(filters), lambda page: page.runs, advance)
+
+
+def run_events(
+    run_id: str, after_sequence: int, page_size: int
+) -> Paging[v1.ListRunEventsRequest, v1.ListRunEventsResponse, v1.RunEvent]:
+    """A page may be the last so far of a run that goes on: the list ends there."""
+
+    def advance(request: v1.ListRunEventsRequest, page: v1.ListRunEventsResponse) -> bool:
+        if page.events:
+            request.after_sequence = page.events[-1].sequence
+        return bool(page.events) and not page.complete and request.after_sequence < page.last_sequence
+
+    first = v1.ListRunEventsRequest(run_id=run_id, after_sequence=after_sequence, page_size=page_size)
+    return Paging(methods.LIST_RUN_EVENTS, first, lambda page: page.events, advance)
+
+
+def run_messages(
+    run_id: str, page_size: int
+) -> Paging[v1.ListRunMessagesRequest, v1.ListRunMessagesResponse, v1.Message]:
+    def advance(request: v1.ListRunMessagesRequest, page: v1.ListRunMessagesResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    first = v1.ListRunMessagesRequest(run_id=run_id, page_size=page_size)
+    return Paging(methods.LIST_RUN_MESSAGES, first, lambda page: page.messages, advance)
+
+
+def agents(page_size: int) -> Paging[v1.ListAgentsRequest, v1.ListAgentsResponse, v1.Agent]:
+    def advance(request: v1.ListAgentsRequest, page: v1.ListAgentsResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    return Paging(methods.LIST_AGENTS, v1.ListAgentsRequest(page_size=page_size), lambda page: page.agents, advance)

@@ -1,0 +1,189 @@
+"""Builds the requests of the contract from what a caller says in Python."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, TypedDict
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+
+from sendoff import methods, v1
+from sendoff.methods import Call, Method, Req, Resp
+
+Input: TypeAlias = "str | v1.Content | Sequence[v1.MessageCreate | v1.InputMessage]"
+"""What to work on: text, content with parts, or whole messages."""
+
+
+class SendOptions(TypedDict, total=False):
+    """How to work on a message; all are optional, and None is as if it were not given.
+
+    See CreateMessageAsyncRequest.
+    """
+
+    conversation_id: str | None
+    """Unset: the agent's own conversation."""
+    request_id: str | None
+    """Names this request: sent again, it is the same run. Unset: a new UUID."""
+    override_model: str | None
+    override_system: str | None
+    max_steps: int | None
+    metadata: Mapping[str, Any] | None
+    """Anything that JSON can hold."""
+    labels: Mapping[str, str] | None
+    when_busy: v1.WhenBusy.ValueType | None
+    include_return_message_types: Sequence[v1.MessageType.ValueType] | None
+    """Empty: none; unset: all."""
+    validate_only: bool
+
+
+class AgentFields(TypedDict, total=False):
+    """What an agent has and a caller may set."""
+
+    name: str
+    model: str
+    system: str
+    description: str
+    tags: Sequence[str]
+    tool_ids: Sequence[str]
+    metadata: Mapping[str, Any]
+
+
+class RunFilters(TypedDict, total=False):
+    """Which runs to list; all that are given must hold. None is as if it were not given. See ListRunsRequest."""
+
+    agent_id: str | None
+    conversation_id: str | None
+    statuses: Sequence[v1.RunStatus.ValueType]
+    stop_reasons: Sequence[v1.StopReason.ValueType]
+    background: bool | None
+    active: bool | None
+    request_id: str | None
+    otid: str | None
+    filter: str
+    order_by: str
+    page_size: int
+
+
+def new_request_id() -> str:
+    """A name for one request that no other has."""
+    return str(uuid.uuid4())
+
+
+def send(agent_id: str, input: Input, options: SendOptions) -> Call[v1.CreateMessageAsyncRequest, v1.Run]:
+    """CreateMessageAsync, from its usual parts."""
+    request = v1.CreateMessageAsyncRequest(
+        agent_id=agent_id,
+        conversation_id=options.get("conversation_id"),
+        request_id=options.get("request_id"),
+        override_model=options.get("override_model"),
+        override_system=options.get("override_system"),
+        max_steps=options.get("max_steps"),
+        labels=options.get("labels"),
+        metadata=_json_object(options.get("metadata")),
+        validate_only=options.get("validate_only", False),
+    )
+    _put_input(request, input)
+    if (types := options.get("include_return_message_types")) is not None:
+        request.include_return_message_types.CopyFrom(v1.MessageTypes(values=types))
+    if (when_busy := options.get("when_busy")) is not None:
+        request.scheduling.when_busy = when_busy
+    return create_message_async(request)
+
+
+def create_message_async(request: v1.CreateMessageAsyncRequest) -> Call[v1.CreateMessageAsyncRequest, v1.Run]:
+    """CreateMessageAsync. A request without a request_id is copied and given one, so that it can be repeated."""
+    if not request.HasField("request_id"):
+        named = v1.CreateMessageAsyncRequest()
+        named.CopyFrom(request)
+        named.request_id = new_request_id()
+        request = named
+    return Call(methods.CREATE_MESSAGE_ASYNC, request, is_repeatable=True)
+
+
+def get_run(run_id: str) -> Call[v1.GetRunRequest, v1.Run]:
+    return _call(methods.GET_RUN, v1.GetRunRequest(run_id=run_id))
+
+
+def list_runs(filters: RunFilters) -> v1.ListRunsRequest:
+    return v1.ListRunsRequest(**filters)
+
+
+def cancel_run(run_id: str, *, rollback: bool, reason: str | None) -> Call[v1.CancelRunRequest, v1.Run]:
+    return _call(methods.CANCEL_RUN, v1.CancelRunRequest(run_id=run_id, rollback=rollback, reason=reason))
+
+
+def create_agent(request_id: str | None, fields: AgentFields) -> Call[v1.CreateAgentRequest, v1.Agent]:
+    """CreateAgent, with a request_id in any case."""
+    request = v1.CreateAgentRequest(agent=_agent(fields), request_id=request_id or new_request_id())
+    return Call(methods.CREATE_AGENT, request, is_repeatable=True)
+
+
+def get_agent(agent_id: str) -> Call[v1.GetAgentRequest, v1.Agent]:
+    return _call(methods.GET_AGENT, v1.GetAgentRequest(agent_id=agent_id))
+
+
+def update_agent(agent_id: str, etag: str | None, fields: AgentFields) -> Call[v1.UpdateAgentRequest, v1.Agent]:
+    """UpdateAgent of exactly the fields that are given, be they empty.
+
+    With an etag it is not repeated: the repeat of an update that worked would be told that the agent has changed.
+    """
+    agent = _agent(fields)
+    agent.etag = etag or ""
+    request = v1.UpdateAgentRequest(agent_id=agent_id, agent=agent, update_mask=FieldMask(paths=sorted(fields)))
+    return Call(methods.UPDATE_AGENT, request, is_repeatable=not etag)
+
+
+def delete_agent(agent_id: str, *, cancel_runs: bool) -> Call[v1.DeleteAgentRequest, v1.DeleteAgentResponse]:
+    return _call(methods.DELETE_AGENT, v1.DeleteAgentRequest(agent_id=agent_id, cancel_runs=cancel_runs))
+
+
+def list_models() -> Call[v1.ListModelsRequest, v1.ListModelsResponse]:
+    return _call(methods.LIST_MODELS, v1.ListModelsRequest())
+
+
+def get_server_info() -> Call[v1.GetServerInfoRequest, v1.GetServerInfoResponse]:
+    return _call(methods.GET_SERVER_INFO, v1.GetServerInfoRequest())
+
+
+def check_health(service: str) -> Call[StringValue, Int32Value]:
+    return _call(methods.CHECK_HEALTH, StringValue(value=service))
+
+
+def _call(method: Method[Req, Resp], request: Req) -> Call[Req, Resp]:
+    return Call(method, request, method.is_idempotent)
+
+
+def _put_input(request: v1.CreateMessageAsyncRequest, input: Input) -> None:
+    if isinstance(input, str):
+        request.input.text = input
+    elif isinstance(input, v1.Content):
+        request.input.CopyFrom(input)
+    else:
+        request.messages.SetInParent()  # so that an empty list is sent as such, and refused
+        request.messages.messages.extend(map(_input_message, input))
+
+
+def _input_message(message: v1.MessageCreate | v1.InputMessage) -> v1.InputMessage:
+    return message if isinstance(message, v1.InputMessage) else v1.InputMessage(message=message)
+
+
+def _agent(fields: AgentFields) -> v1.Agent:
+    return v1.Agent(
+        name=fields.get("name", ""),
+        model=fields.get("model", ""),
+        system=fields.get("system", ""),
+        description=fields.get("description", ""),
+        tags=fields.get("tags", ()),
+        tool_ids=fields.get("tool_ids", ()),
+        metadata=_json_object(fields.get("metadata")),
+    )
+
+
+def _json_object(value: Mapping[str, Any] | None) -> v1.JsonObject | None:
+    """As text. Raises TypeError or ValueError for what JSON cannot hold."""
+    if value is None:
+        return None
+    return v1.JsonObject(json=json.dumps(dict(value), ensure_ascii=False, allow_nan=False))
