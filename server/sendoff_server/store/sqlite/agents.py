@@ -1,0 +1,79 @@
+"""Agents. Functions that write are one transaction each, in the writer thread."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sendoff import v1
+from sendoff_server.clock import nanoseconds
+from sendoff_server.store.port import Key, Mismatched
+from sendoff_server.store.sqlite.connection import transaction
+from sendoff_server.store.sqlite.leases import check_alive
+from sendoff_server.store.sqlite.queries import named
+
+_DELETES = (
+    "delete_agent_keys",
+    "delete_agent_log",
+    "delete_agent_messages",
+    "delete_agent_steps",
+    "delete_agent_runs",
+    "delete_agent_lanes",
+    "delete_agent",
+)
+"""Leaves first: the later ones are how the earlier ones find what belongs to the agent."""
+
+
+def create(
+    connection: sqlite3.Connection, replica_no: int, tenant: str, agent: v1.Agent, key: Key | None, fingerprint: bytes
+) -> v1.Agent | Mismatched:
+    with transaction(connection):
+        check_alive(connection, replica_no)
+        if key is not None:
+            known = connection.execute(named("agent_of_key"), (tenant, key.value, key.scope)).fetchone()
+            if known is not None:
+                agent_id, stored_fingerprint, body = known
+                return v1.Agent.FromString(body) if stored_fingerprint == fingerprint else Mismatched(key, agent_id)
+        row = (
+            agent.id,
+            tenant,
+            nanoseconds(agent.create_time),
+            agent.etag,
+            key.scope if key else None,
+            key.value if key else None,
+            fingerprint,
+            agent.SerializeToString(),
+        )
+        (no,) = connection.execute(named("create_agent"), row).fetchone()
+        connection.execute(named("create_lane"), (agent.id, tenant, no))
+    return agent
+
+
+def update(connection: sqlite3.Connection, replica_no: int, tenant: str, agent: v1.Agent, expected_etag: str) -> bool:
+    with transaction(connection):
+        check_alive(connection, replica_no)
+        row = (tenant, agent.id, expected_etag, agent.etag, agent.SerializeToString())
+        return connection.execute(named("update_agent"), row).rowcount == 1
+
+
+def delete(connection: sqlite3.Connection, replica_no: int, tenant: str, agent_id: str) -> dict[str, int] | None:
+    with transaction(connection):
+        check_alive(connection, replica_no)
+        found = connection.execute(named("agent_number"), (tenant, agent_id)).fetchone()
+        if found is None:
+            return None
+        (open_runs,) = connection.execute(named("open_runs_of_agent"), found).fetchone()
+        if not open_runs:
+            for name in _DELETES:
+                connection.execute(named(name), found)
+        return {"active_runs": open_runs}
+
+
+def read(connection: sqlite3.Connection, tenant: str, agent_id: str) -> v1.Agent | None:
+    row = connection.execute(named("agent"), (tenant, agent_id)).fetchone()
+    return None if row is None else v1.Agent.FromString(row[0])
+
+
+def read_page(connection: sqlite3.Connection, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.Agent]:
+    after_ns, after_id = after or (None, None)
+    rows = connection.execute(named("list_agents"), (tenant, after_ns, after_id, limit)).fetchall()
+    return [v1.Agent.FromString(body) for (body,) in rows]

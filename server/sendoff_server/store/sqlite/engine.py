@@ -1,0 +1,166 @@
+"""The SQLite engine: the port's verbs, each handed to the thread that does it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+from sendoff import v1
+from sendoff_server import ids
+from sendoff_server.clock import SECOND_NS, Clock, SystemClock
+from sendoff_server.store.port import Claim, Item, Key, Mismatched, Poisoned, Queued, Result, RunQuery, Store
+from sendoff_server.store.sqlite import agents, leases, reads, write
+from sendoff_server.store.sqlite.checkpoint import Checkpointer
+from sendoff_server.store.sqlite.connection import Synchronous, connect, connect_reader
+from sendoff_server.store.sqlite.group_read import GroupRead
+from sendoff_server.store.sqlite.lock import FileLock
+from sendoff_server.store.sqlite.migrations import migrate
+from sendoff_server.store.sqlite.threads import ConnectionThreads
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_READERS = 2
+
+
+class SqliteStore(Store):
+    """A database file, entered once. A verb that is cancelled while its thread works is carried out all the same."""
+
+    def __init__(
+        self, path: Path, *, synchronous: Synchronous = "FULL", exclusive: bool = True, clock: Clock | None = None
+    ) -> None:
+        """`exclusive`: one process, which takes over at once what an earlier one held. Else replicas share the file."""
+        self._path = path
+        self._exclusive = exclusive
+        self._clock = clock or SystemClock()
+        self._replica_id = ids.new("replica")
+        self._replica_no = 0
+        self._writer = ConnectionThreads("write", 1, partial(connect, path, synchronous))
+        self._readers = ConnectionThreads("read", _READERS, partial(connect_reader, path))
+        self._checkpointer = Checkpointer(partial(connect, path, synchronous))
+        self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
+        self._resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self._create_file()
+            if self._exclusive:
+                lock = FileLock.beside(self._path)
+                lock.take()
+                stack.callback(lock.drop)
+            stack.push_async_callback(self._writer.close)
+            stack.push_async_callback(self._checkpointer.close)
+            stack.push_async_callback(self._readers.close)
+            self._replica_no = await self._writer.submit(self._open)
+            stack.push_async_callback(self._leave)
+            self._resources = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._resources.__aexit__(kind, error, trace)
+
+    @property
+    def replica_id(self) -> str:
+        return self._replica_id
+
+    # -- the hot path --
+
+    async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
+        return await self._write(self._flush, batch)
+
+    def _flush(self, connection: sqlite3.Connection, batch: Sequence[Item]) -> list[Result | Poisoned]:
+        self._checkpointer.before_batch(connection)
+        return write.flush(connection, self._replica_no, self._clock.now_ns(), batch)
+
+    # -- leases --
+
+    async def claim(self, limit: int) -> list[Claim]:
+        return await self._write(leases.claim, self._replica_no, limit)
+
+    async def beat(self) -> None:
+        await self._write(leases.beat, self._replica_no, self._clock.now_ns())
+
+    async def reap(self, lease_s: float) -> int:
+        now_ns = self._clock.now_ns()
+        return await self._write(leases.reap, self._replica_no, now_ns - int(lease_s * SECOND_NS), now_ns)
+
+    # -- runs --
+
+    async def runs(self, tenant: str, run_ids: Sequence[str]) -> dict[str, v1.Run]:
+        found = await self._group_read.get([(tenant, run_id) for run_id in run_ids])
+        return {run_id: found[tenant, run_id] for run_id in run_ids if (tenant, run_id) in found}
+
+    def _read_runs(self, wanted: Iterable[tuple[str, str]]) -> asyncio.Future[Mapping[tuple[str, str], v1.Run]]:
+        return self._readers.submit(reads.runs, wanted)
+
+    async def list_runs(self, query: RunQuery) -> list[v1.Run]:
+        return await self._readers.submit(reads.list_runs, query)
+
+    async def queued(self, run_id: str) -> Queued | None:
+        return await self._readers.submit(reads.queued, run_id)
+
+    async def events(self, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:
+        return await self._readers.submit(reads.events, run_id, after_sequence, limit)
+
+    async def run_messages(self, run_id: str, after_position: int, limit: int) -> list[v1.Message]:
+        return await self._readers.submit(reads.run_messages, run_id, after_position, limit)
+
+    async def run_request(self, tenant: str, run_id: str) -> bytes | None:
+        return await self._readers.submit(reads.run_request, tenant, run_id)
+
+    async def history(self, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
+        return await self._readers.submit(reads.history, lane, before_position, max_bytes)
+
+    async def steps(self, run_id: str) -> list[v1.Step]:
+        return await self._readers.submit(reads.steps, run_id)
+
+    # -- agents --
+
+    async def create_agent(
+        self, tenant: str, agent: v1.Agent, key: Key | None, fingerprint: bytes
+    ) -> v1.Agent | Mismatched:
+        return await self._write(agents.create, self._replica_no, tenant, agent, key, fingerprint)
+
+    async def agent(self, tenant: str, agent_id: str) -> v1.Agent | None:
+        return await self._readers.submit(agents.read, tenant, agent_id)
+
+    async def list_agents(self, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.Agent]:
+        return await self._readers.submit(agents.read_page, tenant, after, limit)
+
+    async def update_agent(self, tenant: str, agent: v1.Agent, expected_etag: str) -> bool:
+        return await self._write(agents.update, self._replica_no, tenant, agent, expected_etag)
+
+    async def delete_agent(self, tenant: str, agent_id: str) -> Mapping[str, int] | None:
+        return await self._write(agents.delete, self._replica_no, tenant, agent_id)
+
+    # -- opening and closing --
+
+    def _create_file(self) -> None:
+        """Conversations are nobody else's to read; the log files take over the database's mode."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+
+    def _open(self, connection: sqlite3.Connection) -> int:
+        now_ns = self._clock.now_ns()
+        migrate(connection, now_ns)
+        return leases.register(connection, self._replica_id, now_ns, alone=self._exclusive)
+
+    async def _leave(self) -> None:
+        await self._write(leases.leave, self._replica_no, self._clock.now_ns())
+
+    async def _write(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        try:
+            return await self._writer.submit(function, *args, **kwargs)
+        finally:
+            self._checkpointer.written()

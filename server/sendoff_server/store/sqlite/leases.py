@@ -1,0 +1,72 @@
+"""Replicas and the leases that they hold. In the writer thread; each function is one transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from sendoff_server.store.port import Claim, Fenced
+from sendoff_server.store.sqlite.connection import transaction
+from sendoff_server.store.sqlite.queries import named
+from sendoff_server.store.sqlite.snapshot import encode_list, read_stored
+
+
+def register(connection: sqlite3.Connection, replica_id: str, now_ns: int, *, alone: bool) -> int:
+    """Write this replica's row and return its number. `alone`: all other replicas are declared dead at once."""
+    with transaction(connection):
+        no: int = connection.execute(named("register"), (replica_id, now_ns)).fetchone()[0]
+        if alone:
+            _bury(connection, no, now_ns + 1, now_ns)
+        return no
+
+
+def check_alive(connection: sqlite3.Connection, replica_no: int) -> None:
+    """Raises Fenced if this replica was declared dead."""
+    (alive,) = connection.execute(named("alive"), (replica_no,)).fetchone()
+    if not alive:
+        raise Fenced("this replica was declared dead")
+
+
+def beat(connection: sqlite3.Connection, replica_no: int, now_ns: int) -> None:
+    with transaction(connection):
+        check_alive(connection, replica_no)
+        connection.execute(named("beat"), (replica_no, now_ns))
+
+
+def reap(connection: sqlite3.Connection, replica_no: int, before_ns: int, now_ns: int) -> int:
+    with transaction(connection):
+        check_alive(connection, replica_no)
+        return _bury(connection, replica_no, before_ns, now_ns)
+
+
+def leave(connection: sqlite3.Connection, replica_no: int, now_ns: int) -> None:
+    """Give all leases back and take this replica's row away. Does no harm to one that was declared dead."""
+    with transaction(connection):
+        connection.execute(named("free_lanes"), (replica_no, now_ns))
+        connection.execute(named("remove_replica"), (replica_no,))
+
+
+def claim(connection: sqlite3.Connection, replica_no: int, limit: int) -> list[Claim]:
+    with transaction(connection):
+        check_alive(connection, replica_no)
+        (found,) = connection.execute(named("waiting_lanes"), (limit,)).fetchone()
+        rows = json.loads(found)
+        if not rows:
+            return []
+        connection.execute(named("take_lanes"), (replica_no, encode_list(row[0] for row in rows)))
+        stored = read_stored(connection, [row[2] for row in rows])
+    claims = []
+    for _, lane_id, run_no, tenant, seq, cancel_wanted in rows:
+        run, request = stored[run_no]
+        claims.append(
+            Claim(tenant=tenant, lane=lane_id, seq=seq, run=run, request=request, cancel_wanted=cancel_wanted)
+        )
+    return claims
+
+
+def _bury(connection: sqlite3.Connection, replica_no: int, before_ns: int, now_ns: int) -> int:
+    silent = connection.execute(named("silent_replicas"), (replica_no, before_ns)).fetchall()
+    for (no,) in silent:
+        connection.execute(named("free_lanes"), (no, now_ns))
+        connection.execute(named("remove_replica"), (no,))
+    return len(silent)

@@ -1,0 +1,224 @@
+-- Parameters named ?1, ?2 are single values; a list comes as one JSON text. `:rows` stands for many rows (`execute_rows`).
+-- What goes into a batch comes back as one JSON text, bodies in hex: a row each would cost a hand-over of the interpreter lock each.
+
+-- name: snapshot
+-- What a batch refers to: is replica ?1 alive, the last run, lanes ?2 with their first ?3 open runs, runs ?4.
+SELECT
+  (SELECT count(*) FROM replica WHERE no = ?1),
+  (SELECT coalesce(max(no), 0) FROM run),
+  (
+    SELECT json_group_array(json_array(l.no, l.id, l.tenant, l.last_seq, l.head_seq, l.open, l.owner, l.ready_at_ns, json((
+      SELECT json_group_array(json_array(o.no, o.id, o.tenant, o.seq, o.status, o.last_sequence, o.cancel_wanted))
+      FROM (
+        SELECT * FROM run r WHERE r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2 ORDER BY r.seq LIMIT ?3
+      ) o
+    ))))
+    FROM json_each(?2) wanted CROSS JOIN lane l ON l.id = wanted.value
+  ),
+  (
+    SELECT json_group_array(json_array(r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.cancel_wanted))
+    FROM json_each(?4) wanted CROSS JOIN run r ON r.id = wanted.value
+  );
+
+-- name: known_keys
+-- Which of these (tenant, value, scope) belong to which run.
+SELECT json_group_array(json_array(k.tenant, k.value, k.scope, r.no, r.id, hex(r.fingerprint)))
+FROM (VALUES :rows) wanted
+CROSS JOIN run_key k ON k.tenant = wanted.column1 AND k.value = wanted.column2 AND k.scope = wanted.column3
+CROSS JOIN run r ON r.no = k.run_no;
+
+-- name: stored_runs
+-- Bodies and requests of the runs with these numbers.
+SELECT json_group_array(json_array(r.no, hex(r.body), hex(request.body)))
+FROM json_each(?1) wanted
+CROSS JOIN run r ON r.no = wanted.value
+CROSS JOIN run_log request ON request.key = r.no << 20;
+
+-- name: write_runs
+INSERT INTO run (
+  no, id, tenant, lane_no, seq, create_time_ns, status, stop_reason, background, last_sequence, cancel_wanted, fingerprint, body
+)
+SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL
+ON CONFLICT (no) DO UPDATE SET
+  status = excluded.status, stop_reason = excluded.stop_reason, last_sequence = excluded.last_sequence,
+  cancel_wanted = excluded.cancel_wanted, body = excluded.body;
+
+-- name: write_lanes
+-- Lanes are made with their agent; this only changes them.
+INSERT INTO lane (no, last_seq, head_seq, open, owner, ready_at_ns, id, tenant, agent_no)
+SELECT *, '', '', 0 FROM (VALUES :rows) WHERE column1 IS NOT NULL
+ON CONFLICT (no) DO UPDATE SET
+  last_seq = excluded.last_seq, head_seq = excluded.head_seq, open = excluded.open, owner = excluded.owner,
+  ready_at_ns = excluded.ready_at_ns;
+
+-- name: write_keys
+INSERT INTO run_key (tenant, value, scope, run_no) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+
+-- name: write_log
+INSERT INTO run_log (key, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+
+-- name: write_messages
+INSERT INTO message (key, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+
+-- name: write_steps
+INSERT INTO step (key, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL
+ON CONFLICT (key) DO UPDATE SET body = excluded.body;
+
+-- name: mark_cancels
+-- Only the note: the body of a run does not know of it.
+UPDATE run SET cancel_wanted = wanted.column2 FROM (VALUES :rows) wanted WHERE run.no = wanted.column1;
+
+-- name: register
+INSERT INTO replica (id, beat_ns) VALUES (?1, ?2) RETURNING no;
+
+-- name: alive
+SELECT count(*) FROM replica WHERE no = ?1;
+
+-- name: beat
+UPDATE replica SET beat_ns = ?2 WHERE no = ?1;
+
+-- name: silent_replicas
+-- Others than ?1 that were last heard of before ?2.
+SELECT no FROM replica WHERE no <> ?1 AND beat_ns < ?2;
+
+-- name: remove_replica
+DELETE FROM replica WHERE no = ?1;
+
+-- name: free_lanes
+-- What replica ?1 held waits from ?2 on.
+UPDATE lane SET owner = NULL, ready_at_ns = ?2 WHERE owner = ?1;
+
+-- name: waiting_lanes
+-- Lanes with runs and no holder, with the head of each.
+SELECT json_group_array(json_array(lane_no, lane_id, no, tenant, seq, cancel_wanted)) FROM (
+  SELECT l.no AS lane_no, l.id AS lane_id, r.no, r.tenant, r.seq, r.cancel_wanted
+  FROM lane l
+  CROSS JOIN run r ON r.lane_no = l.no AND r.seq = (
+    SELECT min(seq) FROM run o WHERE o.lane_no = l.no AND o.seq >= l.head_seq AND o.status <= 2
+  )
+  WHERE l.open > 0 AND l.owner IS NULL
+  ORDER BY l.priority, l.ready_at_ns LIMIT ?1
+);
+
+-- name: take_lanes
+UPDATE lane SET owner = ?1 WHERE no IN (SELECT value FROM json_each(?2)) AND owner IS NULL;
+
+-- name: runs
+SELECT json_group_array(json_array(r.tenant, r.id, hex(r.body)))
+FROM json_each(?1) wanted CROSS JOIN run r ON r.id = wanted.value;
+
+-- name: queued
+SELECT
+  (SELECT count(*) FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2),
+  (SELECT o.id FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2 ORDER BY o.seq LIMIT 1)
+FROM run r CROSS JOIN lane l ON l.no = r.lane_no
+WHERE r.id = ?1 AND r.status <= 2;
+
+-- name: events
+-- Of run ?1 after ?2: ?3 at most, and no more once ?4 bytes are there.
+SELECT json_group_array(hex(body)) FROM (
+  SELECT e.body FROM (
+    SELECT key, sum(size) OVER (ORDER BY key ROWS UNBOUNDED PRECEDING) - size AS before FROM (
+      SELECT e.key, length(e.body) AS size
+      FROM run r CROSS JOIN run_log e ON e.key > (r.no << 20) + ?2 AND e.key < r.no + 1 << 20
+      WHERE r.id = ?1
+      ORDER BY e.key LIMIT ?3
+    )
+  ) page CROSS JOIN run_log e ON e.key = page.key
+  WHERE page.before < ?4
+  ORDER BY page.key
+);
+
+-- name: run_messages
+-- Of run ?1 after position ?2: ?3 at most.
+SELECT json_group_array(hex(body)) FROM (
+  SELECT m.body FROM run r
+  CROSS JOIN message m ON m.key >= (r.no << 20) + max(0, ?2 + 1 - (r.seq << 20)) AND m.key < r.no + 1 << 20
+  WHERE r.id = ?1
+  ORDER BY m.key LIMIT ?3
+);
+
+-- name: run_request
+SELECT l.body FROM run r CROSS JOIN run_log l ON l.key = r.no << 20 WHERE r.id = ?2 AND r.tenant = ?1;
+
+-- name: history
+-- Of lane ?1 before position ?2, newest first: ?3 at most, and only those that, with all newer ones, fit into ?4 bytes.
+SELECT json_group_array(json_array(position, hex(body))) FROM (
+  SELECT page.position, m.body FROM (
+    SELECT key, position, sum(size) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING) AS total FROM (
+      SELECT m.key, (r.seq << 20) + (m.key & 1048575) AS position, length(m.body) AS size
+      FROM lane l
+      CROSS JOIN run r ON r.lane_no = l.no AND r.seq <= ?2 >> 20
+      CROSS JOIN message m ON m.key >= r.no << 20 AND m.key < r.no + 1 << 20
+      WHERE l.id = ?1 AND (r.seq << 20) + (m.key & 1048575) < ?2
+      ORDER BY r.seq DESC, m.key DESC LIMIT ?3
+    )
+  ) page CROSS JOIN message m ON m.key = page.key
+  WHERE page.total <= ?4
+  ORDER BY page.position DESC
+);
+
+-- name: steps
+SELECT json_group_array(hex(body)) FROM (
+  SELECT s.body FROM run r CROSS JOIN step s ON s.key >= r.no << 20 AND s.key < r.no + 1 << 20
+  WHERE r.id = ?1
+  ORDER BY s.key
+);
+
+-- name: create_agent
+INSERT INTO agent (id, tenant, create_time_ns, etag, key_scope, key_value, fingerprint, body)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING no;
+
+-- name: create_lane
+INSERT INTO lane (id, tenant, agent_no) VALUES (?1, ?2, ?3);
+
+-- name: agent_of_key
+SELECT id, fingerprint, body FROM agent WHERE tenant = ?1 AND key_value = ?2 AND key_scope = ?3;
+
+-- name: agent
+SELECT body FROM agent WHERE tenant = ?1 AND id = ?2;
+
+-- name: list_agents
+-- Newest first. All, if ?2 is NULL; else those that follow (?2, ?3).
+SELECT body FROM agent
+WHERE tenant = ?1 AND create_time_ns <= coalesce(?2, 9223372036854775807) AND (?2 IS NULL OR create_time_ns < ?2 OR id < ?3)
+ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
+
+-- name: update_agent
+UPDATE agent SET etag = ?4, body = ?5 WHERE tenant = ?1 AND id = ?2 AND etag = ?3;
+
+-- name: agent_number
+SELECT no FROM agent WHERE tenant = ?1 AND id = ?2;
+
+-- name: open_runs_of_agent
+SELECT coalesce(sum(open), 0) FROM lane WHERE agent_no = ?1;
+
+-- name: delete_agent_keys
+DELETE FROM run_key WHERE run_no IN (SELECT r.no FROM lane l CROSS JOIN run r ON r.lane_no = l.no WHERE l.agent_no = ?1);
+
+-- name: delete_agent_log
+DELETE FROM run_log WHERE key IN (
+  SELECT e.key FROM lane l CROSS JOIN run r ON r.lane_no = l.no
+  CROSS JOIN run_log e ON e.key >= r.no << 20 AND e.key < r.no + 1 << 20 WHERE l.agent_no = ?1
+);
+
+-- name: delete_agent_messages
+DELETE FROM message WHERE key IN (
+  SELECT m.key FROM lane l CROSS JOIN run r ON r.lane_no = l.no
+  CROSS JOIN message m ON m.key >= r.no << 20 AND m.key < r.no + 1 << 20 WHERE l.agent_no = ?1
+);
+
+-- name: delete_agent_steps
+DELETE FROM step WHERE key IN (
+  SELECT s.key FROM lane l CROSS JOIN run r ON r.lane_no = l.no
+  CROSS JOIN step s ON s.key >= r.no << 20 AND s.key < r.no + 1 << 20 WHERE l.agent_no = ?1
+);
+
+-- name: delete_agent_runs
+DELETE FROM run WHERE lane_no IN (SELECT no FROM lane WHERE agent_no = ?1);
+
+-- name: delete_agent_lanes
+DELETE FROM lane WHERE agent_no = ?1;
+
+-- name: delete_agent
+DELETE FROM agent WHERE no = ?1;

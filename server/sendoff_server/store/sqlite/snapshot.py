@@ -1,0 +1,140 @@
+"""What a batch refers to, read at its start and then changed in memory, item by item, before anything is written."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sendoff import v1
+from sendoff_server.store.port import Accept, Fenced, Item, Key, MarkCancel, Progress, Release
+from sendoff_server.store.sqlite.queries import execute_rows, named
+
+OPEN = (v1.RUN_STATUS_CREATED, v1.RUN_STATUS_RUNNING)
+"""Statuses of a run that has not ended."""
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Lone surrogates stay what they are, so that binding refuses them instead of SQLite mending them."""
+
+
+@dataclass(slots=True)
+class RunRow:
+    no: int
+    id: str
+    tenant: str
+    lane_no: int
+    seq: int
+    status: int
+    last_sequence: int
+    cancel_wanted: str | None
+    run: v1.Run | None = None
+    """As this batch leaves it. None: as stored."""
+    request: bytes | None = None
+    """Set for runs of this batch."""
+    fingerprint: bytes = b""
+    """Set for runs of this batch."""
+
+
+@dataclass(slots=True)
+class LaneRow:
+    no: int
+    id: str
+    tenant: str
+    last_seq: int
+    head_seq: int
+    open: int
+    owner: int | None
+    ready_at_ns: int
+    queue: list[RunRow] = field(default_factory=list)
+    """The first open runs, in order: all of them, or more than this batch can end."""
+
+    @property
+    def head(self) -> RunRow | None:
+        return self.queue[0] if self.queue else None
+
+
+@dataclass(slots=True)
+class KnownKey:
+    run_no: int
+    run_id: str
+    fingerprint: bytes
+
+
+@dataclass(slots=True)
+class Snapshot:
+    last_run_no: int
+    lanes: dict[str, LaneRow]
+    runs: dict[str, RunRow]
+    """By id: those that items name, and the queues' beginnings."""
+    runs_by_no: dict[int, RunRow]
+    keys: dict[tuple[str, Key], KnownKey]
+    """By tenant and key."""
+
+    def add(self, row: RunRow) -> None:
+        self.runs[row.id] = row
+        self.runs_by_no[row.no] = row
+
+
+def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item]) -> Snapshot:
+    """Read what the items refer to. Raises Fenced."""
+    lane_ids = {item.lane for item in items if not isinstance(item, MarkCancel)}
+    run_ids = {_run_id(item) for item in items if isinstance(item, Progress | MarkCancel)}
+    wanted = (replica_no, encode_list(lane_ids), _longest_queue(items), encode_list(run_ids))
+    alive, last_run_no, lanes, runs = connection.execute(named("snapshot"), wanted).fetchone()
+    if not alive:
+        raise Fenced("this replica was declared dead")
+    snapshot = Snapshot(last_run_no, {}, {}, {}, _known_keys(connection, items))
+    for *columns, queue in json.loads(lanes):
+        lane = LaneRow(*columns)
+        lane.queue = [_run_row(lane.no, *row) for row in queue]
+        snapshot.lanes[lane.id] = lane
+        for row in lane.queue:
+            snapshot.add(row)
+    for columns in json.loads(runs):
+        row = _run_row(*columns)
+        if row.no not in snapshot.runs_by_no:
+            snapshot.add(row)
+    return snapshot
+
+
+def _run_row(lane_no: int, no: int, run_id: str, tenant: str, *rest: Any) -> RunRow:
+    return RunRow(no, run_id, tenant, lane_no, *rest)
+
+
+def encode_list(values: Iterable[str | int]) -> str:
+    """A list as `json_each` takes it."""
+    return _encode(list(values))
+
+
+def read_stored(connection: sqlite3.Connection, run_nos: Iterable[int]) -> dict[int, tuple[v1.Run, bytes]]:
+    """Runs and requests, as stored, by run number."""
+    (rows,) = connection.execute(named("stored_runs"), (encode_list(run_nos),)).fetchone()
+    return {
+        no: (v1.Run.FromString(bytes.fromhex(run)), bytes.fromhex(request)) for no, run, request in json.loads(rows)
+    }
+
+
+def _run_id(item: Progress | MarkCancel) -> str:
+    return item.run.id if isinstance(item, Progress) else item.run_id
+
+
+def _longest_queue(items: Sequence[Item]) -> int:
+    """How many open runs of a lane the batch can ask about: what it can end, and the one behind."""
+    ending: dict[str, int] = {}
+    for item in items:
+        if isinstance(item, Progress) and item.run.status not in OPEN:
+            ending[item.lane] = ending.get(item.lane, 1) + 1
+        elif isinstance(item, Release) or (isinstance(item, Accept) and item.reject_if_busy):
+            ending.setdefault(item.lane, 1)
+    return max(ending.values(), default=0)
+
+
+def _known_keys(connection: sqlite3.Connection, items: Sequence[Item]) -> dict[tuple[str, Key], KnownKey]:
+    wanted = [(item.tenant, key.value, key.scope) for item in items if isinstance(item, Accept) for key in item.keys]
+    known = {}
+    for (rows,) in execute_rows(connection, "known_keys", wanted):
+        for tenant, value, scope, no, run_id, fingerprint in json.loads(str(rows)):
+            known[tenant, Key(scope, value)] = KnownKey(no, run_id, bytes.fromhex(fingerprint))
+    return known

@@ -1,0 +1,104 @@
+"""Writes one batch in the writer thread: snapshot, decisions, changes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from sendoff_server.clock import nanoseconds
+from sendoff_server.store.port import Item, Poisoned, Result
+from sendoff_server.store.sqlite import snapshot
+from sendoff_server.store.sqlite.connection import DATA_ERRORS, transaction
+from sendoff_server.store.sqlite.decide import Changes, Decider, NeedsStored, Outcome
+from sendoff_server.store.sqlite.queries import execute_rows
+from sendoff_server.store.sqlite.snapshot import RunRow
+
+Results = list[Result | Poisoned]
+
+
+def flush(connection: sqlite3.Connection, replica_no: int, now_ns: int, items: Sequence[Item]) -> Results:
+    """Write the batch in one transaction. Raises Fenced and sqlite3.Error, both with nothing written."""
+    try:
+        with transaction(connection):
+            return _apply(connection, replica_no, now_ns, items)
+    except DATA_ERRORS as error:
+        if len(items) == 1:
+            return [_poisoned(error)]
+    with transaction(connection):
+        return _apply_halves(connection, replica_no, now_ns, items)
+
+
+def _apply_halves(connection: sqlite3.Connection, replica_no: int, now_ns: int, items: Sequence[Item]) -> Results:
+    """Apply a batch that failed as a whole, split until the culprit is alone. Later parts see what earlier did."""
+    middle = len(items) // 2
+    results: Results = []
+    for half in (items[:middle], items[middle:]):
+        connection.execute("SAVEPOINT half")
+        try:
+            results += _apply(connection, replica_no, now_ns, half)
+        except DATA_ERRORS as error:
+            connection.execute("ROLLBACK TO half")
+            alone = len(half) == 1
+            results += [_poisoned(error)] if alone else _apply_halves(connection, replica_no, now_ns, half)
+        connection.execute("RELEASE half")
+    return results
+
+
+def _poisoned(error: Exception) -> Poisoned:
+    poisoned = Poisoned(f"{type(error).__name__}: {error}")
+    poisoned.__cause__ = error
+    return poisoned
+
+
+def _apply(connection: sqlite3.Connection, replica_no: int, now_ns: int, items: Sequence[Item]) -> Results:
+    decider = Decider(snapshot.take(connection, replica_no, items), replica_no, now_ns)
+    outcomes = decider.decide(items)
+    results = _complete(connection, outcomes)
+    _write(connection, decider.changes)
+    return results
+
+
+def _complete(connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> Results:
+    """Fill in the runs that results tell as stored, before anything is written over them."""
+    wanted = {outcome.run_no for outcome in outcomes if isinstance(outcome, NeedsStored)}
+    stored = snapshot.read_stored(connection, wanted) if wanted else {}
+    return [
+        outcome.complete(*stored[outcome.run_no]) if isinstance(outcome, NeedsStored) else outcome
+        for outcome in outcomes
+    ]
+
+
+def _write(connection: sqlite3.Connection, changes: Changes) -> None:
+    marked = [(row.no, row.cancel_wanted) for row in changes.marked.values() if row.no not in changes.runs]
+    lanes = [
+        (lane.no, lane.last_seq, lane.head_seq, lane.open, lane.owner, lane.ready_at_ns)
+        for lane in changes.lanes.values()
+    ]
+    execute_rows(connection, "write_runs", [_columns(row) for row in changes.runs.values()])
+    execute_rows(connection, "write_lanes", lanes)
+    execute_rows(connection, "write_log", changes.log)
+    execute_rows(connection, "write_keys", changes.keys)
+    execute_rows(connection, "write_messages", changes.messages)
+    execute_rows(connection, "write_steps", list(changes.steps.items()))
+    execute_rows(connection, "mark_cancels", marked)
+
+
+def _columns(row: RunRow) -> tuple[object, ...]:
+    run = row.run
+    if run is None:
+        raise AssertionError("a changed run has its new state")
+    return (
+        row.no,
+        row.id,
+        row.tenant,
+        row.lane_no,
+        row.seq,
+        nanoseconds(run.create_time),
+        run.status,
+        run.stop_reason if run.HasField("stop_reason") else None,
+        run.background if run.HasField("background") else None,
+        run.last_sequence,
+        row.cancel_wanted,
+        row.fingerprint,
+        run.SerializeToString(),
+    )
