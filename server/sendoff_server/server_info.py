@@ -39,7 +39,7 @@ FEATURES = (
 )
 
 
-def read(settings: Settings) -> v1.GetServerInfoResponse:
+def server_info(settings: Settings) -> v1.GetServerInfoResponse:
     """All of it; the same for the whole life of the process."""
     return v1.GetServerInfoResponse(
         version=version("sendoff"),

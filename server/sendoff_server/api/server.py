@@ -42,20 +42,23 @@ class AddressUnavailable(Exception):
 class GrpcServer:
     """Serves while it is entered.
 
-    To stop without losing calls: `drain()`, then have waits and watches end (the use cases' own drain), then leave.
+    To stop without losing calls: `announce_drain()`, then let the use cases end waits and watches, then leave.
     """
 
     def __init__(
         self,
+        settings: Settings,
         *,
         runs: RunService,
         agents: AgentService,
         models: Catalogue,
         info: v1.GetServerInfoResponse,
-        settings: Settings,
         clock: Clock | None = None,
     ) -> None:
-        self._address = settings.grpc_address
+        self.address = settings.grpc_address
+        """What clients connect to. Once entered, with the port that was taken in place of port 0."""
+        self.port = 0
+        """Where it listens, once entered. Without a meaning for unix sockets."""
         self._calls = Calls(max_request_bytes=settings.max_request_bytes, log_each=settings.log_level == "debug")
         self._services = {
             run_service_pb2.DESCRIPTOR.services_by_name["RunService"]: RunServicer(
@@ -68,8 +71,6 @@ class GrpcServer:
         self._options = _options(settings.max_request_bytes)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
-        self.port = 0
-        """Where it listens, once entered. Without a meaning for unix sockets."""
 
     @property
     def calls(self) -> Calls:
@@ -86,9 +87,11 @@ class GrpcServer:
         reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
         await self.set_serving(True)
         try:
-            self.port = server.add_insecure_port(self._address)
+            self.port = server.add_insecure_port(self.address)
         except RuntimeError as error:
-            raise AddressUnavailable(self._address) from error
+            raise AddressUnavailable(self.address) from error
+        if not self.address.startswith("unix"):
+            self.address = f"{self.address.rpartition(':')[0]}:{self.port}"
         await server.start()
         self._server = server
         return self
@@ -97,7 +100,7 @@ class GrpcServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take no new calls, let those under way end for up to the grace, then cancel them."""
-        await self.drain()
+        await self.announce_drain()
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop(STOP_GRACE_S)
@@ -108,7 +111,7 @@ class GrpcServer:
         for name in [health.OVERALL_HEALTH, *(service.full_name for service in self._services)]:
             await self._health.set(name, told)
 
-    async def drain(self) -> None:
+    async def announce_drain(self) -> None:
         """Have health checks see NOT_SERVING for good, so that callers go elsewhere. Calls are still served."""
         await self._health.enter_graceful_shutdown()
 
