@@ -6,7 +6,7 @@ import difflib
 import inspect
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -53,13 +53,13 @@ def misspelt() -> dict[str, str]:
     """Variables of the environment that look like a setting and are none, each with the setting that may be meant."""
     known = [variable(field) for field in Settings.model_fields]
     unknown = [name for name in os.environ if name.startswith("SENDOFF_") and name.upper() not in known]
-    meant = {name: difflib.get_close_matches(name, known, 1, cutoff=0.85) for name in sorted(unknown)}
+    meant = {name: difflib.get_close_matches(name, known, 1, cutoff=0.9) for name in sorted(unknown)}
     return {name: close[0] for name, close in meant.items() if close}
 
 
-def parameters() -> list[inspect.Parameter]:
-    """One optional flag per field of `Settings`, for the signature of a typer command."""
-    return [_parameter(name, shape) for name, shape in _shapes(Settings).items()]
+def parameters(fields: Collection[str]) -> list[inspect.Parameter]:
+    """One optional flag per field of `Settings` that is named, for the signature of a typer command."""
+    return [_parameter(name, shape) for name, shape in _shapes(Settings).items() if name in fields]
 
 
 def table() -> str:

@@ -1,0 +1,190 @@
+"""The command `sendoff-server`. Heavy parts are imported by the commands that need them, so that each starts soon."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from importlib.metadata import version as version_of
+from typing import Annotated, Any, NoReturn
+
+import structlog
+import typer
+
+from sendoff_server import logs, process, settings_flags
+from sendoff_server.settings import ProviderSettings, Settings
+
+ALL = tuple(Settings.model_fields)
+LOGS = ("log_format", "log_level")
+
+cli = typer.Typer(
+    help="The Sendoff server: durable runs of LLM agents over gRPC.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+models = typer.Typer(help="The models that a server with these settings offers.", no_args_is_help=True)
+cli.add_typer(models, name="models")
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    print(f"sendoff-server: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _with_settings(*fields: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the flags of these fields, and all settings, read and checked, as its first argument."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def with_flags(**arguments: Any) -> None:
+            given = {name: arguments.pop(name) for name in fields}
+            try:
+                settings = settings_flags.read(given)
+            except settings_flags.BadSettings as error:
+                _fail(f"these settings cannot be used:\n{error}", code=2)
+            logs.configure(settings.log_format, settings.log_level)
+            command(settings, **arguments)
+
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+        signature = inspect.Signature([*own, *settings_flags.parameters(fields)])
+        with_flags.__signature__ = signature  # type: ignore[attr-defined]  # what typer reads
+        return with_flags
+
+    return decorate
+
+
+def _providers() -> ProviderSettings:
+    try:
+        return settings_flags.read_providers()
+    except settings_flags.BadSettings as error:
+        _fail(f"these settings cannot be used:\n{error}", code=2)
+
+
+def _make_data_dir(settings: Settings) -> None:
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        _fail(f"the data directory {settings.data_dir} cannot be made: {error.strerror}; set SENDOFF_DATA_DIR", code=2)
+
+
+def _run(main: process.Main) -> None:
+    """Run to the end; what can go wrong at the start through no fault of ours is told in one line."""
+    from sendoff_server.store.port import NewerSchema, StoreFailed, StoreInUse
+
+    try:
+        process.run(main)
+    except (NewerSchema, StoreFailed, StoreInUse, OSError) as error:
+        _fail(str(error))
+
+
+def _announce(settings: Settings) -> None:
+    log = structlog.get_logger("sendoff_server")
+    for name, meant in settings_flags.misspelt().items():
+        log.warning("variable is not a setting", variable=name, meant=meant)
+    log.info(
+        "starting",
+        version=version_of("sendoff"),
+        address=settings.grpc_address,
+        data_dir=str(settings.data_dir),
+        database=str(settings.database_path),
+    )
+
+
+@cli.command(epilog=settings_flags.provider_help())
+@_with_settings(*ALL)
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM, then drain. A second signal ends the process at once.
+
+    Each setting is a flag or an environment variable; the flag wins.
+    """
+    from sendoff_server import app
+
+    providers = _providers()
+    _make_data_dir(settings)
+    _announce(settings)
+
+    def ready(address: str) -> None:
+        structlog.get_logger("sendoff_server").info("ready", address=address)
+
+    async def main(stop: asyncio.Event) -> None:
+        await app.serve(settings, providers, ready=ready, stop=stop)
+
+    _run(main)
+
+
+@cli.command(epilog=settings_flags.provider_help())
+@_with_settings(*ALL)
+def demo(
+    settings: Settings,
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Stop after the demonstration.")] = False,
+) -> None:
+    """Serve, and show one message on its way: an agent, its answer as it is written, the finished run."""
+    from sendoff_server import demo as demonstration
+
+    providers = _providers()
+    _make_data_dir(settings)
+    if (settings.default_model or demonstration.EMBEDDED) == demonstration.EMBEDDED:
+        _pull(settings)
+    if "log_level" not in settings.model_fields_set:
+        logs.configure(settings.log_format, "warning")
+    _run(functools.partial(demonstration.show, settings, providers, once))
+
+
+@models.command("ls")
+@_with_settings("data_dir", "default_model", "scripted_model", *LOGS)
+def list_models(settings: Settings) -> None:
+    """List the models, as their providers tell them now."""
+    from sendoff_server.clock import SystemClock
+    from sendoff_server.models.catalogue import catalogue
+
+    async def main() -> None:
+        offered = catalogue(settings, _providers(), SystemClock())
+        listed = await offered.list()
+        await offered.aclose()
+        for model in listed.models:
+            default = "  (default)" if model.handle == listed.default_handle else ""
+            print(f"{model.handle}{default}")
+        for provider in listed.unreachable:
+            print(f"{provider}/* did not answer", file=sys.stderr)
+
+    asyncio.run(main())
+
+
+@models.command("pull")
+@_with_settings("data_dir", *LOGS)
+def pull_weights(settings: Settings) -> None:
+    """Fetch the weights of the embedded model, unless they are there already."""
+    _make_data_dir(settings)
+    _pull(settings)
+
+
+def _pull(settings: Settings) -> None:
+    from sendoff_server.models.weights import ensure_weights
+
+    ensure_weights(settings.data_dir, progress=lambda line: print(line, file=sys.stderr))
+
+
+@cli.command()
+def settings() -> None:
+    """Print all settings as the Markdown table that the README shows."""
+    print(settings_flags.table())
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    print(version_of("sendoff"))
+
+
+def main() -> None:
+    """The console script."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""`sendoff-server demo`: a server, and one message on its way through it, for who sees Sendoff the first time."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from sendoff import AsyncClient, v1
+from sendoff.transcript import Transcript
+from sendoff_server import app
+from sendoff_server.settings import ProviderSettings, Settings
+from sendoff_server.store.port import StoreInUse
+
+EMBEDDED = "local/smollm2-135m"
+QUESTION = "Name three things that are good about the sea. Keep it short."
+
+
+class DemoFailed(Exception):
+    """The run of the demonstration did not complete."""
+
+
+async def show(settings: Settings, providers: ProviderSettings, once: bool, stop: asyncio.Event) -> None:
+    """Show one run, then serve on until `stop`; with `once` stop after it.
+
+    Works beside a server that runs: takes a free port if the address is taken, and a throw-away database if another
+    process has the usual one. Raises DemoFailed if the run does not complete.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    settings = _at_free_address(settings, console)
+    try:
+        await _serve_and_show(settings, providers, once, stop, console)
+    except StoreInUse:
+        console.print(f"Another process uses {settings.database_path}; taking a throw-away database.")
+        with tempfile.TemporaryDirectory(prefix="sendoff-demo-") as scratch:
+            elsewhere = settings.model_copy(update={"database_url": f"sqlite:///{scratch}/sendoff.db"})
+            await _serve_and_show(elsewhere, providers, once, stop, console)
+
+
+async def _serve_and_show(
+    settings: Settings, providers: ProviderSettings, once: bool, stop: asyncio.Event, console: Console
+) -> None:
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(app.serve(settings, providers, ready=ready.set_result, stop=stop))
+    showing = asyncio.create_task(_show_run(ready, settings.default_model or EMBEDDED, console))
+    try:
+        await asyncio.wait({serving, showing}, return_when=asyncio.FIRST_COMPLETED)
+        if showing.done():
+            stop_now = once or showing.exception() is not None
+            stop.set() if stop_now else console.print("\nServing on, until Ctrl-C.")
+        await serving
+        if showing.done():
+            showing.result()
+    finally:
+        showing.cancel()
+
+
+def _at_free_address(settings: Settings, console: Console) -> Settings:
+    host, _, port = settings.grpc_address.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            console.print(f"{settings.grpc_address} is taken; taking a free port.")
+            return settings.model_copy(update={"grpc_address": f"{host}:0"})
+    return settings
+
+
+async def _show_run(ready: asyncio.Future[str], model: str, console: Console) -> None:
+    address = await ready
+    console.print(f"The server is ready at {address}.\n")
+    async with AsyncClient(address) as client:
+        agent = await client.create_agent(name="demo", model=model)
+        console.print(f"Made [bold]{agent.id}[/bold] on {agent.model}.")
+        if agent.model == EMBEDDED:
+            console.print("That is a demonstration model of 135 million parameters: it runs anywhere, and often errs.")
+        run = await client.send(agent.id, QUESTION)
+        console.print(f"Sent it a message and got [bold]{run.id}[/bold] back at once. Its answer, as it is written:\n")
+        finished = await _follow(client, run.id, console)
+    console.print(_summary(finished))
+    if finished.status != v1.RUN_STATUS_COMPLETED:
+        raise DemoFailed(finished.error.message or "the run did not complete")
+    console.print(_next_steps(address, agent.id, run.id), markup=False)
+
+
+async def _follow(client: AsyncClient, run_id: str, console: Console) -> v1.Run:
+    """Print the text as it grows, up to the run's end."""
+    console.print(f"  {QUESTION}\n", style="dim")
+    transcript = Transcript()
+    async for entry in client.watch(run_id, include_deltas=True):
+        for change in transcript.apply(entry):
+            if change.rewritten:
+                console.print("\n  (once more)")
+            if change.part.kind == "text":
+                console.print(change.added, end="", markup=False)
+        if isinstance(entry, v1.RunEvent) and entry.HasField("finished"):
+            console.print("\n")
+            return entry.finished.run
+    raise DemoFailed("the watch ended before the run")
+
+
+def _summary(run: v1.Run) -> str:
+    status = v1.RunStatus.Name(run.status).removeprefix("RUN_STATUS_").lower()
+    reason = v1.StopReason.Name(run.stop_reason).removeprefix("STOP_REASON_").lower()
+    facts = [
+        f"{run.usage.completion_tokens} tokens",
+        f"first after {run.ttft_ns / 1e6:.0f} ms",
+        f"all after {run.total_duration_ns / 1e6:.0f} ms",
+        f"{run.last_sequence} events in its log",
+    ]
+    return f"The run is [bold]{status}[/bold] ({reason}): {', '.join(facts)}."
+
+
+def _next_steps(address: str, agent_id: str, run_id: str) -> str:
+    """Commands to paste into another terminal, in this directory."""
+    here = Path(sys.executable).parent
+    bin_dir = here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here
+    return f"""
+Try next, in another terminal:
+
+  export SENDOFF_ADDRESS={address}
+  {bin_dir}/sendoff send {agent_id} "And what is bad about it?" --watch
+  {bin_dir}/sendoff runs ls
+  {bin_dir}/sendoff watch {run_id}
+
+With the generated stub, nothing but grpc:
+
+  {bin_dir}/python - <<'END'
+  import grpc
+  from sendoff import v1
+  from sendoff.v1.run_service_pb2_grpc import RunServiceStub
+
+  with grpc.insecure_channel("{address}") as channel:
+      runs = RunServiceStub(channel)
+      content = v1.Content(text="Say hello.")
+      run = runs.CreateMessageAsync(v1.CreateMessageAsyncRequest(agent_id="{agent_id}", input=content))
+      print(runs.WaitRun(v1.WaitRunRequest(run_id=run.id)))
+  END
+
+From any language's tools, through server reflection:
+
+  {bin_dir}/buf curl --protocol grpc --http2-prior-knowledge -d '{{"run_id": "{run_id}"}}' \\
+    http://{address}/sendoff.v1.RunService/GetRun
+  grpcurl -plaintext {address} list"""
