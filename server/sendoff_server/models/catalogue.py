@@ -111,6 +111,11 @@ class ModelCatalogue(Catalogue):
         """The model of an agent that names none. Empty: there is none, an agent has to name its model."""
         return self._default_handle
 
+    @property
+    def provider_names(self) -> list[str]:
+        """The first words of the handles that there are."""
+        return sorted(self._shelves)
+
     async def find(self, handle: str) -> Model:
         model = self._found.get(handle)
         return model if model is not None else await self._look_up(handle)
