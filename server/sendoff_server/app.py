@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from sendoff_server.agents.conversations import Conversations
 from sendoff_server.agents.directory import Directory
 from sendoff_server.agents.loop import Loop, RetryPolicy
 from sendoff_server.agents.service import AgentService
@@ -28,7 +29,7 @@ from sendoff_server.runs.watching import Watching
 from sendoff_server.server_info import server_info
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import Store, StoreFailed
+from sendoff_server.store.port import Item, Result, Store, StoreFailed
 from sendoff_server.store.sqlite.engine import SqliteStore
 
 BEAT_S = 2.0
@@ -73,13 +74,23 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         stack.push_async_callback(models.aclose)
         hub = Hub()
         scheduler = Scheduler(store, hub, clock, max_running=settings.max_running)
-        commits = GroupCommit(store, clock, scheduler.on_result)
+        conversations = Conversations(store)
         directory = Directory(store)
-        loop = Loop(store, directory, models, clock, RetryPolicy(settings.model_retries))
+
+        def on_result(item: Item, result: Result) -> None:
+            conversations.on_result(item, result)
+            scheduler.on_result(item, result)
+
+        def agent_deleted(agent_id: str) -> None:
+            conversations.forget(agent_id)
+            hub.forget_agent(agent_id)
+
+        commits = GroupCommit(store, clock, on_result)
+        loop = Loop(conversations, directory, models, clock, RetryPolicy(settings.model_retries))
         acceptance = Acceptance(directory, models, clock, max_open=settings.max_queued_per_conversation)
         watching = Watching(store, hub, clock, max_stream_age_s=settings.max_stream_age_s)
         runs = RunService(store, commits, scheduler, hub, acceptance, watching, clock)
-        agents = AgentService(store, directory, models, clock, cancel_all=runs.cancel_all, deleted=hub.forget_agent)
+        agents = AgentService(store, directory, models, clock, cancel_all=runs.cancel_all, deleted=agent_deleted)
         grpc = GrpcServer(settings, runs=runs, agents=agents, models=models, info=server_info(settings))
 
         await stack.enter_async_context(commits.running())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sendoff import v1
-from sendoff_server.store.port import POSITION_SHIFT, Store
+from sendoff_server.agents.conversations import Conversations
+from sendoff_server.store.port import POSITION_SHIFT
 
 BYTES_PER_TOKEN = 4
 """A cautious guess for text, where the model's own count is not known."""
@@ -20,12 +21,12 @@ def system_prompt(agent: v1.Agent, request: v1.CreateMessageAsyncRequest) -> str
 
 
 async def conversation(
-    store: Store, lane: str, seq: int, model: v1.Model, input_messages: Sequence[v1.Message]
+    conversations: Conversations, lane: str, seq: int, model: v1.Model, input_messages: Sequence[v1.Message]
 ) -> list[v1.Message]:
     """The newest messages of earlier runs that fit into the model's window, oldest first, then the input."""
     window = model.context_window or UNKNOWN_WINDOW_TOKENS
     budget = int(window * SHARE_FOR_HISTORY * BYTES_PER_TOKEN)
-    history = await store.history(lane, seq << POSITION_SHIFT, budget)
+    history = await conversations.before(lane, seq << POSITION_SHIFT, budget)
     return [*_from_a_turn_on(history), *input_messages]
 
 

@@ -14,12 +14,12 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.agents.answers import end_for, entries
 from sendoff_server.agents.context import conversation, system_prompt
+from sendoff_server.agents.conversations import Conversations
 from sendoff_server.agents.directory import Directory
 from sendoff_server.body import Body, End, Live, Step, StepResult, Work
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import ModelNotFound
 from sendoff_server.models.port import Answer, Catalogue, Delta, ModelCall, ModelFailed
-from sendoff_server.store.port import Store
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
@@ -46,8 +46,10 @@ class RetryPolicy:
 class Loop(Body):
     """The loop of every agent."""
 
-    def __init__(self, store: Store, directory: Directory, models: Catalogue, clock: Clock, retry: RetryPolicy) -> None:
-        self._store = store
+    def __init__(
+        self, conversations: Conversations, directory: Directory, models: Catalogue, clock: Clock, retry: RetryPolicy
+    ) -> None:
+        self._conversations = conversations
         self._directory = directory
         self._models = models
         self._clock = clock
@@ -66,7 +68,7 @@ class Loop(Body):
         except ModelNotFound as missing:
             error = v1.RunError(reason=missing.reason, message=missing.message, metadata=missing.metadata)
             return StepResult(end=End(v1.STOP_REASON_ERROR, error))
-        messages = await conversation(self._store, work.lane, work.seq, model.info, work.input)
+        messages = await conversation(self._conversations, work.lane, work.seq, model.info, work.input)
         attempt = 0
         while True:
             message_id = ids.derive("message", work.run.id, step.index, live.attempt, attempt)

@@ -263,6 +263,11 @@ class Store(Protocol):
         """New at every start."""
         ...
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other process writes here, so that what this one read and wrote is all there is."""
+        ...
+
     # -- the hot path: called by the group commit only, one call at a time --
 
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:

@@ -72,6 +72,10 @@ class SqliteStore(Store):
     def replica_id(self) -> str:
         return self._replica_id
 
+    @property
+    def is_alone(self) -> bool:
+        return self._exclusive
+
     # -- the hot path --
 
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:

@@ -1,0 +1,101 @@
+"""The newest messages of conversations, at hand.
+
+Every run needs the history of its conversation, and reading it from the store costs more than all else that a short
+run does, and more with every run. So what was read or written lately is remembered, within a bound. That is right
+only where no other process writes to the store, which the store tells; where others do, every run reads.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+
+from sendoff import v1
+from sendoff_server.store.port import Item, Progress, Recorded, Result, Store
+
+MAX_BYTES = 32 * 1024 * 1024
+"""Of all conversations that are remembered."""
+EVERY_POSITION = 2**62
+
+
+class Remembered:
+    """The newest messages of one conversation, oldest first, as many as fit into a budget."""
+
+    def __init__(self, messages: Sequence[v1.Message], budget: int) -> None:
+        self.budget = budget
+        self.size = 0
+        self._messages: deque[tuple[v1.Message, int]] = deque()
+        self.add(messages)
+
+    def add(self, messages: Sequence[v1.Message]) -> None:
+        for message in messages:
+            size = message.ByteSize()
+            self._messages.append((message, size))
+            self.size += size
+        while self.size > self.budget:
+            self.size -= self._messages.popleft()[1]
+
+    def before(self, position: int, max_bytes: int) -> list[v1.Message]:
+        """The newest messages before that position that fit, oldest first."""
+        found: deque[v1.Message] = deque()
+        for message, size in reversed(self._messages):
+            if message.position >= position:
+                continue
+            max_bytes -= size
+            if max_bytes < 0:
+                break
+            found.appendleft(message)
+        return list(found)
+
+
+class Conversations:
+    """History of conversations."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._remembered: OrderedDict[str, Remembered] = OrderedDict()
+        self._size = 0
+
+    async def before(self, lane: str, position: int, max_bytes: int) -> list[v1.Message]:
+        """The newest messages of a lane before that position, oldest first, as many whole ones as fit.
+
+        To be called only by whoever executes the lane's head, so that nothing is written to the lane meanwhile.
+        """
+        if not self._store.is_alone:
+            return await self._store.history(lane, position, max_bytes)
+        remembered = self._remembered.get(lane)
+        if remembered is None or remembered.budget < max_bytes:
+            # All there is, not only what is before: after a crash the input of this run may be written already.
+            messages = await self._store.history(lane, EVERY_POSITION, max_bytes)
+            remembered = self._remember(lane, Remembered(messages, max_bytes))
+        else:
+            self._remembered.move_to_end(lane)
+        return remembered.before(position, max_bytes)
+
+    def on_result(self, item: Item, result: Result) -> None:
+        """Called for every item that is durable, in order."""
+        if not isinstance(result, Recorded) or not isinstance(item, Progress) or not item.messages:
+            return
+        remembered = self._remembered.get(item.lane)
+        if remembered is not None:
+            self._size -= remembered.size
+            remembered.add(item.messages)
+            self._size += remembered.size
+            self._keep_within_bounds()
+
+    def forget(self, lane: str) -> None:
+        remembered = self._remembered.pop(lane, None)
+        if remembered is not None:
+            self._size -= remembered.size
+
+    def _remember(self, lane: str, remembered: Remembered) -> Remembered:
+        self.forget(lane)
+        self._remembered[lane] = remembered
+        self._size += remembered.size
+        self._keep_within_bounds()
+        return remembered
+
+    def _keep_within_bounds(self) -> None:
+        while self._size > MAX_BYTES and len(self._remembered) > 1:
+            _, oldest = self._remembered.popitem(last=False)
+            self._size -= oldest.size
