@@ -8,13 +8,16 @@ import inspect
 import sys
 from collections.abc import Callable
 from importlib.metadata import version as version_of
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import structlog
 import typer
 
 from sendoff_server import logs, process, settings_flags
 from sendoff_server.settings import ProviderSettings, Settings
+
+if TYPE_CHECKING:
+    from sendoff_server.models.catalogue import ModelCatalogue
 
 ALL = tuple(Settings.model_fields)
 LOGS = ("log_format", "log_level")
@@ -71,17 +74,37 @@ def _make_data_dir(settings: Settings) -> None:
         _fail(f"the data directory {settings.data_dir} cannot be made: {error.strerror}; set SENDOFF_DATA_DIR", code=2)
 
 
-def _run(main: process.Main) -> None:
-    """Run to the end; what can go wrong at the start through no fault of ours is told in one line."""
-    from sendoff_server.store.port import NewerSchema, StoreFailed, StoreInUse
+def _catalogue(settings: Settings) -> ModelCatalogue:
+    from sendoff_server.clock import SystemClock
+    from sendoff_server.models.catalogue import catalogue
 
     try:
+        return catalogue(settings, _providers(), SystemClock())
+    except ValueError as error:
+        _fail(str(error), code=2)
+
+
+def _run(main: process.Main, *expected: type[Exception]) -> None:
+    """Run to the end. What is expected, or can go wrong through no fault of ours, is told in one line."""
+    from sendoff_server.api.server import AddressUnavailable
+    from sendoff_server.store.port import NewerSchema, StoreFailed, StoreInUse
+
+    faults: list[BaseException] = []
+    try:
         process.run(main)
-    except (NewerSchema, StoreFailed, StoreInUse, OSError) as error:
-        _fail(str(error))
+    except* (AddressUnavailable, NewerSchema, StoreFailed, StoreInUse, OSError, *expected) as group:
+        faults = _leaves(group)
+    if faults:
+        _fail("; ".join(map(str, faults)))
 
 
-def _announce(settings: Settings) -> None:
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+def _announce(settings: Settings, offered: ModelCatalogue) -> None:
     log = structlog.get_logger("sendoff_server")
     for name, meant in settings_flags.misspelt().items():
         log.warning("variable is not a setting", variable=name, meant=meant)
@@ -91,6 +114,8 @@ def _announce(settings: Settings) -> None:
         address=settings.grpc_address,
         data_dir=str(settings.data_dir),
         database=str(settings.database_path),
+        models=[f"{name}/*" for name in offered.provider_names],
+        default_model=offered.default_handle or None,
     )
 
 
@@ -104,8 +129,8 @@ def serve(settings: Settings) -> None:
     from sendoff_server import app
 
     providers = _providers()
+    _announce(settings, _catalogue(settings))
     _make_data_dir(settings)
-    _announce(settings)
 
     def ready(address: str) -> None:
         structlog.get_logger("sendoff_server").info("ready", address=address)
@@ -132,18 +157,16 @@ def demo(
         _pull(settings)
     if "log_level" not in settings.model_fields_set:
         logs.configure(settings.log_format, "warning")
-    _run(functools.partial(demonstration.show, settings, providers, once))
+    _run(functools.partial(demonstration.show, settings, providers, once), demonstration.DemoFailed)
 
 
 @models.command("ls")
 @_with_settings("data_dir", "default_model", "scripted_model", *LOGS)
 def list_models(settings: Settings) -> None:
     """List the models, as their providers tell them now."""
-    from sendoff_server.clock import SystemClock
-    from sendoff_server.models.catalogue import catalogue
+    offered = _catalogue(settings)
 
     async def main() -> None:
-        offered = catalogue(settings, _providers(), SystemClock())
         listed = await offered.list()
         await offered.aclose()
         for model in listed.models:
