@@ -201,9 +201,10 @@ def from_rpc(error: grpc.RpcError, address: str) -> SendoffError:
 def _told(code: grpc.StatusCode, details: str, address: str) -> str:
     """A message for people where the server wrote none."""
     if code is grpc.StatusCode.UNAVAILABLE:
-        return f"cannot reach a server at {address}; is it running? try `sendoff-server serve` ({details})"
+        cause = details.rpartition(": ")[2]  # gRPC puts the address and its own layers before it
+        return f"cannot reach a server at {address} ({cause}); is it running? try `sendoff-server serve`"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"no answer from {address} in time; the request may still have been carried out ({details})"
+        return f"no answer from {address} in time; the request may still have been carried out"
     return f"{code.name} from {address}: {details}"
 
 

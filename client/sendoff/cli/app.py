@@ -1,0 +1,54 @@
+"""The command's tree: what there is, and the options before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sendoff.cli import agents, exits, runs, sending, server
+from sendoff.cli.session import Session
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Send messages to LLM agents and follow their runs.",
+    epilog=exits.help_text(),
+)
+
+
+@app.callback()
+def connect(
+    context: typer.Context,
+    address: Annotated[
+        str | None, typer.Option(envvar="SENDOFF_ADDRESS", help="The server, host:port; unset: 127.0.0.1:50051.")
+    ] = None,
+    api_key: Annotated[
+        str | None, typer.Option(envvar="SENDOFF_API_KEY", help="Key. The variable is safer: others see command lines.")
+    ] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Encrypt, and check the server's certificate.")] = False,
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca", exists=True, dir_okay=False, help="With --tls: PEM of whom to trust.")
+    ] = None,
+    plaintext_api_key: Annotated[
+        bool, typer.Option("--plaintext-api-key", help="Send the key without --tls; for networks that encrypt.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that one call may take.", min=0.001)] = 10.0,
+) -> None:
+    context.obj = Session(address, api_key, tls, ca_file, plaintext_api_key, timeout)
+
+
+app.command("send")(sending.send)
+app.command("get")(runs.get)
+app.command("wait")(runs.wait)
+app.command("watch")(runs.watch)
+app.command("cancel")(runs.cancel)
+app.command("messages")(runs.messages)
+app.command("health")(server.health)
+app.command("info")(server.info)
+app.add_typer(agents.agents, name="agents")
+app.add_typer(runs.runs, name="runs")
+app.add_typer(server.models, name="models")

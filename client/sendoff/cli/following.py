@@ -1,0 +1,120 @@
+"""Shows a run while it goes on, and how it ended."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import typer
+
+from sendoff import v1
+from sendoff.cli import output, wording
+from sendoff.cli.exits import ExitCode, of_run
+from sendoff.client import Client
+from sendoff.transcript import Change, Part, Transcript
+from sendoff.watching import Entry, WatchOptions
+
+_LONGEST_NOTE = 300
+
+
+def follow(client: Client, run_id: str, options: WatchOptions, *, as_json: bool) -> None:
+    """Watch a run to its end and exit as it ended. Ctrl-C stops the watch, not the run, and says how to go on."""
+    seen = options.get("after_sequence", 0)
+    ended: v1.Run | None = None
+    screen = Screen()
+    try:
+        with closing(client.watch(run_id, **options)) as watch:
+            for entry in watch:
+                output.line(_frame(entry)) if as_json else screen.show(entry)
+                if isinstance(entry, v1.RunEvent):
+                    seen = entry.sequence
+                    ended = entry.finished.run if entry.HasField("finished") else None
+    except KeyboardInterrupt as stop:
+        screen.end_line()
+        output.note(f"The run goes on. To watch it again: sendoff watch {run_id} --from {seen}")
+        raise typer.Exit(ExitCode.INTERRUPTED) from stop
+    finally:
+        screen.end_line()
+    conclude(ended or client.get_run(run_id))  # a watch from behind the last event is not told of it
+
+
+def conclude(run: v1.Run) -> None:
+    """Say how a run ended, and exit accordingly."""
+    output.note(wording.summary(run))
+    raise typer.Exit(of_run(run))
+
+
+class Screen:
+    """The agent's words on stdout, as they come; its reasoning and its doings on stderr."""
+
+    def __init__(self) -> None:
+        self._transcript = Transcript()
+        self._part: Part | None = None
+        """The part whose text stands at the end of the line that is being written."""
+
+    def show(self, entry: Entry) -> None:
+        """Show what the entry brought."""
+        for change in self._transcript.apply(entry):
+            self._show_change(change)
+        if isinstance(entry, v1.RunEvent):
+            self._show_event(entry)
+
+    def end_line(self) -> None:
+        """What comes next begins on a line of its own."""
+        if self._part is not None:
+            self._write(self._part, "\n")
+            self._part = None
+
+    def _show_change(self, change: Change) -> None:
+        part = change.part
+        if part.kind == "tool_arguments":
+            return  # told as a whole, with the tool's name
+        if part is not self._part or change.rewritten:
+            self.end_line()
+        if change.rewritten:
+            output.note("(what was written above is taken back)")
+        if change.added:
+            self._part = part
+            self._write(part, change.added)
+
+    def _write(self, part: Part, text: str) -> None:
+        if part.kind == "text":
+            output.write(text)
+        else:
+            output.note(text, end="")
+
+    def _show_event(self, event: v1.RunEvent) -> None:
+        if told := _note(event):
+            self.end_line()
+            output.note(told[:_LONGEST_NOTE] + "…" * (len(told) > _LONGEST_NOTE))
+
+
+def _note(event: v1.RunEvent) -> str:
+    """What to say about an event beside the texts; empty: nothing."""
+    match event.WhichOneof("event"):
+        case "state_changed":
+            return _state_note(event.state_changed)
+        case "message":
+            kind, text = wording.message(event.message)
+            return f"{kind}: {output.one_line(text)}" if kind in ("tool call", "tool return", "asks") else ""
+        case "message_retracted":
+            return f"retracted: {event.message_retracted.reason}"
+        case "action_required":
+            return f"waits for an answer to {wording.tool_call(event.action_required.call)}"
+        case _:
+            return ""
+
+
+def _state_note(changed: v1.RunStateChanged) -> str:
+    if waits_for := wording.wait(changed.wait):
+        return f"waits: {waits_for}"
+    if changed.phase in (v1.RunPhase.RUN_PHASE_RECOVERING, v1.RunPhase.RUN_PHASE_CANCELLING):
+        return wording.phase(changed.phase)
+    return ""
+
+
+def _frame(entry: Entry) -> v1.WatchRunResponse:
+    if isinstance(entry, v1.RunEvent):
+        return v1.WatchRunResponse(event=entry)
+    if isinstance(entry, v1.MessageDelta):
+        return v1.WatchRunResponse(delta=entry)
+    return v1.WatchRunResponse(snapshot=entry)

@@ -1,0 +1,148 @@
+"""`sendoff get`, `wait`, `watch`, `cancel`, `messages` and `runs ls`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from itertools import islice
+from typing import Annotated, TypeAlias
+
+import typer
+
+from sendoff import v1
+from sendoff.cli import output, wording
+from sendoff.cli.exits import ExitCode, of_run
+from sendoff.cli.following import follow
+from sendoff.cli.session import Json, session
+from sendoff.requests import RunFilters
+from sendoff.waiting import TERMINAL, is_reached
+from sendoff.watching import WatchOptions
+
+RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
+
+runs = typer.Typer(no_args_is_help=True, help="Runs.")
+
+_MOST_PER_PAGE = 1000
+
+
+class Status(StrEnum):
+    """The statuses of a run; the values of v1.RunStatus."""
+
+    created = "created"
+    running = "running"
+    completed = "completed"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+class Until(StrEnum):
+    """What to wait for; the values of v1.WaitUntil."""
+
+    terminal = "terminal"
+    started = "started"
+    action_or_terminal = "action_or_terminal"
+    turn_end = "turn_end"
+
+
+def get(context: typer.Context, run_id: RunId, as_json: Json = False) -> None:
+    """Show a run as it is now."""
+    with session(context).client() as client:
+        _show(client.get_run(run_id), as_json=as_json)
+
+
+def wait(
+    context: typer.Context,
+    run_id: RunId,
+    until: Annotated[Until, typer.Option(help="What to wait for.")] = Until.terminal,
+    timeout: Annotated[float | None, typer.Option(help="At most so many seconds; unset: no limit.", min=0)] = None,
+    as_json: Json = False,
+) -> None:
+    """Wait for a run, then show it. The exit code tells how it ended, or that the time was over."""
+    wanted = v1.WaitUntil.Value(f"WAIT_UNTIL_{until.upper()}")
+    with session(context).client() as client:
+        run = client.wait_run(run_id, wanted, timeout_s=timeout)
+        _show(run, as_json=as_json)
+    if not is_reached(run, wanted):
+        output.complain(f"the run has not got there yet; to wait for it again: sendoff wait {run_id}")
+        raise typer.Exit(ExitCode.TIMEOUT)
+    raise typer.Exit(of_run(run) if run.status in TERMINAL else ExitCode.OK)
+
+
+def watch(
+    context: typer.Context,
+    run_id: RunId,
+    after: Annotated[int, typer.Option("--from", help="Only what comes after this event.", min=0)] = 0,
+    deltas: Annotated[bool, typer.Option(help="Show texts while they are written, or when they are done.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Show a run while it goes on, over broken connections too. The exit code tells how it ended."""
+    options: WatchOptions = {"after_sequence": after, "include_deltas": deltas}
+    with session(context).client() as client:
+        follow(client, run_id, options, as_json=as_json)
+
+
+def cancel(
+    context: typer.Context,
+    run_id: RunId,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Drop its messages, too.")] = False,
+    reason: Annotated[str | None, typer.Option(help="Why, for its log.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a run to stop, then show it. It has stopped when its status says so."""
+    with session(context).client() as client:
+        _show(client.cancel_run(run_id, rollback=rollback, reason=reason), as_json=as_json)
+
+
+def messages(context: typer.Context, run_id: RunId, as_json: Json = False) -> None:
+    """Show the messages of a run, its input included."""
+    with session(context).client() as client:
+        found = client.run_messages(run_id)
+        if as_json:
+            for each in found:
+                output.line(each)
+        else:
+            output.table(("KIND", "TEXT"), map(wording.message, found))
+
+
+@runs.callback()
+def _runs() -> None:
+    """Runs."""  # with a callback `ls` stays a word of its own, though it is the only command
+
+
+@runs.command("ls")
+def list_runs(
+    context: typer.Context,
+    agent: Annotated[str | None, typer.Option(help="Of this agent only.")] = None,
+    conversation: Annotated[str | None, typer.Option(help="Of this conversation only.")] = None,
+    status: Annotated[list[Status] | None, typer.Option(help="In this status only; may be given again.")] = None,
+    active: Annotated[bool | None, typer.Option("--active/--ended", help="Only those that go on, or not.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    filters: RunFilters = {
+        "agent_id": agent,
+        "conversation_id": conversation,
+        "statuses": [v1.RunStatus.Value(f"RUN_STATUS_{each.upper()}") for each in status or []],
+        "active": active,
+        "page_size": min(limit, _MOST_PER_PAGE),
+    }
+    with session(context).client() as client:
+        found = islice(client.runs(**filters), limit)
+        if as_json:
+            for each in found:
+                output.line(each)
+        else:
+            output.table(("RUN", "STATUS", "STOP REASON", "CREATED", "DURATION", "AGENT"), map(_row, found))
+
+
+def _row(run: v1.Run) -> tuple[str, ...]:
+    duration = wording.span(run.total_duration_ns) if run.HasField("total_duration_ns") else ""
+    created = wording.moment(run.create_time)
+    return run.id, wording.status(run.status), wording.stop_reason(run), created, duration, run.agent_id
+
+
+def _show(run: v1.Run, *, as_json: bool) -> None:
+    if as_json:
+        output.document(run)
+    else:
+        output.fields(wording.run_fields(run))

@@ -1,0 +1,155 @@
+"""`sendoff send`."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sendoff import v1
+from sendoff.cli import output
+from sendoff.cli.exits import ExitCode
+from sendoff.cli.following import Screen, conclude, follow
+from sendoff.cli.session import Json, session
+from sendoff.client import Client
+from sendoff.requests import SendOptions
+from sendoff.waiting import TERMINAL
+
+
+class WhenBusy(StrEnum):
+    """What to do when the conversation works on another run; the values of v1.WhenBusy."""
+
+    enqueue = "enqueue"
+    reject = "reject"
+    interrupt = "interrupt"
+    rollback = "rollback"
+    steer = "steer"
+
+
+def send(
+    context: typer.Context,
+    agent: Annotated[str, typer.Argument(help="Id of the agent.")],
+    text: Annotated[str, typer.Argument(help="What to say; - reads it from stdin.")],
+    watch: Annotated[bool, typer.Option("--watch", help="Show the answer while it is written.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Show the answer when it is there.")] = False,
+    timeout: Annotated[float | None, typer.Option(help="With --wait: at most so many seconds.", min=0)] = None,
+    conversation: Annotated[str | None, typer.Option(help="Conversation; unset: the agent's own.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model for this run only.")] = None,
+    system: Annotated[str | None, typer.Option(help="System prompt for this run only.")] = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="Name of this request: sent again, it is the same run.")
+    ] = None,
+    image: Annotated[list[str] | None, typer.Option(help="A picture: a file, or an http, https or data URL.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Most model calls of this run.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept on the run.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="A JSON object, kept on the run.")] = None,
+    when_busy: Annotated[WhenBusy | None, typer.Option(help="When the conversation works on another run.")] = None,
+    validate_only: Annotated[
+        bool, typer.Option("--validate-only", help="Check the request, and send nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Send a message to an agent.
+
+    Prints the id of the run; with --watch or --wait the answer, and then the exit code tells how the run ended.
+    """
+    if watch + wait + validate_only > 1:
+        raise typer.BadParameter("--watch, --wait and --validate-only exclude each other")
+    if timeout is not None and not wait:
+        raise typer.BadParameter("--timeout goes with --wait; the deadline of the call itself stands before `send`")
+    options: SendOptions = {
+        "conversation_id": conversation,
+        "override_model": model,
+        "override_system": system,
+        "request_id": request_id,
+        "max_steps": max_steps,
+        "labels": _labels(label or []),
+        "metadata": _metadata(metadata),
+        "when_busy": v1.WhenBusy.Value(f"WHEN_BUSY_{when_busy.upper()}") if when_busy else None,
+        "validate_only": validate_only,
+    }
+    content = _content(sys.stdin.read() if text == "-" else text, image or [])
+    with session(context).client() as client:
+        run = client.send(agent, content, **options)
+        if watch:
+            follow(client, run.id, {"include_deltas": True}, as_json=as_json)
+        elif wait:
+            _await_answer(client, run, timeout, as_json=as_json)
+        else:
+            _show_accepted(run, as_json=as_json)
+
+
+def _show_accepted(run: v1.Run, *, as_json: bool) -> None:
+    if as_json:
+        output.document(run)
+    elif run.id:
+        output.say(run.id)
+        if sys.stdout.isatty():
+            output.note(f"To see the answer: sendoff watch {run.id}")
+    else:
+        output.note("The request would be accepted.")
+
+
+def _await_answer(client: Client, run: v1.Run, timeout_s: float | None, *, as_json: bool) -> None:
+    try:
+        run = client.wait_run(run.id, timeout_s=timeout_s)
+    except KeyboardInterrupt as stop:
+        output.note(f"The run goes on. To wait for it again: sendoff wait {run.id}")
+        raise typer.Exit(ExitCode.INTERRUPTED) from stop
+    if as_json:
+        output.document(run)
+    if run.status not in TERMINAL:
+        output.complain(f"the run has not ended yet; to wait for it again: sendoff wait {run.id}")
+        raise typer.Exit(ExitCode.TIMEOUT)
+    if not as_json:
+        screen = Screen()
+        screen.show(v1.RunSnapshot(run=run, messages=list(client.run_messages(run.id))))
+        screen.end_line()
+    conclude(run)
+
+
+def _content(text: str, images: list[str]) -> v1.Content:
+    if not images:
+        return v1.Content(text=text)
+    parts = [v1.ContentPart(text=v1.Text(text=text)), *(v1.ContentPart(image=_image(each)) for each in images)]
+    return v1.Content(parts=v1.Content.Parts(parts=parts))
+
+
+def _image(source: str) -> v1.Image:
+    if source.startswith(("http://", "https://", "data:")):
+        return v1.Image(url=v1.Image.Url(url=source))
+    media_type, _ = mimetypes.guess_type(source)
+    if media_type is None or not media_type.startswith("image/"):
+        raise typer.BadParameter(f"--image {source}: its name does not tell what kind of picture it is")
+    try:
+        data = Path(source).read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"--image {source}: {error.strerror}") from error
+    return v1.Image(base64=v1.Image.Base64(data=data, media_type=media_type))
+
+
+def _labels(given: list[str]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for each in given:
+        key, separator, value = each.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"--label {each}: expected KEY=VALUE")
+        labels[key] = value
+    return labels
+
+
+def _metadata(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--metadata: {error}") from error
+    if not isinstance(value, dict):
+        raise typer.BadParameter("--metadata: expected a JSON object")
+    return value

@@ -1,0 +1,54 @@
+"""The options that every command knows, and the client that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from sendoff.cli.exits import reporting
+from sendoff.client import Client
+from sendoff.retry import UNARY, RetryPolicy
+
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON instead of text; of several results, one a line.")]
+
+
+@dataclass(frozen=True)
+class Session:
+    """How this command reaches the server."""
+
+    address: str | None
+    api_key: str | None
+    tls: bool
+    ca_file: Path | None
+    plaintext_api_key: bool
+    timeout_s: float
+
+    @contextmanager
+    def client(self, retry: RetryPolicy = UNARY) -> Iterator[Client]:
+        """A client for the block. Errors in it end the command with a line on stderr and an exit code."""
+        try:
+            client = Client(
+                self.address,
+                timeout_s=self.timeout_s,
+                retry=retry,
+                tls=self.tls,
+                root_certificates=self.ca_file.read_bytes() if self.ca_file else None,
+                api_key=self.api_key,
+                plaintext_api_key=self.plaintext_api_key,
+            )
+        except ValueError as wrong:
+            raise typer.BadParameter(str(wrong)) from wrong
+        with reporting(), client:
+            yield client
+
+
+def session(context: typer.Context) -> Session:
+    """The session of a command, set by the options before it."""
+    found = context.obj
+    assert isinstance(found, Session)
+    return found

@@ -1,0 +1,137 @@
+"""How values of the contract are shown to people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sendoff import v1
+from sendoff.transcript import content_text
+
+
+def spelled(name_of: Callable[[Any], str], prefix: str, value: int) -> str:
+    """`RUN_STATUS_COMPLETED` with prefix `RUN_STATUS_` as "completed"; one newer than this program as its number."""
+    try:
+        name = name_of(value)
+    except ValueError:
+        return str(value)
+    return "" if value == 0 else name.removeprefix(prefix).lower()
+
+
+def status(value: int) -> str:
+    return spelled(v1.RunStatus.Name, "RUN_STATUS_", value)
+
+
+def phase(value: int) -> str:
+    return spelled(v1.RunPhase.Name, "RUN_PHASE_", value)
+
+
+def stop_reason(run: v1.Run) -> str:
+    return spelled(v1.StopReason.Name, "STOP_REASON_", run.stop_reason)
+
+
+def moment(time: Timestamp) -> str:
+    """In UTC, to the second; empty for an unset time."""
+    return time.ToDatetime().strftime("%Y-%m-%d %H:%M:%SZ") if time.seconds else ""
+
+
+def span(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1e9:.2f} s"
+
+
+def tokens(usage: v1.Usage) -> str:
+    """What the models read and wrote, as far as it is known."""
+    told = []
+    if usage.HasField("prompt_tokens"):
+        told.append(f"{usage.prompt_tokens} in")
+    if usage.HasField("completion_tokens"):
+        told.append(f"{usage.completion_tokens} out")
+    return ", ".join(told)
+
+
+def run_fields(run: v1.Run) -> Iterator[tuple[str, str]]:
+    """All of a run that people look for."""
+    yield "run", run.id
+    yield "agent", run.agent_id
+    yield "conversation", run.conversation_id
+    yield "status", status(run.status)
+    yield "phase", phase(run.phase)
+    yield "waits for", wait(run.wait)
+    yield "stop reason", stop_reason(run)
+    yield "error", failure(run)
+    yield "steps", str(run.usage.step_count or "")
+    yield "tokens", tokens(run.usage)
+    yield "first token", span(run.ttft_ns) if run.HasField("ttft_ns") else ""
+    yield "duration", span(run.total_duration_ns) if run.HasField("total_duration_ns") else ""
+    yield "created", moment(run.create_time)
+    yield "ended", moment(run.complete_time)
+    yield "request id", run.request_id
+    yield "labels", ", ".join(f"{key}={value}" for key, value in sorted(run.labels.items()))
+
+
+def agent_fields(agent: v1.Agent) -> Iterator[tuple[str, str]]:
+    """All of an agent that people look for."""
+    yield "agent", agent.id
+    yield "name", agent.name
+    yield "model", agent.model
+    yield "description", agent.description
+    yield "system", agent.system
+    yield "tags", ", ".join(agent.tags)
+    yield "created", moment(agent.create_time)
+    yield "updated", moment(agent.update_time)
+
+
+def summary(run: v1.Run) -> str:
+    """A run that has ended, in one line."""
+    told = [
+        f"{status(run.status)} ({stop_reason(run)})",
+        failure(run),
+        tokens(run.usage) and f"tokens {tokens(run.usage)}",
+    ]
+    if run.HasField("ttft_ns"):
+        told.append(f"first token after {span(run.ttft_ns)}")
+    if run.HasField("total_duration_ns"):
+        told.append(f"ended after {span(run.total_duration_ns)}")
+    return " · ".join(part for part in (*told, run.id) if part)
+
+
+def failure(run: v1.Run) -> str:
+    return f"{run.error.reason}: {run.error.message}" if run.HasField("error") else ""
+
+
+def wait(info: v1.WaitInfo) -> str:
+    """What a run waits for; empty if for nothing."""
+    behind = f" behind {info.blocking_run_id}" if info.blocking_run_id else ""
+    return info.reason.lower().replace("_", " ") + behind if info.reason else ""
+
+
+def message(entry: v1.Message) -> tuple[str, str]:
+    """A message as its kind and its text."""
+    kind = entry.WhichOneof("kind") or "unknown"
+    match kind:
+        case "user_message":
+            return "user", content_text(entry.user_message.content)
+        case "assistant_message":
+            return "assistant", content_text(entry.assistant_message.content)
+        case "system_message":
+            return "system", entry.system_message.content
+        case "reasoning_message":
+            return "reasoning", entry.reasoning_message.reasoning
+        case "tool_call_message":
+            return "tool call", "; ".join(map(tool_call, entry.tool_call_message.tool_calls))
+        case "approval_request_message":
+            return "asks", "; ".join(map(tool_call, entry.approval_request_message.tool_calls))
+        case "tool_return_message":
+            returns = entry.tool_return_message.tool_returns
+            return "tool return", "; ".join(content_text(each.tool_return) for each in returns)
+        case "summary_message":
+            return "summary", entry.summary_message.summary
+        case _:
+            return kind.removesuffix("_message").replace("_", " "), ""
+
+
+def tool_call(call: v1.ToolCall) -> str:
+    return f"{call.name}({json.dumps(call.arguments) if not call.arguments_are_valid_json else call.arguments})"
