@@ -24,28 +24,32 @@ class Remembered:
     def __init__(self, messages: Sequence[v1.Message], budget: int) -> None:
         self.budget = budget
         self.size = 0
-        self._messages: deque[tuple[v1.Message, int]] = deque()
+        self._messages: deque[v1.Message] = deque()
         self.add(messages)
 
     def add(self, messages: Sequence[v1.Message]) -> None:
         for message in messages:
-            size = message.ByteSize()
-            self._messages.append((message, size))
-            self.size += size
+            self._messages.append(message)
+            self.size += message.ByteSize()
         while self.size > self.budget:
-            self.size -= self._messages.popleft()[1]
+            self.size -= self._messages.popleft().ByteSize()
 
     def before(self, position: int, max_bytes: int) -> list[v1.Message]:
         """The newest messages before that position that fit, oldest first."""
-        found: deque[v1.Message] = deque()
-        for message, size in reversed(self._messages):
-            if message.position >= position:
-                continue
-            max_bytes -= size
-            if max_bytes < 0:
-                break
-            found.appendleft(message)
-        return list(found)
+        found = list(self._messages)
+        while found and found[-1].position >= position:
+            found.pop()
+        if self.size > max_bytes:
+            return _newest(found, max_bytes)
+        return found
+
+
+def _newest(messages: list[v1.Message], max_bytes: int) -> list[v1.Message]:
+    for index in range(len(messages) - 1, -1, -1):
+        max_bytes -= messages[index].ByteSize()
+        if max_bytes < 0:
+            return messages[index + 1 :]
+    return messages
 
 
 class Conversations:
