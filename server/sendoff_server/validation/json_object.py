@@ -58,7 +58,7 @@ def _what_is_wrong(text: str) -> str | None:
 
 def _depth_exceeds(value: object, limit: int) -> bool:
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [inner for outer in level for inner in _children(outer)]
         if not level:
             return False

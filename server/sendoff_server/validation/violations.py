@@ -11,21 +11,21 @@ _QUOTED_CHARACTERS = 64
 class Violations:
     """What is wrong with one request, in the order found."""
 
-    __slots__ = ("_found",)
+    __slots__ = ("told",)
 
     def __init__(self) -> None:
-        self._found: list[Violation] = []
+        self.told: list[Violation] = []
 
     def add(self, field: str, description: str) -> None:
         """Note one. Raises InvalidRequest at once when there are so many that more would help nobody."""
-        self._found.append(Violation(field, description))
-        if len(self._found) >= MAX_VIOLATIONS:
-            raise InvalidRequest(self._found)
+        self.told.append(Violation(field, description))
+        if len(self.told) >= MAX_VIOLATIONS:
+            raise InvalidRequest(self.told)
 
     def refuse(self) -> None:
         """Raise InvalidRequest with all of them; return if there are none."""
-        if self._found:
-            raise InvalidRequest(self._found)
+        if self.told:
+            raise InvalidRequest(self.told)
 
 
 def quoted(value: str) -> str:

@@ -1,0 +1,51 @@
+"""Ask the validator for its opinion of any request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import Message
+
+from sendoff_server import validation
+from sendoff_server.errors import InvalidRequest, Unsupported
+
+CHECKS: dict[str, Callable[[Any], None]] = {
+    "CreateMessageAsyncRequest": validation.check_create_message,
+    "GetRunRequest": validation.check_get_run,
+    "ListRunsRequest": validation.check_list_runs,
+    "WaitRunRequest": validation.check_wait_run,
+    "WatchRunRequest": validation.check_watch_run,
+    "ListRunEventsRequest": validation.check_list_run_events,
+    "ListRunMessagesRequest": validation.check_list_run_messages,
+    "CancelRunRequest": validation.check_cancel_run,
+    "CreateAgentRequest": validation.check_create_agent,
+    "GetAgentRequest": validation.check_get_agent,
+    "ListAgentsRequest": validation.check_list_agents,
+    "UpdateAgentRequest": validation.check_update_agent,
+    "DeleteAgentRequest": validation.check_delete_agent,
+}
+
+
+def check(request: Message) -> None:
+    CHECKS[request.DESCRIPTOR.name](request)
+
+
+def violated(request: Message) -> list[str]:
+    """The paths of all fields that break a rule. Whether what is asked for works yet does not matter here."""
+    try:
+        check(request)
+    except InvalidRequest as error:
+        return [violation.field for violation in error.violations]
+    except Unsupported:
+        return []
+    return []
+
+
+def unsupported(request: Message) -> list[str]:
+    """The paths of all fields that ask for what does not work yet. The request must be valid."""
+    try:
+        check(request)
+    except Unsupported as error:
+        return [violation.field for violation in error.violations]
+    return []

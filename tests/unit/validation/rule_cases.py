@@ -1,0 +1,631 @@
+"""Every rule of the contract with a value that breaks it and one that just does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from sendoff import v1
+
+AGENT = "agent-0199c3f0-0000-4000-8000-000000000001"
+RUN = "run-0199c3f0-0000-4000-8000-000000000002"
+CONVERSATION = "conv-0199c3f0-0000-4000-8000-000000000003"
+KIB, MIB = 1024, 1024 * 1024
+
+Fields = dict[str, Any]
+Make = Callable[[Any], Message]
+
+
+@dataclass(frozen=True)
+class Field:
+    """The rules of one field. `make` puts a value of it into a request that is right otherwise."""
+
+    name: str
+    at: str
+    """The path of the violation."""
+    make: Make
+    rules: Mapping[str, tuple[Any, Any]]
+    """By rule, as the contract has it: a value that breaks it, and one that does not."""
+
+
+# ---- requests that are right but for what is put into them ----
+
+
+def create(**fields: Any) -> v1.CreateMessageAsyncRequest:
+    given: Fields = {"agent_id": AGENT, "input": v1.Content(text="hi")}
+    return v1.CreateMessageAsyncRequest(**given | fields)
+
+
+def sending(*messages: v1.InputMessage) -> v1.CreateMessageAsyncRequest:
+    return v1.CreateMessageAsyncRequest(agent_id=AGENT, messages=v1.InputMessages(messages=messages))
+
+
+def said(**fields: Any) -> v1.CreateMessageAsyncRequest:
+    """One message, from the assistant because that may hold every kind of part."""
+    given: Fields = {"role": v1.ROLE_ASSISTANT, "content": v1.Content(text="hi")}
+    return sending(v1.InputMessage(message=v1.MessageCreate(**given | fields)))
+
+
+def with_parts(*parts: v1.ContentPart) -> v1.CreateMessageAsyncRequest:
+    return said(content=v1.Content(parts=v1.Content.Parts(parts=parts)))
+
+
+def with_image(**source: Any) -> v1.CreateMessageAsyncRequest:
+    return with_parts(v1.ContentPart(image=v1.Image(**source)))
+
+
+def with_picture(**fields: Any) -> v1.CreateMessageAsyncRequest:
+    return with_image(base64=v1.Image.Base64(**{"data": b"x", "media_type": "image/png"} | fields))
+
+
+def with_call(**fields: Any) -> v1.CreateMessageAsyncRequest:
+    return with_parts(v1.ContentPart(tool_call=v1.ToolCallPart(**{"id": "c", "name": "n"} | fields)))
+
+
+def returned(**fields: Any) -> v1.ToolReturn:
+    given: Fields = {"tool_call_id": "c", "status": v1.TOOL_RETURN_STATUS_SUCCESS, "tool_return": v1.Content(text="hi")}
+    return v1.ToolReturn(**given | fields)
+
+
+def returning(*answers: v1.ToolReturn, **fields: Any) -> v1.CreateMessageAsyncRequest:
+    return sending(v1.InputMessage(tool_return=v1.ToolReturnCreate(tool_returns=answers or [returned()], **fields)))
+
+
+def approving(*answers: v1.ActionDecision, **fields: Any) -> v1.CreateMessageAsyncRequest:
+    return sending(v1.InputMessage(approval=v1.ApprovalCreate(approvals=answers, **fields)))
+
+
+def approval(**fields: Any) -> v1.CreateMessageAsyncRequest:
+    given: Fields = {"tool_call_id": "c", "approve": True}
+    return approving(v1.ActionDecision(approval=v1.Approval(**given | fields)))
+
+
+def agent(**fields: Any) -> v1.CreateAgentRequest:
+    return v1.CreateAgentRequest(agent=v1.Agent(**fields))
+
+
+def part(text: str = "hi") -> v1.ContentPart:
+    return v1.ContentPart(text=v1.Text(text=text))
+
+
+def labels(count: int) -> dict[str, str]:
+    return {f"k{number}": "v" for number in range(count)}
+
+
+def seconds(value: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(int(value * 1_000_000_000))
+    return duration
+
+
+# ---- rules that stand in many places ----
+
+
+def characters(most: int, *, least: int = 0) -> dict[str, tuple[Any, Any]]:
+    rules = {f"string.max_len = {most}": ("é" * (most + 1), "é" * most)}
+    return rules | ({f"string.min_len = {least}": ("", "x" * least)} if least else {})
+
+
+def size(most: int, *, least: int = 0) -> dict[str, tuple[Any, Any]]:
+    rules = {f"string.max_bytes = {most}": ("é" * (most // 2) + "x", "é" * (most // 2))}
+    return rules | ({f"string.min_len = {least}": ("", "x" * least)} if least else {})
+
+
+def bounds(kind: str, *, least: int, most: int | None = None) -> dict[str, tuple[Any, Any]]:
+    rules = {f"{kind}.gte = {least}": (least - 1, least)}
+    return rules | ({f"{kind}.lte = {most}": (most + 1, most)} if most is not None else {})
+
+
+def enum(good: int, *, many: bool = False) -> dict[str, tuple[Any, Any]]:
+    def value(number: int) -> Any:
+        return [number] if many else number
+
+    return {
+        "enum.defined_only = true": (value(1_000), value(good)),
+        "enum.not_in = [0]": (value(0), value(good)),
+    }
+
+
+def identifier(prefix: str) -> tuple[str, str]:
+    """An id that is nearly right, and one that is."""
+    right = f"{prefix}-0199c3f0-0000-4000-8000-000000000001"
+    return right + "\n", right
+
+
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+AS_RUN_ID = {"as GetRunRequest.run_id": identifier("run")}
+AS_AGENT_ID = {"as GetAgentRequest.agent_id": identifier("agent")}
+MESSAGE = "messages.messages[0].message"
+PART = f"{MESSAGE}.content.parts.parts[0]"
+RETURN = "messages.messages[0].tool_return.tool_returns[0]"
+DECISION = "messages.messages[0].approval.approvals[0]"
+
+CONTENT: Sequence[Field] = (
+    Field(
+        "JsonObject.json",
+        "agent.metadata.json",
+        lambda v: agent(metadata=v1.JsonObject(json=v)),
+        {
+            "string.max_bytes = 1048576": (
+                '{"a":"' + "é" * (512 * KIB) + '"}',
+                '{"a":"' + "é" * (512 * KIB - 4) + '"}',
+            ),
+            "valid JSON, an object, at most 64 levels deep, no lone surrogates": ("[]", '{"a": 1}'),
+        },
+    ),
+    Field("Text.text", f"{PART}.text.text", lambda v: with_parts(part(v)), size(4 * MIB)),
+    Field(
+        "Image.source",
+        f"{PART}.image",
+        lambda v: with_image(**v),
+        {"one is required": ({}, {"url": v1.Image.Url(url="https://example.com/a.png")})},
+    ),
+    Field(
+        "Image.Url.url",
+        f"{PART}.image.url.url",
+        lambda v: with_image(url=v1.Image.Url(url=v)),
+        {
+            "string.min_len = 1": ("", "http://a"),
+            "string.max_bytes = 65536": ("http://" + "a" * 65_530, "http://" + "a" * 65_529),
+            "string.uri_scheme = [http, https, data]": ("ftp://a/b", "DATA:image/png;base64,eA=="),
+        },
+    ),
+    Field(
+        "Image.Base64.data",
+        f"{PART}.image.base64.data",
+        lambda v: with_picture(data=v),
+        {
+            "bytes.min_len = 1": (b"", b"x"),
+            "bytes.max_len = 20971520": (bytes(20 * MIB + 1), bytes(20 * MIB)),
+        },
+    ),
+    Field(
+        "Image.Base64.media_type",
+        f"{PART}.image.base64.media_type",
+        lambda v: with_picture(media_type=v),
+        {'string.pattern = "^image/[a-z0-9.+-]+$"': ("image/png\n", "image/svg+xml")},
+    ),
+    Field(
+        "Image.Base64.detail",
+        f"{PART}.image.base64.detail",
+        lambda v: with_picture(detail=v),
+        {"string.in = [low, high, auto]": ("", "auto")},
+    ),
+    Field(
+        "Image.Stored.file_id",
+        f"{PART}.image.letta.file_id",
+        lambda v: with_image(letta=v1.Image.Stored(file_id=v)),
+        {"required": ("", "file-1")},
+    ),
+    Field("ToolCallPart.id", f"{PART}.tool_call.id", lambda v: with_call(id=v), size(256, least=1)),
+    Field("ToolCallPart.name", f"{PART}.tool_call.name", lambda v: with_call(name=v), size(256, least=1)),
+    Field(
+        "ToolReturnPart.tool_call_id",
+        f"{PART}.tool_return.tool_call_id",
+        lambda v: with_parts(v1.ContentPart(tool_return=v1.ToolReturnPart(tool_call_id=v))),
+        size(256, least=1),
+    ),
+    Field("ContentPart.part", PART, with_parts, {"one is required": (v1.ContentPart(), part())}),
+    Field(
+        "Content.form",
+        f"{MESSAGE}.content",
+        lambda v: said(content=v),
+        {"one is required": (v1.Content(), v1.Content(text="hi"))},
+    ),
+    Field("Content.text", "input.text", lambda v: create(input=v1.Content(text=v)), size(4 * MIB, least=1)),
+    Field(
+        "Content.Parts.parts",
+        f"{MESSAGE}.content.parts.parts",
+        lambda v: with_parts(*v),
+        {
+            "repeated.min_items = 1": ([], [part()]),
+            "repeated.max_items = 256": ([part()] * 257, [part()] * 256),
+        },
+    ),
+)
+
+MESSAGES: Sequence[Field] = (
+    Field("MessageCreate.role", f"{MESSAGE}.role", lambda v: said(role=v), enum(v1.ROLE_SYSTEM)),
+    Field(
+        "MessageCreate.content",
+        f"{MESSAGE}.content",
+        lambda v: said(content=v),
+        {"required": (None, v1.Content(text="hi"))},
+    ),
+    Field("MessageCreate.name", f"{MESSAGE}.name", lambda v: said(name=v), characters(255)),
+    Field("MessageCreate.sender_id", f"{MESSAGE}.sender_id", lambda v: said(sender_id=v), characters(255)),
+    Field("MessageCreate.group_id", f"{MESSAGE}.group_id", lambda v: said(group_id=v), characters(255)),
+    Field("MessageCreate.batch_item_id", f"{MESSAGE}.batch_item_id", lambda v: said(batch_item_id=v), characters(255)),
+    Field("MessageCreate.otid", f"{MESSAGE}.otid", lambda v: said(otid=v), characters(255, least=1)),
+    Field(
+        "ToolReturn.tool_call_id",
+        f"{RETURN}.tool_call_id",
+        lambda v: returning(returned(tool_call_id=v)),
+        size(256, least=1),
+    ),
+    Field(
+        "ToolReturn.status",
+        f"{RETURN}.status",
+        lambda v: returning(returned(status=v)),
+        enum(v1.TOOL_RETURN_STATUS_ERROR),
+    ),
+    Field(
+        "ToolReturn.tool_return",
+        f"{RETURN}.tool_return",
+        lambda v: returning(returned(tool_return=v)),
+        {"required": (None, v1.Content(text="hi"))},
+    ),
+    Field(
+        "Approval.tool_call_id",
+        f"{DECISION}.approval.tool_call_id",
+        lambda v: approval(tool_call_id=v),
+        size(256, least=1),
+    ),
+    Field(
+        "Approval.approve", f"{DECISION}.approval.approve", lambda v: approval(approve=v), {"required": (None, False)}
+    ),
+    Field(
+        "ActionDecision.decision",
+        DECISION,
+        approving,
+        {"one is required": (v1.ActionDecision(), v1.ActionDecision(tool=returned()))},
+    ),
+    Field(
+        "ApprovalCreate.approvals",
+        "messages.messages[0].approval.approvals",
+        lambda v: approving(*[v1.ActionDecision(tool=returned())] * v),
+        {"repeated.max_items = 256": (257, 256)},
+    ),
+    Field(
+        "ApprovalCreate.otid",
+        "messages.messages[0].approval.otid",
+        lambda v: approving(otid=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "ApprovalCreate.group_id",
+        "messages.messages[0].approval.group_id",
+        lambda v: approving(group_id=v),
+        characters(255),
+    ),
+    Field(
+        "ToolReturnCreate.tool_returns",
+        "messages.messages[0].tool_return.tool_returns",
+        lambda v: sending(v1.InputMessage(tool_return=v1.ToolReturnCreate(tool_returns=[returned()] * v))),
+        {"repeated.min_items = 1": (0, 1), "repeated.max_items = 256": (257, 256)},
+    ),
+    Field(
+        "ToolReturnCreate.otid",
+        "messages.messages[0].tool_return.otid",
+        lambda v: returning(otid=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "ToolReturnCreate.group_id",
+        "messages.messages[0].tool_return.group_id",
+        lambda v: returning(group_id=v),
+        characters(255),
+    ),
+    Field(
+        "InputMessage.kind",
+        "messages.messages[0]",
+        sending,
+        {
+            "one is required": (
+                v1.InputMessage(),
+                v1.InputMessage(message=v1.MessageCreate(role=v1.ROLE_USER, content=v1.Content(text="hi"))),
+            )
+        },
+    ),
+    Field(
+        "InputMessages.messages",
+        "messages.messages",
+        lambda v: sending(*list(said().messages.messages) * v),
+        {"repeated.min_items = 1": (0, 1), "repeated.max_items = 1000": (1_001, 1_000)},
+    ),
+)
+
+CREATE: Sequence[Field] = (
+    Field(
+        "CreateMessageAsyncRequest",
+        "agent_id",
+        lambda v: create(agent_id="", conversation_id=v),
+        {"agent_id or conversation_id is required": ("default", CONVERSATION)},
+    ),
+    Field(
+        "CreateMessageAsyncRequest",
+        "top_logprobs",
+        lambda v: create(top_logprobs=1, return_logprobs=v),
+        {"top_logprobs requires return_logprobs": (False, True)},
+    ),
+    Field(
+        "CreateMessageAsyncRequest.payload",
+        "payload",
+        lambda v: create(input=v),
+        {"one is required": (None, v1.Content(text="hi"))},
+    ),
+    Field(
+        "CreateMessageAsyncRequest.agent_id",
+        "agent_id",
+        lambda v: create(agent_id=v),
+        {f'string.pattern = "^agent-{_UUID}$"': identifier("agent")},
+    ),
+    Field(
+        "CreateMessageAsyncRequest.conversation_id",
+        "conversation_id",
+        lambda v: create(conversation_id=v),
+        {f'string.pattern = "^(default|conv-{_UUID})$"': identifier("conv")},
+    ),
+    Field(
+        "CreateMessageAsyncRequest.input",
+        "input.parts.parts[0].reasoning",
+        lambda v: create(input=v1.Content(parts=v1.Content.Parts(parts=[v]))),
+        {"as MessageCreate.content of a user": (v1.ContentPart(reasoning=v1.Reasoning()), part())},
+    ),
+    Field(
+        "CreateMessageAsyncRequest.client_tools",
+        "client_tools",
+        lambda v: create(client_tools=[v1.ClientTool(name="t")] * v),
+        {"repeated.max_items = 256": (257, 256)},
+    ),
+    Field(
+        "CreateMessageAsyncRequest.client_skills",
+        "client_skills",
+        lambda v: create(client_skills=[v1.ClientSkill(name="s")] * v),
+        {"repeated.max_items = 256": (257, 256)},
+    ),
+    Field(
+        "CreateMessageAsyncRequest.override_model",
+        "override_model",
+        lambda v: create(override_model=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "CreateMessageAsyncRequest.override_system", "override_system", lambda v: create(override_system=v), size(MIB)
+    ),
+    Field(
+        "MessageTypes.values",
+        "include_return_message_types.values[0]",
+        lambda v: create(include_return_message_types=v1.MessageTypes(values=v)),
+        enum(v1.MESSAGE_TYPE_SYSTEM_MESSAGE, many=True),
+    ),
+    Field(
+        "CreateMessageAsyncRequest.top_logprobs",
+        "top_logprobs",
+        lambda v: create(top_logprobs=v, return_logprobs=True),
+        bounds("int32", least=0, most=20),
+    ),
+    Field(
+        "CreateMessageAsyncRequest.max_steps",
+        "max_steps",
+        lambda v: create(max_steps=v),
+        bounds("int32", least=1, most=1_000),
+    ),
+    Field(
+        "CreateMessageAsyncRequest.callback_url",
+        "callback_url",
+        lambda v: create(callback_url=v),
+        {
+            "string.uri_scheme = [http, https]": ("file:///etc/passwd", "https://example.com:8443/hook?a=b"),
+            "string.max_bytes = 8192": ("http://" + "a" * 8_186, "http://" + "a" * 8_185),
+        },
+    ),
+    Field(
+        "CreateMessageAsyncRequest.request_id",
+        "request_id",
+        lambda v: create(request_id=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "CreateMessageAsyncRequest.metadata",
+        "metadata.json",
+        lambda v: create(metadata=v1.JsonObject(json=v)),
+        {"string.max_bytes = 16384": ('{"a":"' + "x" * 16_377 + '"}', '{"a":"' + "x" * 16_376 + '"}')},
+    ),
+    Field(
+        "CreateMessageAsyncRequest.labels",
+        "labels",
+        lambda v: create(labels=v),
+        {
+            "map.max_pairs = 64": (labels(65), labels(64)),
+            "keys.string.max_len = 63": ({"k" * 64: ""}, {"k" * 63: ""}),
+        },
+    ),
+    Field(
+        "CreateMessageAsyncRequest.labels",
+        "labels['k']",
+        lambda v: create(labels={"k": v}),
+        {"values.string.max_len = 255": ("é" * 256, "é" * 255)},
+    ),
+    Field(
+        "ClientTool.name",
+        "client_tools[0].name",
+        lambda v: create(client_tools=[v1.ClientTool(name=v)]),
+        characters(64, least=1),
+    ),
+    Field(
+        "ClientSkill.name",
+        "client_skills[0].name",
+        lambda v: create(client_skills=[v1.ClientSkill(name=v)]),
+        characters(255, least=1),
+    ),
+    Field(
+        "Limits.max_steps",
+        "limits.max_steps",
+        lambda v: create(limits=v1.Limits(max_steps=v)),
+        bounds("int32", least=1, most=1_000),
+    ),
+    Field(
+        "Limits.max_total_tokens",
+        "limits.max_total_tokens",
+        lambda v: create(limits=v1.Limits(max_total_tokens=v)),
+        {"int64.gt = 0": (0, 1)},
+    ),
+    Field(
+        "Limits.max_cost_microusd",
+        "limits.max_cost_microusd",
+        lambda v: create(limits=v1.Limits(max_cost_microusd=v)),
+        {"int64.gt = 0": (0, 1)},
+    ),
+    Field(
+        "Scheduling.priority",
+        "scheduling.priority",
+        lambda v: create(scheduling=v1.Scheduling(priority=v)),
+        bounds("int32", least=1, most=5),
+    ),
+    Field(
+        "Scheduling.fairness_key",
+        "scheduling.fairness_key",
+        lambda v: create(scheduling=v1.Scheduling(fairness_key=v)),
+        size(64),
+    ),
+)
+
+RUNS: Sequence[Field] = (
+    Field(
+        "GetRunRequest.run_id",
+        "run_id",
+        lambda v: v1.GetRunRequest(run_id=v),
+        {f'string.pattern = "^run-{_UUID}$"': identifier("run")},
+    ),
+    Field(
+        "ListRunsRequest.statuses",
+        "statuses[0]",
+        lambda v: v1.ListRunsRequest(statuses=v),
+        enum(v1.RUN_STATUS_CANCELLED, many=True),
+    ),
+    Field(
+        "ListRunsRequest.stop_reasons",
+        "stop_reasons[0]",
+        lambda v: v1.ListRunsRequest(stop_reasons=v),
+        enum(v1.STOP_REASON_SUPERSEDED, many=True),
+    ),
+    Field(
+        "ListRunsRequest.page_size",
+        "page_size",
+        lambda v: v1.ListRunsRequest(page_size=v),
+        bounds("int32", least=0),
+    ),
+    Field(
+        "ListRunsRequest.order_by",
+        "order_by",
+        lambda v: v1.ListRunsRequest(order_by=v),
+        {
+            'string.in = ["", "create_time", "create_time asc", "create_time desc"]': (
+                "create_time  desc",
+                "create_time asc",
+            )
+        },
+    ),
+    Field("WaitRunRequest.run_id", "run_id", lambda v: v1.WaitRunRequest(run_id=v), AS_RUN_ID),
+    Field(
+        "WaitRunRequest.timeout",
+        "timeout",
+        lambda v: v1.WaitRunRequest(run_id=RUN, timeout=v),
+        {"duration.gte = 0": (seconds(-0.001), seconds(0))},
+    ),
+    Field(
+        "WaitRunRequest.changed_after_sequence",
+        "changed_after_sequence",
+        lambda v: v1.WaitRunRequest(run_id=RUN, changed_after_sequence=v),
+        bounds("int64", least=0),
+    ),
+    Field("WatchRunRequest.run_id", "run_id", lambda v: v1.WatchRunRequest(run_id=v), AS_RUN_ID),
+    Field(
+        "WatchRunRequest.after_sequence",
+        "after_sequence",
+        lambda v: v1.WatchRunRequest(run_id=RUN, after_sequence=v),
+        bounds("int64", least=0),
+    ),
+    Field(
+        "WatchRunRequest.latest",
+        "latest",
+        lambda v: v1.WatchRunRequest(run_id=RUN, latest=v),
+        {"const = true": (False, True)},
+    ),
+    Field(
+        "WatchRunRequest.snapshot",
+        "snapshot",
+        lambda v: v1.WatchRunRequest(run_id=RUN, snapshot=v),
+        {"const = true": (False, True)},
+    ),
+    Field(
+        "WatchRunRequest.message_types",
+        "message_types[0]",
+        lambda v: v1.WatchRunRequest(run_id=RUN, message_types=v),
+        enum(v1.MESSAGE_TYPE_EVENT_MESSAGE, many=True),
+    ),
+    Field(
+        "WatchRunRequest.heartbeat_interval",
+        "heartbeat_interval",
+        lambda v: v1.WatchRunRequest(run_id=RUN, heartbeat_interval=v),
+        {
+            "duration.gte = 1s": (seconds(0.999), seconds(1)),
+            "duration.lte = 60s": (seconds(60.001), seconds(60)),
+        },
+    ),
+    Field("ListRunEventsRequest.run_id", "run_id", lambda v: v1.ListRunEventsRequest(run_id=v), AS_RUN_ID),
+    Field(
+        "ListRunEventsRequest.after_sequence",
+        "after_sequence",
+        lambda v: v1.ListRunEventsRequest(run_id=RUN, after_sequence=v),
+        bounds("int64", least=0),
+    ),
+    Field(
+        "ListRunEventsRequest.page_size",
+        "page_size",
+        lambda v: v1.ListRunEventsRequest(run_id=RUN, page_size=v),
+        bounds("int32", least=0),
+    ),
+    Field("ListRunMessagesRequest.run_id", "run_id", lambda v: v1.ListRunMessagesRequest(run_id=v), AS_RUN_ID),
+    Field(
+        "ListRunMessagesRequest.page_size",
+        "page_size",
+        lambda v: v1.ListRunMessagesRequest(run_id=RUN, page_size=v),
+        bounds("int32", least=0),
+    ),
+    Field("CancelRunRequest.run_id", "run_id", lambda v: v1.CancelRunRequest(run_id=v), AS_RUN_ID),
+    Field("CancelRunRequest.reason", "reason", lambda v: v1.CancelRunRequest(run_id=RUN, reason=v), characters(1_024)),
+)
+
+AGENTS: Sequence[Field] = (
+    Field(
+        "Agent.name",
+        "agent.name",
+        lambda v: agent(name=v),
+        characters(255) | {"no control characters": ("a\tb", "Zoë 🙂")},
+    ),
+    Field("Agent.model", "agent.model", lambda v: agent(model=v), characters(255)),
+    Field("Agent.system", "agent.system", lambda v: agent(system=v), size(MIB)),
+    Field("Agent.tags", "agent.tags", lambda v: agent(tags=v), {"repeated.max_items = 64": (["t"] * 65, ["t"] * 64)}),
+    Field(
+        "Agent.tags", "agent.tags[0]", lambda v: agent(tags=[v]), {"items.string.max_len = 255": ("é" * 256, "é" * 255)}
+    ),
+    Field("Agent.description", "agent.description", lambda v: agent(description=v), size(64 * KIB)),
+    Field(
+        "CreateAgentRequest.request_id",
+        "request_id",
+        lambda v: v1.CreateAgentRequest(request_id=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "GetAgentRequest.agent_id",
+        "agent_id",
+        lambda v: v1.GetAgentRequest(agent_id=v),
+        {f'string.pattern = "^agent-{_UUID}$"': identifier("agent")},
+    ),
+    Field(
+        "ListAgentsRequest.page_size",
+        "page_size",
+        lambda v: v1.ListAgentsRequest(page_size=v),
+        bounds("int32", least=0),
+    ),
+    Field("UpdateAgentRequest.agent_id", "agent_id", lambda v: v1.UpdateAgentRequest(agent_id=v), AS_AGENT_ID),
+    Field("DeleteAgentRequest.agent_id", "agent_id", lambda v: v1.DeleteAgentRequest(agent_id=v), AS_AGENT_ID),
+)
+
+FIELDS: Sequence[Field] = (*CONTENT, *MESSAGES, *CREATE, *RUNS, *AGENTS)

@@ -1,0 +1,138 @@
+"""What does not work yet is refused by name, each line of the table on its own (P12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sendoff import v1
+from sendoff_server.validation.unsupported import NOT_YET
+from tests.unit.validation.checking import unsupported
+from tests.unit.validation.rule_cases import (
+    AGENT,
+    CONVERSATION,
+    RUN,
+    agent,
+    approval,
+    create,
+    returned,
+    returning,
+    seconds,
+    with_call,
+    with_image,
+    with_parts,
+)
+
+
+def limits(**fields: Any) -> v1.CreateMessageAsyncRequest:
+    return create(limits=v1.Limits(**fields))
+
+
+def scheduling(**fields: Any) -> v1.CreateMessageAsyncRequest:
+    return create(scheduling=v1.Scheduling(**fields))
+
+
+PART = "messages.messages[0].message.content.parts.parts[0]"
+ASKING: dict[str, tuple[Message, str]] = {
+    "CreateMessageAsyncRequest.conversation_id": (create(conversation_id=CONVERSATION), "conversation_id"),
+    "CreateMessageAsyncRequest.client_tools": (create(client_tools=[v1.ClientTool(name="t")]), "client_tools"),
+    "CreateMessageAsyncRequest.client_skills": (create(client_skills=[v1.ClientSkill(name="s")]), "client_skills"),
+    "CreateMessageAsyncRequest.include_compaction_messages": (
+        create(include_compaction_messages=True),
+        "include_compaction_messages",
+    ),
+    "CreateMessageAsyncRequest.return_logprobs": (create(return_logprobs=True), "return_logprobs"),
+    "CreateMessageAsyncRequest.return_token_ids": (create(return_token_ids=True), "return_token_ids"),
+    "CreateMessageAsyncRequest.callback_url": (create(callback_url="https://example.com"), "callback_url"),
+    "CreateMessageAsyncRequest.callback": (create(callback=v1.CallbackOptions()), "callback"),
+    "InputMessage.approval": (approval(), "messages.messages[0].approval"),
+    "InputMessage.tool_return": (returning(), "messages.messages[0].tool_return"),
+    "ContentPart.tool_call": (with_call(), f"{PART}.tool_call"),
+    "ContentPart.tool_return": (
+        with_parts(v1.ContentPart(tool_return=v1.ToolReturnPart(tool_call_id="c"))),
+        f"{PART}.tool_return",
+    ),
+    "Image.letta": (with_image(letta=v1.Image.Stored(file_id="file-1")), f"{PART}.image.letta"),
+    "Limits.queue_ttl": (limits(queue_ttl=seconds(1)), "limits.queue_ttl"),
+    "Limits.run_timeout": (limits(run_timeout=seconds(1)), "limits.run_timeout"),
+    "Limits.action_timeout": (limits(action_timeout=seconds(1)), "limits.action_timeout"),
+    "Limits.on_action_timeout": (limits(on_action_timeout=v1.ON_TIMEOUT_DENY), "limits.on_action_timeout"),
+    "Limits.max_total_tokens": (limits(max_total_tokens=1), "limits.max_total_tokens"),
+    "Limits.max_cost_microusd": (limits(max_cost_microusd=1), "limits.max_cost_microusd"),
+    "Scheduling.when_busy": (scheduling(when_busy=v1.WHEN_BUSY_STEER), "scheduling.when_busy"),
+    "Scheduling.start_time": (scheduling(start_time=Timestamp(seconds=1)), "scheduling.start_time"),
+    "Scheduling.priority": (scheduling(priority=1), "scheduling.priority"),
+    "Scheduling.fairness_key": (scheduling(fairness_key="k"), "scheduling.fairness_key"),
+    "Scheduling.retention": (scheduling(retention=seconds(1)), "scheduling.retention"),
+    "WatchRunRequest.follow_continuations": (
+        v1.WatchRunRequest(run_id=RUN, follow_continuations=True),
+        "follow_continuations",
+    ),
+    "WaitRunRequest.until": (v1.WaitRunRequest(run_id=RUN, until=v1.WAIT_UNTIL_TURN_END), "until"),
+    "ListRunsRequest.filter": (v1.ListRunsRequest(filter="labels.a = 1"), "filter"),
+    "CancelRunRequest.rollback": (v1.CancelRunRequest(run_id=RUN, rollback=True), "rollback"),
+    "Agent.tool_ids": (agent(tool_ids=["tool-1"]), "agent.tool_ids"),
+}
+"""By line of the table: a request that asks for it, and the path of the field."""
+
+NOT_ASKING = (
+    create(
+        conversation_id="default",
+        include_compaction_messages=False,
+        return_logprobs=False,
+        return_token_ids=False,
+        enable_thinking="true",
+        use_assistant_message=False,
+        assistant_message_tool_name="say",
+        assistant_message_tool_kwarg="words",
+        include_return_message_types=v1.MessageTypes(),
+        override_system="be brief",
+        override_model="scripted/echo",
+        validate_only=True,
+        labels={"a": "b"},
+    ),
+    limits(max_steps=3),
+    scheduling(when_busy=v1.WHEN_BUSY_ENQUEUE, priority=3),
+    scheduling(when_busy=v1.WHEN_BUSY_REJECT),
+    with_image(url=v1.Image.Url(url="https://example.com/a.png")),
+    with_parts(v1.ContentPart(reasoning=v1.Reasoning(reasoning="r"))),
+    v1.WatchRunRequest(run_id=RUN, include_deltas=True, snapshot=True),
+    v1.WaitRunRequest(run_id=RUN, until=v1.WAIT_UNTIL_STARTED),
+    v1.WaitRunRequest(run_id=RUN, until=v1.WAIT_UNTIL_TERMINAL),
+    v1.UpdateAgentRequest(agent_id=AGENT, agent=v1.Agent(name="n")),
+)
+
+
+@pytest.mark.parametrize("line", NOT_YET)
+def test_asking_for_it_is_refused_with_the_field_s_name(line: str) -> None:
+    request, path = ASKING[line]
+    assert unsupported(request) == [path]
+
+
+def test_the_table_names_fields_of_the_contract_only_and_each_has_a_request_here() -> None:
+    assert set(ASKING) == set(NOT_YET)
+
+
+@pytest.mark.parametrize("request_", NOT_ASKING)
+def test_what_works_and_what_is_left_at_its_default_is_not_refused(request_: Message) -> None:
+    assert unsupported(request_) == []
+
+
+def test_changing_an_agent_s_tools_is_refused_like_giving_it_some() -> None:
+    request = v1.UpdateAgentRequest(agent_id=AGENT, agent=v1.Agent(tool_ids=["tool-1"]))
+    assert unsupported(request) == ["agent.tool_ids"]
+
+
+def test_all_that_does_not_work_is_named_at_once() -> None:
+    request = returning(returned())
+    request.callback_url = "https://example.com"
+    request.limits.max_total_tokens = 5
+    assert unsupported(request) == ["callback_url", "messages.messages[0].tool_return", "limits.max_total_tokens"]
+
+
+def test_a_long_list_of_it_is_cut() -> None:
+    request = with_parts(*list(with_call().messages.messages[0].message.content.parts.parts) * 200)
+    assert len(unsupported(request)) == 16
