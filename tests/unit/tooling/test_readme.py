@@ -1,0 +1,128 @@
+"""What the README tells people to do, done: against a real server, in an empty directory."""
+
+import asyncio
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sendoff import AsyncClient
+from tests.fixtures.server import ServerProcess
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
+TIMEOUT_S = 60
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of that language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+async def run(command: list[str], text: str, cwd: Path, environment: Mapping[str, str]) -> str:
+    """What the command prints when it is fed `text`. Fails unless it ends well."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=cwd,
+        env=environment,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            printed, _ = await process.communicate(text.encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, printed.decode()
+    return printed.decode()
+
+
+def environment(server: ServerProcess) -> dict[str, str]:
+    """As in a shell of the reader's: our commands are found, and the server is the one that runs."""
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "SENDOFF_ADDRESS": server.address,
+        "SENDOFF_DATA_DIR": str(server.data_dir),
+    }
+
+
+def here(text: str, server: ServerProcess) -> str:
+    return text.replace("127.0.0.1:50051", server.address)
+
+
+@pytest.mark.parametrize("index", range(len(blocks("python"))))
+async def test_the_python_programs_run(index: int, server_process: ServerProcess, tmp_path: Path) -> None:
+    await server_process.start()
+    program = here(blocks("python")[index], server_process)
+
+    printed = await run([sys.executable, "-"], program, tmp_path, environment(server_process))
+
+    assert "You said:" in printed  # what scripted/echo answers
+
+
+async def test_the_shell_commands_run_one_after_the_other(server_process: ServerProcess, tmp_path: Path) -> None:
+    await server_process.start()
+    script = here("\n".join(blocks("sh")), server_process)
+
+    printed = await run(["bash", "-euo", "pipefail", "-x", "-s"], script, tmp_path, environment(server_process))
+
+    assert "You said:" in printed
+    assert "sendoff.v1.RunService/WatchRun" in printed
+    assert tmp_path.joinpath("backup.db").stat().st_size > 0
+
+
+async def test_a_backup_made_as_told_has_what_the_server_had(server_process: ServerProcess, tmp_path: Path) -> None:
+    await server_process.start()
+    async with AsyncClient(server_process.address) as client:
+        agent = await client.create_agent(name="kept")
+        (backup,) = [block for block in blocks("sh") if "VACUUM" in block]
+        await run(["bash", "-euo", "pipefail", "-s"], backup, tmp_path, environment(server_process))
+    await server_process.stop()
+
+    restored = ServerProcess(tmp_path / "restored")
+    restored.data_dir.mkdir()
+    tmp_path.joinpath("backup.db").rename(restored.data_dir / "sendoff.db")
+    await restored.start()
+    async with AsyncClient(restored.address) as client:
+        assert (await client.get_agent(agent.id)).name == "kept"
+    await restored.close()
+
+
+def test_what_is_to_be_made_can_be_made() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    told = set(re.findall(r"`?make ([a-z-]+)", README))
+
+    assert {"run", "test", "help", "bench"} <= told
+    assert told <= targets
+
+
+def test_what_is_to_be_installed_is_an_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    told = {name for names in re.findall(r"'\.\[([a-z,]+)\]'", README) for name in names.split(",")}
+
+    assert told == {"server", "local"}
+    assert told <= extras.keys()
+
+
+def test_what_is_linked_is_there() -> None:
+    linked = [target for target in re.findall(r"\]\(([^)]+)\)", README) if "://" not in target]
+
+    assert linked
+    assert [target for target in linked if not (ROOT / target).exists()] == []
+
+
+def test_the_service_file_names_settings_that_there_are() -> None:
+    (unit,) = blocks("ini")
+    known = {*re.findall(r"`(SENDOFF_[A-Z_]+)` \| `--", README)}
+    told = set(re.findall(r"SENDOFF_[A-Z_]+", unit))
+
+    assert told
+    assert told <= known
