@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sendoff import v1
 from sendoff_server.agents.conversations import Conversations
+from sendoff_server.body import Work
 from sendoff_server.store.port import POSITION_SHIFT
 
 BYTES_PER_TOKEN = 4
@@ -20,14 +19,12 @@ def system_prompt(agent: v1.Agent, request: v1.CreateMessageAsyncRequest) -> str
     return request.override_system if request.HasField("override_system") else agent.system
 
 
-async def conversation(
-    conversations: Conversations, lane: str, seq: int, model: v1.Model, input_messages: Sequence[v1.Message]
-) -> list[v1.Message]:
+async def conversation(conversations: Conversations, work: Work, model: v1.Model, *, resumed: bool) -> list[v1.Message]:
     """The newest messages of earlier runs that fit into the model's window, oldest first, then the input."""
     window = model.context_window or UNKNOWN_WINDOW_TOKENS
     budget = int(window * SHARE_FOR_HISTORY * BYTES_PER_TOKEN)
-    history = await conversations.before(lane, seq << POSITION_SHIFT, budget)
-    return [*_from_a_turn_on(history), *input_messages]
+    history = await conversations.before(work.lane, work.seq << POSITION_SHIFT, budget, resumed=resumed)
+    return [*_from_a_turn_on(history), *work.input]
 
 
 _ANSWERS = ("assistant_message", "reasoning_message", "hidden_reasoning_message")

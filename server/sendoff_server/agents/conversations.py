@@ -15,7 +15,6 @@ from sendoff_server.store.port import Item, Progress, Recorded, Result, Store
 
 MAX_BYTES = 32 * 1024 * 1024
 """Of all conversations that are remembered."""
-EVERY_POSITION = 2**62
 
 
 class Remembered:
@@ -60,17 +59,19 @@ class Conversations:
         self._remembered: OrderedDict[str, Remembered] = OrderedDict()
         self._size = 0
 
-    async def before(self, lane: str, position: int, max_bytes: int) -> list[v1.Message]:
+    async def before(self, lane: str, position: int, max_bytes: int, *, resumed: bool = False) -> list[v1.Message]:
         """The newest messages of a lane before that position, oldest first, as many whole ones as fit.
 
         To be called only by whoever executes the lane's head, so that nothing is written to the lane meanwhile.
+        `resumed`: this run has written to the lane before, in a process that is gone, so what comes before it is not
+        all there is to remember.
         """
-        if not self._store.is_alone:
+        if resumed or not self._store.is_alone:
+            self.forget(lane)
             return await self._store.history(lane, position, max_bytes)
         remembered = self._remembered.get(lane)
         if remembered is None or remembered.budget < max_bytes:
-            # All there is, not only what is before: after a crash the input of this run may be written already.
-            messages = await self._store.history(lane, EVERY_POSITION, max_bytes)
+            messages = await self._store.history(lane, position, max_bytes)
             remembered = self._remember(lane, Remembered(messages, max_bytes))
         else:
             self._remembered.move_to_end(lane)

@@ -68,7 +68,7 @@ class Loop(Body):
         except ModelNotFound as missing:
             error = v1.RunError(reason=missing.reason, message=missing.message, metadata=missing.metadata)
             return StepResult(end=End(v1.STOP_REASON_ERROR, error))
-        messages = await conversation(self._conversations, work.lane, work.seq, model.info, work.input)
+        messages = await conversation(self._conversations, work, model.info, resumed=live.attempt > 1)
         attempt = 0
         while True:
             message_id = ids.derive("message", work.run.id, step.index, live.attempt, attempt)

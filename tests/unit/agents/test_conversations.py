@@ -1,0 +1,91 @@
+"""Remembered history is what the store would give."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sendoff import v1
+from sendoff_server.agents import conversations as room
+from sendoff_server.agents.conversations import Conversations
+from sendoff_server.store.port import Progress, Recorded, Store
+
+
+class HistoryStore:
+    """The history of one lane."""
+
+    def __init__(self, *, is_alone: bool = True) -> None:
+        self.is_alone = is_alone
+        self.reads = 0
+        self.messages: list[v1.Message] = []
+
+    async def history(self, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
+        self.reads += 1
+        found: list[v1.Message] = []
+        for message in reversed([m for m in self.messages if m.position < before_position]):
+            max_bytes -= message.ByteSize()
+            if max_bytes < 0:
+                break
+            found.append(message)
+        return found[::-1]
+
+
+def said(position: int, text: str = "x") -> v1.Message:
+    return v1.Message(position=position, user_message=v1.UserMessage(content=v1.Content(text=text)))
+
+
+def write(store: HistoryStore, conversations: Conversations, *messages: v1.Message) -> None:
+    store.messages += messages
+    progress = Progress(lane="lane", run=v1.Run(), after_sequence=1, events=(), messages=messages)
+    conversations.on_result(progress, Recorded(None))
+
+
+@given(st.lists(st.tuples(st.text(max_size=30), st.booleans(), st.integers(5, 300)), max_size=25))
+async def test_memory_gives_what_the_store_would(turns: list[tuple[str, bool, int]]) -> None:
+    store = HistoryStore()
+    conversations = Conversations(cast(Store, store))
+    for number, (text, read, budget) in enumerate(turns):
+        write(store, conversations, said(10 * number, text), said(10 * number + 5, text))
+        if read:
+            position = 10 * number + 5
+            known = await conversations.before("lane", position, budget)
+            assert known == await store.history("lane", position, budget)
+
+
+async def test_history_is_read_once_and_then_remembered() -> None:
+    store = HistoryStore()
+    conversations = Conversations(cast(Store, store))
+    for number in range(5):
+        assert len(await conversations.before("lane", 10 * number, 10_000)) == number
+        write(store, conversations, said(10 * number))
+    assert store.reads == 1
+
+
+async def test_where_others_write_too_every_run_reads() -> None:
+    store = HistoryStore(is_alone=False)
+    conversations = Conversations(cast(Store, store))
+    for _ in range(3):
+        await conversations.before("lane", 1, 100)
+    assert store.reads == 3
+
+
+async def test_what_is_remembered_is_bounded() -> None:
+    store = HistoryStore()
+    conversations = Conversations(cast(Store, store))
+    store.messages = [said(1, "y" * 1000)]
+    limit = room.MAX_BYTES // 1000
+    for number in range(limit + 50):
+        await conversations.before(f"lane-{number}", 5, 5_000)
+    assert conversations._size <= room.MAX_BYTES
+    assert len(conversations._remembered) <= limit
+
+
+async def test_a_resumed_run_does_not_hide_its_own_input_from_the_next() -> None:
+    store = HistoryStore()
+    store.messages = [said(1, "earlier"), said(10, "input of the resumed run")]
+    conversations = Conversations(cast(Store, store))
+    assert len(await conversations.before("lane", 10, 10_000, resumed=True)) == 1
+    write(store, conversations, said(15, "its answer"))
+    assert len(await conversations.before("lane", 20, 10_000)) == 3
