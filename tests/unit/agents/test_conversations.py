@@ -49,7 +49,7 @@ async def test_memory_gives_what_the_store_would(turns: list[tuple[str, bool, in
     for number, (text, read, budget) in enumerate(turns):
         write(store, conversations, said(10 * number, text), said(10 * number + 5, text))
         if read:
-            position = 10 * number + 5
+            position = 10 * number + 9
             known = await conversations.before("lane", position, budget)
             assert known == await store.history("lane", position, budget)
 
