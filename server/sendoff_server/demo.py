@@ -51,13 +51,20 @@ async def _serve_and_show(
     try:
         await asyncio.wait({serving, showing}, return_when=asyncio.FIRST_COMPLETED)
         if showing.done():
-            stop_now = once or showing.exception() is not None
-            stop.set() if stop_now else console.print("\nServing on, until Ctrl-C.")
+            _go_on(showing, once, stop, console)
         await serving
         if showing.done():
             showing.result()
     finally:
         showing.cancel()
+
+
+def _go_on(showing: asyncio.Task[str], once: bool, stop: asyncio.Event, console: Console) -> None:
+    """What comes after the demonstration: serving on, or the end."""
+    if once or showing.exception() is not None:
+        stop.set()
+    else:
+        console.print(showing.result(), markup=False)
 
 
 def _at_free_address(settings: Settings, console: Console) -> Settings:
@@ -69,37 +76,40 @@ def _at_free_address(settings: Settings, console: Console) -> Settings:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise
+                return settings  # the server tells what is wrong with it
             console.print(f"{settings.grpc_address} is taken; taking a free port.")
             return settings.model_copy(update={"grpc_address": f"{host}:0"})
     return settings
 
 
-async def _show_run(ready: asyncio.Future[str], model: str, console: Console) -> None:
+async def _show_run(ready: asyncio.Future[str], model: str, console: Console) -> str:
+    """Show one run; what to try next."""
     address = await ready
-    console.print(f"The server is ready at {address}.\n")
+    console.print(f"The server is ready at {address}.")
     async with AsyncClient(address) as client:
         agent = await client.create_agent(name="demo", model=model)
         console.print(f"Made [bold]{agent.id}[/bold] on {agent.model}.")
         if agent.model == EMBEDDED:
-            console.print("That is a demonstration model of 135 million parameters: it runs anywhere, and often errs.")
+            console.print(
+                "That is a demonstration model of 135 million parameters: it runs anywhere, and is often wrong."
+            )
         run = await client.send(agent.id, QUESTION)
-        console.print(f"Sent it a message and got [bold]{run.id}[/bold] back at once. Its answer, as it is written:\n")
+        console.print(f"Sent it a message, and got [bold]{run.id}[/bold] back at once. The answer, as it is written:\n")
         finished = await _follow(client, run.id, console)
     console.print(_summary(finished))
     if finished.status != v1.RUN_STATUS_COMPLETED:
-        raise DemoFailed(finished.error.message or "the run did not complete")
-    console.print(_next_steps(address, agent.id, run.id), markup=False)
+        raise DemoFailed(f"the run did not complete: {finished.error.message or 'no error is told'}")
+    return _next_steps(address, agent.id, run.id)
 
 
 async def _follow(client: AsyncClient, run_id: str, console: Console) -> v1.Run:
     """Print the text as it grows, up to the run's end."""
-    console.print(f"  {QUESTION}\n", style="dim")
+    console.print(f"> {QUESTION}\n", style="dim")
     transcript = Transcript()
     async for entry in client.watch(run_id, include_deltas=True):
         for change in transcript.apply(entry):
             if change.rewritten:
-                console.print("\n  (once more)")
+                console.print("\n\n(The answer is written once more.)\n")
             if change.part.kind == "text":
                 console.print(change.added, end="", markup=False)
         if isinstance(entry, v1.RunEvent) and entry.HasField("finished"):
@@ -121,33 +131,34 @@ def _summary(run: v1.Run) -> str:
 
 
 def _next_steps(address: str, agent_id: str, run_id: str) -> str:
-    """Commands to paste into another terminal, in this directory."""
+    """Commands to paste into another terminal; not indented, so that they can be pasted as they stand."""
     here = Path(sys.executable).parent
-    bin_dir = here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here
+    commands = here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here
     return f"""
-Try next, in another terminal:
+Try next, in another terminal of this directory:
 
-  export SENDOFF_ADDRESS={address}
-  {bin_dir}/sendoff send {agent_id} "And what is bad about it?" --watch
-  {bin_dir}/sendoff runs ls
-  {bin_dir}/sendoff watch {run_id}
+export SENDOFF_ADDRESS={address}
+{commands}/sendoff send {agent_id} "And what is bad about it?" --watch
+{commands}/sendoff runs ls
+{commands}/sendoff watch {run_id}
 
 With the generated stub, nothing but grpc:
 
-  {bin_dir}/python - <<'END'
-  import grpc
-  from sendoff import v1
-  from sendoff.v1.run_service_pb2_grpc import RunServiceStub
+{commands}/python - <<'END'
+import grpc
+from sendoff import v1
+from sendoff.v1.run_service_pb2_grpc import RunServiceStub
+with grpc.insecure_channel("{address}") as channel:
+    runs = RunServiceStub(channel)
+    request = v1.CreateMessageAsyncRequest(agent_id="{agent_id}")
+    request.input.text = "Say hello."
+    run = runs.CreateMessageAsync(request)
+    print(runs.WaitRun(v1.WaitRunRequest(run_id=run.id)))
+END
 
-  with grpc.insecure_channel("{address}") as channel:
-      runs = RunServiceStub(channel)
-      content = v1.Content(text="Say hello.")
-      run = runs.CreateMessageAsync(v1.CreateMessageAsyncRequest(agent_id="{agent_id}", input=content))
-      print(runs.WaitRun(v1.WaitRunRequest(run_id=run.id)))
-  END
+With no stub, through server reflection (grpcurl does it too):
 
-From any language's tools, through server reflection:
+{commands}/buf curl --protocol grpc --http2-prior-knowledge -d '{{"run_id": "{run_id}"}}' \\
+  http://{address}/sendoff.v1.RunService/GetRun
 
-  {bin_dir}/buf curl --protocol grpc --http2-prior-knowledge -d '{{"run_id": "{run_id}"}}' \\
-    http://{address}/sendoff.v1.RunService/GetRun
-  grpcurl -plaintext {address} list"""
+Serving on, until Ctrl-C."""
