@@ -1,0 +1,23 @@
+"""Every test here runs once per engine, on a database of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sendoff_server.store.port import Store
+from tests.contract.databases import Database, SqliteDatabase
+
+
+@pytest.fixture(params=["sqlite"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    assert request.param == "sqlite"
+    return SqliteDatabase(tmp_path / "store.db")
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[Store]:
+    async with database.replica() as store:
+        yield store
