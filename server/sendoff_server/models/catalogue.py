@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import structlog
@@ -11,6 +11,7 @@ import structlog
 from sendoff import v1
 from sendoff_server.clock import Clock
 from sendoff_server.errors import ModelNotFound
+from sendoff_server.models import hosted
 from sendoff_server.models.port import Catalogue, Model, ModelFailed
 from sendoff_server.settings import ProviderSettings, Settings
 
@@ -179,7 +180,7 @@ def catalogue(settings: Settings, providers: ProviderSettings, clock: Clock) -> 
     scripted models are offered, else none: what costs money is never chosen unasked. Raises ValueError for a default
     model that no provider here can have.
     """
-    offered: list[Provider] = []
+    offered = list(_hosted(providers, settings.model_timeout_s))
     default_handle = settings.default_model
     if settings.scripted_model:
         from sendoff_server.models.scripted import ECHO, ScriptedModels
@@ -187,3 +188,12 @@ def catalogue(settings: Settings, providers: ProviderSettings, clock: Clock) -> 
         offered.append(ScriptedModels(clock))
         default_handle = default_handle or ECHO
     return ModelCatalogue(offered, clock, default_handle)
+
+
+def _hosted(providers: ProviderSettings, silence_s: float) -> Iterator[Provider]:
+    if providers.openai_base_url:
+        yield hosted.compatible(providers.openai_api_key, silence_s, providers.openai_base_url)
+    elif providers.openai_api_key:
+        yield hosted.openai(providers.openai_api_key, silence_s)
+    if providers.anthropic_api_key:
+        yield hosted.anthropic(providers.anthropic_api_key, silence_s, providers.anthropic_base_url)

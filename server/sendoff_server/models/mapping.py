@@ -1,0 +1,233 @@
+"""From our messages to the model library's: the history as a provider gets it.
+
+What cannot be said to the provider at hand is left out where that is harmless: reasoning that it has not signed itself,
+events, approvals. What would change the meaning is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Sequence
+from urllib.parse import unquote_to_bytes
+
+from pydantic_ai.messages import (
+    BinaryContent,
+    ImageUrl,
+    ModelMessage,
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    ModelResponsePart,
+    SystemPromptPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserContent,
+    UserPromptPart,
+)
+
+from sendoff import v1
+from sendoff_server.models.failures import failed
+from sendoff_server.models.port import ModelCall
+from sendoff_server.models.seals import opened
+
+REDACTED = "redacted_thinking"
+"""The part id by which the library knows redacted reasoning."""
+
+
+def history(call: ModelCall, system: str) -> list[ModelMessage]:
+    """The whole call for the library. `system` is whose signatures may be sent. Raises ModelFailed for what cannot be
+    sent."""
+    return _History(system).written(call)
+
+
+class _History:
+    """Gathers parts into the library's alternation of requests and responses."""
+
+    def __init__(self, system: str) -> None:
+        self._system = system
+        self._messages: list[ModelMessage] = []
+        self._request: list[ModelRequestPart] = []
+        self._response: list[ModelResponsePart] = []
+        self._response_id = ""
+        self._open_calls: dict[str, str] = {}  # the tool's name of each call that has no return yet
+
+    def written(self, call: ModelCall) -> list[ModelMessage]:
+        if call.system:
+            self._ask(SystemPromptPart(call.system))
+        for message in call.messages:
+            self._add(message)
+        self._end_request()
+        self._end_response()
+        return self._messages
+
+    def _add(self, message: v1.Message) -> None:
+        match message.WhichOneof("kind"):
+            case "system_message":
+                self._ask(SystemPromptPart(message.system_message.content))
+            case "user_message":
+                self._ask(UserPromptPart(_user_content(message.user_message.content)))
+            case "summary_message":
+                self._ask(UserPromptPart(message.summary_message.summary))
+            case "tool_return_message":
+                self._add_returns(message.tool_return_message.tool_returns)
+            case "approval_response_message":
+                approvals = message.approval_response_message.approvals
+                self._add_returns([decision.tool for decision in approvals if decision.HasField("tool")])
+            case _:
+                self._add_answer(message)
+
+    def _add_answer(self, message: v1.Message) -> None:
+        """An entry of a model's answer; entries that share an id go into one response."""
+        match message.WhichOneof("kind"):
+            case "assistant_message":
+                self._add_content(message.id, message.assistant_message.content)
+            case "reasoning_message":
+                said = message.reasoning_message
+                self._answer(message.id, self._thinking(said.reasoning, said.signature))
+            case "hidden_reasoning_message":
+                self._answer(message.id, self._thinking("", message.hidden_reasoning_message.hidden_reasoning))
+            case "tool_call_message":
+                self._add_calls(message.id, message.tool_call_message.tool_calls)
+            case "approval_request_message":
+                self._add_calls(message.id, message.approval_request_message.tool_calls)
+
+    def _add_content(self, answer_id: str, content: v1.Content) -> None:
+        if content.WhichOneof("form") == "text":
+            self._answer(answer_id, TextPart(content.text) if content.text else None)
+        for part in content.parts.parts:
+            self._add_part(answer_id, part)
+
+    def _add_part(self, answer_id: str, part: v1.ContentPart) -> None:
+        """A part of imported history."""
+        match part.WhichOneof("part"):
+            case "text":
+                self._answer(answer_id, TextPart(part.text.text) if part.text.text else None)
+            case "tool_call":
+                self._call(answer_id, part.tool_call.id, part.tool_call.name, part.tool_call.input.json)
+            case "tool_return":
+                returned = part.tool_return
+                self._return(returned.tool_call_id, returned.content, is_error=returned.is_error)
+            case "reasoning":
+                self._answer(answer_id, self._thinking(part.reasoning.reasoning, part.reasoning.signature))
+            case "redacted_reasoning":
+                self._answer(answer_id, self._thinking("", part.redacted_reasoning.data))
+            case "omitted_reasoning":
+                self._answer(answer_id, self._thinking("", part.omitted_reasoning.signature))
+            case "summarized_reasoning":
+                told = part.summarized_reasoning
+                summary = "\n\n".join(piece.text for piece in told.summary)
+                self._answer(answer_id, self._thinking(summary, told.encrypted_content))
+            case "image":
+                raise failed("MODEL_REJECTED_REQUEST", "an assistant message holds an image, which no model takes back")
+
+    def _add_calls(self, answer_id: str, calls: Sequence[v1.ToolCall]) -> None:
+        for call in calls:
+            self._call(answer_id, call.tool_call_id, call.name, call.arguments)
+
+    def _call(self, answer_id: str, call_id: str, name: str, arguments: str) -> None:
+        self._answer(answer_id, ToolCallPart(name, arguments or "{}", call_id))
+        self._open_calls[call_id] = name
+
+    def _add_returns(self, returns: Sequence[v1.ToolReturn]) -> None:
+        for returned in returns:
+            is_error = returned.status == v1.ToolReturnStatus.TOOL_RETURN_STATUS_ERROR
+            self._return(returned.tool_call_id, _return_text(returned), is_error=is_error)
+
+    def _return(self, call_id: str, content: str, *, is_error: bool) -> None:
+        """A return of a call; one that was answered before, or never made, would be refused by every provider."""
+        name = self._open_calls.pop(call_id, None)
+        if name is not None:
+            self._ask(ToolReturnPart(name, content, call_id, outcome="failed" if is_error else "success"))
+
+    def _thinking(self, text: str, kept: str) -> ThinkingPart | None:
+        """Reasoning for the provider that signed it; None for everybody else's, and for what was never signed."""
+        sealed = opened(kept, self._system)
+        if sealed is None:
+            return None
+        return ThinkingPart(
+            text, id=sealed.part_id or None, signature=sealed.signature or None, provider_name=self._system
+        )
+
+    def _ask(self, part: ModelRequestPart) -> None:
+        self._end_response()
+        self._request.append(part)
+
+    def _answer(self, answer_id: str, part: ModelResponsePart | None) -> None:
+        if part is None:
+            return
+        self._end_request()
+        if answer_id != self._response_id:
+            self._end_response()
+        self._response.append(part)
+        self._response_id = answer_id
+
+    def _end_request(self) -> None:
+        if self._request:
+            self._messages.append(ModelRequest(self._request))
+            self._request = []
+
+    def _end_response(self) -> None:
+        if self._response:
+            self._messages.append(ModelResponse(self._response, provider_name=self._system))
+            self._response = []
+
+
+def _user_content(content: v1.Content) -> str | list[UserContent]:
+    if content.WhichOneof("form") == "text":
+        return content.text
+    parts = list(_user_parts(content.parts.parts))
+    return parts[0] if len(parts) == 1 and isinstance(parts[0], str) else parts
+
+
+def _user_parts(parts: Sequence[v1.ContentPart]) -> Iterator[UserContent]:
+    for part in parts:
+        match part.WhichOneof("part"):
+            case "text":
+                yield part.text.text
+            case "image":
+                yield _image(part.image)
+            case kind:
+                raise failed(
+                    "MODEL_REJECTED_REQUEST", f"a user message holds a part of kind {kind}, which no model takes"
+                )
+
+
+def _image(image: v1.Image) -> UserContent:
+    match image.WhichOneof("source"):
+        case "url" if image.url.url[:5].lower() == "data:":
+            return _data_url(image.url.url)
+        case "url":
+            return ImageUrl(image.url.url)
+        case "base64":
+            detail = {"detail": image.base64.detail} if image.base64.HasField("detail") else None
+            return BinaryContent(image.base64.data, media_type=image.base64.media_type, vendor_metadata=detail)
+        case _:
+            raise failed("MODEL_REJECTED_REQUEST", "stored images cannot be sent to a model; send the image itself")
+
+
+def _data_url(url: str) -> BinaryContent:
+    """The content of a data URL (RFC 2397). Raises ModelFailed for one that is broken."""
+    head, comma, data = url[5:].partition(",")
+    media_type, *parameters = head.split(";")
+    try:
+        content = base64.b64decode(unquote_to_bytes(data)) if "base64" in parameters else unquote_to_bytes(data)
+    except binascii.Error:
+        content = b""
+    if not comma or not content or not media_type.startswith("image/"):
+        raise failed("MODEL_REJECTED_REQUEST", "an image's data URL cannot be read; give data:image/TYPE;base64,DATA")
+    return BinaryContent(content, media_type=media_type)
+
+
+def _return_text(returned: v1.ToolReturn) -> str:
+    """What a tool returned and printed, as the model reads it."""
+    content = returned.tool_return
+    text = (
+        content.text
+        if content.WhichOneof("form") == "text"
+        else "\n".join(part.text.text if part.HasField("text") else "[image]" for part in content.parts.parts)
+    )
+    printed = [*returned.stdout.lines, *returned.stderr.lines]
+    return "\n".join([text, *printed]) if printed else text
