@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
+
 from sendoff import v1
 from tests.unit.client.scripted_server import RUN_ID
+
+steady = settings(derandomize=True, deadline=None, database=None)
+"""The same examples in every run, and no limit to their time: a busy machine must not fail them."""
 
 
 def event(sequence: int, *, last: bool = False) -> v1.RunEvent:

@@ -1,0 +1,104 @@
+"""What the package shows, and what it must not draw in."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import sendoff
+from sendoff import AsyncClient, Client
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_exported_names() -> None:
+    assert sorted(sendoff.__all__) == [
+        "AgentHasActiveRuns",
+        "AsyncClient",
+        "Change",
+        "Client",
+        "Conflict",
+        "ConversationBusy",
+        "DeadlineExceeded",
+        "EtagMismatch",
+        "IdempotencyMismatch",
+        "Internal",
+        "InvalidRequest",
+        "LogGap",
+        "NotAllowed",
+        "NotFound",
+        "NotNow",
+        "Part",
+        "QueueFull",
+        "Refused",
+        "RequestTooLarge",
+        "RetryPolicy",
+        "SendoffError",
+        "Timing",
+        "Transcript",
+        "Unavailable",
+        "Unsupported",
+        "Violation",
+        "v1",
+    ]
+    assert all(hasattr(sendoff, name) for name in sendoff.__all__)
+
+
+def test_methods_of_the_clients() -> None:
+    assert public(Client) == public(AsyncClient)
+    assert sorted(public(Client)) == [
+        "agents",
+        "cancel_run",
+        "close",
+        "create_agent",
+        "create_message_async",
+        "delete_agent",
+        "get_agent",
+        "get_run",
+        "health",
+        "models",
+        "run_events",
+        "run_messages",
+        "runs",
+        "send",
+        "server_info",
+        "update_agent",
+        "wait_run",
+        "watch",
+    ]
+
+
+@pytest.mark.parametrize("name", sorted({name for name in vars(Client) if not name.startswith("_")}))
+def test_both_clients_take_the_same(name: str) -> None:
+    blocking = inspect.signature(getattr(Client, name)).parameters
+    asyncio = inspect.signature(getattr(AsyncClient, name)).parameters
+
+    assert blocking == asyncio
+
+
+def test_the_client_draws_in_neither_the_command_nor_the_server() -> None:
+    done = run_python(
+        "import sys, sendoff\n"
+        "unwanted = {'typer', 'rich', 'click', 'pydantic', 'sendoff_server'}\n"
+        "print(sorted(unwanted & set(sys.modules)))"
+    )
+
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_without_its_packages_the_command_says_what_to_install() -> None:
+    done = run_python("import sys; sys.modules['typer'] = None; from sendoff.__main__ import main; main()")
+
+    assert done.returncode == 1
+    assert "pip install 'sendoff[cli]'" in done.stderr
+
+
+def public(kind: type) -> set[str]:
+    return {name for name in vars(kind) if not name.startswith("_")}
