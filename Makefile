@@ -46,7 +46,7 @@ format: $(READY) ## Format Python and protos, and mend what the linter can mend
 	@$(BIN)/buf format --write protos
 
 .PHONY: bench
-bench: $(READY) ## Measure, and write the table in the README (ARGS=--help: what can be chosen)
+bench: $(READY) ## Measure against the ceilings (ARGS=--write-readme: and put the table into the README)
 	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: clean
@@ -62,7 +62,7 @@ proto: $(READY) $(GEN_READY) ## Generate client/sendoff/v1 from protos/
 
 .PHONY: snapshot
 snapshot: $(READY) ## Write down the contract's rules, REST paths and defaults as they are now
-	@SENDOFF_UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/contract/test_snapshot.py
+	@SENDOFF_UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/unit/contract_snapshot
 
 .PHONY: baseline
 baseline: $(READY) ## At a release: make today's contract the one that must not be broken
@@ -90,7 +90,7 @@ define venv
 endef
 
 .venv/.locked: requirements/dev.txt
-	@echo "Setting up .venv (once; about 1 min)..."
+	@echo "Setting up .venv (once; 1 to 2 min)..."
 	$(call venv,.venv)
 	@.venv/bin/python $(PIP_INSTALL) --require-hashes -r $<
 	@touch $@
@@ -107,7 +107,7 @@ $(GEN_READY): requirements/gen.txt
 
 .PHONY: weights
 weights: $(READY)
-	@$(BIN)/sendoff-server models pull --quiet
+	@$(BIN)/sendoff-server models pull
 
 # ---- the checks, each of which can be run alone ----
 

@@ -39,7 +39,9 @@ def configure(log_format: Literal["console", "json"], log_level: str) -> None:
 
 
 def _renderers(log_format: Literal["console", "json"]) -> list[Processor]:
+    # Tracebacks without local variables in both forms: those may be somebody's messages, or a key.
     if log_format == "json":
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    plain = structlog.dev.plain_traceback  # rich tracebacks show local variables, and those may be somebody's secrets
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        return [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]
+    plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
