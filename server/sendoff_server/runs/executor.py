@@ -25,10 +25,13 @@ from sendoff_server.runs.following import PAGE_EVENTS
 from sendoff_server.runs.hub import Hub, Topic
 from sendoff_server.runs.usage import add_usage
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import Claim, Outdated, Poisoned, Release, Store
+from sendoff_server.store.port import Claim, Fenced, Outdated, Poisoned, Release, Store, StoreFailed
 
 MAX_ATTEMPTS = 20
 """How often a run is begun again before it is held to be what kills the process."""
+
+STORE_PAUSE_S = 0.5
+"""Before work is begun again whose reading from the store failed."""
 
 log = structlog.get_logger(__name__)
 
@@ -66,46 +69,59 @@ class Executor:
 
     async def execute(self, claim: Claim, interruption: Interruption, keep_lease: Callable[[], bool]) -> None:
         """Take the run to its end, and hand its lane on or, if `keep_lease` says so then, let go of it."""
-        with self._hub.executing(claim.tenant, claim.run) as topic:
-            recorder = Recorder(self._commits, self._clock, claim, topic, keep_lease)
-            try:
-                end = await self._until_end(claim, recorder, interruption)
-                await recorder.finish(end)
-            except MovedOn:
-                await self._commits.submit(Release(claim.lane, keep_lease()))
+        try:
+            with self._hub.executing(claim.tenant, claim.run) as topic:
+                recorder = Recorder(self._commits, self._clock, claim, topic, keep_lease)
+                await self._to_recorded_end(claim, recorder, interruption)
+        except MovedOn:
+            # Outside of the block above, because what is launched by the release may be this same run.
+            await self._commits.submit(Release(claim.lane, keep_lease()))
+
+    async def _to_recorded_end(self, claim: Claim, recorder: Recorder, interruption: Interruption) -> None:
+        try:
+            await recorder.finish(await self._until_end(claim, recorder, interruption))
+        except Poisoned:
+            log.exception("result can not be stored", run_id=claim.run.id)
+            recorder.start_over()
+            await recorder.finish(_not_storable())
 
     async def _until_end(self, claim: Claim, recorder: Recorder, interruption: Interruption) -> End:
         if claim.cancel_wanted is not None:
             interruption.reason = claim.cancel_wanted
-        if interruption.reason is not None:
-            return _cancelled()
-        if claim.run.attempt >= MAX_ATTEMPTS:
-            return _given_up(claim.run.attempt)
         try:
-            interruption.open = True
-            return await self._work_through(claim, recorder)
+            while True:
+                try:
+                    return await self._begin_and_work(claim, recorder, interruption)
+                except StoreFailed as failure:
+                    interruption.open = False
+                    log.warning("store can not be read; waiting", run_id=claim.run.id, error=str(failure))
+                    recorder.start_over()
+                    await self._clock.sleep(STORE_PAUSE_S)
         except asyncio.CancelledError:
             if interruption.reason is None:
                 raise
             _uncancel()
             return _cancelled()
-        except MovedOn:
+        except (MovedOn, Poisoned, Fenced):
             raise
-        except Poisoned:
-            log.exception("result can not be stored", run_id=claim.run.id)
-            recorder.start_over()
-            return End(
-                v1.STOP_REASON_ERROR, run_error("RESULT_NOT_STORABLE", "the result can not be written to the store")
-            )
         except Exception:
             log.exception("run failed inside", run_id=claim.run.id)
             return End(v1.STOP_REASON_ERROR, run_error("INTERNAL", "the server failed at this run; its log says why"))
         finally:
             interruption.open = False
 
+    async def _begin_and_work(self, claim: Claim, recorder: Recorder, interruption: Interruption) -> End:
+        await self._retract_unfinished(claim.run, recorder)
+        if interruption.reason is not None:
+            return _cancelled()
+        if claim.run.attempt >= MAX_ATTEMPTS:
+            return _given_up(claim.run.attempt)
+        interruption.open = True
+        return await self._work_through(claim, recorder)
+
     async def _work_through(self, claim: Claim, recorder: Recorder) -> End:
         work = _work(claim)
-        await self._begin(work, recorder)
+        _begin(work, recorder)
         done: list[StepResult] = []
         while True:
             following = self._body.next_step(work, done)
@@ -119,17 +135,13 @@ class Executor:
             await recorder.record()
             done.append(result)
 
-    async def _begin(self, work: Work, recorder: Recorder) -> None:
-        draft = recorder.draft
-        again = draft.run.attempt > 0
-        draft.start()
-        if not again:
-            for message in work.input:
-                draft.message(message)
+    async def _retract_unfinished(self, run: v1.Run, recorder: Recorder) -> None:
+        """Whatever becomes of a run that a process, now gone, had begun: the answer under way then will not come."""
+        if run.attempt == 0:
             return
-        unfinished = await self._unfinished(work.run.id)
+        unfinished = await self._unfinished(run.id)
         if unfinished is not None:
-            draft.retract(unfinished.step_started.message_id, "SERVER_RESTARTED", unfinished.step_id)
+            recorder.draft.retract(unfinished.step_started.message_id, "SERVER_RESTARTED", unfinished.step_id)
 
     async def _unfinished(self, run_id: str) -> v1.RunEvent | None:
         """The start of the model call that a process, now gone, left unfinished."""
@@ -160,6 +172,8 @@ class Recorder:
         self._step: v1.Step | None = None
         self._under_way: str | None = None
         """Id of the answer that watchers may be seeing."""
+        self._answered: str | None = None
+        """Id of an answer that is drafted and not yet written."""
         self.draft = Draft(claim.run, clock)
 
     @property
@@ -208,7 +222,7 @@ class Recorder:
         assert self._step is not None
         if result.messages:
             self._note_first_output()
-            self._under_way = None
+            self._answered, self._under_way = self._under_way, None
         for message in result.messages:
             self.draft.message(message)
         self._step.usage.CopyFrom(result.usage)
@@ -255,16 +269,18 @@ class Recorder:
         await self._write(keep_lease=self._keep_lease())
 
     def start_over(self) -> None:
-        """Forget what was drafted since the last record."""
+        """Forget what was drafted since the last record; watchers forget the answer that they may be seeing."""
         self.draft = Draft(self._stored, self._clock)
+        self._under_way = self._under_way or self._answered
+        self._retract("FAILED")
         self._step = None
-        self._under_way = None
 
     async def _write(self, *, keep_lease: bool) -> None:
         progress = self.draft.progress(step=self._step_as_it_is(), keep_lease=keep_lease)
         result = await self._commits.submit(progress)
         if isinstance(result, Outdated):
             raise MovedOn
+        self._answered = None
         self._stored = progress.run
 
     def _step_as_it_is(self) -> v1.Step | None:
@@ -285,6 +301,17 @@ def _work(claim: Claim) -> Work:
         request=request,
         input=input_messages(claim.run, request, claim.seq),
     )
+
+
+def _begin(work: Work, recorder: Recorder) -> None:
+    first = recorder.draft.run.attempt == 0
+    recorder.draft.start()
+    for message in work.input if first else ():
+        recorder.draft.message(message)
+
+
+def _not_storable() -> End:
+    return End(v1.STOP_REASON_ERROR, run_error("RESULT_NOT_STORABLE", "the result can not be written to the store"))
 
 
 def _cancelled() -> End:
