@@ -126,13 +126,23 @@ class Hub:
         """A run's topic, while the run is executed here and nobody else changes it."""
         topic = self._open(run.id)
         topic.tenant = tenant
-        topic.run = run
+        if topic.run is None or topic.run.last_sequence < run.last_sequence:
+            topic.run = run
         try:
             yield topic
         finally:
             topic.tenant = None
             topic.parts.clear()
             self._close_if_idle(topic)
+
+    def ended(self, tenant: str, run: v1.Run) -> None:
+        """A run was ended from outside, while it was queued. It may have been claimed meanwhile, to be executed as it
+        was before; nobody is to see that state any more."""
+        self._remember(tenant, run)
+        topic = self._topics.get(run.id)
+        if topic is not None and (topic.run is None or topic.run.last_sequence < run.last_sequence):
+            topic.run = run
+            topic.wake()
 
     def recorded(self, run: v1.Run, events: Sequence[v1.RunEvent]) -> None:
         """Events that are durable now, with the run as it is after them."""
@@ -145,11 +155,11 @@ class Hub:
 
     def known(self, tenant: str, run_id: str) -> v1.Run | None:
         """The newest state of a run that is executed here or has lately ended here."""
-        topic = self._topics.get(run_id)
-        if topic is not None and topic.tenant == tenant:
-            return topic.run
         finished = self._finished.get(run_id)
-        return finished[1] if finished is not None and finished[0] == tenant else None
+        if finished is not None:
+            return finished[1] if finished[0] == tenant else None
+        topic = self._topics.get(run_id)
+        return topic.run if topic is not None and topic.tenant == tenant else None
 
     def forget_agent(self, agent_id: str) -> None:
         """The agent's runs are deleted."""

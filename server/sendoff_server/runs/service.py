@@ -207,7 +207,7 @@ class RunService:
             if is_terminal(run):
                 return run
             if run.status == v1.RUN_STATUS_CREATED and not self._scheduler.executes(run_id):
-                cancelled = await self._end_queued(run)
+                cancelled = await self._end_queued(tenant, run)
                 if cancelled is not None:
                     return cancelled
                 continue
@@ -217,13 +217,16 @@ class RunService:
             self._scheduler.cancel(run_id, reason)
             return _cancelling(marked.run)
 
-    async def _end_queued(self, run: v1.Run) -> v1.Run | None:
+    async def _end_queued(self, tenant: str, run: v1.Run) -> v1.Run | None:
         """End a run that nobody executes; None if somebody began to, meanwhile."""
         draft = Draft(run, self._clock)
         draft.end(v1.STOP_REASON_CANCELLED)
         progress = draft.progress(holds_lease=False)
         result = await self._commits.submit(progress)
-        return None if isinstance(result, Outdated) else progress.run
+        if isinstance(result, Outdated):
+            return None
+        self._hub.ended(tenant, progress.run)
+        return progress.run
 
 
 def _cancelling(run: v1.Run) -> v1.Run:
