@@ -4,7 +4,8 @@ Who holds the lease of a lane executes its head. On the usual path leases come b
 lease when nobody has it, and the end of a run hands it to the next run of its lane, each in its own transaction, so
 nothing is polled. Only when all slots are taken do lanes stay without a holder; then a run that ends gives its lane
 back to the tail of those that wait, and a free slot claims the lane that has waited longest. At start the same claim
-finds what a process that is gone has left. A slow poll stands behind.
+finds what a process that is gone has left. A slow poll stands behind. Accepts that were written together may take more
+leases than there are slots; those runs keep theirs and begin before other lanes are claimed.
 
 Draining: nothing new is begun; runs under way get a time of grace; what is left is interrupted without a record, its
 lease is given back when the store is left, and the next process goes on with it.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import structlog
 
@@ -39,6 +41,8 @@ class Scheduler:
         self._clock = clock
         self._max_running = max_running
         self._running: dict[str, Interruption] = {}
+        self._without_slot: dict[str, Claim] = {}
+        """Claimed, in this order to be executed."""
         self._waiting_lanes = True
         self._wait_count = 0
         self._free: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -87,6 +91,8 @@ class Scheduler:
         interruption = self._running.get(run_id)
         if interruption is not None:
             interruption.cancel(reason)
+        elif run_id in self._without_slot:
+            self._without_slot[run_id] = replace(self._without_slot[run_id], cancel_wanted=reason)
         return interruption is not None
 
     # ---- what follows from a commit ----
@@ -104,7 +110,7 @@ class Scheduler:
             case Placed(_, claim):
                 assert isinstance(item, Accept)
                 if claim is not None:
-                    self._launch(claim)
+                    self._launch_in_slot(claim)
                 elif not item.lease:
                     self._lane_waits()
             case Released(following):
@@ -114,6 +120,12 @@ class Scheduler:
                     self._lane_waits()
             case _:
                 pass
+
+    def _launch_in_slot(self, claim: Claim) -> None:
+        if self.has_room() or self._draining:
+            self._launch(claim)
+        else:
+            self._without_slot[claim.run.id] = claim
 
     def _launch(self, claim: Claim) -> None:
         assert self._group is not None
@@ -125,10 +137,13 @@ class Scheduler:
         self._running[run_id] = interruption
         execution = self._executor.execute(claim, interruption, self._may_keep_lease)
         interruption.task = self._group.create_task(execution)
-        interruption.task.add_done_callback(lambda _: self._ended(run_id))
+        interruption.task.add_done_callback(lambda _: self._ended(run_id, interruption))
 
-    def _ended(self, run_id: str) -> None:
-        self._running.pop(run_id, None)
+    def _ended(self, run_id: str, interruption: Interruption) -> None:
+        if self._running.get(run_id) is interruption:  # else the run was given back and claimed again
+            del self._running[run_id]
+        while self._without_slot and self.has_room():
+            self._launch(self._without_slot.pop(next(iter(self._without_slot))))
         if self._waiting_lanes:
             self._wake()
 
@@ -165,7 +180,7 @@ class Scheduler:
             limit = min(room, CLAIM_LIMIT)
             claims = await self._store.claim(limit)
             for claim in claims:
-                self._launch(claim)
+                self._launch_in_slot(claim)
             if len(claims) < limit:
                 self._waiting_lanes = self._wait_count != seen
                 return
