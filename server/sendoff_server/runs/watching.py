@@ -66,6 +66,7 @@ class Watching:
         silence = Silence(self._clock, request)
         with self._hub.watching(run.id) as topic:
             view = View(self._store, topic, request)
+            view.see_end(run)
             for frame in await view.opening(look):
                 yield frame
             while not view.finished:
@@ -81,8 +82,8 @@ class Watching:
                 elif silence.too_long():
                     yield v1.WatchRunResponse(heartbeat=await self._heartbeat(look))
                     silence.broken()
-                else:
-                    await self._clock.wait(changed, silence.left_s())
+                elif not view.finished:
+                    await self._clock.wait(changed, min(silence.left_s(), self._left_s(born)))
                 if reason is not None:
                     return
             yield _end(v1.StreamEnd.REASON_RUN_FINISHED, view.cursor)
@@ -92,9 +93,10 @@ class Watching:
             return None
         if self._draining:
             return v1.StreamEnd.REASON_SERVER_DRAINING
-        if self._clock.monotonic() - born >= self._max_stream_age_s:
-            return v1.StreamEnd.REASON_MAX_STREAM_AGE
-        return None
+        return v1.StreamEnd.REASON_MAX_STREAM_AGE if self._left_s(born) <= 0 else None
+
+    def _left_s(self, born: float) -> float:
+        return born + self._max_stream_age_s - self._clock.monotonic()
 
     async def _heartbeat(self, look: Look) -> v1.Heartbeat:
         run = await look()  # raises RunNotFound when the run was deleted meanwhile
@@ -112,6 +114,11 @@ class View:
         self.finished = False
         """The last event of the log was seen."""
 
+    def see_end(self, run: v1.Run) -> None:
+        """Whoever asks for what comes after the last event has seen it."""
+        if is_terminal(run) and run.last_sequence <= self.cursor.sequence:
+            self.finished = True
+
     async def opening(self, look: Look) -> list[v1.WatchRunResponse]:
         """What comes before the first event."""
         position = self._request.WhichOneof("position")
@@ -128,12 +135,14 @@ class View:
 
     async def news(self) -> list[v1.WatchRunResponse]:
         """The events behind the cursor, a page at most; with none, the text behind it. Empty: nothing is new."""
-        events = await next_events(self._store, self._topic, self.cursor)
-        if events:
+        while events := await next_events(self._store, self._topic, self.cursor):
             self.cursor.sequence = events[-1].sequence
             self.finished = events[-1].HasField("finished")
             types = self._request.message_types
-            return [v1.WatchRunResponse(event=event) for event in events if _sent(types, event)]
+            if wanted := [v1.WatchRunResponse(event=event) for event in events if _sent(types, event)]:
+                return wanted
+        if self._topic.run is not None:
+            self.see_end(self._topic.run)
         if not self._request.include_deltas:
             return []
         return [v1.WatchRunResponse(delta=delta) for delta in next_deltas(self._topic, self.cursor)]
