@@ -43,8 +43,14 @@ class GroupCommit:
         self._gathered = asyncio.Event()
         self._closing = False
         self._loop = asyncio.get_running_loop()
-        self.failing = False
-        """Whether the last transaction failed."""
+        self._failed = False
+        self._fenced: Fenced | None = None
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last transaction failed and something waits for the next. With nothing waiting there is no next
+        one to tell, so whether the store is back must be asked in another way."""
+        return self._failed and bool(self._waiting)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -62,12 +68,16 @@ class GroupCommit:
     def submit(self, item: Item) -> asyncio.Future[Result]:
         """Have an item written. The future is done once the item is durable; cancelling it does not take the item back.
 
-        It raises StoreUnavailable for an accept that could not be written, and Poisoned for an item that never can be.
+        It raises StoreUnavailable for an accept or a cancel that could not be written, Poisoned for an item that never
+        can be, and Fenced for what belongs to a run under way when this replica was declared dead.
         Raises QueueFull at once when too many accepts wait.
         """
         if isinstance(item, Accept) and len(self._waiting) >= MAX_WAITING:
             raise QueueFull("the store's queue", MAX_WAITING)
         future: asyncio.Future[Result] = self._loop.create_future()
+        if self._fenced is not None:
+            _refuse([(item, future)], self._fenced)
+            return future
         self._waiting.append((item, future))
         self._gathered.set()
         return future
@@ -88,10 +98,11 @@ class GroupCommit:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 continue
             except Fenced as fenced:
-                _fail(batch, fenced)
+                self._fenced = fenced
+                _refuse([*batch, *self._waiting], fenced)
                 raise
             pause_s = FIRST_PAUSE_S
-            self.failing = False
+            self._failed = False
             for (item, future), result in zip(batch, results, strict=True):
                 self._tell(item, future, result)
 
@@ -105,15 +116,13 @@ class GroupCommit:
         return batch
 
     def _put_back(self, batch: list[Waiting], failure: StoreFailed) -> None:
-        self.failing = True
+        self._failed = True
         log.error("store failed", error=str(failure), items=len(batch))
-        refused = [waiting for waiting in batch if isinstance(waiting[0], Accept | MarkCancel)]
-        kept = [waiting for waiting in batch if not isinstance(waiting[0], Accept | MarkCancel)]
-        _fail(refused, StoreUnavailable())
         if self._closing:
-            _fail(kept, failure)
-        else:
-            self._waiting.extendleft(reversed(kept))
+            _refuse(batch, failure)
+            return
+        _refuse([waiting for waiting in batch if _is_request(waiting[0])], failure)
+        self._waiting.extendleft(waiting for waiting in reversed(batch) if not _is_request(waiting[0]))
 
     def _tell(self, item: Item, future: asyncio.Future[Result], result: Result | Poisoned) -> None:
         if isinstance(result, Poisoned):
@@ -123,6 +132,17 @@ class GroupCommit:
         self._on_result(item, result)
         if not future.done():
             future.set_result(result)
+
+
+def _is_request(item: Item) -> bool:
+    """Whether a caller waits who can decide what to do; else it belongs to a run under way."""
+    return isinstance(item, Accept | MarkCancel)
+
+
+def _refuse(batch: list[Waiting], error: Exception) -> None:
+    """Nothing of the batch was written. Callers are told in their words, runs under way in the store's."""
+    _fail([waiting for waiting in batch if _is_request(waiting[0])], StoreUnavailable())
+    _fail([waiting for waiting in batch if not _is_request(waiting[0])], error)
 
 
 def _fail(batch: list[Waiting], error: Exception) -> None:
