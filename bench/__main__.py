@@ -1,0 +1,74 @@
+"""`python -m bench`: measure the server against its ceilings."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench import machine, table
+from bench.lab import Lab, lab
+from bench.rows import accepts, at_rest, completed, library, reads, slow_model, watches
+from bench.table import Row
+
+DIRECTORY = Path(tempfile.gettempdir())
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+MEASUREMENTS: dict[str, Callable[[Lab], Awaitable[list[Row]]]] = {
+    "accepts": accepts.measure,
+    "busy": slow_model.measure_accepts,
+    "completed": completed.measure,
+    "idle": completed.measure_idle,
+    "slow-model": slow_model.measure,
+    "tokens": watches.measure_tokens,
+    "delay": watches.measure_delay,
+    "reads": reads.measure,
+    "watchers": watches.measure_idle,
+    "at-rest": at_rest.measure,
+    "library": library.measure,
+}
+
+cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@cli.command(epilog=f"Measurements: {', '.join(MEASUREMENTS)}. bench/README.md tells what they are.")
+def bench(
+    only: Annotated[list[str] | None, typer.Option(help="Only this measurement; may be repeated.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Just see that it works; the figures mean little.")] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="How often ours and the ceiling take turns.")] = 5,
+    directory: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="Where databases are made: on the disk to measure.")
+    ] = DIRECTORY,
+    write_readme: Annotated[bool, typer.Option("--write-readme", help="Put the table into the README.")] = False,
+) -> None:
+    """Measure the server against its ceilings, in one run on this machine, and print a table."""
+    unknown = set(only or ()) - set(MEASUREMENTS)
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: choose from {', '.join(MEASUREMENTS)}")
+    chosen = [name for name in MEASUREMENTS if not only or name in only]
+    rows, told = asyncio.run(_measure(chosen, quick=quick, rounds=1 if quick else rounds, directory=directory))
+    table.show(rows, told)
+    if write_readme:
+        table.write(README, rows, told)
+
+
+async def _measure(names: Sequence[str], *, quick: bool, rounds: int, directory: Path) -> tuple[list[Row], str]:
+    rows: list[Row] = []
+    told = machine.told(directory)
+    async with lab(quick=quick, rounds=rounds, directory=directory) as place:
+        for name in names:
+            begun = time.perf_counter()
+            print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
+            rows += await MEASUREMENTS[name](place)
+            print(f"{time.perf_counter() - begun:.0f} s", file=sys.stderr)
+    return rows, told
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,23 @@
+"""What the load generator can be ordered to do."""
+
+from __future__ import annotations
+
+from bench.load.accepts import accepts
+from bench.load.reads import reads
+from bench.load.runs import completed, one_by_one
+from bench.load.watches import WATCHERS, delays, tokens
+from bench.orders import Scenario, obey
+
+SCENARIOS: dict[str, Scenario] = {
+    "accepts": accepts,
+    "completed": completed,
+    "delays": delays,
+    "one_by_one": one_by_one,
+    "reads": reads,
+    "tokens": tokens,
+    "watchers_close": WATCHERS.close,
+    "watchers_open": WATCHERS.open,
+}
+
+if __name__ == "__main__":
+    obey(SCENARIOS)

@@ -1,0 +1,103 @@
+"""Watches: text as it is written, and watchers that wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from bench.load.latencies import percentile
+from bench.load.target import Target, accept_body, targets
+from sendoff import v1
+
+WATCHERS_PER_CONNECTION = 100
+MOST_CONNECTIONS = 20
+
+
+async def tokens(*, address: str, agent_ids: Sequence[str], text: str, words: int) -> dict[str, Any]:
+    """Watch one run per agent, all at once, from its accept to the end of its text.
+
+    `text` makes the model write `words` words; empty: the server is the bare one, which writes by itself.
+
+    Tells `words`, those that came; `frames`, the deltas they came in; `seconds`, from the first accept to the end of
+    the last stream.
+    """
+    async with targets(address, len(agent_ids)) as called:
+        begun = time.perf_counter()
+        following = (
+            _read(_deltas(target, agent_id, text, words)) for target, agent_id in zip(called, agent_ids, strict=True)
+        )
+        read = await asyncio.gather(*following)
+        seconds = time.perf_counter() - begun
+    return {"words": sum(each[0] for each in read), "frames": sum(each[1] for each in read), "seconds": seconds}
+
+
+async def _read(deltas: AsyncIterator[str]) -> tuple[int, int]:
+    words = frames = 0
+    async for piece in deltas:
+        frames += 1
+        words += len(piece.split())
+    return words, frames
+
+
+async def delays(*, address: str, agent_ids: Sequence[str], text: str, words: int) -> dict[str, Any]:
+    """As `tokens`, of models whose words are the monotonic nanoseconds at which they were sent.
+
+    `p50_ms`, `p99_ms`: from there to here, for every word.
+    """
+    found: list[float] = []
+    async with targets(address, len(agent_ids)) as called:
+        streams = [_deltas(target, who, text, words) for target, who in zip(called, agent_ids, strict=True)]
+        await asyncio.gather(*(_compare(stream, found) for stream in streams))
+    return {"words": len(found), "p50_ms": percentile(found, 0.5), "p99_ms": percentile(found, 0.99)}
+
+
+async def _compare(deltas: AsyncIterator[str], found: list[float]) -> None:
+    async for piece in deltas:
+        now_ns = time.monotonic_ns()
+        found += [(now_ns - int(sent)) / 1e6 for sent in piece.split()]
+
+
+async def _deltas(target: Target, agent_id: str, text: str, words: int) -> AsyncIterator[str]:
+    """The pieces of one run's text. The run is accepted first; the bare server, for an empty `text`, needs no run."""
+    request = v1.WatchRunRequest(run_id=agent_id, after_sequence=words)
+    if text:
+        run = v1.Run.FromString(await target.accept(accept_body(agent_id, text)))
+        request = v1.WatchRunRequest(run_id=run.id, include_deltas=True)
+    async for data in target.watch(request.SerializeToString()):
+        frame = v1.WatchRunResponse.FromString(data)
+        if frame.HasField("delta"):
+            yield frame.delta.text
+        elif frame.event.HasField("finished") and frame.event.finished.run.status != v1.RUN_STATUS_COMPLETED:
+            raise RuntimeError(f"a run did not complete: {frame}")
+
+
+class Watchers:
+    """Watchers that are left open between two orders."""
+
+    def __init__(self) -> None:
+        self._open = AsyncExitStack()
+
+    async def open(self, *, address: str, run_ids: Sequence[str]) -> dict[str, Any]:
+        """Watch these runs, over as many connections as it takes; returns when each has had its first frame."""
+        connections = min(MOST_CONNECTIONS, len(run_ids) // WATCHERS_PER_CONNECTION + 1)
+        called = await self._open.enter_async_context(targets(address, len(run_ids), connections))
+        begun = time.perf_counter()
+        calls = [target.watch(_watch_body(run_id)) for target, run_id in zip(called, run_ids, strict=True)]
+        for call in calls:
+            self._open.callback(call.cancel)
+        await asyncio.gather(*(call.read() for call in calls))
+        return {"calls": len(calls), "seconds": time.perf_counter() - begun}
+
+    async def close(self) -> dict[str, Any]:
+        await self._open.aclose()
+        return {}
+
+
+def _watch_body(run_id: str) -> bytes:
+    return v1.WatchRunRequest(run_id=run_id).SerializeToString()
+
+
+WATCHERS = Watchers()

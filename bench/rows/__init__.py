@@ -1,0 +1,1 @@
+"""The measurements, each a module with `measure(lab)` that returns its rows."""

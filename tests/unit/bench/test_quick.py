@@ -1,0 +1,65 @@
+"""The benchmark itself: that it runs and yields figures. What the figures are is not tested."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.table import END, START, Row, write
+
+ROOT = Path(__file__).parents[3]
+LONGEST_S = 120
+
+
+def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+
+
+def test_a_quick_run_yields_a_table_of_positive_ratios_to_the_bare_server(tmp_path: Path) -> None:
+    ended = _bench("--quick", "--only", "accepts", "--directory", str(tmp_path))
+
+    assert ended.returncode == 0, ended.stderr
+    head, _, *rows = [line.split(" | ") for line in ended.stdout.splitlines() if line.startswith("|")]
+    assert [cells[0] for cells in rows if "callers" in cells[0]] == [
+        "| Durable accepts/s, 16 callers",
+        "| Durable accepts/s, 64 callers",
+    ]
+    assert all(float(cells[head.index("Ratio")]) > 0 for cells in rows)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_measurement_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    ended = _bench("--only", "nothing")
+
+    assert ended.returncode == 2
+    assert "accepts" in ended.stderr
+
+
+ROW = Row(what="Calls/s", ours="1/s", ceiling="2/s", ratio=0.5, goal="≥ 0.6", met=False)
+
+
+def test_the_table_replaces_what_stands_between_the_marks_and_nothing_else(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{START}\nold\n{END}\nafter\n")
+
+    write(page, [ROW], "a machine")
+
+    lines = page.read_text().splitlines()
+    assert lines[:2] == ["before", START]
+    assert lines[-2:] == [END, "after"]
+    assert "| Calls/s | 1/s | 2/s | 0.50 | ≥ 0.6 | **no** |" in lines
+    assert "old" not in lines
+
+
+def test_a_page_without_marks_is_left_as_it_is(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("nothing here\n")
+
+    with pytest.raises(ValueError, match=r"README\.md"):
+        write(page, [ROW], "a machine")
+
+    assert page.read_text() == "nothing here\n"
