@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.unit.client.commanding import command
 from tests.unit.client.scripted_server import Asker, ScriptedServer, asking, serving
+
+__all__ = ["asker", "command", "server"]
 
 
 @pytest.fixture
