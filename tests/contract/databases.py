@@ -46,10 +46,11 @@ class SqliteDatabase(Database):
         return f"sqlite:{self.path}"
 
     def replica(self) -> SqliteStore:
-        return SqliteStore(self.path, exclusive=False)
+        # A process that is killed loses nothing either way; only a power cut would tell, and syncing is slow.
+        return SqliteStore(self.path, synchronous="NORMAL", exclusive=False)
 
     def alone(self) -> SqliteStore:
-        return SqliteStore(self.path)
+        return SqliteStore(self.path, synchronous="NORMAL")
 
     def age_beats(self, seconds: float) -> None:
         self.execute("UPDATE replica SET beat_ns = beat_ns - ?", int(seconds * 1e9))

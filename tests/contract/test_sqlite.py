@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sqlite3
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -89,6 +91,17 @@ async def test_who_is_alone_takes_over_at_once_what_others_held(database: Sqlite
             assert await survivor.claim(10) == [after(claim, started)]
             with pytest.raises(Fenced):
                 await earlier.flush([accept(claim.lane)])
+
+
+@pytest.mark.parametrize(("named", "number"), [("FULL", 2), ("NORMAL", 1)])
+async def test_commits_are_synced_as_asked(tmp_path: Path, named: Literal["FULL", "NORMAL"], number: int) -> None:
+    async with SqliteStore(tmp_path / "store.db", synchronous=named) as store:
+        for thread in (store._writer, store._checkpointer._thread):
+            assert await thread.submit(lambda own: own.execute("PRAGMA synchronous").fetchone()) == (number,)
+
+
+def test_commits_are_fully_synced_unless_asked() -> None:
+    assert inspect.signature(SqliteStore).parameters["synchronous"].default == "FULL"
 
 
 async def test_a_database_file_can_be_read_by_its_owner_only(database: SqliteDatabase) -> None:

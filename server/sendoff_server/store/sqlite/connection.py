@@ -27,6 +27,8 @@ DATA_ERRORS = (
 
 _BUSY_TIMEOUT_MS = 10_000
 _STATEMENTS = 256
+_CACHE_KB = 16 * 1024
+"""Of pages, at most; grows with use. Keys that callers choose are strewn over their index."""
 _JOURNAL_BYTES = 16 * 1024 * 1024
 """What is left of a write-ahead log that had to grow beyond it."""
 
@@ -39,6 +41,8 @@ def connect(path: Path, synchronous: Synchronous = "FULL") -> sqlite3.Connection
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+    connection.execute("PRAGMA temp_store = MEMORY")
     return connection
 
 

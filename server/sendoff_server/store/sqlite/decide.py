@@ -103,14 +103,12 @@ class Decider:
         return self._place(item, lane)
 
     def _known(self, item: Accept) -> Outcome | None:
-        keys = dict.fromkeys(item.keys)
-        known = {
-            key: self._snapshot.keys[item.tenant, key] for key in keys if (item.tenant, key) in self._snapshot.keys
-        }
+        found = [(key, self._snapshot.keys.get((item.tenant, key.value, key.scope))) for key in item.keys]
+        known = [(key, of) for key, of in found if of is not None]
         if not known:
             return None
-        key, first = next(iter(known.items()))
-        same = len(known) == len(keys) and all(other.run_no == first.run_no for other in known.values())
+        key, first = known[0]
+        same = len(known) == len(found) and all(of.run_no == first.run_no for _, of in known)
         if not same or first.fingerprint != item.fingerprint:
             return Mismatched(key, first.run_id)
         row = self._snapshot.runs_by_no.get(first.run_no)
@@ -155,9 +153,9 @@ class Decider:
         self.changes.lanes[lane.no] = lane
         self.changes.runs[no] = row
         self.changes.log += ((no << PLACE_BITS, item.request), (no << PLACE_BITS | 1, event))
-        for key in dict.fromkeys(item.keys):
-            self._snapshot.keys[item.tenant, key] = KnownKey(no, run.id, item.fingerprint)
-            self.changes.keys.append((item.tenant, key.value, key.scope, no))
+        for name in {(item.tenant, key.value, key.scope) for key in item.keys}:
+            self._snapshot.keys[name] = KnownKey(no, run.id, item.fingerprint)
+            self.changes.keys.append((*name, no))
         return row
 
     # -- progress --

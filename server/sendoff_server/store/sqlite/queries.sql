@@ -7,12 +7,14 @@ SELECT
   (SELECT count(*) FROM replica WHERE no = ?1),
   (SELECT coalesce(max(no), 0) FROM run),
   (
-    SELECT json_group_array(json_array(l.no, l.id, l.tenant, l.last_seq, l.head_seq, l.open, l.owner, l.ready_at_ns, json((
-      SELECT json_group_array(json_array(o.no, o.id, o.tenant, o.seq, o.status, o.last_sequence, o.cancel_wanted))
-      FROM (
-        SELECT * FROM run r WHERE r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2 ORDER BY r.seq LIMIT ?3
-      ) o
-    ))))
+    SELECT json_group_array(json_array(l.no, l.id, l.tenant, l.last_seq, l.head_seq, l.open, l.owner, l.ready_at_ns,
+      CASE WHEN ?3 > 0 THEN json((
+        SELECT json_group_array(json_array(o.no, o.id, o.tenant, o.seq, o.status, o.last_sequence, o.cancel_wanted))
+        FROM (
+          SELECT * FROM run r WHERE r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2 ORDER BY r.seq LIMIT ?3
+        ) o
+      )) END
+    ))
     FROM json_each(?2) wanted CROSS JOIN lane l ON l.id = wanted.value
   ),
   (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sendoff import v1
-from sendoff_server.store.port import Accept, Fenced, Item, Key, MarkCancel, Progress, Release
+from sendoff_server.store.port import Accept, Fenced, Item, MarkCancel, Progress, Release
 from sendoff_server.store.sqlite.queries import execute_rows, named
 
 OPEN = (v1.RUN_STATUS_CREATED, v1.RUN_STATUS_RUNNING)
@@ -69,8 +69,8 @@ class Snapshot:
     runs: dict[str, RunRow]
     """By id: those that items name, and the queues' beginnings."""
     runs_by_no: dict[int, RunRow]
-    keys: dict[tuple[str, Key], KnownKey]
-    """By tenant and key."""
+    keys: dict[tuple[str, str, str], KnownKey]
+    """By tenant, value and scope."""
 
     def add(self, row: RunRow) -> None:
         self.runs[row.id] = row
@@ -88,7 +88,7 @@ def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item])
     snapshot = Snapshot(last_run_no, {}, {}, {}, _known_keys(connection, items))
     for *columns, queue in json.loads(lanes):
         lane = LaneRow(*columns)
-        lane.queue = [_run_row(lane.no, *row) for row in queue]
+        lane.queue = [_run_row(lane.no, *row) for row in queue or ()]
         snapshot.lanes[lane.id] = lane
         for row in lane.queue:
             snapshot.add(row)
@@ -131,10 +131,10 @@ def _longest_queue(items: Sequence[Item]) -> int:
     return max(ending.values(), default=0)
 
 
-def _known_keys(connection: sqlite3.Connection, items: Sequence[Item]) -> dict[tuple[str, Key], KnownKey]:
+def _known_keys(connection: sqlite3.Connection, items: Sequence[Item]) -> dict[tuple[str, str, str], KnownKey]:
     wanted = [(item.tenant, key.value, key.scope) for item in items if isinstance(item, Accept) for key in item.keys]
-    known = {}
+    known: dict[tuple[str, str, str], KnownKey] = {}
     for (rows,) in execute_rows(connection, "known_keys", wanted):
         for tenant, value, scope, no, run_id, fingerprint in json.loads(str(rows)):
-            known[tenant, Key(scope, value)] = KnownKey(no, run_id, bytes.fromhex(fingerprint))
+            known[tenant, value, scope] = KnownKey(no, run_id, bytes.fromhex(fingerprint))
     return known
