@@ -79,10 +79,7 @@ class Calls:
             structlog.contextvars.bind_contextvars(rpc=name)
             try:
                 reply = await behaviour(parse(data), context)
-            except asyncio.CancelledError:
-                self._count(name, "CANCELLED", started)
-                raise
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 await self._refuse(name, error, context, started)
             self._count(name, "OK", started)
             return reply
@@ -98,19 +95,23 @@ class Calls:
                 async with aclosing(behaviour(parse(data), context)) as frames:
                     async for frame in frames:
                         await context.write(frame)
-            except asyncio.CancelledError:
-                self._count(name, "CANCELLED", started)
-                raise
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 await self._refuse(name, error, context, started)
             self._count(name, "OK", started)
 
         return call
 
-    async def _refuse(self, name: str, error: Exception, context: Context, started: float) -> NoReturn:
+    async def _refuse(self, name: str, error: BaseException, context: Context, started: float) -> NoReturn:
         """End a call with an error: ours with all it tells, gRPC's own as it is, and of any other nothing but that."""
+        if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+            self._count(name, "CANCELLED", started)
+            raise error
+        if isinstance(error, grpc.aio.InternalError):
+            # What a write says when the caller went away while it hung: the call is cancelled, and nobody listens.
+            self._count(name, "CANCELLED", started)
+            raise asyncio.CancelledError from error
         if isinstance(error, grpc.aio.BaseError):
-            self._count(name, "ABORTED_BY_TRANSPORT", started)
+            self._count(name, "ENDED_BY_GRPC", started)
             raise error
         if isinstance(error, ServiceError):
             self._count(name, error.grpc_code, started)
@@ -123,3 +124,12 @@ class Calls:
         self.ended[name, outcome] += 1
         if self._log_each:
             _log.debug("call", outcome=outcome, milliseconds=round((perf_counter() - started) * 1_000, 2))
+
+
+def _is_being_cancelled() -> bool:
+    """Whether this call was cancelled, by its caller or because the server stops.
+
+    If not, a CancelledError comes from something that it waited for, and gRPC would leave the caller without an answer.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -54,6 +54,7 @@ class GrpcServer:
         models: Catalogue,
         info: v1.GetServerInfoResponse,
         clock: Clock | None = None,
+        stop_grace_s: float = STOP_GRACE_S,
     ) -> None:
         self.address = settings.grpc_address
         """What clients connect to. Once entered, with the port that was taken in place of port 0."""
@@ -70,6 +71,7 @@ class GrpcServer:
         }
         self._options = _options(settings.max_request_bytes)
         self._health = health.aio.HealthServicer()
+        self.stop_grace_s = stop_grace_s
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -103,7 +105,7 @@ class GrpcServer:
         await self.announce_drain()
         if self._server is not None:
             server, self._server = self._server, None
-            await server.stop(STOP_GRACE_S)
+            await server.stop(self.stop_grace_s)
 
     async def set_serving(self, serving: bool) -> None:
         """What health checks see, of the server and of each service; without effect once it drains."""

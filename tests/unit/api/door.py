@@ -1,0 +1,223 @@
+"""The gRPC door with use cases that answer what a test plans."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import grpc
+from google.rpc import error_details_pb2 as details
+from google.rpc import status_pb2
+
+from sendoff import v1
+from sendoff_server.agents.service import AgentService
+from sendoff_server.api.server import GrpcServer
+from sendoff_server.clock import SystemClock
+from sendoff_server.models.port import Catalogue
+from sendoff_server.runs.service import RunService
+from sendoff_server.server_info import server_info
+from sendoff_server.settings import Settings
+
+RUN_ID = "run-0199c3f0-0000-4000-8000-000000000002"
+AGENT_ID = "agent-0199c3f0-0000-4000-8000-000000000001"
+RUN = v1.Run(id=RUN_ID, agent_id=AGENT_ID, status=v1.RUN_STATUS_CREATED)
+PATIENCE_S = 10.0
+"""How long a test waits for what must come."""
+
+
+class FakeRuns:
+    """Use cases of runs. `fail` is raised by every one of them; `frames` are what a watch gives."""
+
+    def __init__(self) -> None:
+        self.fail: BaseException | None = None
+        self.replayed = False
+        self.calls: list[tuple[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.entered = asyncio.Event()
+        """A call that holds has begun, or a watch has made its first frame."""
+        self.hold: asyncio.Event | None = None
+        """Calls wait for it, if set."""
+        self.frames: list[v1.WatchRunResponse] = []
+        self.frames_made = 0
+        self.watch_stays = False
+        """Whether a watch stays open behind its frames."""
+        self.watch_closed = asyncio.Event()
+
+    async def _call(self, tenant: str, request: Any) -> None:
+        self.calls.append((tenant, request))
+        self.entered.set()
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.fail is not None:
+            raise self.fail
+
+    async def create(
+        self, tenant: str, request: v1.CreateMessageAsyncRequest, idempotency_key: str | None
+    ) -> tuple[v1.Run, bool]:
+        self.keys.append(idempotency_key)
+        await self._call(tenant, request)
+        return RUN, self.replayed
+
+    async def get(self, tenant: str, request: v1.GetRunRequest) -> v1.Run:
+        await self._call(tenant, request)
+        return RUN
+
+    async def list(self, tenant: str, request: v1.ListRunsRequest) -> v1.ListRunsResponse:
+        await self._call(tenant, request)
+        return v1.ListRunsResponse(runs=[RUN])
+
+    async def wait(self, tenant: str, request: v1.WaitRunRequest) -> v1.Run:
+        await self._call(tenant, request)
+        return RUN
+
+    async def list_events(self, tenant: str, request: v1.ListRunEventsRequest) -> v1.ListRunEventsResponse:
+        await self._call(tenant, request)
+        return v1.ListRunEventsResponse(last_sequence=1)
+
+    async def list_messages(self, tenant: str, request: v1.ListRunMessagesRequest) -> v1.ListRunMessagesResponse:
+        await self._call(tenant, request)
+        return v1.ListRunMessagesResponse()
+
+    async def cancel(self, tenant: str, request: v1.CancelRunRequest) -> v1.Run:
+        await self._call(tenant, request)
+        return RUN
+
+    async def watch(self, tenant: str, request: v1.WatchRunRequest) -> AsyncGenerator[v1.WatchRunResponse]:
+        try:
+            await self._call(tenant, request)
+            for frame in self.frames:
+                self.frames_made += 1
+                yield frame
+            if self.watch_stays:
+                await asyncio.Event().wait()
+        finally:
+            self.watch_closed.set()
+
+
+class FakeAgents:
+    """Use cases of agents."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def create(self, tenant: str, request: v1.CreateAgentRequest) -> v1.Agent:
+        self.calls.append((tenant, request))
+        return v1.Agent(id=AGENT_ID)
+
+    async def get(self, tenant: str, request: v1.GetAgentRequest) -> v1.Agent:
+        self.calls.append((tenant, request))
+        return v1.Agent(id=AGENT_ID)
+
+    async def list(self, tenant: str, request: v1.ListAgentsRequest) -> v1.ListAgentsResponse:
+        self.calls.append((tenant, request))
+        return v1.ListAgentsResponse()
+
+    async def update(self, tenant: str, request: v1.UpdateAgentRequest) -> v1.Agent:
+        self.calls.append((tenant, request))
+        return v1.Agent(id=AGENT_ID)
+
+    async def delete(self, tenant: str, request: v1.DeleteAgentRequest) -> v1.DeleteAgentResponse:
+        self.calls.append((tenant, request))
+        return v1.DeleteAgentResponse()
+
+
+class FakeModels:
+    """A catalogue of one model."""
+
+    async def list(self) -> v1.ListModelsResponse:
+        return v1.ListModelsResponse(models=[v1.Model(handle="scripted/echo")])
+
+
+class MovableClock(SystemClock):
+    """Time that also goes on when a test says so."""
+
+    ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
+
+
+class Door:
+    """A door that is open, and what is behind it."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.runs = FakeRuns()
+        self.agents = FakeAgents()
+        self.clock = MovableClock()
+        self.settings = Settings().model_copy(update={"grpc_address": "127.0.0.1:0"} | settings)
+        self.server = GrpcServer(
+            self.settings,
+            runs=cast(RunService, self.runs),
+            agents=cast(AgentService, self.agents),
+            models=cast(Catalogue, FakeModels()),
+            info=server_info(self.settings),
+            clock=self.clock,
+            stop_grace_s=0.1,
+        )
+
+    def channel(self, *options: tuple[str, int]) -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(self.server.address, options=options)
+
+
+@asynccontextmanager
+async def open_door(**settings: Any) -> AsyncIterator[Door]:
+    door = Door(**settings)
+    async with door.server:
+        yield door
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return once it holds; for what the door keeps count of and tells nobody. The caller bounds the time."""
+    while not holds():  # noqa: ASYNC110  # the counters have no event to wait for
+        await asyncio.sleep(0)
+
+
+def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
+    """The rich status of an error; None if it has none."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            return status_pb2.Status.FromString(cast(bytes, value))
+    return None
+
+
+class Told:
+    """What the details of an error tell."""
+
+    def __init__(self, error: grpc.aio.AioRpcError) -> None:
+        self.code = error.code()
+        self.message = error.details()
+        status = status_of(error)
+        assert status is not None, f"no details: {error.code()} {error.details()}"
+        assert status.code == error.code().value[0]
+        assert status.message == error.details()
+        self.kinds = [detail.type_url.rpartition(".")[2] for detail in status.details]
+        self._details = status.details
+
+    def _unpacked(self, kind: type[Any]) -> Any:
+        unpacked = kind()
+        for detail in self._details:
+            if detail.Unpack(unpacked):
+                return unpacked
+        raise AssertionError(f"no {kind.__name__} among {self.kinds}")
+
+    @property
+    def info(self) -> details.ErrorInfo:
+        return cast(details.ErrorInfo, self._unpacked(details.ErrorInfo))
+
+    @property
+    def violations(self) -> dict[str, str]:
+        """By field, what is wrong with it."""
+        bad = cast(details.BadRequest, self._unpacked(details.BadRequest))
+        return {violation.field: violation.description for violation in bad.field_violations}
+
+    @property
+    def retry_after_s(self) -> float:
+        delay = cast(details.RetryInfo, self._unpacked(details.RetryInfo)).retry_delay
+        return delay.seconds + delay.nanos / 1e9
+
+    @property
+    def resource(self) -> tuple[str, str]:
+        resource = cast(details.ResourceInfo, self._unpacked(details.ResourceInfo))
+        return resource.resource_type, resource.resource_name
