@@ -132,18 +132,18 @@ async def bare_server() -> AsyncIterator[Child]:
         yield started
 
 
-async def agents(server: Child, count: int, model: str = ECHO, system: str = "") -> list[str]:
+async def agents(address: str, count: int, model: str = ECHO, system: str = "") -> list[str]:
     """Ids of that many new agents."""
     request = v1.CreateAgentRequest(agent=v1.Agent(name="bench", model=model, system=system))
-    async with grpc.aio.insecure_channel(server.address) as channel:
+    async with grpc.aio.insecure_channel(address) as channel:
         stub = AgentServiceStub(channel)
         return [agent.id for agent in await _each(count, lambda _: stub.CreateAgent(request))]
 
 
-async def accepted(server: Child, agent_ids: Sequence[str], count: int) -> list[str]:
+async def accepted(address: str, agent_ids: Sequence[str], count: int) -> list[str]:
     """Ids of that many new runs, agent after agent."""
     requests = [v1.CreateMessageAsyncRequest(agent_id=agent_id, input=v1.Content(text=TEXT)) for agent_id in agent_ids]
-    async with grpc.aio.insecure_channel(server.address) as channel:
+    async with grpc.aio.insecure_channel(address) as channel:
         stub = RunServiceStub(channel)
         runs = await _each(count, lambda number: stub.CreateMessageAsync(requests[number % len(requests)]))
         return [run.id for run in runs]

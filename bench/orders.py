@@ -1,4 +1,4 @@
-"""Orders for a process: JSON lines on stdin, `{"do": "accepts", ...}`, each answered with a line of figures on stdout."""
+"""Orders for a process: JSON lines on stdin, `{"do": "accepts", ...}`, each answered with figures on stdout."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The processes of a measurement: started, pinned to cores, read for CPU time and memory, and always ended.
 
-Each tells that it is ready with a JSON line on stderr, as the server does: `{"event": "ready", "address": "host:port"}`.
+Each tells that it is ready with a JSON line on stderr, as the server does, `{"event": "ready", "address": "..."}`.
 """
 
 from __future__ import annotations

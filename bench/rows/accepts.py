@@ -14,7 +14,7 @@ MOST_TIMES = 2.0
 async def measure(lab: Lab) -> list[Row]:
     rows: list[Row] = []
     async with lab.server("--max-running", "1") as ours:
-        agent_ids = await agents(ours, lab.choose(500, 16), SCRIPT, HANGING)
+        agent_ids = await agents(ours.address, lab.choose(500, 16), SCRIPT, HANGING)
         for callers in CALLERS:
             compared = await compare(lab, ours, agent_ids, callers)
             rows.append(_rate(compared, callers))

@@ -27,7 +27,7 @@ async def measure(lab: Lab) -> list[Row]:
 
 
 async def _complete(lab: Lab, ours: Child, runs: int, model: str) -> Figures:
-    agent_ids = await agents(ours, AGENTS, model)
+    agent_ids = await agents(ours.address, AGENTS, model)
     return await lab.call(ours, "completed", agent_ids=agent_ids, callers=AGENTS, runs=runs)
 
 

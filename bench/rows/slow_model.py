@@ -19,7 +19,7 @@ async def measure(lab: Lab) -> list[Row]:
     """Completed runs/s of the ideal: so many at once, a second each."""
     model_ms, rounds = lab.choose(1000, 100), lab.choose(8, 2)
     async with lab.server("--max-running", str(UNDER_WAY)) as ours:
-        agent_ids = await agents(ours, UNDER_WAY, SCRIPT, _script(model_ms))
+        agent_ids = await agents(ours.address, UNDER_WAY, SCRIPT, _script(model_ms))
         asked = {"agent_ids": agent_ids, "callers": CALLERS}
         done = await lab.call(ours, "completed", runs=UNDER_WAY * rounds, **asked)
     ideal = UNDER_WAY / (model_ms / 1000)
@@ -39,7 +39,7 @@ async def measure(lab: Lab) -> list[Row]:
 async def measure_accepts(lab: Lab) -> list[Row]:
     """Accepts while so many runs are under way. Their conversations queue up, so there are never less."""
     async with lab.server("--max-running", str(UNDER_WAY)) as ours:
-        agent_ids = await agents(ours, lab.choose(200, UNDER_WAY), SCRIPT, _script(1000))
+        agent_ids = await agents(ours.address, lab.choose(200, UNDER_WAY), SCRIPT, _script(1000))
         compared = await compare(lab, ours, agent_ids, CALLERS)
     return [_busy(compared)]
 

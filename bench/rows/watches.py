@@ -27,7 +27,7 @@ async def measure_tokens(lab: Lab) -> list[Row]:
     text = json.dumps({"script": {"words": words, "delay_ms": TOKEN_PAUSE_S * 1000}})
     watched = lab.choose(WATCHED, 5)
     async with lab.server() as ours:
-        asked = {"agent_ids": await agents(ours, watched, SCRIPT), "words": words}
+        asked = {"agent_ids": await agents(ours.address, watched, SCRIPT), "words": words}
         compared = await lab.take_turns(
             lambda: lab.call(ours, "tokens", text=text, **asked),
             lambda: lab.call(lab.bare, "tokens", text="", **asked),
@@ -75,7 +75,7 @@ async def measure_delay(lab: Lab) -> list[Row]:
         env = {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": fake.address}
         async with lab.server(env=env) as ours:
             watched = lab.choose(WATCHED_FOR_DELAY, 2)
-            asked = {"agent_ids": await agents(ours, watched, "openai/clock"), "words": CLOCK_WORDS}
+            asked = {"agent_ids": await agents(ours.address, watched, "openai/clock"), "words": CLOCK_WORDS}
             compared = await lab.take_turns(
                 lambda: lab.call(ours, "delays", text="What time is it?", **asked),
                 lambda: lab.call(lab.bare, "delays", text="", **asked),
@@ -99,7 +99,7 @@ async def measure_idle(lab: Lab) -> list[Row]:
     """Watchers of runs that wait for their turn; the default heartbeat, every 15 s, is part of it."""
     count = lab.choose(2_000, 50)
     async with lab.server("--max-running", "1") as ours:
-        run_ids = await accepted(ours, await agents(ours, lab.choose(200, 5), SCRIPT, HANGING), count)
+        run_ids = await accepted(ours.address, await agents(ours.address, lab.choose(200, 5), SCRIPT, HANGING), count)
         ours_kb, ours_cpu = await _idle(lab, ours, run_ids)
     bare_kb, bare_cpu = await _idle(lab, lab.bare, run_ids)
     what = f"{count:,} idle watchers"
