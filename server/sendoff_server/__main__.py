@@ -84,15 +84,15 @@ def _catalogue(settings: Settings) -> ModelCatalogue:
         _fail(str(error), code=2)
 
 
-def _run(main: process.Main, *expected: type[Exception]) -> None:
-    """Run to the end. What is expected, or can go wrong through no fault of ours, is told in one line."""
+def _run(main: process.Main) -> None:
+    """Run to the end. What can go wrong through no fault of ours is told in one line."""
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.store.port import NewerSchema, StoreFailed, StoreInUse
 
     faults: list[BaseException] = []
     try:
         process.run(main)
-    except* (AddressUnavailable, NewerSchema, StoreFailed, StoreInUse, OSError, *expected) as group:
+    except* (AddressUnavailable, NewerSchema, StoreFailed, StoreInUse, OSError, process.Failed) as group:
         faults = _leaves(group)
     if faults:
         _fail("; ".join(map(str, faults)))
@@ -157,7 +157,7 @@ def demo(
         _pull(settings)
     if "log_level" not in settings.model_fields_set:
         logs.configure(settings.log_format, "warning")
-    _run(functools.partial(demonstration.show, settings, providers, once), demonstration.DemoFailed)
+    _run(functools.partial(demonstration.show, settings, providers, once))
 
 
 @models.command("ls")
@@ -187,9 +187,17 @@ def pull_weights(settings: Settings) -> None:
 
 
 def _pull(settings: Settings) -> None:
+    from sendoff_server.models.port import ModelFailed
     from sendoff_server.models.weights import ensure_weights
 
-    ensure_weights(settings.data_dir, progress=lambda line: print(line, file=sys.stderr))
+    try:
+        asyncio.run(ensure_weights(settings.data_dir, _print_progress))
+    except ModelFailed as error:
+        _fail(error.message)
+
+
+def _print_progress(told: str) -> None:
+    print(f"{told[:1].upper()}{told[1:]}", file=sys.stderr, flush=True)
 
 
 @cli.command()

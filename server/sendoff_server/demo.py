@@ -14,6 +14,7 @@ from rich.console import Console
 from sendoff import AsyncClient, v1
 from sendoff.transcript import Transcript
 from sendoff_server import app
+from sendoff_server.process import Failed
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.port import StoreInUse
 
@@ -21,15 +22,11 @@ EMBEDDED = "local/smollm2-135m"
 QUESTION = "Name three things that are good about the sea. Keep it short."
 
 
-class DemoFailed(Exception):
-    """The run of the demonstration did not complete."""
-
-
 async def show(settings: Settings, providers: ProviderSettings, once: bool, stop: asyncio.Event) -> None:
     """Show one run, then serve on until `stop`; with `once` stop after it.
 
     Works beside a server that runs: takes a free port if the address is taken, and a throw-away database if another
-    process has the usual one. Raises DemoFailed if the run does not complete.
+    process has the usual one. Raises Failed if the run does not complete.
     """
     console = Console(highlight=False, soft_wrap=True)
     settings = _at_free_address(settings, console)
@@ -98,7 +95,7 @@ async def _show_run(ready: asyncio.Future[str], model: str, console: Console) ->
         finished = await _follow(client, run.id, console)
     console.print(_summary(finished))
     if finished.status != v1.RUN_STATUS_COMPLETED:
-        raise DemoFailed(f"the run did not complete: {finished.error.message or 'no error is told'}")
+        raise Failed(f"the run did not complete: {finished.error.message or 'no error is told'}")
     return _next_steps(address, agent.id, run.id)
 
 
@@ -115,7 +112,7 @@ async def _follow(client: AsyncClient, run_id: str, console: Console) -> v1.Run:
         if isinstance(entry, v1.RunEvent) and entry.HasField("finished"):
             console.print("\n")
             return entry.finished.run
-    raise DemoFailed("the watch ended before the run")
+    raise Failed("the watch ended before the run")
 
 
 def _summary(run: v1.Run) -> str:

@@ -12,6 +12,10 @@ Main = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """Runs until the event is set, and then for as long as it takes to stop well."""
 
 
+class Failed(Exception):
+    """What the process was started for did not work; the message is for people."""
+
+
 def run(main: Main) -> None:
     """Run `main` to its end on a loop of its own, on uvloop where that is installed.
 
