@@ -12,8 +12,13 @@ from sendoff.v1.run_service_pb2_grpc import RunServiceStub
 from tests.unit.api.door import PATIENCE_S, RUN_ID, Door, until
 
 REQUEST = v1.WatchRunRequest(run_id=RUN_ID)
-MORE_THAN_A_WINDOW = "x" * (8 * 1024 * 1024)
-UNLIMITED = ("grpc.max_receive_message_length", -1)
+MORE_THAN_A_WINDOW = "x" * (2 * 1024 * 1024)
+SMALL_WINDOW = (
+    ("grpc.max_receive_message_length", -1),
+    # Left alone, a client learns to take megabytes that nobody reads.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 64 * 1024),
+)
 
 
 def event(sequence: int, text: str = "") -> v1.WatchRunResponse:
@@ -71,7 +76,7 @@ async def test_a_caller_that_leaves_a_frame_unread_for_long_is_cut_behind_it(
     frames: list[v1.WatchRunResponse], request_: v1.WatchRunRequest, resume_after: int, door: Door
 ) -> None:
     door.runs.frames = frames
-    async with door.channel(UNLIMITED) as channel, asyncio.timeout(PATIENCE_S):
+    async with door.channel(*SMALL_WINDOW) as channel, asyncio.timeout(PATIENCE_S):
         call = RunServiceStub(channel).WatchRun(request_)
         await door.runs.entered.wait()
         door.clock.ahead_s += door.settings.slow_consumer_s + 1
@@ -84,7 +89,7 @@ async def test_a_caller_that_leaves_a_frame_unread_for_long_is_cut_behind_it(
 
 async def test_nothing_is_made_for_a_caller_that_does_not_read(door: Door) -> None:
     door.runs.frames = [event(number, MORE_THAN_A_WINDOW) for number in range(1, 4)]
-    async with door.channel(UNLIMITED) as channel, asyncio.timeout(PATIENCE_S):
+    async with door.channel(*SMALL_WINDOW) as channel, asyncio.timeout(PATIENCE_S):
         call = RunServiceStub(channel).WatchRun(REQUEST)
         await door.runs.entered.wait()
         # Other calls go their way on the same connection; each is a round trip in which a frame could be made.
@@ -98,7 +103,7 @@ async def test_a_caller_that_cancels_with_a_frame_unread_closes_the_watch(
     door: Door, caplog: pytest.LogCaptureFixture
 ) -> None:
     door.runs.frames = [event(1, MORE_THAN_A_WINDOW)]
-    async with door.channel(UNLIMITED) as channel, asyncio.timeout(PATIENCE_S):
+    async with door.channel(*SMALL_WINDOW) as channel, asyncio.timeout(PATIENCE_S):
         call = RunServiceStub(channel).WatchRun(REQUEST)
         await door.runs.entered.wait()
         await RunServiceStub(channel).GetRun(v1.GetRunRequest(run_id=RUN_ID))
