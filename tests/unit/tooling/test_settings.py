@@ -12,13 +12,6 @@ from sendoff_server.settings import ProviderSettings, Settings
 README = Path(__file__).parents[3] / "README.md"
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for settings in (Settings, ProviderSettings):
-        for field in settings.model_fields:
-            monkeypatch.delenv(settings_flags.variable(field, settings), raising=False)
-
-
 def fault(**given: str) -> str:
     with pytest.raises(settings_flags.BadSettings) as caught:
         settings_flags.read(given)
