@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import sqlite3
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from sendoff_server.store.port import Fenced, StoreFailed, StoreInUse
-from sendoff_server.store.sqlite import migrations
+from sendoff_server.store.port import Fenced, Item, Placed, Recorded, StoreFailed, StoreInUse
+from sendoff_server.store.sqlite import checkpoint, migrations, queries
 from sendoff_server.store.sqlite.connection import connect
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.contract.databases import SqliteDatabase
-from tests.contract.making import accept, after, claim_of, flush_one, new_lane, run_to_end, start
+from tests.contract.making import accept, after, claim_of, finish, flush_one, new_lane, run_to_end, start
 
 ROOT = Path(__file__).parents[2]
 TABLES = ("agent", "lane", "run", "run_key", "run_log", "message", "step")
@@ -133,3 +135,105 @@ async def test_no_table_keeps_rows_of_a_deleted_agent(database: SqliteDatabase) 
         await store.delete_agent("default", lane)
         left = {table: database.execute(f"SELECT count(*) FROM {table}") for table in TABLES}
     assert left == {table: [(0,)] for table in TABLES}
+
+
+async def test_a_batch_costs_as_many_statements_whatever_its_size(database: SqliteDatabase) -> None:
+    """Each statement hands the interpreter lock over, and a busy event loop gives it back late."""
+    async with database.alone() as store:
+        lanes = [await new_lane(store) for _ in range(64)]
+        counts = []
+        for size in (4, 64):
+            accepts = [accept(lane, otids=[f"o{size}"]) for lane in lanes[:size]]
+            placed, accepting = await _traced(store, accepts)
+            claims = [result.claim for result in placed if isinstance(result, Placed) and result.claim]
+            started = [start(claim, texts=["x"]) for claim in claims]
+            _, starting = await _traced(store, started)
+            waiting = [accept(claim.lane) for claim in claims]
+            ends = [finish(after(claim, step)) for claim, step in zip(claims, started, strict=True)]
+            ended, ending = await _traced(store, [*waiting, *ends])
+            nexts = [result.next for result in ended if isinstance(result, Recorded) and result.next]
+            assert len(nexts) == size
+            await _traced(store, [finish(claim) for claim in nexts])
+            counts.append((accepting, starting, ending))
+    assert counts[0] == counts[1]
+    assert max(counts[0]) <= 10
+
+
+async def test_the_log_of_a_busy_database_does_not_grow_for_ever(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "LONG_LOG_PAGES", 50)
+    sizes = []
+    async with database.alone() as store:
+        lane = await new_lane(store)
+        for _ in range(40):
+            await store.flush([accept(lane, request=b"x" * 100_000)])
+            # What the timer does, in the middle of the writing.
+            await store._checkpointer._thread.submit(store._checkpointer._run)
+            sizes.append(database.path.with_name("store.db-wal").stat().st_size)
+    assert max(sizes) < 1_000_000, sizes
+
+
+async def test_a_store_at_rest_sets_no_timer(database: SqliteDatabase) -> None:
+    async with database.alone() as store:
+        lane = await new_lane(store)
+        assert store._checkpointer._timer is not None
+        store._checkpointer._timer.cancel()
+        store._checkpointer._timer = None
+        for _ in range(3):
+            assert await store.claim(10) == []
+            await store.beat()
+            assert await store.reap(10) == 0
+            assert await store.agent("default", lane) is not None
+        assert store._checkpointer._timer is None
+
+
+async def test_a_checkpoint_follows_a_write(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "INTERVAL_S", 0)
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    original = checkpoint.checkpoint
+
+    def told(connection: sqlite3.Connection) -> int:
+        pages = original(connection)
+        loop.call_soon_threadsafe(done.set)
+        return pages
+
+    monkeypatch.setattr(checkpoint, "checkpoint", told)
+    async with database.alone() as store:
+        await new_lane(store)
+        async with asyncio.timeout(10):
+            await done.wait()
+
+
+def test_no_query_walks_a_table_that_grows(database: SqliteDatabase) -> None:
+    connection = connect(database.path)
+    migrations.migrate(connection, 1)
+    growing = {*TABLES}
+    for name, text in queries._named().items():
+        if ":rows" in text:
+            continue
+        count = max((int(number) for number in re.findall(r"\?(\d+)", text)), default=0)
+        plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + text, [None] * count)]
+        aliases = {alias for table, alias in re.findall(r"\b(\w+) (\w)\b", text) if table in growing} | growing
+        walked = [line for line in plan if line.startswith("SCAN") and line.split()[1] in aliases - {"o"}]
+        assert not walked, (name, plan)
+    connection.close()
+
+
+async def test_large_requests_of_many_lanes_can_be_claimed(database: SqliteDatabase) -> None:
+    requests = [bytes([number]) * size for number, size in enumerate((16_383, 16_384, 16_385, 1_000_000, 0))]
+    async with database.alone() as store:
+        for request in requests:
+            await flush_one(store, accept(await new_lane(store), request=request, lease=False))
+        assert [claim.request for claim in await store.claim(10)] == requests
+
+
+async def _traced(store: SqliteStore, items: Sequence[Item]) -> tuple[list[object], int]:
+    """Results, and how many statements it took."""
+    seen: list[str] = []
+    await store._writer.submit(lambda own: own.set_trace_callback(seen.append))
+    results = await store.flush(items)
+    await store._writer.submit(lambda own: own.set_trace_callback(None))
+    return list(results), len(seen)

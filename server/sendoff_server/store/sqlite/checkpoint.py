@@ -34,10 +34,13 @@ class Checkpointer:
         self._running: asyncio.Future[None] | None = None
         self._closed = False
         self._log_is_long = False
+        self.wanted = False
+        """Something was written; set by the writer thread."""
 
-    def written(self) -> None:
-        """Something was committed."""
-        if self._timer is None and not self._closed:
+    def after_write(self) -> None:
+        """Start the timer, if there is something to copy."""
+        if self.wanted and self._timer is None and not self._closed:
+            self.wanted = False
             self._timer = asyncio.get_running_loop().call_later(INTERVAL_S, self._start)
 
     def before_batch(self, writer: sqlite3.Connection) -> None:
@@ -60,7 +63,8 @@ class Checkpointer:
         if self._running is None or self._running.done():
             self._running = self._thread.submit(self._run)
         else:
-            self.written()
+            self.wanted = True
+            self.after_write()
 
     def _run(self, connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error):

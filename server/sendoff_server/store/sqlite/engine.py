@@ -91,7 +91,10 @@ class SqliteStore(Store):
         return await self._write(leases.claim, self._replica_no, limit)
 
     async def beat(self) -> None:
-        await self._write(leases.beat, self._replica_no, self._clock.now_ns())
+        if self._exclusive:  # nobody is there who could look at the time of it
+            await self._write(leases.check_alive, self._replica_no)
+        else:
+            await self._write(leases.beat, self._replica_no, self._clock.now_ns())
 
     async def reap(self, lease_s: float) -> int:
         now_ns = self._clock.now_ns()
@@ -165,6 +168,19 @@ class SqliteStore(Store):
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         try:
-            return await self._writer.submit(function, *args, **kwargs)
+            return await self._writer.submit(self._noted, function, args, kwargs)
         finally:
-            self._checkpointer.written()
+            self._checkpointer.after_write()
+
+    def _noted(
+        self,
+        connection: sqlite3.Connection,
+        function: Callable[..., T],
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+    ) -> T:
+        before = connection.total_changes
+        try:
+            return function(connection, *args, **kwargs)
+        finally:
+            self._checkpointer.wanted |= connection.total_changes != before

@@ -11,7 +11,8 @@ SELECT
       CASE WHEN ?3 > 0 THEN json((
         SELECT json_group_array(json_array(o.no, o.id, o.tenant, o.seq, o.status, o.last_sequence, o.cancel_wanted))
         FROM (
-          SELECT * FROM run r WHERE r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2 ORDER BY r.seq LIMIT ?3
+          SELECT no, id, tenant, seq, status, last_sequence, cancel_wanted
+          FROM run r WHERE r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2 ORDER BY r.seq LIMIT ?3
         ) o
       )) END
     ))
@@ -31,7 +32,9 @@ CROSS JOIN run r ON r.no = k.run_no;
 
 -- name: stored_runs
 -- Bodies and requests of the runs with these numbers.
-SELECT json_group_array(json_array(r.no, hex(r.body), hex(request.body)))
+SELECT json_group_array(json_array(
+  r.no, hex(r.body), CASE WHEN length(request.body) <= 16384 THEN hex(request.body) END
+))
 FROM json_each(?1) wanted
 CROSS JOIN run r ON r.no = wanted.value
 CROSS JOIN run_log request ON request.key = r.no << 20;
@@ -118,8 +121,8 @@ WHERE r.id = ?1 AND r.status <= 2;
 
 -- name: events
 -- Of run ?1 after ?2: ?3 at most, and no more once ?4 bytes are there.
-SELECT json_group_array(hex(body)) FROM (
-  SELECT e.body FROM (
+SELECT json_group_array(json_array(key, body)) FROM (
+  SELECT e.key, CASE WHEN length(e.body) <= 16384 THEN hex(e.body) END AS body FROM (
     SELECT key, sum(size) OVER (ORDER BY key ROWS UNBOUNDED PRECEDING) - size AS before FROM (
       SELECT e.key, length(e.body) AS size
       FROM run r CROSS JOIN run_log e ON e.key > (r.no << 20) + ?2 AND e.key < r.no + 1 << 20
@@ -133,8 +136,8 @@ SELECT json_group_array(hex(body)) FROM (
 
 -- name: run_messages
 -- Of run ?1 after position ?2: ?3 at most.
-SELECT json_group_array(hex(body)) FROM (
-  SELECT m.body FROM run r
+SELECT json_group_array(json_array(key, body)) FROM (
+  SELECT m.key, CASE WHEN length(m.body) <= 16384 THEN hex(m.body) END AS body FROM run r
   CROSS JOIN message m ON m.key >= (r.no << 20) + max(0, ?2 + 1 - (r.seq << 20)) AND m.key < r.no + 1 << 20
   WHERE r.id = ?1
   ORDER BY m.key LIMIT ?3
@@ -145,8 +148,9 @@ SELECT l.body FROM run r CROSS JOIN run_log l ON l.key = r.no << 20 WHERE r.id =
 
 -- name: history
 -- Of lane ?1 before position ?2, newest first: ?3 at most, and only those that, with all newer ones, fit into ?4 bytes.
-SELECT json_group_array(json_array(position, hex(body))) FROM (
-  SELECT page.position, m.body FROM (
+-- Each with its position and the bytes up to and with it.
+SELECT json_group_array(json_array(position, total, key, body)) FROM (
+  SELECT page.position, page.total, m.key, CASE WHEN length(m.body) <= 16384 THEN hex(m.body) END AS body FROM (
     SELECT key, position, sum(size) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING) AS total FROM (
       SELECT m.key, (r.seq << 20) + (m.key & 1048575) AS position, length(m.body) AS size
       FROM lane l
@@ -161,11 +165,21 @@ SELECT json_group_array(json_array(position, hex(body))) FROM (
 );
 
 -- name: steps
-SELECT json_group_array(hex(body)) FROM (
-  SELECT s.body FROM run r CROSS JOIN step s ON s.key >= r.no << 20 AND s.key < r.no + 1 << 20
+SELECT json_group_array(json_array(key, body)) FROM (
+  SELECT s.key, CASE WHEN length(s.body) <= 16384 THEN hex(s.body) END AS body
+  FROM run r CROSS JOIN step s ON s.key >= r.no << 20 AND s.key < r.no + 1 << 20
   WHERE r.id = ?1
   ORDER BY s.key
 );
+
+-- name: log_entry
+SELECT body FROM run_log WHERE key = ?1;
+
+-- name: message
+SELECT body FROM message WHERE key = ?1;
+
+-- name: step
+SELECT body FROM step WHERE key = ?1;
 
 -- name: create_agent
 INSERT INTO agent (id, tenant, create_time_ns, etag, key_scope, key_value, fingerprint, body)

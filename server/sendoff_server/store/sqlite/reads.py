@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sendoff import v1
 from sendoff_server.store.port import Queued, RunQuery
+from sendoff_server.store.sqlite.bodies import read_bodies, read_one
 from sendoff_server.store.sqlite.queries import named
 from sendoff_server.store.sqlite.snapshot import encode_list
 
@@ -32,18 +33,17 @@ def queued(connection: sqlite3.Connection, run_id: str) -> Queued | None:
 
 
 def events(connection: sqlite3.Connection, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:
-    bodies = _bodies(connection, "events", (run_id, after_sequence, limit, _EVENTS_BYTES))
-    return [v1.RunEvent.FromString(body) for body in bodies]
+    values = (run_id, after_sequence, limit, _EVENTS_BYTES)
+    return [v1.RunEvent.FromString(body) for body in read_bodies(connection, "events", values, "log_entry")]
 
 
 def run_messages(connection: sqlite3.Connection, run_id: str, after_position: int, limit: int) -> list[v1.Message]:
-    return [
-        v1.Message.FromString(body) for body in _bodies(connection, "run_messages", (run_id, after_position, limit))
-    ]
+    values = (run_id, after_position, limit)
+    return [v1.Message.FromString(body) for body in read_bodies(connection, "run_messages", values, "message")]
 
 
 def steps(connection: sqlite3.Connection, run_id: str) -> list[v1.Step]:
-    return [v1.Step.FromString(body) for body in _bodies(connection, "steps", (run_id,))]
+    return [v1.Step.FromString(body) for body in read_bodies(connection, "steps", (run_id,), "step")]
 
 
 def run_request(connection: sqlite3.Connection, tenant: str, run_id: str) -> bytes | None:
@@ -57,12 +57,14 @@ def history(connection: sqlite3.Connection, lane: str, before_position: int, max
     position, left = before_position, max_bytes
     while True:
         (found,) = connection.execute(named("history"), (lane, position, _HISTORY_PAGE, left)).fetchone()
-        page = [(position, bytes.fromhex(body)) for position, body in json.loads(found)]
-        newest_first += (v1.Message.FromString(body) for _, body in page)
+        page = json.loads(found)
+        for _, _, key, body in page:
+            bodies = read_one(connection, "message", key) if body is None else (bytes.fromhex(body),)
+            newest_first += map(v1.Message.FromString, bodies)
         if len(page) < _HISTORY_PAGE:
             return newest_first[::-1]
-        position = page[-1][0]
-        left -= sum(len(body) for _, body in page)
+        position, taken, *_ = page[-1]
+        left -= taken
 
 
 def list_runs(connection: sqlite3.Connection, query: RunQuery) -> list[v1.Run]:
@@ -77,43 +79,60 @@ def list_runs(connection: sqlite3.Connection, query: RunQuery) -> list[v1.Run]:
     return [v1.Run.FromString(body) for (body,) in rows]
 
 
+Condition = tuple[str, Sequence[object]]
+"""SQL over `run r`, and the values of its question marks."""
+
+
 def _conditions(query: RunQuery) -> tuple[list[str], list[object]]:
-    """SQL conditions over `run r`, joined by AND, and the values of their question marks in order."""
-    of_lane = "r.lane_no IN (SELECT no FROM lane WHERE tenant = ? AND id = ?)"
-    of_agent = (
-        "r.lane_no IN (SELECT l.no FROM agent a JOIN lane l ON l.agent_no = a.no WHERE a.tenant = ? AND a.id = ?)"
-    )
-    of_key = "r.no IN (SELECT run_no FROM run_key WHERE tenant = ? AND value = ? AND scope = ?)"
-    of_otid = "r.no IN (SELECT run_no FROM run_key WHERE tenant = ? AND value = ? AND scope GLOB 'otid:*')"
-    asked: list[tuple[str, Sequence[object]]] = [("r.tenant = ?", (query.tenant,))]
+    """What must hold, to be joined by AND, and the values of all question marks in order."""
+    narrow = _narrow(query)
+    # The plus keeps SQLite from walking all runs of the tenant by time where something else finds few.
+    tenant = "+r.tenant = ?" if narrow else "r.tenant = ?"
+    asked = [(tenant, (query.tenant,)), *narrow, *_wide(query)]
+    return [condition for condition, _ in asked], [value for _, values in asked for value in values]
+
+
+def _narrow(query: RunQuery) -> list[Condition]:
+    """Conditions that an index answers."""
+    lanes = "r.lane_no IN (SELECT l.no FROM {} WHERE l.tenant = ? AND {})"
+    keys = "r.no IN (SELECT run_no FROM run_key WHERE tenant = ? AND value = ? AND {})"
+    asked: list[Condition] = []
     if query.agent_id is not None:
+        of_agent = lanes.format("agent a CROSS JOIN lane l ON l.agent_no = a.no", "a.id = ?")
         asked.append((of_agent, (query.tenant, query.agent_id)))
     if query.lane is not None:
-        asked.append((of_lane, (query.tenant, query.lane)))
+        asked.append((lanes.format("lane l", "l.id = ?"), (query.tenant, query.lane)))
+    if query.key is not None:
+        asked.append((keys.format("scope = ?"), (query.tenant, query.key.value, query.key.scope)))
+    if query.otid is not None:
+        asked.append((keys.format("scope GLOB 'otid:*'"), (query.tenant, query.otid)))
+    if query.active:
+        # Lanes with open runs are in an index of their own, which is short; so is the way from their heads on.
+        open_runs = (
+            "SELECT o.no FROM lane l CROSS JOIN run o ON o.lane_no = l.no AND o.seq >= l.head_seq WHERE l.open > 0"
+        )
+        asked.append((f"r.status <= 2 AND r.no IN ({open_runs})", ()))
+    return asked
+
+
+def _wide(query: RunQuery) -> list[Condition]:
+    """Conditions that are looked at run by run."""
+    asked: list[Condition] = []
+    if query.active is False:
+        asked.append(("r.status > 2", ()))
     if query.statuses:
         asked.append((_one_of("r.status", query.statuses), query.statuses))
     if query.stop_reasons:
         asked.append((_one_of("r.stop_reason", query.stop_reasons), query.stop_reasons))
     if query.background is not None:
         asked.append(("coalesce(r.background, 0) = ?", (query.background,)))
-    if query.active is not None:
-        asked.append(("r.status <= 2" if query.active else "r.status > 2", ()))
-    if query.key is not None:
-        asked.append((of_key, (query.tenant, query.key.value, query.key.scope)))
-    if query.otid is not None:
-        asked.append((of_otid, (query.tenant, query.otid)))
     if query.after is not None:
         than = "<" if query.newest_first else ">"
         time_ns, run_id = query.after
         follows = f"r.create_time_ns {than}= ? AND (r.create_time_ns {than} ? OR r.id {than} ?)"
         asked.append((follows, (time_ns, time_ns, run_id)))
-    return [condition for condition, _ in asked], [value for _, values in asked for value in values]
+    return asked
 
 
 def _one_of(column: str, values: Sequence[object]) -> str:
     return f"{column} IN ({', '.join('?' * len(values))})"
-
-
-def _bodies(connection: sqlite3.Connection, name: str, values: tuple[object, ...]) -> list[bytes]:
-    (found,) = connection.execute(named(name), values).fetchone()
-    return [bytes.fromhex(body) for body in json.loads(found)]

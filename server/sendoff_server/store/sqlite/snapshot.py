@@ -10,6 +10,7 @@ from typing import Any
 
 from sendoff import v1
 from sendoff_server.store.port import Accept, Fenced, Item, MarkCancel, Progress, Release
+from sendoff_server.store.sqlite.bodies import read_one
 from sendoff_server.store.sqlite.queries import execute_rows, named
 
 OPEN = (v1.RUN_STATUS_CREATED, v1.RUN_STATUS_RUNNING)
@@ -111,9 +112,11 @@ def encode_list(values: Iterable[str | int]) -> str:
 def read_stored(connection: sqlite3.Connection, run_nos: Iterable[int]) -> dict[int, tuple[v1.Run, bytes]]:
     """Runs and requests, as stored, by run number."""
     (rows,) = connection.execute(named("stored_runs"), (encode_list(run_nos),)).fetchone()
-    return {
-        no: (v1.Run.FromString(bytes.fromhex(run)), bytes.fromhex(request)) for no, run, request in json.loads(rows)
-    }
+    stored = {}
+    for no, run, request in json.loads(rows):
+        body = bytes.fromhex(request) if request is not None else b"".join(read_one(connection, "log_entry", no << 20))
+        stored[no] = v1.Run.FromString(bytes.fromhex(run)), body
+    return stored
 
 
 def _run_id(item: Progress | MarkCancel) -> str:
