@@ -15,6 +15,7 @@ from sendoff_server.agents.service import AgentService
 from sendoff_server.api.agents import AgentServicer
 from sendoff_server.api.calls import Calls
 from sendoff_server.api.facts import ModelServicer, OpsServicer
+from sendoff_server.api.health import Health
 from sendoff_server.api.runs import RunServicer
 from sendoff_server.clock import Clock, SystemClock
 from sendoff_server.models.port import Catalogue
@@ -70,7 +71,7 @@ class GrpcServer:
             ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]: OpsServicer(info),
         }
         self._options = _options(settings.max_request_bytes)
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         self.stop_grace_s = stop_grace_s
         self._server: grpc.aio.Server | None = None
 
@@ -103,6 +104,7 @@ class GrpcServer:
     ) -> None:
         """Take no new calls, let those under way end for up to the grace, then cancel them."""
         await self.announce_drain()
+        self._health.close()
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop(self.stop_grace_s)

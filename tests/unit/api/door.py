@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import grpc
-from google.rpc import error_details_pb2 as details
-from google.rpc import status_pb2
 
 from sendoff import v1
 from sendoff_server.agents.service import AgentService
@@ -172,52 +170,3 @@ async def until(holds: Callable[[], bool]) -> None:
     """Return once it holds; for what the door keeps count of and tells nobody. The caller bounds the time."""
     while not holds():  # noqa: ASYNC110  # the counters have no event to wait for
         await asyncio.sleep(0)
-
-
-def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
-    """The rich status of an error; None if it has none."""
-    for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin":
-            return status_pb2.Status.FromString(cast(bytes, value))
-    return None
-
-
-class Told:
-    """What the details of an error tell."""
-
-    def __init__(self, error: grpc.aio.AioRpcError) -> None:
-        self.code = error.code()
-        self.message = error.details()
-        status = status_of(error)
-        assert status is not None, f"no details: {error.code()} {error.details()}"
-        assert status.code == error.code().value[0]
-        assert status.message == error.details()
-        self.kinds = [detail.type_url.rpartition(".")[2] for detail in status.details]
-        self._details = status.details
-
-    def _unpacked(self, kind: type[Any]) -> Any:
-        unpacked = kind()
-        for detail in self._details:
-            if detail.Unpack(unpacked):
-                return unpacked
-        raise AssertionError(f"no {kind.__name__} among {self.kinds}")
-
-    @property
-    def info(self) -> details.ErrorInfo:
-        return cast(details.ErrorInfo, self._unpacked(details.ErrorInfo))
-
-    @property
-    def violations(self) -> dict[str, str]:
-        """By field, what is wrong with it."""
-        bad = cast(details.BadRequest, self._unpacked(details.BadRequest))
-        return {violation.field: violation.description for violation in bad.field_violations}
-
-    @property
-    def retry_after_s(self) -> float:
-        delay = cast(details.RetryInfo, self._unpacked(details.RetryInfo)).retry_delay
-        return delay.seconds + delay.nanos / 1e9
-
-    @property
-    def resource(self) -> tuple[str, str]:
-        resource = cast(details.ResourceInfo, self._unpacked(details.ResourceInfo))
-        return resource.resource_type, resource.resource_name

@@ -19,7 +19,8 @@ from sendoff.v1.ops_service_pb2_grpc import OpsServiceStub
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
 from sendoff_server.server_info import SERVICE_FILES, server_info
 from sendoff_server.store.port import DEFAULT_TENANT
-from tests.unit.api.door import AGENT_ID, PATIENCE_S, RUN, RUN_ID, Door, Told, open_door, until
+from tests.unit.api.door import AGENT_ID, PATIENCE_S, RUN, RUN_ID, Door, open_door, until
+from tests.unit.api.told import Told
 
 METHODS = [method for file in SERVICE_FILES for service in file.services_by_name.values() for method in service.methods]
 

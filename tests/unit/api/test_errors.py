@@ -14,7 +14,8 @@ from sendoff import v1
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
 from sendoff_server import errors
 from sendoff_server.errors import InvalidRequest, ServiceError, Unsupported, Violation
-from tests.unit.api.door import AGENT_ID, RUN_ID, Door, Told, open_door
+from tests.unit.api.door import AGENT_ID, RUN_ID, Door, open_door
+from tests.unit.api.told import Told
 
 VIOLATIONS = [Violation("input.text", "must not be empty"), Violation("max_steps", "must be at least 1, is 0")]
 SAMPLES: list[ServiceError] = [

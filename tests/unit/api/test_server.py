@@ -60,6 +60,16 @@ async def test_who_watches_health_sees_the_drain_and_calls_still_work(
         assert (await health.Check(asking())).status == NOT_SERVING
 
 
+async def test_who_watches_health_does_not_hold_the_closing_door_open() -> None:
+    async with open_door() as door, door.channel() as channel, asyncio.timeout(PATIENCE_S):
+        stub: Any = health_pb2_grpc.HealthStub
+        watching = aiter(stub(channel).Watch(asking()))
+        assert (await anext(watching)).status == SERVING
+        door.server.stop_grace_s = 10 * PATIENCE_S
+        await door.server.__aexit__(None, None, None)
+        assert [answer.status async for answer in watching] in ([NOT_SERVING], [])
+
+
 async def test_a_call_under_way_is_answered_while_the_door_closes() -> None:
     async with open_door() as door, door.channel() as channel, asyncio.timeout(PATIENCE_S):
         door.runs.hold = asyncio.Event()
