@@ -36,7 +36,7 @@ def digest(request: Message) -> str:
 
 def write(cursor: Cursor, query_digest: str) -> str:
     """The token of the page behind `cursor`."""
-    body = json.dumps([*cursor, query_digest], separators=(",", ":"))
+    body = json.dumps([*cursor, query_digest], separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(f"{_hashed(body.encode())}{body}".encode()).decode().rstrip("=")
 
 
