@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
-from sendoff_server.store.port import Item, Placed, Poisoned, Recorded, Store, StoreFailed
+from sendoff_server.store.port import (
+    Item,
+    LaneMissing,
+    MarkCancel,
+    Marked,
+    Placed,
+    Poisoned,
+    Recorded,
+    Store,
+    StoreFailed,
+)
 from tests.contract.databases import Database
 from tests.contract.making import accept, agent, claim_of, finish, flush_one, new_lane, next_of, start, stored
 
@@ -79,3 +92,15 @@ async def test_a_full_disk_fails_a_new_agent_and_passes(store: Store, database: 
         assert await store.agent("default", made.id) is None
     await store.create_agent("default", made, None, b"")
     assert isinstance(await flush_one(store, accept(made.id)), Placed)
+
+
+async def test_an_id_that_cannot_be_written_is_not_found(store: Store) -> None:
+    lane = await new_lane(store)
+    item = accept(lane)
+    results = await store.flush(
+        [replace(accept(lane), lane=UNWRITABLE), MarkCancel("default", UNWRITABLE, "why"), item]
+    )
+    assert results[:2] == [LaneMissing(), Marked(None)]
+    assert isinstance(results[2], Placed)
+    reads = [store.runs("default", [run_id]) for run_id in (UNWRITABLE, item.run.id)]
+    assert await asyncio.gather(*reads) == [{}, {item.run.id: item.run}]

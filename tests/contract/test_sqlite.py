@@ -84,6 +84,11 @@ async def test_a_second_process_is_told_who_has_the_database(database: SqliteDat
         pass
 
 
+async def test_a_store_knows_whether_it_is_alone(database: SqliteDatabase) -> None:
+    assert database.alone().is_alone
+    assert not database.replica().is_alone
+
+
 async def test_who_is_alone_takes_over_at_once_what_others_held(database: SqliteDatabase) -> None:
     async with database.replica() as earlier:
         claim = await claim_of(earlier, accept(await new_lane(earlier)))

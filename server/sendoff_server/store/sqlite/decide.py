@@ -191,12 +191,10 @@ class Decider:
         row.run, row.status, row.last_sequence = item.run, item.run.status, item.run.last_sequence
 
     def _end(self, item: Progress, row: RunRow, lane: LaneRow) -> Outcome:
-        was_head = row.seq == lane.head_seq
         lane.open -= 1
         if row in lane.queue:
             lane.queue.remove(row)
-        if was_head:
-            lane.head_seq = lane.head.seq if lane.head else lane.last_seq + 1
+        lane.head_seq = lane.head.seq if lane.head else lane.last_seq + 1
         self.changes.lanes[lane.no] = lane
         if not item.holds_lease:
             return Recorded(None)

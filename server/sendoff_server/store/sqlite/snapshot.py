@@ -16,9 +16,6 @@ from sendoff_server.store.sqlite.queries import execute_rows, named
 OPEN = (v1.RUN_STATUS_CREATED, v1.RUN_STATUS_RUNNING)
 """Statuses of a run that has not ended."""
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""Lone surrogates stay what they are, so that binding refuses them instead of SQLite mending them."""
-
 
 @dataclass(slots=True)
 class RunRow:
@@ -105,8 +102,8 @@ def _run_row(lane_no: int, no: int, run_id: str, tenant: str, *rest: Any) -> Run
 
 
 def encode_list(values: Iterable[str | int]) -> str:
-    """A list as `json_each` takes it."""
-    return _encode(list(values))
+    """A list as `json_each` takes it. An id that cannot be written, with half a surrogate pair, is simply not found."""
+    return json.dumps(list(values))
 
 
 def read_stored(connection: sqlite3.Connection, run_nos: Iterable[int]) -> dict[int, tuple[v1.Run, bytes]]:
