@@ -14,6 +14,7 @@ from sendoff_server.agents.directory import Directory
 from sendoff_server.clock import Clock, nanoseconds, timestamp
 from sendoff_server.errors import AgentHasActiveRuns, AgentNotFound, EtagMismatch, IdempotencyMismatch
 from sendoff_server.models.port import Catalogue
+from sendoff_server.page_fit import fitting
 from sendoff_server.store.port import Key, Mismatched, Store
 
 MAX_PAGE = 1_000
@@ -78,7 +79,8 @@ class AgentService:
         digest = page_token.digest(request)
         limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
         agents = await self._store.list_agents(tenant, page_token.read(request.page_token, digest), limit + 1)
-        page, more = agents[:limit], len(agents) > limit
+        page = fitting(agents, limit)
+        more = len(agents) > len(page)
         token = page_token.write((nanoseconds(page[-1].create_time), page[-1].id), digest) if more else ""
         return v1.ListAgentsResponse(agents=page, next_page_token=token)
 

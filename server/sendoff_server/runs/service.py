@@ -11,6 +11,7 @@ from sendoff_server import page_token, validation
 from sendoff_server.clock import Clock, nanoseconds
 from sendoff_server.errors import Draining, RunNotFound
 from sendoff_server.lifecycle import input_messages, is_terminal
+from sendoff_server.page_fit import fitting
 from sendoff_server.runs.accepting import Acceptance, normalised, one_request_id
 from sendoff_server.runs.draft import Draft
 from sendoff_server.runs.hub import Hub
@@ -93,15 +94,16 @@ class RunService:
         limit = min(request.page_size or DEFAULT_RUNS, MAX_PAGE)
         query = _query(tenant, request, page_token.read(request.page_token, digest), limit + 1)
         runs = await self._store.list_runs(query)
-        page, more = runs[:limit], len(runs) > limit
+        page = fitting(runs, limit)
+        more = len(runs) > len(page)
         token = page_token.write((nanoseconds(page[-1].create_time), page[-1].id), digest) if more else ""
-        return v1.ListRunsResponse(runs=[self._hub.known(tenant, run.id) or run for run in page], next_page_token=token)
+        return v1.ListRunsResponse(runs=page, next_page_token=token)
 
     async def list_events(self, tenant: str, request: v1.ListRunEventsRequest) -> v1.ListRunEventsResponse:
         validation.check_list_run_events(request)
         run = await self._stored_run(tenant, request.run_id)
         limit = min(request.page_size or DEFAULT_ENTRIES, MAX_PAGE)
-        events = await self._store.events(request.run_id, request.after_sequence, limit)
+        events = fitting(await self._store.events(request.run_id, request.after_sequence, limit), limit)
         reached = events[-1].sequence if events else request.after_sequence
         last_sequence = max(run.last_sequence, events[-1].sequence if events else 0)
         finished = is_terminal(run) or bool(events and events[-1].HasField("finished"))
@@ -116,7 +118,8 @@ class RunService:
         cursor = page_token.read(request.page_token, digest)
         limit = min(request.page_size or DEFAULT_ENTRIES, MAX_PAGE)
         messages = await self._messages(tenant, run, cursor[0] if cursor else -1, limit + 1)
-        page, more = messages[:limit], len(messages) > limit
+        page = fitting(messages, limit)
+        more = len(messages) > len(page)
         token = page_token.write((page[-1].position, page[-1].id), digest) if more else ""
         return v1.ListRunMessagesResponse(messages=page, next_page_token=token)
 
