@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from sendoff import v1
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.lifecycle import is_terminal
+from sendoff_server.page_fit import fitting
 from sendoff_server.runs.following import Cursor, next_deltas, next_events
 from sendoff_server.runs.hub import Hub, Topic
 from sendoff_server.runs.message_types import of_type
@@ -20,6 +21,8 @@ from sendoff_server.store.port import Store
 DEFAULT_HEARTBEAT_S = 15.0
 DEFAULT_WAIT_S = 30.0
 LONGEST_WAIT_S = 55.0
+HELD_BYTES = 512 * 1024
+"""Of events that a watcher who does not read holds in memory; one event in any case."""
 
 Look = Callable[[], Awaitable[v1.Run]]
 """Reads the run as it is now."""
@@ -135,7 +138,8 @@ class View:
 
     async def news(self) -> list[v1.WatchRunResponse]:
         """The events behind the cursor, a page at most; with none, the text behind it. Empty: nothing is new."""
-        while events := await next_events(self._store, self._topic, self.cursor):
+        while found := await next_events(self._store, self._topic, self.cursor):
+            events = fitting(found, len(found), HELD_BYTES)
             self.cursor.sequence = events[-1].sequence
             self.finished = events[-1].HasField("finished")
             types = self._request.message_types
