@@ -70,7 +70,7 @@ class Live(Protocol):
         ...
 
     async def back_off(self, reason: str, pause_s: float) -> None:
-        """The answer under way will not come: tell so, and wait that long."""
+        """The answer under way will not come, because the model failed for that reason: tell so, and wait that long."""
         ...
 
 

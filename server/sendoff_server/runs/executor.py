@@ -200,7 +200,8 @@ class Recorder:
     async def back_off(self, reason: str, pause_s: float) -> None:
         self._retract("MODEL_RETRY")
         earliest = timestamp(self._clock.now_ns() + int(pause_s * SECOND_NS))
-        wait = v1.WaitInfo(reason=reason, earliest_start_time=earliest)
+        log.info("model call is repeated later", run_id=self.draft.run.id, reason=reason, pause_s=round(pause_s, 3))
+        wait = v1.WaitInfo(reason="RETRY_BACKOFF", earliest_start_time=earliest)
         self.draft.phase(v1.RUN_PHASE_BACKING_OFF, wait)
         await self.record()
         await self._clock.sleep(pause_s)
