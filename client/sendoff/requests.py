@@ -162,8 +162,8 @@ def _put_input(request: v1.CreateMessageAsyncRequest, input: Input) -> None:
     elif isinstance(input, v1.Content):
         request.input.CopyFrom(input)
     else:
-        request.messages.SetInParent()  # so that an empty list is sent as such, and refused
-        request.messages.messages.extend(map(_input_message, input))
+        # Copied whole, so that an empty list is sent as such, and refused.
+        request.messages.CopyFrom(v1.InputMessages(messages=map(_input_message, input)))
 
 
 def _input_message(message: v1.MessageCreate | v1.InputMessage) -> v1.InputMessage:

@@ -100,7 +100,7 @@ class Transcript:
 
     def _retract(self, message_id: str) -> Iterator[Change]:
         for key, part in list(self._parts.items()):
-            if key[0] == message_id and not part.is_final:
+            if key[0] == message_id:
                 del self._parts[key]
                 yield Change(part, "", rewritten=True)
 

@@ -14,7 +14,7 @@ from sendoff import v1
 from sendoff.errors import SendoffError, Unavailable
 from sendoff.retry import RetryPolicy, Timing
 from sendoff.watching import Entry, Watch, WatchOptions
-from tests.unit.client.logs import delta, end, event, frame, frames, heartbeat, log, steady
+from tests.unit.client.logs import delta, end, event, frame, frames, heartbeat, log, run, steady
 from tests.unit.client.scripted_server import RUN_ID
 
 CUT = Unavailable("cut", code=grpc.StatusCode.UNAVAILABLE)
@@ -116,6 +116,15 @@ def test_a_watch_from_behind_the_last_event_is_over_at_once() -> None:
     watch.request()
 
     assert list(read(watch, [end(v1.StreamEnd.REASON_RUN_FINISHED, 3)], None)) == []
+    assert watch.over
+
+
+def test_a_snapshot_of_a_run_that_has_ended_is_all_there_is() -> None:
+    watch = new_watch(snapshot=True)
+    watch.request()
+    snapshot = v1.RunSnapshot(run=run(v1.RunStatus.RUN_STATUS_FAILED), as_of_sequence=4)
+
+    assert list(read(watch, frames(snapshot), CUT)) == [snapshot]
     assert watch.over
 
 
