@@ -144,11 +144,16 @@ async def _fail(failure: Failure, context: Context) -> None:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[ScriptedServer]:
+async def serving(credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[ScriptedServer]:
+    """A server on a port of its own; with credentials it speaks TLS."""
     scripted = ScriptedServer()
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(tuple(scripted.handlers()))
-    scripted.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    scripted.address = f"127.0.0.1:{port}"
     await server.start()
     try:
         yield scripted
