@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -182,12 +184,22 @@ def catalogue(settings: Settings, providers: ProviderSettings, clock: Clock) -> 
     """
     offered = list(_hosted(providers, settings.model_timeout_s))
     default_handle = settings.default_model
+    if embedded_is_installed():
+        from sendoff_server.models.embedded import HANDLE, EmbeddedProvider
+
+        offered.append(EmbeddedProvider(settings.data_dir, settings.model_timeout_s))
+        default_handle = default_handle or HANDLE
     if settings.scripted_model:
         from sendoff_server.models.scripted import ECHO, ScriptedModels
 
         offered.append(ScriptedModels(clock))
         default_handle = default_handle or ECHO
     return ModelCatalogue(offered, clock, default_handle)
+
+
+def embedded_is_installed() -> bool:
+    """Whether the embedded model's runtime is there. It is not imported."""
+    return sys.platform != "win32" and importlib.util.find_spec("xllamacpp") is not None
 
 
 def _hosted(providers: ProviderSettings, silence_s: float) -> Iterator[Provider]:

@@ -7,7 +7,7 @@ called.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar, cast
 
@@ -57,6 +57,7 @@ class Connection:
     secrets: Secrets
     prices_of: str = ""
     """Who asks the price, as genai-prices calls it. Empty: nobody does."""
+    takes_images: bool = True
     models: dict[str, LibraryModel] = field(default_factory=dict)
 
     def model(self, name: str) -> LibraryModel:
@@ -71,7 +72,7 @@ class Connection:
 async def stream(connection: Connection, model: LibraryModel, call: ModelCall) -> AsyncGenerator[Delta | Answer]:
     """One call; the promises are the port's."""
     growing = GrowingAnswer(connection.system)
-    messages = history(call, connection.system)
+    messages = history(call, connection.system, takes_images=connection.takes_images)
     try:
         async with model_request_stream(model, messages, model_settings=connection.settings) as events:
             async for event in events:
@@ -161,15 +162,26 @@ def openai_connection(api_key: str, silence_s: float, base_url: str | None = Non
     )
 
 
-def compatible_connection(
-    api_key: str, silence_s: float, base_url: str, *, http: httpx2.AsyncClient | None = None
+def compatible_connection(api_key: str, silence_s: float, base_url: str) -> Connection:
+    """Anything that speaks chat completions."""
+    http = DefaultAioHttpClient(limits=_LIMITS)
+    return _chat_connection("openai-compatible", api_key, silence_s, base_url, http)
+
+
+def socket_connection(system: str, api_key: str, silence_s: float, path: str, settings: ModelSettings) -> Connection:
+    """A server on this machine that speaks chat completions on a Unix socket and takes no images."""
+    http = httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=path, verify=False), trust_env=False)
+    connection = _chat_connection(system, api_key, silence_s, "http://local/v1", http)
+    return replace(connection, settings=connection.settings | settings, takes_images=False)
+
+
+def _chat_connection(
+    system: str, api_key: str, silence_s: float, base_url: str, http: httpx2.AsyncClient
 ) -> Connection:
-    """Anything that speaks chat completions. `http`: a client to reach it through; closed with the connection."""
-    http = http or DefaultAioHttpClient(limits=_LIMITS)
     client = _FastOpenAI(api_key=api_key or "none", base_url=base_url, http_client=http, max_retries=0)
     # Without the flag a stream that was cut off would pass for one that ended well.
     profile = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
-    provider = OpenAICompatibleProvider("openai-compatible", openai_client=client)
+    provider = OpenAICompatibleProvider(system, openai_client=client)
     return Connection(
         system=provider.name,
         http=http,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import aiohttp
@@ -60,7 +61,10 @@ def failure_of(error: Exception, handle: str, secrets: Secrets) -> ModelFailed:
     metadata = _metadata(error, handle)
     if reason == "MODEL_ERROR":
         _log.error("model library failed", handle=handle, exc_info=error)
-    if reason not in _SILENT and (words := _providers_words(error)):
+    if reason in _SILENT:
+        causes = [type(cause).__name__ for cause in _causes(error)]
+        _log.warning("model call failed", handle=handle, reason=reason, causes=causes)
+    elif words := _providers_words(error):
         told = f"{told}: {secrets.removed_from(words)[:_MOST_TOLD]}"
     retry_after_s = error.retry_after if isinstance(error, library.ModelAPIError) else None
     return failed(reason, f"the provider of {handle} {told}", retry_after_s=retry_after_s, **metadata)
@@ -84,12 +88,14 @@ def _kind(error: Exception) -> tuple[str, str]:
 
 def _never_connected(error: BaseException) -> bool:
     """Whether a broken connection is behind it: the SDKs' aiohttp transport calls every such error a timeout."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, aiohttp.ClientConnectionError):
-            return not isinstance(cause, TimeoutError)
-        cause = cause.__cause__ or cause.__context__
-    return False
+    broken = (cause for cause in _causes(error) if isinstance(cause, aiohttp.ClientConnectionError))
+    return any(not isinstance(cause, TimeoutError) for cause in broken)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _metadata(error: Exception, handle: str) -> dict[str, str]:

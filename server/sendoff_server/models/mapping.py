@@ -37,10 +37,18 @@ REDACTED = "redacted_thinking"
 """The part id by which the library knows redacted reasoning."""
 
 
-def history(call: ModelCall, system: str) -> list[ModelMessage]:
-    """The whole call for the library. `system` is whose signatures may be sent. Raises ModelFailed for what cannot be
-    sent."""
+def history(call: ModelCall, system: str, *, takes_images: bool = True) -> list[ModelMessage]:
+    """The whole call for the library. `system` is whose signatures may be sent.
+
+    Raises ModelFailed (MODEL_REJECTED_REQUEST) for what cannot be sent.
+    """
+    if not takes_images and any(map(_shows_an_image, call.messages)):
+        raise failed("MODEL_REJECTED_REQUEST", f"{call.handle} cannot look at images", handle=call.handle)
     return _History(system).written(call)
+
+
+def _shows_an_image(message: v1.Message) -> bool:
+    return any(part.HasField("image") for part in message.user_message.content.parts.parts)
 
 
 class _History:

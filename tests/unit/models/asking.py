@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 
 from sendoff import v1
 from sendoff_server.models.port import Answer, Delta, DeltaKind, Model, ModelCall
@@ -59,3 +60,10 @@ def told_by(part: v1.ContentPart) -> tuple[DeltaKind, str] | None:
 
 def text_of(answer: Answer) -> str:
     return "".join(part.text.text for part in answer.parts)
+
+
+async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for something that another process does, which tells nobody. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110  # there is no event to wait for
+            await asyncio.sleep(0.005)

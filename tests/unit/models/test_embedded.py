@@ -1,0 +1,180 @@
+"""The embedded model, for real: its weights are fetched once into the user's cache."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sendoff import v1
+from sendoff_server.models import embedded
+from sendoff_server.models.embedded import HANDLE, NAME, EmbeddedProvider
+from sendoff_server.models.port import DeltaKind, Finish, ModelCall, ModelFailed
+from sendoff_server.models.weights import ensure_weights
+from tests.unit.models.asking import ask, call, text_of, until
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sendoff-tests"
+LONG = "Write a very long story about a harbour and its seven lanterns."
+
+
+@pytest.fixture(scope="module")
+async def provider() -> AsyncIterator[EmbeddedProvider]:
+    await ensure_weights(CACHE)
+    running = EmbeddedProvider(CACHE, silence_s=60)
+    yield running
+    await running.aclose()
+
+
+def local(text: str) -> ModelCall:
+    return call(text, handle=HANDLE)
+
+
+async def processing(provider: EmbeddedProvider) -> int:
+    """How many of the child's slots are at work."""
+    connection = await provider.connection()
+    headers = {"authorization": f"Bearer {connection.secrets.values[0]}"}
+    answer = await connection.http.get("http://local/slots", headers=headers)
+    return sum(slot["is_processing"] for slot in answer.json())
+
+
+async def test_an_answer_streams_with_usage(provider: EmbeddedProvider) -> None:
+    deltas, answer = await ask(provider.model(NAME), local("What is the capital of France?"))
+    assert len(deltas) > 1
+    assert {delta.kind for delta in deltas} == {DeltaKind.TEXT}
+    assert text_of(answer).strip()
+    assert answer.finish is Finish.STOP
+    assert answer.usage.prompt_tokens > 5
+    assert answer.usage.completion_tokens >= len(deltas) - 1
+    assert not answer.usage.HasField("cost_microusd")
+
+
+async def test_a_cancelled_call_frees_its_slot(provider: EmbeddedProvider) -> None:
+    stream = provider.model(NAME).stream(local(LONG))
+    await anext(stream)
+    assert await processing(provider) == 1
+    asking = asyncio.create_task(_drained(stream))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    async with asyncio.timeout(10):
+        while await processing(provider):
+            pass
+
+
+async def _drained(stream: AsyncIterator[object]) -> None:
+    async for _ in stream:
+        pass
+
+
+async def test_a_killed_child_fails_its_call_and_is_started_again(provider: EmbeddedProvider) -> None:
+    stream = provider.model(NAME).stream(local(LONG))
+    await anext(stream)
+    first = provider.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    with pytest.raises(ModelFailed) as caught:
+        await _drained(stream)
+    assert (caught.value.reason, caught.value.retryable) == ("MODEL_UNAVAILABLE", True)
+    await until(lambda: not psutil.pid_exists(first))
+    _, answer = await ask(provider.model(NAME), local("What is the capital of France?"))
+    assert text_of(answer).strip()
+    assert provider.pid != first
+
+
+async def test_an_input_over_the_context_is_an_overflow(provider: EmbeddedProvider) -> None:
+    with pytest.raises(ModelFailed) as caught:
+        await ask(provider.model(NAME), local("word " * 5_000))
+    assert (caught.value.reason, caught.value.retryable) == ("CONTEXT_OVERFLOW", False)
+
+
+async def test_an_image_is_rejected(provider: EmbeddedProvider) -> None:
+    image = v1.Image(base64=v1.Image.Base64(data=b"png", media_type="image/png"))
+    content = v1.Content(parts=v1.Content.Parts(parts=[v1.ContentPart(image=image)]))
+    shown = v1.Message(id="message-1", user_message=v1.UserMessage(content=content))
+    with pytest.raises(ModelFailed, match="cannot look at images"):
+        await ask(provider.model(NAME), call(handle=HANDLE, messages=[shown]))
+
+
+async def test_nobody_else_can_enter_the_childs_directory_or_use_it_without_its_key(provider: EmbeddedProvider) -> None:
+    connection = await provider.connection()
+    assert provider.folder is not None
+    assert stat.S_IMODE(provider.folder.stat().st_mode) == 0o700
+    assert (await connection.http.get("http://local/slots")).status_code == 401
+
+
+async def test_many_first_calls_start_one_child_and_closing_ends_it() -> None:
+    await ensure_weights(CACHE)
+    running = EmbeddedProvider(CACHE, silence_s=60)
+    connections = await asyncio.gather(*(running.connection() for _ in range(5)))
+    assert len(set(map(id, connections))) == 1
+    assert running.pid is not None
+    child, folder = psutil.Process(running.pid), running.folder
+    await running.aclose()
+    assert not child.is_running()
+    assert folder is not None
+    assert not folder.exists()
+
+
+async def test_a_start_that_is_closed_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    running = EmbeddedProvider(CACHE, silence_s=60)
+    asking = asyncio.create_task(running.connection())
+    before = set(psutil.Process().children())
+    await until(lambda: set(psutil.Process().children()) > before)
+    born = set(psutil.Process().children()) - before
+    await running.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert not any(child.is_running() for child in born)
+    assert os.listdir(tmp_path) == []
+
+
+async def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    weights = await ensure_weights(CACHE)
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PARENT, str(weights), str(tmp_path)), stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(await asyncio.wait_for(parent.stdout.readline(), 60)))
+    parent.kill()
+    await parent.wait()
+    gone, _ = await asyncio.to_thread(psutil.wait_procs, [child], 10)
+    assert gone
+
+
+PARENT = """
+import asyncio, pathlib, sys
+from sendoff_server.models import embedded
+
+async def main():
+    weights, folder = map(pathlib.Path, sys.argv[1:])
+    process = await embedded._spawned(weights, str(folder / "model.sock"), "key", folder / "errors.log")
+    await embedded._ready(process, folder / "errors.log")
+    print(process.pid, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_weights_that_are_no_weights_are_a_clear_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"no weights")
+
+    async def given(*_: object) -> Path:
+        return broken
+
+    monkeypatch.setattr(embedded, "ensure_weights", given)
+    running = EmbeddedProvider(tmp_path, silence_s=60)
+    with pytest.raises(ModelFailed, match="did not start"):
+        await running.connection()
+    await running.aclose()
