@@ -16,8 +16,9 @@ from grpc_health.v1 import health_pb2
 
 from sendoff import v1
 from sendoff_server import app
+from sendoff_server.runs import scheduler
 from sendoff_server.settings import Settings
-from sendoff_server.store.port import Accept, Fenced, Item, Poisoned, Progress, Result, StoreFailed
+from sendoff_server.store.port import Accept, Claim, Fenced, Item, Poisoned, Progress, Result, StoreFailed
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.faults.caller import Caller, calling, patiently, refused, script
 from tests.faults.gated import hold_calls
@@ -53,6 +54,10 @@ class BrokenStore(SqliteStore):
             raise Fenced("declared dead")
         await super().beat()
 
+    async def claim(self, limit: int) -> list[Claim]:
+        self._fail_if(self.full)
+        return await super().claim(limit)
+
     async def history(self, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
         self._fail_if(self.unreadable)
         return await super().history(lane, before_position, max_bytes)
@@ -82,6 +87,7 @@ def stores(monkeypatch: pytest.MonkeyPatch) -> list[BrokenStore]:
 
     monkeypatch.setattr(app, "_store", make)
     monkeypatch.setattr(app, "BEAT_S", 0.05)
+    monkeypatch.setattr(scheduler, "POLL_S", 0.05)
     return made
 
 
@@ -116,6 +122,19 @@ async def test_accepts_are_refused_and_runs_under_way_finish_once_the_store_is_b
     assert [each.id for each in await caller.list_all()] == [run.id]
     again = await caller.send(agent, script(text="not now"), request_id="a key")
     assert (await caller.ended(again.id)).status == v1.RUN_STATUS_COMPLETED
+
+
+async def test_lanes_that_wait_are_claimed_once_the_store_is_back(
+    stores: list[BrokenStore], gate: HeldCalls, serve: Serve
+) -> None:
+    async with serve(max_running=1) as server, calling(server.grpc.address) as caller:
+        runs = [await caller.send(await caller.agent(), script(text="an answer")) for _ in range(3)]
+        await patiently(gate.held.get())
+        stores[0].full = True
+        gate.release(3)
+        await stores[0].has_refused(5)
+        stores[0].full = False
+        assert {(await caller.ended(run.id)).status for run in runs} == {v1.RUN_STATUS_COMPLETED}
 
 
 async def test_a_cancel_that_can_not_be_written_is_refused_and_not_carried_out(

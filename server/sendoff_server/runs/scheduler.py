@@ -24,7 +24,18 @@ from sendoff_server.clock import Clock
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.runs.executor import Executor, Interruption
 from sendoff_server.runs.hub import Hub
-from sendoff_server.store.port import Accept, Claim, Item, Placed, Progress, Recorded, Released, Result, Store
+from sendoff_server.store.port import (
+    Accept,
+    Claim,
+    Item,
+    Placed,
+    Progress,
+    Recorded,
+    Released,
+    Result,
+    Store,
+    StoreFailed,
+)
 
 POLL_S = 2.0
 CLAIM_LIMIT = 100
@@ -170,7 +181,10 @@ class Scheduler:
     async def _claim_forever(self) -> None:
         while True:
             self._free = asyncio.get_running_loop().create_future()
-            await self._claim()
+            try:
+                await self._claim()
+            except StoreFailed as failure:
+                log.warning("store can not be asked for waiting lanes", error=str(failure))
             await self._clock.wait(self._free, POLL_S)
 
     async def _claim(self) -> None:
