@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import version as version_of
@@ -214,6 +215,8 @@ def version() -> None:
 
 def main() -> None:
     """The console script."""
+    # Children of ours execute another program at once, so gRPC need not look after forks, nor remark on them.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     cli()
 
 

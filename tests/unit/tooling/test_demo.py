@@ -9,8 +9,10 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from tests.fixtures.weights import provide_weights
+
 ROOT = Path(__file__).parents[3]
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 SCRIPTED = ("--scripted-model", "--default-model", "scripted/echo")
 
 
@@ -65,6 +67,17 @@ async def test_it_shows_an_answer_and_a_completed_run_and_once_ends_it(tmp_path:
     assert "You said: Name three things" in demo.printed
     assert "The run is completed (end_turn)" in demo.printed
     assert "Try next" not in demo.printed  # nobody is there to be asked
+
+
+async def test_without_any_setting_it_shows_the_embedded_model_and_calls_it_what_it_is(tmp_path: Path) -> None:
+    await provide_weights(tmp_path)
+    async with demonstration(tmp_path, "--once") as demo:
+        assert await demo.ended() == 0
+
+    assert "on local/smollm2-135m" in demo.printed
+    assert "a demonstration model of 135 million parameters" in demo.printed
+    assert "The run is completed (end_turn)" in demo.printed
+    assert "fork" not in demo.printed  # gRPC's remarks on the child process
 
 
 async def test_what_it_tells_to_try_next_works_as_it_is_pasted_and_ctrl_c_ends_it(tmp_path: Path) -> None:
