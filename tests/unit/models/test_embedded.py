@@ -1,4 +1,4 @@
-"""The embedded model, for real: its weights are fetched once into the user's cache."""
+"""The embedded model, for real: its weights are fetched once per checkout."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from sendoff_server.models import embedded
 from sendoff_server.models.embedded import HANDLE, NAME, EmbeddedProvider
 from sendoff_server.models.port import DeltaKind, Finish, ModelCall, ModelFailed
 from sendoff_server.models.weights import ensure_weights
+from tests.fixtures.weights import SHARED_DATA_DIR
 from tests.unit.models.asking import ask, call, text_of, until
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sendoff-tests"
 LONG = "Write a very long story about a harbour and its seven lanterns."
 
 
 @pytest.fixture(scope="module")
 async def provider() -> AsyncIterator[EmbeddedProvider]:
-    await ensure_weights(CACHE)
-    running = EmbeddedProvider(CACHE, silence_s=60)
+    await ensure_weights(SHARED_DATA_DIR)
+    running = EmbeddedProvider(SHARED_DATA_DIR, silence_s=60)
     yield running
     await running.aclose()
 
@@ -112,8 +112,8 @@ async def test_nobody_else_can_enter_the_childs_directory_or_use_it_without_its_
 
 
 async def test_many_first_calls_start_one_child_and_closing_ends_it() -> None:
-    await ensure_weights(CACHE)
-    running = EmbeddedProvider(CACHE, silence_s=60)
+    await ensure_weights(SHARED_DATA_DIR)
+    running = EmbeddedProvider(SHARED_DATA_DIR, silence_s=60)
     connections = await asyncio.gather(*(running.connection() for _ in range(5)))
     assert len(set(map(id, connections))) == 1
     assert running.pid is not None
@@ -126,7 +126,7 @@ async def test_many_first_calls_start_one_child_and_closing_ends_it() -> None:
 
 async def test_a_start_that_is_closed_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    running = EmbeddedProvider(CACHE, silence_s=60)
+    running = EmbeddedProvider(SHARED_DATA_DIR, silence_s=60)
     asking = asyncio.create_task(running.connection())
     before = set(psutil.Process().children())
     await until(lambda: set(psutil.Process().children()) > before)
@@ -139,7 +139,7 @@ async def test_a_start_that_is_closed_leaves_nothing(tmp_path: Path, monkeypatch
 
 
 async def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    weights = await ensure_weights(CACHE)
+    weights = await ensure_weights(SHARED_DATA_DIR)
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PARENT, str(weights), str(tmp_path)), stdout=asyncio.subprocess.PIPE
     )
