@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_sqlite(cls, url: str) -> str:
-        if url and not re.fullmatch(r"sqlite:///[^?#]+", url):
+        if url and not re.fullmatch(r"sqlite:///(?!:memory:)[^?#]+", url):
             raise ValueError("expected sqlite:///relative.db or sqlite:////absolute.db")
         return url
 

@@ -46,7 +46,10 @@ def test_an_address_is_host_and_port(address: str) -> None:
     assert "expected host:port" in fault(grpc_address=address)
 
 
-@pytest.mark.parametrize("url", ["postgresql://db/x", "sqlite://x.db", "sqlite:///", "sqlite:///x.db?mode=ro", "x.db"])
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://db/x", "sqlite://x.db", "sqlite:///", "sqlite:///:memory:", "sqlite:///x.db?mode=ro", "x.db"],
+)
 def test_a_database_that_cannot_be_served_is_refused(url: str) -> None:
     assert "expected sqlite:///" in fault(database_url=url)
 
