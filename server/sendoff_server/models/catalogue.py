@@ -21,8 +21,8 @@ REMEMBER_S = 300.0
 """How long what a provider offers is believed."""
 REFRESH_ON_MISS_S = 5.0
 """A name that is not offered makes the provider be asked again, but not more often than this."""
-LIST_TIMEOUT_S = 3.0
-"""How long a provider may take to say what it offers."""
+LIST_TIMEOUT_S = 10.0
+"""How long a provider may take to say what it offers, with everything that must be loaded to ask it."""
 _MOST_REMEMBERED = 1_000
 
 _log = structlog.get_logger(__name__)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from sendoff_server.models.failures import failed
 from sendoff_server.models.port import Model
 from sendoff_server.models.scripted import ScriptedModel
 from sendoff_server.settings import ProviderSettings, Settings
+from tests.fixtures.fake_providers import fake_providers
 
 
 class MovedClock(SystemClock):
@@ -161,6 +164,69 @@ async def test_scripted_models_are_offered_only_when_asked_for(tmp_path: Path) -
         offered.append({model.handle for model in (await models.list()).models} & {"scripted/echo", "scripted/script"})
         await models.aclose()
     assert offered == [{"scripted/echo", "scripted/script"}, set()]
+
+
+@pytest.mark.parametrize(
+    ("default_model", "scripted", "installed", "expected"),
+    [
+        ("", False, True, "local/smollm2-135m"),
+        ("", True, True, "local/smollm2-135m"),
+        ("", True, False, "scripted/echo"),
+        ("", False, False, ""),
+        ("scripted/script", True, True, "scripted/script"),
+    ],
+)
+def test_the_default_model_is_the_setting_else_one_that_costs_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    default_model: str,
+    scripted: bool,
+    installed: bool,
+    expected: str,
+) -> None:
+    monkeypatch.setattr("sendoff_server.models.catalogue.embedded_is_installed", lambda: installed)
+    told = settings(tmp_path, default_model=default_model, scripted_model=scripted)
+    assert catalogue(told, no_providers(), SystemClock()).default_handle == expected
+
+
+async def test_without_a_runtime_the_embedded_model_is_not_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sendoff_server.models.catalogue.embedded_is_installed", lambda: False)
+    with pytest.raises(ModelNotFound, match=r"install sendoff\[local\]"):
+        await catalogue(settings(tmp_path), no_providers(), SystemClock()).find("local/smollm2-135m")
+
+
+async def test_providers_are_offered_by_their_keys(tmp_path: Path) -> None:
+    async with fake_providers() as fake:
+        keys = ProviderSettings.model_validate(
+            {
+                "openai_api_key": "sk-1",
+                "openai_base_url": f"{fake.url}/v1",
+                "anthropic_api_key": "sk-2",
+                "anthropic_base_url": fake.url,
+            }
+        )
+        models = catalogue(settings(tmp_path), keys, SystemClock())
+        handles = {model.handle for model in (await models.list()).models}
+        assert {"openai/small", "openai/large", "anthropic/small", "anthropic/large"} <= handles
+        await models.aclose()
+
+
+def test_making_a_catalogue_loads_no_model_library(tmp_path: Path) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+from sendoff_server.clock import SystemClock
+from sendoff_server.models.catalogue import catalogue
+from sendoff_server.settings import ProviderSettings, Settings
+
+keys = ProviderSettings(openai_api_key="k", anthropic_api_key="k")
+models = catalogue(Settings(data_dir=Path({str(tmp_path)!r}), scripted_model=True), keys, SystemClock())
+print(*sorted({{"openai", "anthropic", "pydantic_ai", "xllamacpp", "aiohttp", "httpx2"}} & set(sys.modules)))
+"""
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
 
 
 def no_providers() -> ProviderSettings:

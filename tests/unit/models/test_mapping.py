@@ -1,0 +1,201 @@
+"""Our history as the model library takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from pydantic_ai.messages import (
+    BinaryContent,
+    ImageUrl,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    SystemPromptPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+
+from sendoff import v1
+from sendoff_server.models.mapping import history
+from sendoff_server.models.port import ModelCall, ModelFailed
+from sendoff_server.models.seals import opened, seal
+from tests.unit.models.asking import user
+
+SUCCESS = v1.ToolReturnStatus.TOOL_RETURN_STATUS_SUCCESS
+ERROR = v1.ToolReturnStatus.TOOL_RETURN_STATUS_ERROR
+
+
+def written(messages: Sequence[v1.Message], system: str = "") -> list[ModelMessage]:
+    call = ModelCall(handle="alpha/small", system=system, messages=messages, run_id="run-1", attempt=0)
+    return history(call, "alpha")
+
+
+def shapes(messages: Sequence[ModelMessage]) -> list[tuple[type, list[type]]]:
+    return [(type(message), [type(part) for part in message.parts]) for message in messages]
+
+
+def assistant(*parts: v1.ContentPart, answer_id: str = "message-a") -> v1.Message:
+    content = v1.Content(parts=v1.Content.Parts(parts=parts))
+    return v1.Message(id=answer_id, assistant_message=v1.AssistantMessage(content=content))
+
+
+def says(text: str, answer_id: str = "message-a") -> v1.Message:
+    return v1.Message(id=answer_id, assistant_message=v1.AssistantMessage(content=v1.Content(text=text)))
+
+
+def calls(*call_ids: str, answer_id: str = "message-a", arguments: str = '{"x":1}') -> v1.Message:
+    made = [v1.ToolCall(tool_call_id=call_id, name="tool", arguments=arguments) for call_id in call_ids]
+    return v1.Message(id=answer_id, tool_call_message=v1.ToolCallMessage(tool_calls=made))
+
+
+def returns(call_id: str, text: str, status: v1.ToolReturnStatus.ValueType = SUCCESS) -> v1.Message:
+    returned = v1.ToolReturn(tool_call_id=call_id, status=status, tool_return=v1.Content(text=text))
+    return v1.Message(id="message-r", tool_return_message=v1.ToolReturnMessage(tool_returns=[returned]))
+
+
+def shows(image: v1.Image) -> v1.Message:
+    parts = [v1.ContentPart(text=v1.Text(text="look")), v1.ContentPart(image=image)]
+    content = v1.Content(parts=v1.Content.Parts(parts=parts))
+    return v1.Message(id="message-u", user_message=v1.UserMessage(content=content))
+
+
+def test_the_system_prompt_stands_in_front() -> None:
+    (request,) = written([user("hi")], system="Be brief.")
+    assert isinstance(request, ModelRequest)
+    assert [part.content for part in request.parts if isinstance(part, SystemPromptPart | UserPromptPart)] == [
+        "Be brief.",
+        "hi",
+    ]
+
+
+def test_entries_that_share_an_id_are_one_answer_and_others_are_not() -> None:
+    assert shapes(written([user("hi"), says("one"), calls("c1"), returns("c1", "ok"), says("two", "message-b")])) == [
+        (ModelRequest, [UserPromptPart]),
+        (ModelResponse, [TextPart, ToolCallPart]),
+        (ModelRequest, [ToolReturnPart]),
+        (ModelResponse, [TextPart]),
+    ]
+    assert shapes(written([says("one"), says("two", "message-b")])) == [
+        (ModelResponse, [TextPart]),
+        (ModelResponse, [TextPart]),
+    ]
+
+
+def test_imported_parts_become_calls_and_returns_in_turn() -> None:
+    call = v1.ContentPart(tool_call=v1.ToolCallPart(id="c1", name="tool", input=v1.JsonObject(json='{"x":1}')))
+    answer = v1.ContentPart(tool_return=v1.ToolReturnPart(tool_call_id="c1", content="no", is_error=True))
+    text = v1.ContentPart(text=v1.Text(text="done"))
+    messages = written([user("hi"), assistant(text, call, answer, text)])
+    assert shapes(messages)[1:] == [
+        (ModelResponse, [TextPart, ToolCallPart]),
+        (ModelRequest, [ToolReturnPart]),
+        (ModelResponse, [TextPart]),
+    ]
+    returned = messages[2].parts[0]
+    assert isinstance(returned, ToolReturnPart)
+    assert (returned.tool_name, returned.content, returned.outcome) == ("tool", "no", "failed")
+
+
+def test_arguments_stay_as_the_model_wrote_them() -> None:
+    (response,) = written([calls("c1", arguments='{"x": ')])
+    (part,) = response.parts
+    assert isinstance(part, ToolCallPart)
+    assert part.args == '{"x": '
+
+
+def test_a_return_without_a_call_and_a_second_return_are_left_out() -> None:
+    messages = written([returns("c0", "lost"), calls("c1"), returns("c1", "first"), returns("c1", "second")])
+    assert [part.content for part in messages[1].parts if isinstance(part, ToolReturnPart)] == ["first"]
+    assert len(messages) == 2
+
+
+def test_the_result_of_a_client_tool_in_an_approval_response_is_a_return() -> None:
+    tool = v1.ToolReturn(tool_call_id="c1", status=ERROR, tool_return=v1.Content(text="no"))
+    tool.stderr.lines.append("boom")
+    decision = v1.ActionDecision(tool=tool)
+    response = v1.Message(id="m", approval_response_message=v1.ApprovalResponseMessage(approvals=[decision]))
+    (part,) = written([calls("c1"), response])[1].parts
+    assert isinstance(part, ToolReturnPart)
+    assert (part.content, part.outcome) == ("no\nboom", "failed")
+
+
+def test_reasoning_is_sent_only_to_the_system_that_signed_it() -> None:
+    def reasoning(signature: str) -> v1.Message:
+        said = v1.ReasoningMessage(reasoning="hm", signature=signature)
+        return v1.Message(id="message-a", reasoning_message=said)
+
+    (response,) = written([reasoning(seal("alpha", "rs_1", "s:i:g")), reasoning(seal("beta", "", "sig")), says("a")])
+    assert response.parts[0] == ThinkingPart("hm", id="rs_1", signature="s:i:g", provider_name="alpha")
+    assert [type(part) for part in response.parts] == [ThinkingPart, TextPart]
+    assert shapes(written([reasoning("cmF3IHNpZ25hdHVyZQ=="), says("a")])) == [(ModelResponse, [TextPart])]
+
+
+def test_summarized_redacted_and_omitted_reasoning_go_back_by_their_seals() -> None:
+    summary = [v1.SummarizedReasoning.Part(index=index, text=text) for index, text in enumerate(["one", "two"])]
+    summarized = v1.SummarizedReasoning(id="rs_1", summary=summary, encrypted_content=seal("alpha", "rs_1", "enc"))
+    redacted = v1.RedactedReasoning(data=seal("alpha", "redacted_thinking", "data"))
+    omitted = v1.OmittedReasoning(signature=seal("alpha", "", "sig"))
+    (response,) = written(
+        [
+            assistant(
+                v1.ContentPart(summarized_reasoning=summarized),
+                v1.ContentPart(redacted_reasoning=redacted),
+                v1.ContentPart(omitted_reasoning=omitted),
+            )
+        ]
+    )
+    assert response.parts == [
+        ThinkingPart("one\n\ntwo", id="rs_1", signature="enc", provider_name="alpha"),
+        ThinkingPart("", id="redacted_thinking", signature="data", provider_name="alpha"),
+        ThinkingPart("", signature="sig", provider_name="alpha"),
+    ]
+
+
+def test_images_come_by_url_and_by_value() -> None:
+    base64 = v1.Image.Base64(data=b"png", media_type="image/png", detail="low")
+    for image, expected in [
+        (v1.Image(url=v1.Image.Url(url="https://example.com/a.png")), ImageUrl("https://example.com/a.png")),
+        (
+            v1.Image(url=v1.Image.Url(url="data:image/png;base64,cG5n")),
+            BinaryContent(b"png", media_type="image/png"),
+        ),
+        (
+            v1.Image(base64=base64),
+            BinaryContent(b"png", media_type="image/png", vendor_metadata={"detail": "low"}),
+        ),
+    ]:
+        (part,) = written([shows(image)])[0].parts
+        assert isinstance(part, UserPromptPart)
+        assert list(part.content) == ["look", expected]
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (shows(v1.Image(letta=v1.Image.Stored(file_id="file-1"))), "stored images"),
+        (shows(v1.Image(url=v1.Image.Url(url="data:text/plain,hello"))), "data URL"),
+        (shows(v1.Image(url=v1.Image.Url(url="data:image/png;base64,%%%"))), "data URL"),
+        (assistant(v1.ContentPart(image=v1.Image())), "assistant message"),
+    ],
+)
+def test_what_cannot_be_sent_is_rejected(message: v1.Message, told: str) -> None:
+    with pytest.raises(ModelFailed, match=told) as caught:
+        written([message])
+    assert caught.value.reason == "MODEL_REJECTED_REQUEST"
+
+
+def test_summaries_are_told_and_events_are_not() -> None:
+    summary = v1.Message(id="m", summary_message=v1.SummaryMessage(summary="before"))
+    event = v1.Message(id="e", event_message=v1.EventMessage(event_type="compaction"))
+    assert shapes(written([summary, event, user("hi")])) == [(ModelRequest, [UserPromptPart, UserPromptPart])]
+
+
+def test_a_seal_opens_only_for_its_maker() -> None:
+    assert opened(seal("alpha", "id", "sig"), "alpha") == ("id", "sig")
+    assert opened(seal("alpha", "id", "sig"), "beta") is None
+    assert opened("sig", "alpha") is None
+    assert opened("", "alpha") is None
