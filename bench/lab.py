@@ -26,6 +26,8 @@ from sendoff_server.settings import Settings
 Figures = dict[str, Any]
 ECHO = "scripted/echo"
 SCRIPT = "scripted/script"
+ANSWERING = json.dumps({"script": {"words": 10, "chunk_words": 5}})
+"""Text for a model that answers ten words at once, in two pieces."""
 HANGING = json.dumps({"script": {"words": 1, "hang": True}})
 """Text of a system prompt or message for a model that never ends."""
 

@@ -22,7 +22,7 @@ import psutil
 import typer
 
 from bench import machine
-from bench.lab import ECHO, HANGING, SCRIPT, Figures, accepted, agents, rate
+from bench.lab import ANSWERING, ECHO, HANGING, SCRIPT, Figures, accepted, agents, rate
 from bench.processes import Child, child
 from sendoff_server import app
 from sendoff_server.settings import ProviderSettings, Settings
@@ -84,8 +84,8 @@ def _settings(directory: Path, what: What) -> Settings:
 
 async def _load(load: Child, address: str, what: What, callers: int) -> Load:
     """What puts the load on the server, each time it is called."""
-    model, system = (ECHO, "") if what == What.completed else (SCRIPT, HANGING)
-    agent_ids = await agents(address, CONVERSATIONS, model, system)
+    system = ANSWERING if what == What.completed else HANGING
+    agent_ids = await agents(address, CONVERSATIONS, SCRIPT, system)
     order = {"address": address, "callers": callers}
     match what:
         case What.accepts:

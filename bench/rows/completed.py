@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.lab import Compared, Figures, Lab, agents, cpu_us, median, p50, rate
+from bench.lab import ANSWERING, SCRIPT, Compared, Figures, Lab, agents, cpu_us, median, p50, rate
 from bench.machine import commit_ms
 from bench.table import Row
 
@@ -18,7 +18,7 @@ async def measure(lab: Lab) -> list[Row]:
     """Completed runs/s over 200 conversations, beside the accepts/s of the bare server."""
     conversations, runs = lab.choose(200, 8), lab.choose(3000, 40)
     async with lab.server() as ours:
-        asked = {"agent_ids": await agents(ours.address, conversations), "callers": CALLERS}
+        asked = {"agent_ids": await agents(ours.address, conversations, SCRIPT, ANSWERING), "callers": CALLERS}
         compared = await lab.take_turns(
             lambda: lab.call(ours, "completed", runs=runs, **asked),
             lambda: lab.call(lab.bare, "accepts", seconds=lab.seconds, **asked),
@@ -40,7 +40,7 @@ async def measure_idle(lab: Lab) -> list[Row]:
     """One run at a time on a server that does nothing else."""
     runs = lab.choose(200, 5)
     async with lab.server() as ours:
-        asked = {"agent_ids": await agents(ours.address, lab.choose(20, 2)), "runs": runs}
+        asked = {"agent_ids": await agents(ours.address, lab.choose(20, 2), SCRIPT, ANSWERING), "runs": runs}
         compared = await lab.take_turns(
             lambda: lab.call(ours, "one_by_one", executed=True, **asked),
             lambda: lab.call(lab.bare, "one_by_one", executed=False, **asked),
