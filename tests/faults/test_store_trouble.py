@@ -18,7 +18,7 @@ from sendoff import v1
 from sendoff_server import app
 from sendoff_server.runs import scheduler
 from sendoff_server.settings import Settings
-from sendoff_server.store.port import Accept, Claim, Fenced, Item, Poisoned, Progress, Result, StoreFailed
+from sendoff_server.store.port import Accept, Claim, Fenced, Item, MarkCancel, Poisoned, Progress, Result, StoreFailed
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.faults.caller import Caller, calling, patiently, refused, script
 from tests.faults.gated import hold_calls
@@ -39,6 +39,7 @@ class BrokenStore(SqliteStore):
         self.unreadable = False
         self.fenced = False
         self.poisons: Callable[[Item], bool] = lambda _: False
+        self.full_after: Callable[[Item], bool] = lambda _: False
         self._refusals: asyncio.Queue[None] = asyncio.Queue()
 
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
@@ -46,6 +47,7 @@ class BrokenStore(SqliteStore):
         bad = [item for item in batch if self.poisons(item)]
         good = [item for item in batch if not self.poisons(item)]
         results = iter(await super().flush(good) if good else [])
+        self.full = self.full or any(map(self.full_after, batch))
         return [Poisoned("told to") if item in bad else next(results) for item in batch]
 
     async def beat(self) -> None:
@@ -147,6 +149,33 @@ async def test_a_cancel_that_can_not_be_written_is_refused_and_not_carried_out(
     stores[0].full = False
     gate.release()
     assert (await caller.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
+
+
+async def test_a_cancel_that_was_not_carried_out_before_a_crash_is_carried_out_by_the_next_process(
+    stores: list[BrokenStore], gate: HeldCalls, serve: Serve
+) -> None:
+    async with serve(drain_grace_s=0) as server, calling(server.grpc.address) as caller:
+        agent = await caller.agent()
+        run = await caller.send(agent, script(text="half an answer"))
+        await patiently(gate.held.get())
+        stores[0].full_after = lambda item: isinstance(item, MarkCancel)
+        await caller.cancel(run.id)
+        await stores[0].has_refused(1)
+        assert (await caller.get(run.id)).status == v1.RUN_STATUS_RUNNING
+    async with serve() as server, calling(server.grpc.address) as caller:
+        ended = await caller.ended(run.id)
+        assert (ended.status, ended.stop_reason, ended.attempt) == (
+            v1.RUN_STATUS_CANCELLED,
+            v1.STOP_REASON_CANCELLED,
+            1,
+        )
+        log = await caller.log(run.id)
+        check_log(ended, log)
+        gone = [event.message_retracted.reason for event in log if event.HasField("message_retracted")]
+        assert gone == ["SERVER_RESTARTED"]
+        gate.release()
+        following = await caller.ended((await caller.send(agent, script(text="goes on"))).id)
+        assert following.status == v1.RUN_STATUS_COMPLETED
 
 
 @asynccontextmanager
