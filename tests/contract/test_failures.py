@@ -19,7 +19,7 @@ from sendoff_server.store.port import (
     StoreFailed,
 )
 from tests.contract.databases import Database
-from tests.contract.making import accept, agent, claim_of, finish, flush_one, new_lane, next_of, start, stored
+from tests.contract.making import accept, after, agent, claim_of, finish, flush_one, new_lane, next_of, start, stored
 
 UNWRITABLE = "half a pair: \ud800"
 
@@ -68,6 +68,22 @@ async def test_a_run_whose_id_is_taken_is_poisoned(store: Store) -> None:
     results = await store.flush([first, accept(lane), twin])
     assert [type(result).__name__ for result in results] == ["Placed", "Placed", "Poisoned"]
     assert await store.run_request("default", first.run.id) == b"request"
+
+
+@pytest.mark.parametrize("others", [0, 3])
+async def test_a_step_that_is_poisoned_late_leaves_nothing_of_itself(store: Store, others: int) -> None:
+    """Its message is there already, which comes out when its events are written."""
+    lane, waiting = await new_lane(store), await new_lane(store)
+    claim = await claim_of(store, accept(lane))
+    started = start(claim, texts=["first"])
+    await flush_one(store, started)
+    clash = start(after(claim, started), texts=["second"])
+    around = [accept(waiting) for _ in range(2 * others)]
+    results = await store.flush([*around[:others], clash, *around[others:]])
+    assert [type(result) for result in results] == [Placed] * others + [Poisoned] + [Placed] * others
+    assert await stored(store, claim.run.id) == started.run
+    assert [event.sequence for event in await store.events(claim.run.id, 0, 10)] == [1, 2]
+    assert await flush_one(store, finish(after(claim, started))) == Recorded(None)
 
 
 async def test_a_full_disk_fails_the_batch_as_a_whole_and_passes(store: Store, database: Database) -> None:
