@@ -24,7 +24,7 @@ import structlog
 
 from sendoff import v1
 from sendoff_server.models.failures import failed
-from sendoff_server.models.port import Answer, Delta, Model, ModelCall
+from sendoff_server.models.port import Answer, Delta, Model, ModelCall, ModelFailed
 from sendoff_server.models.weights import ensure_weights
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ CONTEXT_TOKENS = 4_096
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 5.0
+_MOURNING_S = 1.0
 _MOST_OUTPUT_TOKENS = 1_024
 _INFO = v1.Model(handle=HANDLE, context_window=CONTEXT_TOKENS)
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
@@ -81,9 +82,14 @@ class EmbeddedModel(Model):
             connection = await self._provider.connection()
             from sendoff_server.models.library import stream
 
-            async with aclosing(stream(connection, connection.model(NAME), call)) as items:
-                async for item in items:
-                    yield item
+            try:
+                async with aclosing(stream(connection, connection.model(NAME), call)) as items:
+                    async for item in items:
+                        yield item
+            except ModelFailed as failure:
+                if failure.reason == "MODEL_UNAVAILABLE":
+                    await self._provider.mourn()
+                raise
 
 
 class EmbeddedProvider:
@@ -124,6 +130,14 @@ class EmbeddedProvider:
             self._starting = asyncio.create_task(self._start(), name="start the embedded model")
             self._starting.add_done_callback(_seen)
         return (await asyncio.shield(self._starting)).connection
+
+    async def mourn(self) -> None:
+        """After a broken connection: if the child is dying, return when that is known, so that the next call starts
+        another."""
+        if self._child is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_MOURNING_S):
+                    await self._child.process.wait()
 
     async def aclose(self) -> None:
         """Stop the child; calls under way fail."""
