@@ -8,7 +8,7 @@ ARGS ?=
 export SENDOFF_DATA_DIR ?= $(CURDIR)/.data
 
 BIN := .venv/bin
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --no-compile
 READY := .venv/.ready
 GEN_READY := .venv-gen/.ready
 
