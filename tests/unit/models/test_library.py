@@ -350,6 +350,16 @@ def user(text: str) -> v1.Message:
     return v1.Message(id="message-9", user_message=v1.UserMessage(content=v1.Content(text=text)))
 
 
+async def test_the_whole_history_is_sent_in_order(fake: FakeProviders, provider: HostedProvider) -> None:
+    messages = [user("first"), *entries([v1.ContentPart(text=v1.Text(text="second"))]), user("third")]
+    await ask(provider.model("small"), call(system="zeroth", messages=messages))
+    sent = json.dumps(fake.last.body)
+    places = [sent.index(word) for word in ("first", "second", "third")]
+    assert places == sorted(places)
+    assert "zeroth" in sent
+    assert fake.last.body["stream"] is True
+
+
 async def test_the_list_of_models_is_the_providers(fake: FakeProviders, chat: HostedProvider) -> None:
     fake.models = [{"id": "org/large", "max_model_len": 8_192}, {"id": "small"}]
     assert [(model.handle, model.context_window) for model in await chat.list()] == [
