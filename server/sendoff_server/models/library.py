@@ -17,6 +17,8 @@ import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai.resources.chat import AsyncChat, AsyncCompletions
 from openai.resources.responses import AsyncResponses
+from openai.types.chat import ChatCompletionChunk
+from openai.types.responses import ResponseStreamEvent
 from pydantic import BaseModel, ValidationError
 from pydantic_ai.direct import model_request_stream
 from pydantic_ai.messages import ModelResponse
@@ -189,6 +191,7 @@ def openai_connection(api_key: str, silence_s: float, base_url: str | None = Non
     """OpenAI itself, spoken to in the Responses API; nothing is stored there, reasoning comes back encrypted."""
     http = DefaultAioHttpClient(limits=_LIMITS)
     client = _FastOpenAI(api_key=api_key, base_url=base_url, http_client=http, max_retries=0)
+    _prepare(client, ResponseStreamEvent, {"type": "response.in_progress", "sequence_number": 0, "response": {}})
     provider = OpenAIProvider(openai_client=client)
     return Connection(
         system=provider.name,
@@ -217,6 +220,7 @@ def _chat_connection(
     system: str, api_key: str, silence_s: float, base_url: str, http: httpx2.AsyncClient
 ) -> Connection:
     client = _FastOpenAI(api_key=api_key or "none", base_url=base_url, http_client=http, max_retries=0)
+    ChatCompletionChunk.model_rebuild()
     # Without the flag a stream that was cut off would pass for one that ended well.
     profile = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
     provider = OpenAICompatibleProvider(system, openai_client=client)
@@ -233,11 +237,13 @@ def anthropic_connection(api_key: str, silence_s: float, base_url: str | None = 
     """Anthropic, or another endpoint that speaks its messages API."""
     from anthropic import AsyncAnthropic
     from anthropic import DefaultAioHttpClient as AnthropicHttpClient
+    from anthropic.types.beta import BetaRawMessageStreamEvent
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
     http = AnthropicHttpClient(limits=_LIMITS)
     client = AsyncAnthropic(api_key=api_key, base_url=base_url, http_client=http, max_retries=0)
+    _prepare(client, BetaRawMessageStreamEvent, {"type": "message_stop"})
     provider = AnthropicProvider(anthropic_client=client)
     return Connection(
         system=provider.name,
@@ -247,6 +253,13 @@ def anthropic_connection(api_key: str, silence_s: float, base_url: str | None = 
         secrets=Secrets((api_key,)),
         prices_of="anthropic",
     )
+
+
+def _prepare(client: object, event_type: object, event: dict[str, Any]) -> None:
+    """Let an SDK build its validators, which takes it up to a second, here in the thread and not at the first event."""
+    process = getattr(client, "_process_response_data", None)  # not public: without it only the first call is slower
+    if process is not None:
+        process(data=event, cast_to=event_type, response=httpx2.Response(200))
 
 
 def _settings(silence_s: float) -> ModelSettings:
