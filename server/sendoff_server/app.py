@@ -88,7 +88,9 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         commits = GroupCommit(store, clock, on_result)
         loop = Loop(conversations, directory, models, clock, RetryPolicy(settings.model_retries))
         acceptance = Acceptance(directory, models, clock, max_open=settings.max_queued_per_conversation)
-        watching = Watching(store, hub, clock, max_stream_age_s=settings.max_stream_age_s)
+        watching = Watching(
+            store, hub, clock, max_stream_age_s=settings.max_stream_age_s, slow_consumer_s=settings.slow_consumer_s
+        )
         runs = RunService(store, commits, scheduler, hub, acceptance, watching, clock)
         agents = AgentService(store, directory, models, clock, cancel_all=runs.cancel_all, deleted=agent_deleted)
         grpc = GrpcServer(settings, runs=runs, agents=agents, models=models, info=server_info(settings))

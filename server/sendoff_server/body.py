@@ -39,6 +39,7 @@ class End:
 
     reason: v1.StopReason.ValueType
     error: v1.RunError | None = None
+    cancel_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -233,4 +233,4 @@ class StoreUnavailable(NotNow):
     retry_after_s = 1.0
 
     def __init__(self) -> None:
-        super().__init__("the store does not answer; nothing was accepted, send the request again")
+        super().__init__("the store does not answer, so nothing was done; send the request again")

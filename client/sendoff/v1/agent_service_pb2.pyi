@@ -81,7 +81,7 @@ class ListAgentsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Most agents to return. 0: 50. More than 1000: 1000. Rule: int32.gte = 0."""
+    """Most agents to return. 0: 50. More than 100: 100. Rule: int32.gte = 0."""
     page_token: _builtins.str
     """From the page before. Empty: the first page."""
     def __init__(

@@ -256,6 +256,7 @@ class Run(_message.Message):
     PENDING_ACTIONS_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CANCEL_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"run-<uuid4>", made by the server. Nobody may read a meaning into it."""
     agent_id: _builtins.str
@@ -290,6 +291,8 @@ class Run(_message.Message):
     """The run that continues this one. Unset: none does."""
     request_id: _builtins.str
     """The caller's request_id or idempotency key. Empty: none was sent."""
+    cancel_reason: _builtins.str
+    """Why it was cancelled, as the caller of CancelRun said. Unset: not cancelled, or no reason given."""
     @_builtins.property
     def error(self) -> Global___RunError:
         """What went wrong. Set if and only if the status is FAILED."""
@@ -370,15 +373,18 @@ class Run(_message.Message):
         pending_actions: _abc.Iterable[_action_pb2.PendingAction] | None = ...,
         wait: Global___WaitInfo | None = ...,
         request_id: _builtins.str = ...,
+        cancel_reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "request_config", b"request_config", "start_time", b"start_time", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "request_config", b"request_config", "start_time", b"start_time", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "agent_id", b"agent_id", "attempt", b"attempt", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "id", b"id", "labels", b"labels", "last_sequence", b"last_sequence", "metadata", b"metadata", "pending_actions", b"pending_actions", "phase", b"phase", "request_config", b"request_config", "request_id", b"request_id", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "turn_id", b"turn_id", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "agent_id", b"agent_id", "attempt", b"attempt", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "id", b"id", "labels", b"labels", "last_sequence", b"last_sequence", "metadata", b"metadata", "pending_actions", b"pending_actions", "phase", b"phase", "request_config", b"request_config", "request_id", b"request_id", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "turn_id", b"turn_id", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__background: _TypeAlias = _typing.Literal["background"]  # noqa: Y015
     _WhichOneofArgType__background: _TypeAlias = _typing.Literal["_background", b"_background"]  # noqa: Y015
     _WhichOneofReturnType__base_template_id: _TypeAlias = _typing.Literal["base_template_id"]  # noqa: Y015
     _WhichOneofArgType__base_template_id: _TypeAlias = _typing.Literal["_base_template_id", b"_base_template_id"]  # noqa: Y015
+    _WhichOneofReturnType__cancel_reason: _TypeAlias = _typing.Literal["cancel_reason"]  # noqa: Y015
+    _WhichOneofArgType__cancel_reason: _TypeAlias = _typing.Literal["_cancel_reason", b"_cancel_reason"]  # noqa: Y015
     _WhichOneofReturnType__continued_by_run_id: _TypeAlias = _typing.Literal["continued_by_run_id"]  # noqa: Y015
     _WhichOneofArgType__continued_by_run_id: _TypeAlias = _typing.Literal["_continued_by_run_id", b"_continued_by_run_id"]  # noqa: Y015
     _WhichOneofReturnType__continues_run_id: _TypeAlias = _typing.Literal["continues_run_id"]  # noqa: Y015
@@ -395,6 +401,8 @@ class Run(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__background) -> _WhichOneofReturnType__background | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__base_template_id) -> _WhichOneofReturnType__base_template_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cancel_reason) -> _WhichOneofReturnType__cancel_reason | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__continued_by_run_id) -> _WhichOneofReturnType__continued_by_run_id | None: ...
     @_typing.overload

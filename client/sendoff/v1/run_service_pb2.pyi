@@ -843,7 +843,7 @@ class WatchRunResponse(_message.Message):
     END_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def snapshot(self) -> Global___RunSnapshot:
-        """What is so far; the first frame, if it was asked for."""
+        """What is so far; the first frame or frames, if it was asked for."""
 
     @_builtins.property
     def event(self) -> _run_event_pb2.RunEvent:
@@ -882,7 +882,7 @@ Global___WatchRunResponse: _TypeAlias = WatchRunResponse  # noqa: Y015
 
 @_typing.final
 class RunSnapshot(_message.Message):
-    """A run as its log up to a point tells it."""
+    """A run as its log up to a point tells it. One that is too large for one frame comes in several."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -890,8 +890,11 @@ class RunSnapshot(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     IN_PROGRESS_FIELD_NUMBER: _builtins.int
     AS_OF_SEQUENCE_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     as_of_sequence: _builtins.int
     """The log up to here is folded in."""
+    more: _builtins.bool
+    """More frames of this snapshot follow, with its other messages."""
     @_builtins.property
     def run(self) -> _run_pb2.Run:
         """The run."""
@@ -911,10 +914,11 @@ class RunSnapshot(_message.Message):
         messages: _abc.Iterable[_message_pb2.Message] | None = ...,
         in_progress: _abc.Iterable[_run_event_pb2.MessageDelta] | None = ...,
         as_of_sequence: _builtins.int = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_sequence", b"as_of_sequence", "in_progress", b"in_progress", "messages", b"messages", "run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_sequence", b"as_of_sequence", "in_progress", b"in_progress", "messages", b"messages", "more", b"more", "run", b"run"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1145,7 +1149,7 @@ class CancelRunRequest(_message.Message):
     rollback: _builtins.bool
     """Also drop its messages."""
     reason: _builtins.str
-    """Why, for the log. Rule: string.max_len = 1024."""
+    """Why; shown as Run.cancel_reason. Rule: string.max_len = 1024."""
     def __init__(
         self,
         *,

@@ -17,7 +17,8 @@ from sendoff_server.models.port import Catalogue
 from sendoff_server.page_fit import fitting
 from sendoff_server.store.port import Key, Mismatched, Store
 
-MAX_PAGE = 1_000
+MAX_PAGE = 100
+"""An agent can have a megabyte; more of them come with the next page."""
 DEFAULT_PAGE = 50
 DEFAULT_SYSTEM = "You are a helpful assistant. Answer clearly and briefly."
 

@@ -22,7 +22,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from sendoff_server.api import status
 from sendoff_server.api.status import Context
-from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError
+from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError, StoreUnavailable
+from sendoff_server.store.port import Fenced, StoreFailed
 
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Streaming = Callable[[Any, Context], AsyncGenerator[Message]]
@@ -113,6 +114,9 @@ class Calls:
         if isinstance(error, grpc.aio.BaseError):
             self._count(name, "ENDED_BY_GRPC", started)
             raise error
+        if isinstance(error, StoreFailed | Fenced):
+            _log.error("a call failed because the store did", error=str(error))
+            error = StoreUnavailable()
         if isinstance(error, ServiceError):
             self._count(name, error.grpc_code, started)
             await status.abort(context, status.pack(error))

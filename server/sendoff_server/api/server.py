@@ -17,7 +17,6 @@ from sendoff_server.api.calls import Calls
 from sendoff_server.api.facts import ModelServicer, OpsServicer
 from sendoff_server.api.health import Health
 from sendoff_server.api.runs import RunServicer
-from sendoff_server.clock import Clock, SystemClock
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.service import RunService
 from sendoff_server.settings import Settings
@@ -54,7 +53,6 @@ class GrpcServer:
         agents: AgentService,
         models: Catalogue,
         info: v1.GetServerInfoResponse,
-        clock: Clock | None = None,
         stop_grace_s: float = STOP_GRACE_S,
     ) -> None:
         self.address = settings.grpc_address
@@ -63,9 +61,7 @@ class GrpcServer:
         """Where it listens, once entered. Without a meaning for unix sockets."""
         self._calls = Calls(max_request_bytes=settings.max_request_bytes, log_each=settings.log_level == "debug")
         self._services = {
-            run_service_pb2.DESCRIPTOR.services_by_name["RunService"]: RunServicer(
-                runs, clock=clock or SystemClock(), slow_consumer_s=settings.slow_consumer_s
-            ),
+            run_service_pb2.DESCRIPTOR.services_by_name["RunService"]: RunServicer(runs),
             agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]: AgentServicer(agents),
             model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]: ModelServicer(models),
             ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]: OpsServicer(info),

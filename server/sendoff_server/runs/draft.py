@@ -66,7 +66,9 @@ class Draft:
         """Tell watchers that a message whose deltas they may have seen will not come."""
         self.event("message_retracted", v1.MessageRetracted(message_id=message_id, reason=reason), step_id)
 
-    def end(self, reason: v1.StopReason.ValueType, error: v1.RunError | None = None) -> None:
+    def end(
+        self, reason: v1.StopReason.ValueType, error: v1.RunError | None = None, *, cancel_reason: str = ""
+    ) -> None:
         """The run ends, and its log with it."""
         assert not is_terminal(self.run), "nothing leaves a terminal status"
         now_ns = self._clock.now_ns()
@@ -77,6 +79,8 @@ class Draft:
         run.ClearField("wait")
         if run.status == v1.RUN_STATUS_FAILED:
             run.error.CopyFrom(error or v1.RunError(reason=v1.StopReason.Name(reason).removeprefix("STOP_REASON_")))
+        if cancel_reason:
+            run.cancel_reason = cancel_reason
         run.complete_time.CopyFrom(timestamp(now_ns))
         run.total_duration_ns = elapsed_ns(run, now_ns)
         run.etag = str(run.last_sequence + 1)

@@ -101,7 +101,7 @@ class Executor:
             if interruption.reason is None:
                 raise
             _uncancel()
-            return _cancelled()
+            return _cancelled(interruption.reason)
         except (MovedOn, Poisoned, Fenced):
             raise
         except Exception:
@@ -113,7 +113,7 @@ class Executor:
     async def _begin_and_work(self, claim: Claim, recorder: Recorder, interruption: Interruption) -> End:
         await self._retract_unfinished(claim.run, recorder)
         if interruption.reason is not None:
-            return _cancelled()
+            return _cancelled(interruption.reason)
         if claim.run.attempt >= MAX_ATTEMPTS:
             return _given_up(claim.run.attempt)
         interruption.open = True
@@ -266,7 +266,7 @@ class Recorder:
     async def finish(self, end: End) -> None:
         """Write what was drafted together with the run's end. Cancelling does not take it back."""
         self._end_step(v1.STEP_STATUS_CANCELLED, end)
-        self.draft.end(end.reason, end.error)
+        self.draft.end(end.reason, end.error, cancel_reason=end.cancel_reason)
         await self._write(keep_lease=self._keep_lease())
 
     def start_over(self) -> None:
@@ -315,8 +315,8 @@ def _not_storable() -> End:
     return End(v1.STOP_REASON_ERROR, run_error("RESULT_NOT_STORABLE", "the result can not be written to the store"))
 
 
-def _cancelled() -> End:
-    return End(v1.STOP_REASON_CANCELLED)
+def _cancelled(reason: str) -> End:
+    return End(v1.STOP_REASON_CANCELLED, cancel_reason=reason)
 
 
 def _given_up(attempts: int) -> End:

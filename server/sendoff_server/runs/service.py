@@ -20,6 +20,7 @@ from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.watching import Watching
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import (
+    POSITION_SHIFT,
     Accepted,
     Key,
     MarkCancel,
@@ -28,8 +29,9 @@ from sendoff_server.store.port import (
     RunQuery,
     Store,
 )
+from sendoff_server.validation import limits
 
-MAX_PAGE = 1_000
+PAGE_READ = 200
 DEFAULT_RUNS = 50
 DEFAULT_ENTRIES = 100
 
@@ -91,7 +93,7 @@ class RunService:
     async def list(self, tenant: str, request: v1.ListRunsRequest) -> v1.ListRunsResponse:
         validation.check_list_runs(request)
         digest = page_token.digest(request)
-        limit = min(request.page_size or DEFAULT_RUNS, MAX_PAGE)
+        limit = min(request.page_size or DEFAULT_RUNS, limits.MAX_PAGE_SIZE)
         query = _query(tenant, request, page_token.read(request.page_token, digest), limit + 1)
         runs = await self._store.list_runs(query)
         page = fitting(runs, limit)
@@ -102,7 +104,7 @@ class RunService:
     async def list_events(self, tenant: str, request: v1.ListRunEventsRequest) -> v1.ListRunEventsResponse:
         validation.check_list_run_events(request)
         run = await self._stored_run(tenant, request.run_id)
-        limit = min(request.page_size or DEFAULT_ENTRIES, MAX_PAGE)
+        limit = min(request.page_size or DEFAULT_ENTRIES, limits.MAX_PAGE_SIZE)
         events = fitting(await self._store.events(request.run_id, request.after_sequence, limit), limit)
         reached = events[-1].sequence if events else request.after_sequence
         last_sequence = max(run.last_sequence, events[-1].sequence if events else 0)
@@ -116,27 +118,34 @@ class RunService:
         run = await self._stored_run(tenant, request.run_id)
         digest = page_token.digest(request)
         cursor = page_token.read(request.page_token, digest)
-        limit = min(request.page_size or DEFAULT_ENTRIES, MAX_PAGE)
+        limit = min(request.page_size or DEFAULT_ENTRIES, limits.MAX_PAGE_SIZE)
         messages = await self._messages(tenant, run, cursor[0] if cursor else -1, limit + 1)
         page = fitting(messages, limit)
         more = len(messages) > len(page)
-        token = page_token.write((page[-1].position, page[-1].id), digest) if more else ""
+        token = page_token.write((_place(page[-1]), page[-1].id), digest) if more else ""
+        if run.attempt == 0:
+            page = [_without_position(message) for message in page]
         return v1.ListRunMessagesResponse(messages=page, next_page_token=token)
 
-    async def _messages(self, tenant: str, run: v1.Run, after_position: int, limit: int) -> Messages:
-        """A page of a run's messages of the types that its request asked for; filtered first, then limited."""
+    async def _messages(self, tenant: str, run: v1.Run, after_place: int, limit: int) -> Messages:
+        """A page of a run's messages of the types that its request asked for; filtered first, then limited.
+
+        It begins after a place inside the run, which is the same before and after the run has a position.
+        """
         if run.attempt == 0:
             request = await self._store.run_request(tenant, run.id)
             parsed = v1.CreateMessageAsyncRequest.FromString(request or b"")
-            waiting = [message for message in input_messages(run, parsed, 0) if message.position > after_position]
+            waiting = [message for message in input_messages(run, parsed, 0) if message.position > after_place]
             return [message for message in waiting if returned_by(run, message)][:limit]
         found: Messages = []
+        first = await self._store.run_messages(run.id, -1, 1)
+        position = first[0].position - _place(first[0]) + after_place if first else -1
         while len(found) < limit:
-            page = await self._store.run_messages(run.id, after_position, MAX_PAGE)
+            page = await self._store.run_messages(run.id, position, PAGE_READ)
             found += [message for message in page if returned_by(run, message)]
-            if len(page) < MAX_PAGE:
+            if len(page) < PAGE_READ:
                 break
-            after_position = page[-1].position
+            position = page[-1].position
         return found[:limit]
 
     async def _run(self, tenant: str, run_id: str) -> v1.Run:
@@ -194,8 +203,10 @@ class RunService:
 
     async def cancel_all(self, tenant: str, agent_id: str) -> None:
         """Cancel the runs of an agent that have not ended, and wait for their end."""
-        query = RunQuery(tenant=tenant, agent_id=agent_id, active=True, limit=MAX_PAGE)
+        query = RunQuery(tenant=tenant, agent_id=agent_id, active=True, limit=limits.MAX_PAGE_SIZE)
         while runs := await self._store.list_runs(query):
+            if self._draining:
+                raise Draining
             # Newest first, so that no cancelled head hands its lane to a run that is to be cancelled as well.
             for run in runs:
                 await self._cancel(tenant, run.id, "the agent is deleted")
@@ -210,7 +221,7 @@ class RunService:
             if is_terminal(run):
                 return run
             if run.status == v1.RUN_STATUS_CREATED and not self._scheduler.executes(run_id):
-                cancelled = await self._end_queued(tenant, run)
+                cancelled = await self._end_queued(tenant, run, reason)
                 if cancelled is not None:
                     return cancelled
                 continue
@@ -220,16 +231,29 @@ class RunService:
             self._scheduler.cancel(run_id, reason)
             return _cancelling(marked.run)
 
-    async def _end_queued(self, tenant: str, run: v1.Run) -> v1.Run | None:
+    async def _end_queued(self, tenant: str, run: v1.Run, reason: str) -> v1.Run | None:
         """End a run that nobody executes; None if somebody began to, meanwhile."""
         draft = Draft(run, self._clock)
-        draft.end(v1.STOP_REASON_CANCELLED)
+        draft.end(v1.STOP_REASON_CANCELLED, cancel_reason=reason)
         progress = draft.progress(holds_lease=False)
         result = await self._commits.submit(progress)
         if isinstance(result, Outdated):
             return None
         self._hub.ended(tenant, progress.run)
         return progress.run
+
+
+def _place(message: v1.Message) -> int:
+    """Where a message stands inside its run."""
+    return message.position & ((1 << POSITION_SHIFT) - 1)
+
+
+def _without_position(message: v1.Message) -> v1.Message:
+    """Input of a run that has not started has no place in the conversation yet."""
+    told = v1.Message()
+    told.CopyFrom(message)
+    told.ClearField("position")
+    return told
 
 
 def _cancelling(run: v1.Run) -> v1.Run:

@@ -7,7 +7,8 @@ last one was taken.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing
 
 from sendoff import v1
 from sendoff_server.clock import Clock, timestamp
@@ -17,10 +18,10 @@ from sendoff_server.runs.following import Cursor, next_deltas, next_events
 from sendoff_server.runs.hub import Hub, Topic
 from sendoff_server.runs.message_types import of_type
 from sendoff_server.store.port import Store
+from sendoff_server.validation import limits
 
 DEFAULT_HEARTBEAT_S = 15.0
 DEFAULT_WAIT_S = 30.0
-LONGEST_WAIT_S = 55.0
 HELD_BYTES = 512 * 1024
 """Of events that a watcher who does not read holds in memory; one event in any case."""
 
@@ -31,11 +32,14 @@ Look = Callable[[], Awaitable[v1.Run]]
 class Watching:
     """Follows runs through the hub, and through the store where the hub does not know."""
 
-    def __init__(self, store: Store, hub: Hub, clock: Clock, *, max_stream_age_s: float) -> None:
+    def __init__(
+        self, store: Store, hub: Hub, clock: Clock, *, max_stream_age_s: float, slow_consumer_s: float
+    ) -> None:
         self._store = store
         self._hub = hub
         self._clock = clock
         self._max_stream_age_s = max_stream_age_s
+        self._slow_consumer_s = slow_consumer_s
         self._draining = False
 
     def drain(self) -> None:
@@ -49,7 +53,7 @@ class Watching:
         """Return when what is waited for is so, when the time is over, or when the server stops."""
         timeout_s = DEFAULT_WAIT_S
         if request.HasField("timeout"):
-            timeout_s = min(request.timeout.ToTimedelta().total_seconds(), LONGEST_WAIT_S)
+            timeout_s = min(request.timeout.ToTimedelta().total_seconds(), limits.MAX_WAIT_S)
         deadline = self._clock.monotonic() + timeout_s
         with self._hub.watching(request.run_id) as topic:
             while not self._draining:
@@ -64,32 +68,45 @@ class Watching:
     # ---- WatchRun ----
 
     async def frames(self, run: v1.Run, request: v1.WatchRunRequest, look: Look) -> AsyncGenerator[v1.WatchRunResponse]:
-        """The frames of a watch, each batch made when the one before was taken."""
-        born = self._clock.monotonic()
-        silence = Silence(self._clock, request)
+        """The frames of a watch, each made when the one before was taken.
+
+        Whoever leaves one untaken for too long is cut behind it. Nothing is done about it before, because a door can
+        neither take back what it offers nor offer more.
+        """
         with self._hub.watching(run.id) as topic:
             view = View(self._store, topic, request)
             view.see_end(run)
-            for frame in await view.opening(look):
-                yield frame
-            while not view.finished:
-                changed = topic.changed()
-                news = await view.news()
-                for frame in news:
+            async with aclosing(self._all_frames(view, topic, request, look)) as frames:
+                async for frame in frames:
+                    offered = self._clock.monotonic()
                     yield frame
-                reason = self._reason_to_end(view, born)
-                if reason is not None:
-                    yield _end(reason, view.cursor)
-                elif news:
-                    silence.broken()
-                elif silence.too_long():
-                    yield v1.WatchRunResponse(heartbeat=await self._heartbeat(look))
-                    silence.broken()
-                elif not view.finished:
-                    await self._clock.wait(changed, min(silence.left_s(), self._left_s(born)))
-                if reason is not None:
-                    return
-            yield _end(v1.StreamEnd.REASON_RUN_FINISHED, view.cursor)
+                    if self._clock.monotonic() - offered > self._slow_consumer_s and not frame.HasField("end"):
+                        yield _end(v1.StreamEnd.REASON_SLOW_CONSUMER, view.told_by(frame))
+                        return
+
+    async def _all_frames(
+        self, view: View, topic: Topic, request: v1.WatchRunRequest, look: Look
+    ) -> AsyncGenerator[v1.WatchRunResponse]:
+        born = self._clock.monotonic()
+        silence = Silence(self._clock, request)
+        for frame in await view.opening(look):
+            yield frame
+        while not view.finished:
+            changed = topic.changed()
+            news = await view.news()
+            for frame in news:
+                yield frame
+            if (reason := self._reason_to_end(view, born)) is not None:
+                yield _end(reason, view.cursor.sequence)
+                return
+            if news:
+                silence.broken()
+            elif silence.too_long():
+                yield v1.WatchRunResponse(heartbeat=await self._heartbeat(look))
+                silence.broken()
+            elif not view.finished:
+                await self._clock.wait(changed, min(silence.left_s(), self._left_s(born)))
+        yield _end(v1.StreamEnd.REASON_RUN_FINISHED, view.cursor.sequence)
 
     def _reason_to_end(self, view: View, born: float) -> v1.StreamEnd.Reason.ValueType | None:
         if view.finished:
@@ -134,7 +151,11 @@ class View:
         snapshot = await self._snapshot(look)
         self.cursor.sequence = snapshot.as_of_sequence
         self.finished = is_terminal(snapshot.run)
-        return [v1.WatchRunResponse(snapshot=snapshot)]
+        return [v1.WatchRunResponse(snapshot=part) for part in _parts(snapshot)]
+
+    def told_by(self, frame: v1.WatchRunResponse) -> int:
+        """Up to where the log is told once that frame, which is the newest, was taken."""
+        return frame.event.sequence if frame.HasField("event") else self.cursor.sequence
 
     async def news(self) -> list[v1.WatchRunResponse]:
         """The events behind the cursor, a page at most; with none, the text behind it. Empty: nothing is new."""
@@ -196,5 +217,18 @@ def _is_so(request: v1.WaitRunRequest, run: v1.Run) -> bool:
     return is_terminal(run)
 
 
-def _end(reason: v1.StreamEnd.Reason.ValueType, cursor: Cursor) -> v1.WatchRunResponse:
-    return v1.WatchRunResponse(end=v1.StreamEnd(reason=reason, resume_after_sequence=cursor.sequence))
+def _end(reason: v1.StreamEnd.Reason.ValueType, resume_after: int) -> v1.WatchRunResponse:
+    return v1.WatchRunResponse(end=v1.StreamEnd(reason=reason, resume_after_sequence=resume_after))
+
+
+def _parts(snapshot: v1.RunSnapshot) -> list[v1.RunSnapshot]:
+    """The snapshot in pieces that fit into a frame each: its messages dealt out, all else with the last."""
+    parts: list[v1.RunSnapshot] = []
+    messages: Sequence[v1.Message] = snapshot.messages
+    while len(fits := fitting(messages, len(messages))) < len(messages):
+        part = v1.RunSnapshot(run=snapshot.run, messages=fits, as_of_sequence=snapshot.as_of_sequence, more=True)
+        parts.append(part)
+        messages = messages[len(fits) :]
+    last = v1.RunSnapshot(run=snapshot.run, messages=messages, in_progress=snapshot.in_progress)
+    last.as_of_sequence = snapshot.as_of_sequence
+    return [*parts, last]

@@ -12,7 +12,6 @@ import grpc
 from sendoff import v1
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.server import GrpcServer
-from sendoff_server.clock import SystemClock
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.service import RunService
 from sendoff_server.server_info import server_info
@@ -128,22 +127,12 @@ class FakeModels:
         return v1.ListModelsResponse(models=[v1.Model(handle="scripted/echo")])
 
 
-class MovableClock(SystemClock):
-    """Time that also goes on when a test says so."""
-
-    ahead_s = 0.0
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.ahead_s
-
-
 class Door:
     """A door that is open, and what is behind it."""
 
     def __init__(self, **settings: Any) -> None:
         self.runs = FakeRuns()
         self.agents = FakeAgents()
-        self.clock = MovableClock()
         self.settings = Settings().model_copy(update={"grpc_address": "127.0.0.1:0"} | settings)
         self.server = GrpcServer(
             self.settings,
@@ -151,7 +140,6 @@ class Door:
             agents=cast(AgentService, self.agents),
             models=cast(Catalogue, FakeModels()),
             info=server_info(self.settings),
-            clock=self.clock,
             stop_grace_s=0.1,
         )
 

@@ -63,30 +63,6 @@ async def test_a_caller_whose_time_is_over_closes_the_watch_behind_the_door(door
         await door.runs.watch_closed.wait()
 
 
-@pytest.mark.parametrize(
-    ("frames", "request_", "resume_after"),
-    [
-        ([event(7, MORE_THAN_A_WINDOW), event(8)], REQUEST, 7),
-        ([snapshot(5, MORE_THAN_A_WINDOW), event(6)], REQUEST, 5),
-        ([delta(MORE_THAN_A_WINDOW), event(4)], v1.WatchRunRequest(run_id=RUN_ID, after_sequence=3), 3),
-    ],
-    ids=["event", "snapshot", "delta"],
-)
-async def test_a_caller_that_leaves_a_frame_unread_for_long_is_cut_behind_it(
-    frames: list[v1.WatchRunResponse], request_: v1.WatchRunRequest, resume_after: int, door: Door
-) -> None:
-    door.runs.frames = frames
-    async with door.channel(*SMALL_WINDOW) as channel, asyncio.timeout(PATIENCE_S):
-        call = RunServiceStub(channel).WatchRun(request_)
-        await door.runs.entered.wait()
-        door.clock.ahead_s += door.settings.slow_consumer_s + 1
-        got = [frame async for frame in call]
-    cut = v1.StreamEnd(reason=v1.StreamEnd.REASON_SLOW_CONSUMER, resume_after_sequence=resume_after)
-    assert got == [frames[0], v1.WatchRunResponse(end=cut)]
-    assert door.runs.frames_made == 1
-    assert door.runs.watch_closed.is_set()
-
-
 async def test_nothing_is_made_for_a_caller_that_does_not_read(door: Door) -> None:
     door.runs.frames = [event(number, MORE_THAN_A_WINDOW) for number in range(1, 4)]
     async with door.channel(*SMALL_WINDOW) as channel, asyncio.timeout(PATIENCE_S):
