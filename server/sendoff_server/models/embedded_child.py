@@ -9,7 +9,9 @@ which also happens when the parent is killed.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from pathlib import Path
 
 import xllamacpp
 
@@ -37,6 +39,7 @@ def main(weights: str, socket: str, slots: str, context: str) -> None:
     print("ready", flush=True)
     sys.stdin.buffer.read()
     del server
+    shutil.rmtree(Path(socket).parent, ignore_errors=True)  # a parent that was killed cannot
     os._exit(0)
 
 

@@ -137,10 +137,11 @@ async def test_a_start_that_is_closed_leaves_nothing(tmp_path: Path, monkeypatch
     assert os.listdir(tmp_path) == []
 
 
-async def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    weights = await ensure_weights(SHARED_DATA_DIR)
+async def test_the_child_ends_and_cleans_up_when_its_parent_is_killed(tmp_path: Path) -> None:
+    weights, folder = await ensure_weights(SHARED_DATA_DIR), tmp_path / "private"
+    folder.mkdir()
     parent = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PARENT, str(weights), str(tmp_path)), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", PARENT, str(weights), str(folder)), stdout=asyncio.subprocess.PIPE
     )
     assert parent.stdout is not None
     child = psutil.Process(int(await asyncio.wait_for(parent.stdout.readline(), 60)))
@@ -148,6 +149,7 @@ async def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     await parent.wait()
     gone, _ = await asyncio.to_thread(psutil.wait_procs, [child], 10)
     assert gone
+    assert not folder.exists()
 
 
 PARENT = """
