@@ -6,6 +6,7 @@ import asyncio
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -52,22 +53,31 @@ def bench(
     if unknown:
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: choose from {', '.join(MEASUREMENTS)}")
     chosen = [name for name in MEASUREMENTS if not only or name in only]
-    rows, told = asyncio.run(_measure(chosen, quick=quick, rounds=1 if quick else rounds, directory=directory))
+    told = machine.told(directory)
+    rows, failed = asyncio.run(_measure(chosen, quick=quick, rounds=1 if quick else rounds, directory=directory))
     table.show(rows, told)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+        raise typer.Exit(1)
     if write_readme:
         table.write(README, rows, told)
 
 
-async def _measure(names: Sequence[str], *, quick: bool, rounds: int, directory: Path) -> tuple[list[Row], str]:
+async def _measure(names: Sequence[str], *, quick: bool, rounds: int, directory: Path) -> tuple[list[Row], list[str]]:
+    """The rows, and the measurements that failed; one that does leaves the others theirs."""
     rows: list[Row] = []
-    told = machine.told(directory)
-    async with lab(quick=quick, rounds=rounds, directory=directory) as place:
-        for name in names:
-            begun = time.perf_counter()
-            print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
-            rows += await MEASUREMENTS[name](place)
-            print(f"{time.perf_counter() - begun:.0f} s", file=sys.stderr)
-    return rows, told
+    failed: list[str] = []
+    for name in names:
+        begun = time.perf_counter()
+        print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
+        try:
+            async with lab(quick=quick, rounds=rounds, directory=directory) as place:
+                rows += await MEASUREMENTS[name](place)
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
+        print(f"{time.perf_counter() - begun:.0f} s", file=sys.stderr)
+    return rows, failed
 
 
 if __name__ == "__main__":

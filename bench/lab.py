@@ -129,7 +129,7 @@ async def lab(*, quick: bool, rounds: int, directory: Path) -> AsyncIterator[Lab
 
 @asynccontextmanager
 async def bare_server() -> AsyncIterator[Child]:
-    options = json.dumps(_options(Settings().max_request_bytes))
+    options = json.dumps(_options(Settings.model_fields["max_request_bytes"].default))
     async with child("bench.bare", options, cores=machine.cores().server) as started:
         yield started
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import typer
 
+from bench import __main__ as command
+from bench.lab import Lab
 from bench.table import END, START, Row, write
 
 ROOT = Path(__file__).parents[3]
@@ -63,3 +68,33 @@ def test_a_page_without_marks_is_left_as_it_is(tmp_path: Path) -> None:
         write(page, [ROW], "a machine")
 
     assert page.read_text() == "nothing here\n"
+
+
+@asynccontextmanager
+async def _nowhere(**_: object) -> AsyncIterator[None]:
+    yield None
+
+
+async def _measured(_: Lab) -> list[Row]:
+    return [ROW]
+
+
+async def _broken(_: Lab) -> list[Row]:
+    raise RuntimeError("the server did not start")
+
+
+def test_a_measurement_that_fails_is_told_and_takes_nothing_from_the_others_but_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "MEASUREMENTS", {"broken": _broken, "good": _measured})
+    monkeypatch.setattr(command, "README", tmp_path / "README.md")
+    monkeypatch.setattr(command, "lab", _nowhere)
+
+    with pytest.raises(typer.Exit) as ended:
+        command.bench(directory=tmp_path, write_readme=True)
+
+    printed = capsys.readouterr()
+    assert ended.value.exit_code == 1
+    assert "| Calls/s |" in printed.out
+    assert "failed: broken" in printed.err
+    assert not (tmp_path / "README.md").exists()
