@@ -14,6 +14,7 @@ from sendoff import v1
 
 WATCHERS_PER_CONNECTION = 100
 MOST_CONNECTIONS = 20
+OPENED_AT_ONCE = 50
 
 
 async def tokens(*, address: str, agent_ids: Sequence[str], text: str, words: int) -> dict[str, Any]:
@@ -85,11 +86,15 @@ class Watchers:
         connections = min(MOST_CONNECTIONS, len(run_ids) // WATCHERS_PER_CONNECTION + 1)
         called = await self._open.enter_async_context(targets(address, len(run_ids), connections))
         begun = time.perf_counter()
-        calls = [target.watch(_watch_body(run_id)) for target, run_id in zip(called, run_ids, strict=True)]
-        for call in calls:
+        gate = asyncio.Semaphore(OPENED_AT_ONCE)
+        await asyncio.gather(*(self._watch(*who, gate) for who in zip(called, run_ids, strict=True)))
+        return {"calls": len(run_ids), "seconds": time.perf_counter() - begun}
+
+    async def _watch(self, target: Target, run_id: str, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            call = target.watch(_watch_body(run_id))
             self._open.callback(call.cancel)
-        await asyncio.gather(*(call.read() for call in calls))
-        return {"calls": len(calls), "seconds": time.perf_counter() - begun}
+            await call.read()
 
     async def close(self) -> dict[str, Any]:
         await self._open.aclose()
