@@ -9,7 +9,7 @@ from bench.load.target import TEXT
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SystemClock
-from sendoff_server.lifecycle import accepted, input_messages, lane_of, new_run
+from sendoff_server.lifecycle import first_event, input_messages, lane_of, new_run
 from sendoff_server.runs.accepting import fingerprint, keys_of
 from sendoff_server.runs.draft import Draft
 from sendoff_server.store.port import DEFAULT_TENANT, Accept, Item
@@ -45,7 +45,8 @@ def _run(agent_id: str, number: int, agents: int) -> Iterator[Item]:
     request = v1.CreateMessageAsyncRequest(
         agent_id=agent_id, input=v1.Content(text=TEXT), request_id=f"seed-{number:09d}"
     )
-    run, event = accepted(new_run(request, request.request_id, clock.now_ns()), ids.new("run"))
+    run = new_run(request, request.request_id, clock.now_ns(), ids.new("run"))
+    event = first_event(run)
     yield Accept(
         tenant=DEFAULT_TENANT,
         lane=lane_of(run),

@@ -49,9 +49,13 @@ def lane_of(run: v1.Run) -> str:
     return run.conversation_id or run.agent_id
 
 
-def new_run(request: v1.CreateMessageAsyncRequest, request_id: str, now_ns: int) -> v1.Run:
-    """The run that a request makes, before it has an id: CREATED, with event 1 still to be written."""
+def new_run(request: v1.CreateMessageAsyncRequest, request_id: str, now_ns: int, run_id: str = "") -> v1.Run:
+    """The run that a request makes: CREATED, with event 1. Without an id it is one that would be made."""
     run = v1.Run(
+        id=run_id,
+        turn_id=run_id,
+        last_sequence=1,
+        etag="1",
         agent_id=request.agent_id,
         status=v1.RUN_STATUS_CREATED,
         phase=v1.RUN_PHASE_QUEUED,
@@ -66,16 +70,12 @@ def new_run(request: v1.CreateMessageAsyncRequest, request_id: str, now_ns: int)
     return run
 
 
-def accepted(run: v1.Run, run_id: str) -> tuple[v1.Run, v1.RunEvent]:
-    """The run with its id, and event 1 of its log."""
-    placed = v1.Run()
-    placed.CopyFrom(run)
-    placed.id = run_id
-    placed.turn_id = run_id
-    placed.last_sequence = 1
-    placed.etag = "1"
-    created = v1.RunStateChanged(status=v1.RUN_STATUS_CREATED, phase=v1.RUN_PHASE_QUEUED)
-    return placed, v1.RunEvent(run_id=run_id, sequence=1, event_time=run.create_time, state_changed=created)
+_CREATED = v1.RunStateChanged(status=v1.RUN_STATUS_CREATED, phase=v1.RUN_PHASE_QUEUED)
+
+
+def first_event(run: v1.Run) -> v1.RunEvent:
+    """Event 1 of a new run's log."""
+    return v1.RunEvent(run_id=run.id, sequence=1, event_time=run.create_time, state_changed=_CREATED)
 
 
 def _request_config(request: v1.CreateMessageAsyncRequest) -> v1.RequestConfig:

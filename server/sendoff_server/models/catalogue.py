@@ -14,6 +14,7 @@ from sendoff import v1
 from sendoff_server.clock import Clock
 from sendoff_server.errors import ModelNotFound
 from sendoff_server.models import hosted
+from sendoff_server.models.endpoints import ENDPOINTS, configured
 from sendoff_server.models.port import Catalogue, Model, ModelFailed
 from sendoff_server.settings import ProviderSettings, Settings
 
@@ -27,7 +28,7 @@ _MOST_REMEMBERED = 1_000
 
 _log = structlog.get_logger(__name__)
 
-_HINTS = {
+_HINTS = {endpoint.name: endpoint.hint for endpoint in ENDPOINTS} | {
     "openai": "set OPENAI_API_KEY, or OPENAI_BASE_URL for a compatible endpoint, to use openai/...",
     "anthropic": "set ANTHROPIC_API_KEY to use anthropic/...",
     "local": "install sendoff[local] to use local/...",
@@ -203,9 +204,9 @@ def embedded_is_installed() -> bool:
 
 
 def _hosted(providers: ProviderSettings, silence_s: float) -> Iterator[Provider]:
-    if providers.openai_base_url:
-        yield hosted.compatible(providers.openai_api_key, silence_s, providers.openai_base_url)
-    elif providers.openai_api_key:
+    for endpoint, key in configured(providers):
+        yield hosted.compatible(endpoint, key, silence_s)
+    if providers.openai_api_key and not providers.openai_base_url:
         yield hosted.openai(providers.openai_api_key, silence_s)
     if providers.anthropic_api_key:
         yield hosted.anthropic(providers.anthropic_api_key, silence_s, providers.anthropic_base_url)

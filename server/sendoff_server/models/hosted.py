@@ -6,11 +6,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from sendoff import v1
+from sendoff_server.models.endpoints import Endpoint
 from sendoff_server.models.listing import Shop, ask
 from sendoff_server.models.port import Answer, Delta, Model, ModelCall
 
@@ -101,16 +103,23 @@ def openai(key: SecretStr, silence_s: float) -> HostedProvider:
     )
 
 
-def compatible(key: SecretStr | None, silence_s: float, base_url: str) -> HostedProvider:
-    """What OPENAI_BASE_URL names: chat completions, under openai/*."""
-    base_url = base_url.rstrip("/")
+def compatible(endpoint: Endpoint, key: SecretStr | None, silence_s: float) -> HostedProvider:
+    """A provider that speaks chat completions. Without a key it is asked without one."""
+    endpoint = replace(endpoint, base_url=endpoint.base_url.rstrip("/"))
 
     def connect() -> Connection:
         from sendoff_server.models.library import compatible_connection
 
-        return compatible_connection(key.get_secret_value() if key else "", silence_s, base_url)
+        return compatible_connection(endpoint, key.get_secret_value() if key else "", silence_s)
 
-    return HostedProvider(Shop(name="openai", url=f"{base_url}/models", headers=_bearer(key) if key else {}), connect)
+    shop = Shop(
+        name=endpoint.name,
+        url=f"{endpoint.base_url}/models",
+        headers=_bearer(key) if key else {},
+        prices_of=endpoint.prices_of,
+        list_prefix=endpoint.list_prefix,
+    )
+    return HostedProvider(shop, connect)
 
 
 def anthropic(key: SecretStr, silence_s: float, base_url: str | None) -> HostedProvider:

@@ -32,6 +32,7 @@ from pydantic_ai.usage import RequestUsage
 
 from sendoff import v1
 from sendoff_server.models.answer import GrowingAnswer
+from sendoff_server.models.endpoints import Endpoint
 from sendoff_server.models.failures import empty_answer, failed
 from sendoff_server.models.library_failures import Secrets, failure_of
 from sendoff_server.models.mapping import history
@@ -142,9 +143,13 @@ class _FastCompletions(AsyncCompletions):
     `extra_body` is sent as it is.
     """
 
+    _client: _FastOpenAI
+
     # One signature stands for the SDK's three overloads.
     async def create(self, *, messages: object, extra_body: object = None, **options: Any) -> Any:
         extra = extra_body if isinstance(extra_body, dict) else {}
+        if not self._client.asks_for_usage:
+            options.pop("stream_options", None)
         return await super().create(messages=[], extra_body={**extra, "messages": messages}, **options)
 
 
@@ -157,6 +162,8 @@ class _FastResponses(AsyncResponses):
 
 
 class _FastChat(AsyncChat):
+    _client: _FastOpenAI
+
     @cached_property
     def completions(self) -> AsyncCompletions:
         return _FastCompletions(self._client)
@@ -169,6 +176,8 @@ class _FastOpenAI(AsyncOpenAI):
     Validation gives the same object six times faster; what does not validate is left to the SDK. The method is not
     public: without it, calls are only slower.
     """
+
+    asks_for_usage = True
 
     @cached_property
     def chat(self) -> AsyncChat:
@@ -203,33 +212,32 @@ def openai_connection(api_key: str, silence_s: float, base_url: str | None = Non
     )
 
 
-def compatible_connection(api_key: str, silence_s: float, base_url: str) -> Connection:
-    """Anything that speaks chat completions."""
-    http = DefaultAioHttpClient(limits=_LIMITS)
-    return _chat_connection("openai-compatible", api_key, silence_s, base_url, http)
+def compatible_connection(endpoint: Endpoint, api_key: str, silence_s: float) -> Connection:
+    """Anything that speaks chat completions. No key: nothing is sent in its place."""
+    return _chat_connection(endpoint, api_key, silence_s, DefaultAioHttpClient(limits=_LIMITS))
 
 
 def socket_connection(system: str, api_key: str, silence_s: float, path: str, settings: ModelSettings) -> Connection:
     """A server on this machine that speaks chat completions on a Unix socket and takes no images."""
     http = httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=path, verify=False), trust_env=False)
-    connection = _chat_connection(system, api_key, silence_s, "http://local/v1", http)
+    connection = _chat_connection(Endpoint(name=system, base_url="http://local/v1"), api_key, silence_s, http)
     return replace(connection, settings=connection.settings | settings, takes_images=False)
 
 
-def _chat_connection(
-    system: str, api_key: str, silence_s: float, base_url: str, http: httpx2.AsyncClient
-) -> Connection:
-    client = _FastOpenAI(api_key=api_key or "none", base_url=base_url, http_client=http, max_retries=0)
+def _chat_connection(endpoint: Endpoint, api_key: str, silence_s: float, http: httpx2.AsyncClient) -> Connection:
+    client = _FastOpenAI(api_key=api_key, base_url=endpoint.base_url, http_client=http, max_retries=0)
+    client.asks_for_usage = endpoint.asks_for_usage
     ChatCompletionChunk.model_rebuild()
     # Without the flag a stream that was cut off would pass for one that ended well.
     profile = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
-    provider = OpenAICompatibleProvider(system, openai_client=client)
+    provider = OpenAICompatibleProvider(endpoint.system or endpoint.name, openai_client=client)
     return Connection(
         system=provider.name,
         http=http,
         build=lambda name: OpenAIChatModel(name, provider=provider, profile=profile),
         settings=_settings(silence_s),
         secrets=Secrets((api_key,)),
+        prices_of=endpoint.prices_of,
     )
 
 

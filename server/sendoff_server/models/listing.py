@@ -34,6 +34,8 @@ class Shop:
     headers: dict[str, str] = field(default_factory=dict)
     prices_of: str = ""
     """The provider as genai-prices calls it. Empty: no prices are known."""
+    list_prefix: str = ""
+    """What stands before each name in the list, and not in its handle."""
 
 
 async def ask(shop: Shop) -> Sequence[v1.Model]:
@@ -78,12 +80,13 @@ async def _bounded(chunks: AsyncIterator[bytes]) -> bytes:
 
 
 def _read(shop: Shop, body: bytes) -> Sequence[v1.Model]:
-    """Shape: {"data": [{"id": str, ...}]}, at OpenAI and Anthropic alike."""
+    """Shape: {"data": [{"id": str, ...}]}, at OpenAI and Anthropic alike; Together answers with the bare list."""
+    told = json.loads(body)
     return [
         _described(shop, name, _window(entry))
-        for entry in json.loads(body)["data"]
+        for entry in (told if isinstance(told, list) else told["data"])
         if isinstance(entry["id"], str)
-        for name in _names(shop, entry["id"])
+        for name in _names(shop, entry["id"].removeprefix(shop.list_prefix))
     ]
 
 

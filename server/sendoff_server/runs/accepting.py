@@ -23,7 +23,7 @@ from sendoff_server.errors import (
     Unsupported,
     Violation,
 )
-from sendoff_server.lifecycle import accepted, client_otids, input_of, lane_of, new_run
+from sendoff_server.lifecycle import client_otids, first_event, input_of, lane_of, new_run
 from sendoff_server.models.port import Catalogue, Model
 from sendoff_server.store.port import Accept, Accepted, Busy, Full, Key, LaneMissing, Mismatched, Placed, Repeated
 
@@ -45,23 +45,29 @@ class Acceptance:
         self._clock = clock
         self._max_open = max_open
 
-    async def draft(self, tenant: str, request: v1.CreateMessageAsyncRequest, request_id: str) -> v1.Run:
-        """The run that the request would make. Raises AgentNotFound, ModelNotFound, Unsupported."""
+    async def check(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> None:
+        """Raise AgentNotFound, ModelNotFound or Unsupported for what can not be run."""
         agent = await self._agents.find(tenant, request.agent_id)
         model = await self._models.find(request.override_model or agent.model)
         _check_capabilities(request, model)
-        return new_run(request, request_id, self._clock.now_ns())
 
-    def accept(self, tenant: str, request: v1.CreateMessageAsyncRequest, draft: v1.Run, *, lease: bool) -> Accept:
-        run, event = accepted(draft, ids.new("run"))
+    def preview(self, request: v1.CreateMessageAsyncRequest, request_id: str) -> v1.Run:
+        """The run that the request would make."""
+        run = new_run(request, request_id, self._clock.now_ns())
+        run.ClearField("last_sequence")
+        run.ClearField("etag")
+        return run
+
+    def accept(self, tenant: str, request: v1.CreateMessageAsyncRequest, request_id: str, *, lease: bool) -> Accept:
+        run = new_run(request, request_id, self._clock.now_ns(), ids.new("run"))
         lane = lane_of(run)
         return Accept(
             tenant=tenant,
             lane=lane,
             run=run,
             request=request.SerializeToString(),
-            event=event,
-            keys=keys_of(request, run.request_id, lane),
+            event=first_event(run),
+            keys=keys_of(request, request_id, lane),
             fingerprint=fingerprint(request),
             lease=lease,
             reject_if_busy=request.scheduling.when_busy == v1.WHEN_BUSY_REJECT,

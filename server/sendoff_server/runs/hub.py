@@ -22,7 +22,8 @@ from sendoff_server.lifecycle import is_terminal
 TAIL_EVENTS = 64
 """Events that a topic holds; older ones are read from the store."""
 FINISHED_RUNS = 4_096
-"""Ended runs that are remembered, because pollers ask for them right after the end."""
+"""Ended runs that are remembered, those that ended here or were asked for."""
+DELETED_AGENTS = 1_000
 
 PartKey = tuple[str, int]
 """(message_id, part_index)."""
@@ -109,6 +110,8 @@ class Hub:
     def __init__(self) -> None:
         self._topics: dict[str, Topic] = {}
         self._finished: OrderedDict[str, tuple[str, v1.Run]] = OrderedDict()
+        self._deleted_agents: OrderedDict[str, None] = OrderedDict()
+        """Those deleted lately, because a run of theirs may just be on its way from the store."""
 
     @contextmanager
     def watching(self, run_id: str) -> Iterator[Topic]:
@@ -138,7 +141,7 @@ class Hub:
     def ended(self, tenant: str, run: v1.Run) -> None:
         """A run was ended from outside, while it was queued. It may have been claimed meanwhile, to be executed as it
         was before; nobody is to see that state any more."""
-        self._remember(tenant, run)
+        self.remember(tenant, run)
         topic = self._topics.get(run.id)
         if topic is not None and (topic.run is None or topic.run.last_sequence < run.last_sequence):
             topic.run = run
@@ -151,7 +154,7 @@ class Hub:
             return
         topic.recorded(run, events)
         if topic.tenant is not None and is_terminal(run):
-            self._remember(topic.tenant, run)
+            self.remember(topic.tenant, run)
 
     def known(self, tenant: str, run_id: str) -> v1.Run | None:
         """The newest state of a run that is executed here or has lately ended here."""
@@ -163,6 +166,9 @@ class Hub:
 
     def forget_agent(self, agent_id: str) -> None:
         """The agent's runs are deleted."""
+        self._deleted_agents[agent_id] = None
+        if len(self._deleted_agents) > DELETED_AGENTS:
+            self._deleted_agents.popitem(last=False)
         for run_id in [run_id for run_id, (_, run) in self._finished.items() if run.agent_id == agent_id]:
             del self._finished[run_id]
         for topic in self._topics.values():
@@ -174,7 +180,10 @@ class Hub:
         for topic in list(self._topics.values()):
             topic.wake()
 
-    def _remember(self, tenant: str, run: v1.Run) -> None:
+    def remember(self, tenant: str, run: v1.Run) -> None:
+        """Keep a run that has ended at hand; nothing changes it any more, but that its agent may be deleted."""
+        if run.agent_id in self._deleted_agents:
+            return
         self._finished[run.id] = (tenant, run)
         if len(self._finished) > FINISHED_RUNS:
             self._finished.popitem(last=False)

@@ -76,10 +76,10 @@ class RunService:
         validation.check_create_message(request)
         request_id = one_request_id(request, idempotency_key)
         request = normalised(request)
-        draft = await self._acceptance.draft(tenant, request, request_id)
+        await self._acceptance.check(tenant, request)
         if request.validate_only:
-            return draft, False
-        accept = self._acceptance.accept(tenant, request, draft, lease=self._scheduler.has_room())
+            return self._acceptance.preview(request, request_id), False
+        accept = self._acceptance.accept(tenant, request, request_id, lease=self._scheduler.has_room())
         outcome = cast(Accepted, await self._commits.submit(accept))
         run, replayed = self._acceptance.answer(accept, outcome)
         return (self._hub.known(tenant, run.id) or run) if replayed else run, replayed
@@ -155,6 +155,8 @@ class RunService:
         run = (await self._store.runs(tenant, [run_id])).get(run_id)
         if run is None:
             raise RunNotFound(run_id)
+        if is_terminal(run):
+            self._hub.remember(tenant, run)
         if run.status != v1.RUN_STATUS_CREATED:
             return run
         return await self._with_wait(run)

@@ -89,6 +89,8 @@ class GroupCommit:
                 self._gathered.clear()
                 await self._gathered.wait()
                 continue
+            # One turn of the loop, so that what has arrived by now goes along.
+            await asyncio.sleep(0)
             batch = self._take()
             try:
                 results = await self._store.flush([item for item, _ in batch])

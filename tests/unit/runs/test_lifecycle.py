@@ -21,7 +21,7 @@ def test_every_stop_reason_has_a_terminal_status(reason: v1.StopReason.ValueType
 
 def accepted_run(clock: ManualClock) -> v1.Run:
     request = v1.CreateMessageAsyncRequest(agent_id=ids.new("agent"), input=v1.Content(text="hi"))
-    return lifecycle.accepted(lifecycle.new_run(request, "key", clock.now_ns()), ids.new("run"))[0]
+    return lifecycle.new_run(request, "key", clock.now_ns(), ids.new("run"))
 
 
 def test_a_draft_numbers_its_events_without_gaps_and_ends_with_finished() -> None:
