@@ -65,7 +65,7 @@ async def test_a_cancelled_call_frees_its_slot(provider: EmbeddedProvider) -> No
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):  # the child is niced: on a busy machine its next look at the connection is far
         while await processing(provider):
             pass
 
