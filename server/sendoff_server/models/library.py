@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import genai_prices
 import httpx2
-from openai import AsyncOpenAI, DefaultAioHttpClient
+from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
 from openai.resources.chat import AsyncChat, AsyncCompletions
 from openai.resources.responses import AsyncResponses
 from openai.types.chat import ChatCompletionChunk
@@ -46,7 +46,7 @@ _FINISHES = {
     "tool_call": Finish.TOOL_CALLS,
     "content_filter": Finish.REFUSED,
 }
-
+_NO_KEY = "none"  # the SDK must be given one, else it takes OpenAI's out of the environment
 
 _T = TypeVar("_T")
 
@@ -150,6 +150,8 @@ class _FastCompletions(AsyncCompletions):
         extra = extra_body if isinstance(extra_body, dict) else {}
         if not self._client.asks_for_usage:
             options.pop("stream_options", None)
+        if self._client.api_key == _NO_KEY:
+            options["extra_headers"] = {**(options.get("extra_headers") or {}), "Authorization": Omit()}
         return await super().create(messages=[], extra_body={**extra, "messages": messages}, **options)
 
 
@@ -177,7 +179,7 @@ class _FastOpenAI(AsyncOpenAI):
     public: without it, calls are only slower.
     """
 
-    asks_for_usage = True
+    asks_for_usage = True  # of the class, because the library copies clients
 
     @cached_property
     def chat(self) -> AsyncChat:
@@ -194,6 +196,12 @@ class _FastOpenAI(AsyncOpenAI):
             except ValidationError:
                 pass
         return super()._process_response_data(data=data, cast_to=cast_to, response=response)
+
+
+class _UnaskedOpenAI(_FastOpenAI):
+    """For servers that tell the usage unasked, and refuse to be asked."""
+
+    asks_for_usage = False
 
 
 def openai_connection(api_key: str, silence_s: float, base_url: str | None = None) -> Connection:
@@ -225,8 +233,8 @@ def socket_connection(system: str, api_key: str, silence_s: float, path: str, se
 
 
 def _chat_connection(endpoint: Endpoint, api_key: str, silence_s: float, http: httpx2.AsyncClient) -> Connection:
-    client = _FastOpenAI(api_key=api_key, base_url=endpoint.base_url, http_client=http, max_retries=0)
-    client.asks_for_usage = endpoint.asks_for_usage
+    kind = _FastOpenAI if endpoint.asks_for_usage else _UnaskedOpenAI
+    client = kind(api_key=api_key or _NO_KEY, base_url=endpoint.base_url, http_client=http, max_retries=0)
     ChatCompletionChunk.model_rebuild()
     # Without the flag a stream that was cut off would pass for one that ended well.
     profile = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)

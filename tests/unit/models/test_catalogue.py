@@ -230,7 +230,7 @@ print(*sorted({{"openai", "anthropic", "pydantic_ai", "xllamacpp", "aiohttp", "h
 
 
 def no_providers() -> ProviderSettings:
-    return ProviderSettings(openai_api_key=None, openai_base_url=None, anthropic_api_key=None, anthropic_base_url=None)
+    return ProviderSettings.model_construct()
 
 
 def settings(data_dir: Path, **members: object) -> Settings:

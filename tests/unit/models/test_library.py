@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from sendoff import v1
 from sendoff_server.models import hosted
+from sendoff_server.models.endpoints import Endpoint
 from sendoff_server.models.hosted import HostedProvider
 from sendoff_server.models.library import openai_connection
 from sendoff_server.models.listing import Shop
@@ -26,7 +27,7 @@ Provide = Callable[[FakeProviders], HostedProvider]
 
 
 def compatible(fake: FakeProviders) -> HostedProvider:
-    return hosted.compatible(SecretStr(KEY), SILENCE_S, f"{fake.url}/v1")
+    return hosted.compatible(Endpoint(name="openai", base_url=f"{fake.url}/v1"), SecretStr(KEY), SILENCE_S)
 
 
 def anthropic(fake: FakeProviders) -> HostedProvider:
@@ -258,7 +259,7 @@ async def test_an_answer_with_nothing_in_it_is_invalid(fake: FakeProviders, prov
 
 
 async def test_a_provider_that_is_not_there_is_unavailable() -> None:
-    gone = hosted.compatible(None, SILENCE_S, "http://127.0.0.1:9/v1")
+    gone = hosted.compatible(Endpoint(name="openai", base_url="http://127.0.0.1:9/v1"), None, SILENCE_S)
     failed = await failure(gone)
     assert (failed.reason, failed.retryable) == ("MODEL_UNAVAILABLE", True)
     await gone.aclose()

@@ -1,0 +1,85 @@
+"""Providers that publish OpenAI's dialect: chat completions and a list of models, a row each.
+
+The addresses and peculiarities are from the providers' own documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from pydantic import SecretStr
+
+from sendoff_server.settings import ProviderSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where a provider is, and what is peculiar to it."""
+
+    name: str
+    """The first word of its handles. Its variables are NAME_API_KEY and NAME_BASE_URL."""
+    base_url: str = ""
+    """Where it is unless NAME_BASE_URL tells. Empty: only that tells."""
+    other_keys: tuple[str, ...] = ()
+    """Fields of the settings that may hold its key as well; NAME_API_KEY wins."""
+    system: str = ""
+    """Whose signatures may be sent there. Empty: those of `name`."""
+    prices_of: str = ""
+    """The provider as genai-prices calls it. Empty: no prices are known."""
+    list_prefix: str = ""
+    """What stands before each name in its list, and not in a handle."""
+    asks_for_usage: bool = True
+    """Whether a stream's usage must be asked for. False: it is told anyway, and the question is refused."""
+
+    @property
+    def key_fields(self) -> tuple[str, ...]:
+        """Fields of the settings that may hold its key, the one that wins first."""
+        return (f"{self.name}_api_key", *self.other_keys)
+
+    @property
+    def url_field(self) -> str:
+        """The field of the settings that tells where it is."""
+        return f"{self.name}_base_url"
+
+    @property
+    def hint(self) -> str:
+        """What to do to be offered its models."""
+        needed = self.key_fields if self.base_url else (self.url_field,)
+        return f"set {' or '.join(needed).upper()} to use {self.name}/..."
+
+
+ENDPOINTS = (
+    Endpoint(name="openai", system="openai-compatible"),  # what OPENAI_BASE_URL names; OpenAI itself is no row
+    Endpoint(name="groq", base_url="https://api.groq.com/openai/v1", prices_of="groq"),
+    Endpoint(name="mistral", base_url="https://api.mistral.ai/v1", prices_of="mistral", asks_for_usage=False),
+    Endpoint(
+        name="google",
+        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        other_keys=("gemini_api_key",),
+        prices_of="google",
+        list_prefix="models/",
+    ),
+    Endpoint(name="deepseek", base_url="https://api.deepseek.com", prices_of="deepseek"),
+    Endpoint(name="openrouter", base_url="https://openrouter.ai/api/v1", prices_of="openrouter"),
+    Endpoint(name="xai", base_url="https://api.x.ai/v1", prices_of="x-ai"),
+    Endpoint(name="together", base_url="https://api.together.xyz/v1", prices_of="together"),
+    Endpoint(name="ollama"),
+    Endpoint(name="vllm"),
+    Endpoint(name="lmstudio"),
+)
+
+
+def configured(providers: ProviderSettings) -> Iterator[tuple[Endpoint, SecretStr | None]]:
+    """The endpoints that can be reached with these settings, as they are to be reached, each with its key.
+
+    A place of the operator's own may need no key, and charges prices that nobody here knows.
+    """
+    for endpoint in ENDPOINTS:
+        keys: list[SecretStr | None] = [getattr(providers, field) for field in endpoint.key_fields]
+        key = next(filter(None, keys), None)
+        told: str | None = getattr(providers, endpoint.url_field)
+        if told:
+            yield replace(endpoint, base_url=told, prices_of=""), key
+        elif endpoint.base_url and key:
+            yield endpoint, key
