@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from sendoff import v1
 from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
+from sendoff.v1.model_service_pb2_grpc import ModelServiceStub
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
 
 PATIENCE_S = 30.0
@@ -44,6 +45,7 @@ class Caller:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.runs = RunServiceStub(channel)
         self.agents = AgentServiceStub(channel)
+        self.models = ModelServiceStub(channel)
 
     async def agent(self, model: str = "scripted/script") -> str:
         """A new agent's id."""

@@ -38,7 +38,7 @@ class Model(_message.Message):
     supports_token_ids: _builtins.bool
     """Whether it can give token ids."""
     supports_images: _builtins.bool
-    """Whether it can look at images."""
+    """Whether it can look at images; also set where that is not known, and then the provider decides."""
     input_microusd_per_mtok: _builtins.int
     """Price of a million input tokens, in millionths of a US dollar. Unset: not known."""
     output_microusd_per_mtok: _builtins.int

@@ -68,7 +68,7 @@ class HostedProvider:
     def info(self, name: str) -> v1.Model:
         """What the provider's last list tells of a model; only its handle if it is not on it."""
         handle = f"{self.name}/{name}"
-        return self._infos.get(handle) or v1.Model(handle=handle)
+        return self._infos.get(handle) or v1.Model(handle=handle, supports_images=True)
 
     async def connection(self, name: str) -> Connection:
         """The connection, ready to call that model. Loads the library at the first time, in a thread."""

@@ -108,7 +108,8 @@ def _described(shop: Shop, name: str, window: int) -> v1.Model:
     """A model with what genai-prices knows of it."""
     import genai_prices
 
-    model = v1.Model(handle=f"{shop.name}/{name}", context_window=window)
+    # No list tells who can look at images, so the provider decides when it is shown one.
+    model = v1.Model(handle=f"{shop.name}/{name}", context_window=window, supports_images=True)
     if not shop.prices_of:
         return model
     some = genai_prices.Usage(input_tokens=_SOME_TOKENS, output_tokens=_SOME_TOKENS)
