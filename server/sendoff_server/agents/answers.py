@@ -55,6 +55,8 @@ def _fill(message: v1.Message, part: v1.ContentPart) -> None:
             message.hidden_reasoning_message.hidden_reasoning = part.redacted_reasoning.data
         case "omitted_reasoning":
             message.hidden_reasoning_message.state = "omitted"
+            if part.omitted_reasoning.HasField("signature"):
+                message.hidden_reasoning_message.hidden_reasoning = part.omitted_reasoning.signature
         case "summarized_reasoning":
             summary = "\n\n".join(paragraph.text for paragraph in part.summarized_reasoning.summary)
             message.reasoning_message.reasoning = summary
