@@ -394,7 +394,7 @@ class HiddenReasoningMessage(_message.Message):
     state: _builtins.str
     """"redacted" or "omitted"."""
     hidden_reasoning: _builtins.str
-    """The provider's opaque block when redacted. Unset when omitted."""
+    """The provider's opaque block when redacted, its signature when omitted. Unset: none was sent."""
     def __init__(
         self,
         *,
