@@ -134,6 +134,7 @@ def serve(settings: Settings) -> None:
     _make_data_dir(settings)
 
     def ready(address: str) -> None:
+        process.settle_memory()
         structlog.get_logger("sendoff_server").info("ready", address=address)
 
     async def main(stop: asyncio.Event) -> None:

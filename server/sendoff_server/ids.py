@@ -26,10 +26,33 @@ def _written(prefix: str, bits: int) -> str:
     return f"{prefix}-{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
 
+class _Randomness:
+    """Random bytes of the operating system, drawn many at a time: each draw lets other threads take the interpreter,
+    and getting it back costs more than all else of making an id."""
+
+    def __init__(self) -> None:
+        self._pool = b""
+        os.register_at_fork(after_in_child=self._empty)
+
+    def _empty(self) -> None:
+        """A fork must not draw what its parent draws."""
+        self._pool = b""
+
+    def take(self, count: int) -> bytes:
+        if len(self._pool) < count:
+            self._pool = os.urandom(_POOL_BYTES)
+        taken, self._pool = self._pool[:count], self._pool[count:]
+        return taken
+
+
+_POOL_BYTES = 1_000
+_randomness = _Randomness()
+
+
 def new(prefix: str) -> str:
     """A new id, for example `run-0199c3f0-...`."""
     milliseconds = time.time_ns() // 1_000_000
-    return _written(prefix, milliseconds << 80 | int.from_bytes(os.urandom(10)))
+    return _written(prefix, milliseconds << 80 | int.from_bytes(_randomness.take(10)))
 
 
 def derive(prefix: str, *words: str | int) -> str:

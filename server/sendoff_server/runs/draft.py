@@ -7,6 +7,7 @@ because the store refuses a progress that does not follow what is stored.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from google.protobuf.message import Message as ProtobufMessage
 
@@ -30,15 +31,15 @@ class Draft:
     def event(self, name: str, happened: ProtobufMessage, step_id: str | None = None) -> None:
         """Draft an event; `name` is its arm in `RunEvent.event`."""
         self.run.last_sequence += 1
+        arm: dict[str, Any] = {name: happened}
         event = v1.RunEvent(
             run_id=self.run.id,
             sequence=self.run.last_sequence,
             event_time=timestamp(self._clock.now_ns()),
             attempt=self.run.attempt,
+            step_id=step_id,
+            **arm,
         )
-        if step_id is not None:
-            event.step_id = step_id
-        getattr(event, name).CopyFrom(happened)
         self._events.append(event)
 
     def start(self) -> None:

@@ -56,6 +56,10 @@ class Topic:
         self.tenant: str | None = None
         """Set while the run is executed here."""
         self.watchers = 0
+        self.agent_id = ""
+        """Set while the run is watched."""
+        self.deleted = False
+        """The run is gone, with its agent."""
         self.parts: dict[PartKey, Part] = {}
         self._tail: deque[v1.RunEvent] = deque(maxlen=TAIL_EVENTS)
         self._changed: asyncio.Future[None] | None = None
@@ -172,8 +176,9 @@ class Hub:
         for run_id in [run_id for run_id, (_, run) in self._finished.items() if run.agent_id == agent_id]:
             del self._finished[run_id]
         for topic in self._topics.values():
-            if topic.run is not None and topic.run.agent_id == agent_id:
-                topic.wake()
+            if topic.agent_id == agent_id:
+                topic.deleted = True
+            topic.wake()
 
     def wake_all(self) -> None:
         """Have every watcher look around, because the server is stopping."""

@@ -12,6 +12,7 @@ from contextlib import aclosing
 
 from sendoff import v1
 from sendoff_server.clock import Clock, timestamp
+from sendoff_server.errors import RunNotFound
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.page_fit import fitting
 from sendoff_server.runs.following import Cursor, next_deltas, next_events
@@ -74,6 +75,7 @@ class Watching:
         neither take back what it offers nor offer more.
         """
         with self._hub.watching(run.id) as topic:
+            topic.agent_id = run.agent_id
             view = View(self._store, topic, request)
             view.see_end(run)
             async with aclosing(self._all_frames(view, topic, request, look)) as frames:
@@ -93,6 +95,8 @@ class Watching:
             yield frame
         while not view.finished:
             changed = topic.changed()
+            if topic.deleted:
+                raise RunNotFound(topic.run_id)
             news = await view.news()
             for frame in news:
                 yield frame
@@ -102,7 +106,7 @@ class Watching:
             if news:
                 silence.broken()
             elif silence.too_long():
-                yield v1.WatchRunResponse(heartbeat=await self._heartbeat(look))
+                yield v1.WatchRunResponse(heartbeat=self._heartbeat(view))
                 silence.broken()
             elif not view.finished:
                 await self._clock.wait(changed, min(silence.left_s(), self._left_s(born)))
@@ -118,9 +122,9 @@ class Watching:
     def _left_s(self, born: float) -> float:
         return born + self._max_stream_age_s - self._clock.monotonic()
 
-    async def _heartbeat(self, look: Look) -> v1.Heartbeat:
-        run = await look()  # raises RunNotFound when the run was deleted meanwhile
-        return v1.Heartbeat(server_time=timestamp(self._clock.now_ns()), last_sequence=run.last_sequence)
+    def _heartbeat(self, view: View) -> v1.Heartbeat:
+        # All that is durable was told, or there would be news instead of silence.
+        return v1.Heartbeat(server_time=timestamp(self._clock.now_ns()), last_sequence=view.cursor.sequence)
 
 
 class View:

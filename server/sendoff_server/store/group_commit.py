@@ -1,6 +1,8 @@
 """Everything that waits to be written goes into one transaction; while that commits, the next one gathers.
 
-No timer: an idle store writes a lone item at once, a busy one writes larger batches. Each item's result is told first
+A lone item is written at once. Once items come together, the next batch waits a moment for its like: a transaction
+costs much the same for one item as for ten, and every one of them takes the interpreter from the event loop a dozen
+times (`python -m bench --only accepts` shows a quarter less CPU for each accept). Each item's result is told first
 to `on_result`, in the order of the batch, then to whoever waits for it. So what follows from a commit (launching a
 run, waking watchers) happens even when the caller that asked for it has gone away.
 
@@ -26,6 +28,9 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 MAX_WAITING = 20_000
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
+GATHER_S = 0.003
+ENOUGH_ITEMS = 32
+"""A batch that has so many waits for no more."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +49,8 @@ class GroupCommit:
         self._closing = False
         self._loop = asyncio.get_running_loop()
         self._failed = False
+        self._enough: asyncio.Future[None] | None = None
+        """Done when a gathering batch need not wait any longer."""
         self._fenced: Fenced | None = None
 
     @property
@@ -62,6 +69,7 @@ class GroupCommit:
             finally:
                 self._closing = True
                 self._gathered.set()
+                self._stop_gathering()
                 await asyncio.wait((writing,), timeout=10 * LONGEST_PAUSE_S)
                 writing.cancel()
 
@@ -80,24 +88,29 @@ class GroupCommit:
             return future
         self._waiting.append((item, future))
         self._gathered.set()
+        if len(self._waiting) >= ENOUGH_ITEMS:
+            self._stop_gathering()
         return future
 
     async def _write_forever(self) -> None:
         pause_s = FIRST_PAUSE_S
+        together = False
         while not (self._closing and not self._waiting):
             if not self._waiting:
                 self._gathered.clear()
                 await self._gathered.wait()
                 continue
-            # One turn of the loop, so that what has arrived by now goes along.
-            await asyncio.sleep(0)
+            if together:
+                await self._gather()
             batch = self._take()
+            together = len(batch) > 1
             try:
                 results = await self._store.flush([item for item, _ in batch])
             except StoreFailed as failure:
                 self._put_back(batch, failure)
                 await self._clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                together = False  # those that wait have waited long enough
                 continue
             except Fenced as fenced:
                 self._fenced = fenced
@@ -107,6 +120,17 @@ class GroupCommit:
             self._failed = False
             for (item, future), result in zip(batch, results, strict=True):
                 self._tell(item, future, result)
+
+    async def _gather(self) -> None:
+        """Let some more items come."""
+        if len(self._waiting) < ENOUGH_ITEMS and not self._closing:
+            self._enough = self._loop.create_future()
+            await self._clock.wait(self._enough, GATHER_S)
+            self._enough = None
+
+    def _stop_gathering(self) -> None:
+        if self._enough is not None and not self._enough.done():
+            self._enough.set_result(None)
 
     def _take(self) -> list[Waiting]:
         batch: list[Waiting] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import pytest
@@ -177,3 +177,36 @@ async def test_leaving_writes_what_still_waits() -> None:
         future = rig.commits.submit(progress("a"))
         rig.store.open.set()
     assert future.result() == Recorded(None)
+
+
+async def test_items_that_come_in_a_stream_are_written_together_and_a_lone_one_at_once() -> None:
+    rig = Commits()
+    async with rig.commits.running():
+        await rig.commits.submit(accept("alone"))
+        await asyncio.gather(*(rig.commits.submit(accept(name)) for name in "ab"))
+        third = rig.commits.submit(accept("c"))
+        await asyncio.sleep(0)
+        fourth = rig.commits.submit(accept("d"))
+        await until(lambda: rig.clock.sleepers == 1)
+        assert not third.done()
+        await rig.clock.advance(group_commit.GATHER_S)
+        await asyncio.gather(third, fourth)
+    assert [len(batch) for batch in rig.store.batches] == [1, 2, 2]
+
+
+async def test_a_batch_that_has_enough_waits_for_no_more() -> None:
+    rig = Commits()
+    async with rig.commits.running():
+        await asyncio.gather(*(rig.commits.submit(accept(name)) for name in "ab"))
+        first = rig.commits.submit(accept("c"))
+        await until(lambda: rig.clock.sleepers == 1)
+        rest = [rig.commits.submit(accept(str(number))) for number in range(group_commit.ENOUGH_ITEMS)]
+        await asyncio.gather(first, *rest)
+    assert rig.clock.now_ns() == ManualClock().now_ns()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let others run until it is so."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 -- nothing tells, only the loop's turns do
+            await asyncio.sleep(0)
