@@ -20,7 +20,7 @@ from bench.processes import Child, child
 from sendoff import v1
 from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
-from sendoff_server.api.server import _options  # so that the bare server's cannot differ from ours
+from sendoff_server.api.server import server_options  # so that the bare server's cannot differ from ours
 from sendoff_server.settings import Settings
 
 Figures = dict[str, Any]
@@ -129,7 +129,7 @@ async def lab(*, quick: bool, rounds: int, directory: Path) -> AsyncIterator[Lab
 
 @asynccontextmanager
 async def bare_server() -> AsyncIterator[Child]:
-    options = json.dumps(_options(Settings.model_fields["max_request_bytes"].default))
+    options = json.dumps(server_options(Settings.model_fields["max_request_bytes"].default))
     async with child("bench.bare", options, cores=machine.cores().server) as started:
         yield started
 

@@ -7,6 +7,7 @@ whose loop breaks takes the process down, loudly.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, then drain. `ready` is told "host:port" once callers are served."""
     async with running(settings, providers) as server:
+        if not _is_loopback(server.grpc.address):
+            log.warning("whoever reaches this address is served: there are no keys yet", address=server.grpc.address)
         if ready is not None:
             ready(server.grpc.address)
         await stop.wait()
@@ -103,6 +106,16 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             yield Server(runs, agents, models, scheduler, grpc)
         finally:
             await _drain(runs, scheduler, grpc, settings.drain_grace_s)
+
+
+def _is_loopback(address: str) -> bool:
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _store(settings: Settings) -> Store:

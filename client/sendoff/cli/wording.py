@@ -61,6 +61,7 @@ def run_fields(run: v1.Run) -> Iterator[tuple[str, str]]:
     yield "phase", phase(run.phase)
     yield "waits for", wait(run.wait)
     yield "stop reason", stop_reason(run)
+    yield "cancelled because", run.cancel_reason
     yield "error", failure(run)
     yield "steps", str(run.usage.step_count or "")
     yield "tokens", tokens(run.usage)

@@ -66,7 +66,7 @@ class GrpcServer:
             model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]: ModelServicer(models),
             ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]: OpsServicer(info),
         }
-        self._options = _options(settings.max_request_bytes)
+        self._options = server_options(settings.max_request_bytes)
         self._health = Health()
         self.stop_grace_s = stop_grace_s
         self._server: grpc.aio.Server | None = None
@@ -116,7 +116,8 @@ class GrpcServer:
         await self._health.enter_graceful_shutdown()
 
 
-def _options(max_request_bytes: int) -> list[tuple[str, int]]:
+def server_options(max_request_bytes: int) -> list[tuple[str, int]]:
+    """How gRPC is set."""
     return [
         # The default lets a second server have the same port without a word.
         ("grpc.so_reuseport", 0),
