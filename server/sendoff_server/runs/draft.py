@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.message import Message as ProtobufMessage
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import v1
 from sendoff_server.clock import Clock, timestamp
@@ -27,6 +28,13 @@ class Draft:
         self._recorded = run.last_sequence
         self._events: list[v1.RunEvent] = []
         self._messages: list[v1.Message] = []
+        self._now: Timestamp | None = None
+
+    def _time(self) -> Timestamp:
+        """When the first of these events happened; the others of one progress follow at once."""
+        if self._now is None:
+            self._now = timestamp(self._clock.now_ns())
+        return self._now
 
     def event(self, name: str, happened: ProtobufMessage, step_id: str | None = None) -> None:
         """Draft an event; `name` is its arm in `RunEvent.event`."""
@@ -35,7 +43,7 @@ class Draft:
         event = v1.RunEvent(
             run_id=self.run.id,
             sequence=self.run.last_sequence,
-            event_time=timestamp(self._clock.now_ns()),
+            event_time=self._time(),
             attempt=self.run.attempt,
             step_id=step_id,
             **arm,
@@ -47,7 +55,7 @@ class Draft:
         first = self.run.attempt == 0
         self.run.attempt += 1
         if first:
-            self.run.start_time.CopyFrom(timestamp(self._clock.now_ns()))
+            self.run.start_time.CopyFrom(self._time())
         self.phase(v1.RUN_PHASE_CALLING_MODEL if first else v1.RUN_PHASE_RECOVERING)
 
     def phase(self, phase: v1.RunPhase.ValueType, wait: v1.WaitInfo | None = None) -> None:
@@ -106,6 +114,7 @@ class Draft:
         self._recorded = run.last_sequence
         self._events = []
         self._messages = []
+        self._now = None
         return progress
 
 
