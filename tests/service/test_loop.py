@@ -15,6 +15,16 @@ from tests.faults.caller import Caller, calling, refused
 from tests.fixtures.fake_providers import FakeProviders, Reply, fake_providers
 
 MODEL = "openai/small"
+SKILLS = """\
+<available_skills>
+shop/tools
+└── till/
+    └── SKILL.md (Read the till roll)
+
+skills
+└── pdf/
+    └── SKILL.md (Fill PDF forms)
+</available_skills>"""
 
 
 @asynccontextmanager
@@ -78,6 +88,22 @@ async def test_overrides_hold_for_their_run_only(rig: tuple[Caller, FakeProvider
     await answered(caller, await caller.send(agent_id, "Hi"))
     assert shown(provider)[0] == ("system", "You are Ines.")
     assert provider.last.body["model"] == "small"
+
+
+async def test_skills_are_shown_behind_the_system_prompt_of_their_run_only(rig: tuple[Caller, FakeProviders]) -> None:
+    caller, provider = rig
+    agent = v1.Agent(model=MODEL, system="You are Ines.")
+    agent_id = (await caller.agents.CreateAgent(v1.CreateAgentRequest(agent=agent))).id
+    skills = [
+        v1.ClientSkill(name="pdf", description="Fill PDF forms", location="skills/pdf/SKILL.md"),
+        v1.ClientSkill(name="till", description="Read the till roll", location="shop/tools/till/SKILL.md"),
+    ]
+    await answered(caller, await caller.send(agent_id, "Hi", client_skills=skills))
+    assert shown(provider)[0] == ("system", f"You are Ines.\n\n{SKILLS}")
+    await answered(caller, await caller.send(agent_id, "Hi", client_skills=skills, override_system="Be brief. "))
+    assert shown(provider)[0] == ("system", "Be brief. ")
+    await answered(caller, await caller.send(agent_id, "Hi"))
+    assert shown(provider)[0] == ("system", "You are Ines.")
 
 
 async def test_images_reach_the_model(rig: tuple[Caller, FakeProviders]) -> None:

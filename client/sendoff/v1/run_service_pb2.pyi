@@ -236,7 +236,9 @@ class CreateMessageAsyncRequest(_message.Message):
 
     @_builtins.property
     def client_skills(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClientSkill]:
-        """Skills named to the model for this request only. Rule: repeated.max_items = 256."""
+        """Skills named to the model for this request only: a section behind the agent's system prompt tells where they are and what
+        they are for. Not with override_system. Rule: repeated.max_items = 256; no two have one name.
+        """
 
     @_builtins.property
     def include_return_message_types(self) -> _message_pb2.MessageTypes:
@@ -427,11 +429,13 @@ class ClientSkill(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name. Rule: string.min_len = 1; string.max_len = 255."""
+    """Its name. Rule: string.min_len = 1; string.max_len = 255; no control characters."""
     description: _builtins.str
-    """What it is for."""
+    """What it is for; the model is told the first line. Empty: nothing. Rule: string.max_bytes = 4096."""
     location: _builtins.str
-    """Where its text is."""
+    """The path of the file with its text, folders divided by "/". Empty: "${MEMORY_DIR}/skills/", the name and "/SKILL.md".
+    Rule: string.max_bytes = 4096; no control characters.
+    """
     def __init__(
         self,
         *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sendoff import v1
 from sendoff_server.agents.conversations import Conversations
+from sendoff_server.agents.skills import with_skills
 from sendoff_server.body import Work
 from sendoff_server.store.port import POSITION_SHIFT
 
@@ -15,8 +16,10 @@ UNKNOWN_WINDOW_TOKENS = 32_000
 
 
 def system_prompt(agent: v1.Agent, request: v1.CreateMessageAsyncRequest) -> str:
-    """The request's own system prompt alone, word for word, or the agent's."""
-    return request.override_system if request.HasField("override_system") else agent.system
+    """The request's own system prompt alone, word for word, or the agent's and the skills that the request names."""
+    if request.HasField("override_system"):
+        return request.override_system
+    return with_skills(agent.system, request.client_skills)
 
 
 async def conversation(conversations: Conversations, work: Work, model: v1.Model, *, resumed: bool) -> list[v1.Message]:

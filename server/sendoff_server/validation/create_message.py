@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sendoff import v1
 from sendoff_server.errors import Violation
@@ -24,6 +24,7 @@ from sendoff_server.validation.rules import (
     check_id,
     check_items,
     check_length,
+    check_no_control_characters,
     check_number,
     check_size,
     check_url,
@@ -36,6 +37,7 @@ IDEMPOTENCY_KEY = "idempotency-key"
 """Name of the metadata, and of the HTTP header."""
 
 _HANDLE_CHARACTERS = 255
+_SKILL_BYTES = 4_096
 _CALLBACK_SCHEMES = ("http", "https")
 
 
@@ -45,6 +47,8 @@ def check_create_message(request: v1.CreateMessageAsyncRequest) -> None:
     _check_address(found, request)
     _check_payload(found, request)
     _check_tools(found, request)
+    if request.client_skills:
+        _check_skills(found, request.client_skills)
     _check_overrides(found, request)
     _check_answer(found, request)
     _check_own_data(found, request)
@@ -91,14 +95,27 @@ def _check_payload(found: Violations, request: v1.CreateMessageAsyncRequest) -> 
 
 
 def _check_tools(found: Violations, request: v1.CreateMessageAsyncRequest) -> None:
-    tools, skills = request.client_tools, request.client_skills
+    tools = request.client_tools
     if tools and check_items(found, "client_tools", len(tools), most=MAX_PARTS):
         for index, tool in enumerate(tools):
             check_length(found, f"client_tools[{index}].name", tool.name, least=1, most=64)
             check_json_object(found, f"client_tools[{index}].parameters", tool.parameters)
-    if skills and check_items(found, "client_skills", len(skills), most=MAX_PARTS):
-        for index, skill in enumerate(skills):
-            check_length(found, f"client_skills[{index}].name", skill.name, least=1, most=255)
+
+
+def _check_skills(found: Violations, skills: Sequence[v1.ClientSkill]) -> None:
+    if not check_items(found, "client_skills", len(skills), most=MAX_PARTS):
+        return
+    names: set[str] = set()
+    for index, skill in enumerate(skills):
+        path = f"client_skills[{index}]"
+        check_length(found, f"{path}.name", skill.name, least=1, most=255)
+        check_no_control_characters(found, f"{path}.name", skill.name)
+        check_size(found, f"{path}.description", skill.description, most=_SKILL_BYTES)
+        check_size(found, f"{path}.location", skill.location, most=_SKILL_BYTES)
+        check_no_control_characters(found, f"{path}.location", skill.location)
+        if skill.name in names:
+            found.add(f"{path}.name", "must differ from the names of the skills before it")
+        names.add(skill.name)
 
 
 def _check_overrides(found: Violations, request: v1.CreateMessageAsyncRequest) -> None:

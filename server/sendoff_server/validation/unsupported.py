@@ -38,7 +38,6 @@ NOT_YET: Mapping[str, NotYet] = {
         "agents have only their default conversation yet", frozenset({"default"})
     ),
     "CreateMessageAsyncRequest.client_tools": _CLIENT_TOOLS,
-    "CreateMessageAsyncRequest.client_skills": NotYet("skills do not work yet"),
     "CreateMessageAsyncRequest.include_compaction_messages": NotYet("there are no compactions yet"),
     "CreateMessageAsyncRequest.return_logprobs": NotYet("log-probabilities are not kept yet"),
     "CreateMessageAsyncRequest.return_token_ids": NotYet("token ids are not kept yet"),

@@ -375,8 +375,14 @@ CREATE: Sequence[Field] = (
     Field(
         "CreateMessageAsyncRequest.client_skills",
         "client_skills",
-        lambda v: create(client_skills=[v1.ClientSkill(name="s")] * v),
+        lambda v: create(client_skills=[v1.ClientSkill(name=f"s{number}") for number in range(v)]),
         {"repeated.max_items = 256": (257, 256)},
+    ),
+    Field(
+        "CreateMessageAsyncRequest.client_skills",
+        "client_skills[1].name",
+        lambda v: create(client_skills=[v1.ClientSkill(name=name) for name in v]),
+        {"no two have one name": (["s", "s"], ["s", "S"])},
     ),
     Field(
         "CreateMessageAsyncRequest.override_model",
@@ -451,7 +457,19 @@ CREATE: Sequence[Field] = (
         "ClientSkill.name",
         "client_skills[0].name",
         lambda v: create(client_skills=[v1.ClientSkill(name=v)]),
-        characters(255, least=1),
+        characters(255, least=1) | {"no control characters": ("a\nb", "Zoë 🙂")},
+    ),
+    Field(
+        "ClientSkill.description",
+        "client_skills[0].description",
+        lambda v: create(client_skills=[v1.ClientSkill(name="s", description=v)]),
+        size(4 * KIB),
+    ),
+    Field(
+        "ClientSkill.location",
+        "client_skills[0].location",
+        lambda v: create(client_skills=[v1.ClientSkill(name="s", location=v)]),
+        size(4 * KIB) | {"no control characters": ("a\nb", "My Skills/Zoë.md")},
     ),
     Field(
         "Limits.max_steps",

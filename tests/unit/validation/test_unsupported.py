@@ -39,7 +39,6 @@ PART = "messages.messages[0].message.content.parts.parts[0]"
 ASKING: dict[str, tuple[Message, str]] = {
     "CreateMessageAsyncRequest.conversation_id": (create(conversation_id=CONVERSATION), "conversation_id"),
     "CreateMessageAsyncRequest.client_tools": (create(client_tools=[v1.ClientTool(name="t")]), "client_tools"),
-    "CreateMessageAsyncRequest.client_skills": (create(client_skills=[v1.ClientSkill(name="s")]), "client_skills"),
     "CreateMessageAsyncRequest.include_compaction_messages": (
         create(include_compaction_messages=True),
         "include_compaction_messages",
@@ -91,6 +90,7 @@ NOT_ASKING = (
         include_return_message_types=v1.MessageTypes(),
         override_system="be brief",
         override_model="scripted/echo",
+        client_skills=[v1.ClientSkill(name="s")],
         validate_only=True,
         labels={"a": "b"},
     ),
