@@ -478,7 +478,10 @@ class Limits(_message.Message):
 
     @_builtins.property
     def run_timeout(self) -> _duration_pb2.Duration:
-        """Longest time from start to end. Unset: no limit."""
+        """Longest time from start to end, over restarts of the server. A run that is not over by then ends FAILED with stop reason
+        DEADLINE_EXCEEDED, also in the middle of a model call; what it had finished stays. Unset: no limit.
+        Rule: duration.gt = 0; duration.lte = 604800s.
+        """
 
     @_builtins.property
     def action_timeout(self) -> _duration_pb2.Duration:

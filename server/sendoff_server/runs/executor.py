@@ -1,8 +1,8 @@
 """Takes a claimed run to its recorded end.
 
-A run's own failure is an outcome, not an exception. Two things end an execution early: a cancel that somebody asked
-for, which is recorded as the run's end; and the end of this process, which records nothing, so that the next process
-goes on from the last commit.
+A run's own failure is an outcome, not an exception. Three things end an execution early: a cancel that somebody asked
+for and the run's deadline, which are recorded as the run's end; and the end of this process, which records nothing, so
+that the next process goes on from the last commit.
 
 After a crash the run is claimed again. The answer that was under way is looked up in the log and retracted there, so
 that watchers forget the text they saw of it.
@@ -20,6 +20,7 @@ from sendoff import v1
 from sendoff_server.body import Body, End, Step, StepResult, Work
 from sendoff_server.clock import SECOND_NS, Clock, timestamp
 from sendoff_server.lifecycle import elapsed_ns, input_messages
+from sendoff_server.runs.deadline import alarm, overdue
 from sendoff_server.runs.draft import Draft, run_error
 from sendoff_server.runs.following import PAGE_EVENTS
 from sendoff_server.runs.hub import Hub, Topic
@@ -42,16 +43,24 @@ class MovedOn(Exception):
 
 @dataclass(slots=True)
 class Interruption:
-    """How a cancel reaches a run that is executed."""
+    """How a cancel and a deadline reach a run that is executed."""
 
     task: asyncio.Task[None] | None = None
-    reason: str | None = None
-    """Set when a cancel was asked for."""
+    end: End | None = None
+    """Set when the run is to end early."""
     open: bool = False
-    """Whether the task may be interrupted right now; else it looks at `reason` before it goes on."""
+    """Whether the task may be interrupted right now; else it looks at `end` before it goes on."""
 
     def cancel(self, reason: str) -> None:
-        self.reason = reason
+        """Somebody was told that the run will be cancelled, so that wins over a deadline."""
+        self.end = End(v1.STOP_REASON_CANCELLED, cancel_reason=reason)
+        self._interrupt()
+
+    def expire(self, end: End) -> None:
+        self.end = self.end or end
+        self._interrupt()
+
+    def _interrupt(self) -> None:
         if self.open and self.task is not None:
             self.open = False
             self.task.cancel()
@@ -87,7 +96,7 @@ class Executor:
 
     async def _until_end(self, claim: Claim, recorder: Recorder, interruption: Interruption) -> End:
         if claim.cancel_wanted is not None:
-            interruption.reason = claim.cancel_wanted
+            interruption.cancel(claim.cancel_wanted)
         try:
             while True:
                 try:
@@ -98,10 +107,10 @@ class Executor:
                     recorder.start_over()
                     await self._clock.sleep(STORE_PAUSE_S)
         except asyncio.CancelledError:
-            if interruption.reason is None:
+            if interruption.end is None:
                 raise
             _uncancel()
-            return _cancelled(interruption.reason)
+            return interruption.end
         except (MovedOn, Poisoned, Fenced):
             raise
         except Exception:
@@ -112,16 +121,19 @@ class Executor:
 
     async def _begin_and_work(self, claim: Claim, recorder: Recorder, interruption: Interruption) -> End:
         await self._retract_unfinished(claim.run, recorder)
-        if interruption.reason is not None:
-            return _cancelled(interruption.reason)
+        if interruption.end is not None:
+            return interruption.end
         if claim.run.attempt >= MAX_ATTEMPTS:
             return _given_up(claim.run.attempt)
-        interruption.open = True
-        return await self._work_through(claim, recorder)
-
-    async def _work_through(self, claim: Claim, recorder: Recorder) -> End:
         work = _work(claim)
+        if (end := overdue(recorder.draft.run, work.request.limits, self._clock.now_ns())) is not None:
+            return end
         _begin(work, recorder)
+        with alarm(self._clock, recorder.draft.run, work.request.limits, interruption.expire):
+            interruption.open = True
+            return await self._work_through(work, recorder)
+
+    async def _work_through(self, work: Work, recorder: Recorder) -> End:
         done: list[StepResult] = []
         while True:
             following = self._body.next_step(work, done)
@@ -313,10 +325,6 @@ def _begin(work: Work, recorder: Recorder) -> None:
 
 def _not_storable() -> End:
     return End(v1.STOP_REASON_ERROR, run_error("RESULT_NOT_STORABLE", "the result can not be written to the store"))
-
-
-def _cancelled(reason: str) -> End:
-    return End(v1.STOP_REASON_CANCELLED, cancel_reason=reason)
 
 
 def _given_up(attempts: int) -> End:

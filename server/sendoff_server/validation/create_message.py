@@ -14,12 +14,14 @@ from sendoff_server.validation.limits import (
     MAX_LABELS,
     MAX_PARTS,
     MAX_RUN_METADATA_BYTES,
+    MAX_RUN_TIMEOUT_S,
     MAX_STEPS,
     MAX_SYSTEM_BYTES,
 )
 from sendoff_server.validation.rules import (
     AGENT_ID,
     check_conversation_id,
+    check_duration,
     check_enum,
     check_id,
     check_items,
@@ -157,6 +159,8 @@ def _check_own_data(found: Violations, request: v1.CreateMessageAsyncRequest) ->
 def _check_limits(found: Violations, limits: v1.Limits) -> None:
     if limits.HasField("max_steps"):
         check_number(found, "limits.max_steps", limits.max_steps, least=1, most=MAX_STEPS)
+    if limits.HasField("run_timeout"):
+        check_duration(found, "limits.run_timeout", limits.run_timeout, above_s=0, most_s=MAX_RUN_TIMEOUT_S)
     if limits.HasField("max_total_tokens"):
         check_number(found, "limits.max_total_tokens", limits.max_total_tokens, least=1)
     if limits.HasField("max_cost_microusd"):

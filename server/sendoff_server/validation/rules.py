@@ -85,12 +85,22 @@ def check_enum(found: Violations, path: str, value: int, defined: Container[int]
         found.add(path, f"has no value {value}")
 
 
-def check_duration(found: Violations, path: str, value: Duration, *, least_s: int, most_s: int | None = None) -> None:
+def check_duration(
+    found: Violations,
+    path: str,
+    value: Duration,
+    *,
+    least_s: int | None = None,
+    above_s: int | None = None,
+    most_s: int | None = None,
+) -> None:
     span_ns = value.seconds * _NANOSECONDS + value.nanos
     if abs(value.nanos) >= _NANOSECONDS or value.seconds * value.nanos < 0:
         found.add(path, "is not a duration: nanos must be below one second and have the sign of seconds")
-    elif span_ns < least_s * _NANOSECONDS:
+    elif least_s is not None and span_ns < least_s * _NANOSECONDS:
         found.add(path, f"must be at least {least_s} s")
+    elif above_s is not None and span_ns <= above_s * _NANOSECONDS:
+        found.add(path, f"must be more than {above_s} s")
     elif most_s is not None and span_ns > most_s * _NANOSECONDS:
         found.add(path, f"must be at most {most_s} s")
 

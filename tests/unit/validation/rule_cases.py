@@ -478,6 +478,15 @@ CREATE: Sequence[Field] = (
         bounds("int32", least=1, most=1_000),
     ),
     Field(
+        "Limits.run_timeout",
+        "limits.run_timeout",
+        lambda v: create(limits=v1.Limits(run_timeout=v)),
+        {
+            "duration.gt = 0": (seconds(0), Duration(nanos=1)),
+            "duration.lte = 604800s": (Duration(seconds=604_800, nanos=1), Duration(seconds=604_800)),
+        },
+    ),
+    Field(
         "Limits.max_total_tokens",
         "limits.max_total_tokens",
         lambda v: create(limits=v1.Limits(max_total_tokens=v)),
