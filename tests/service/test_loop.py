@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 from pydantic import SecretStr
@@ -137,6 +138,71 @@ async def test_roles_of_the_input_are_kept(rig: tuple[Caller, FakeProviders]) ->
     assert shown(provider)[1:] == [("system", "It is noon."), ("assistant", "Welcome."), ("user", "Thanks.")]
     kinds = [message.WhichOneof("kind") for message in await messages(caller, run)]
     assert kinds == ["system_message", "assistant_message", "user_message", "assistant_message"]
+
+
+IMPORTED = [
+    v1.ContentPart(text=v1.Text(text="Let me look.")),
+    v1.ContentPart(tool_call=v1.ToolCallPart(id="c1", name="tables", input=v1.JsonObject(json='{"for":2}'))),
+    v1.ContentPart(tool_call=v1.ToolCallPart(id="c2", name="hours")),
+    v1.ContentPart(tool_return=v1.ToolReturnPart(tool_call_id="c1", content="seven")),
+    v1.ContentPart(tool_return=v1.ToolReturnPart(tool_call_id="c2", content="no such day", is_error=True)),
+    v1.ContentPart(text=v1.Text(text="Table seven is free.")),
+]
+SHOWN_BY_OPENAI = [
+    {"role": "user", "content": "A table?"},
+    {
+        "role": "assistant",
+        "content": "Let me look.",
+        "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "tables", "arguments": '{"for":2}'}},
+            {"id": "c2", "type": "function", "function": {"name": "hours", "arguments": "{}"}},
+        ],
+    },
+    {"role": "tool", "tool_call_id": "c1", "content": "seven"},
+    {"role": "tool", "tool_call_id": "c2", "content": '{"error":"no such day"}'},
+    {"role": "assistant", "content": "Table seven is free."},
+    {"role": "user", "content": "Book it."},
+]
+
+
+@pytest.mark.parametrize("messages_of_it", [1, 3])
+async def test_imported_tool_calls_are_kept_as_they_are_and_shown_as_calls_and_returns(
+    messages_of_it: int, rig: tuple[Caller, FakeProviders]
+) -> None:
+    caller, provider = rig
+    agent_id = await caller.agent(MODEL)
+    cuts = {1: [0, 6], 3: [0, 3, 5, 6]}[messages_of_it]
+    pieces = [IMPORTED[start:end] for start, end in pairwise(cuts)]
+    contents = [v1.Content(parts=v1.Content.Parts(parts=piece)) for piece in pieces]
+    said = [(v1.ROLE_ASSISTANT, content) for content in contents]
+    said = [(v1.ROLE_USER, v1.Content(text="A table?")), *said, (v1.ROLE_USER, v1.Content(text="Book it."))]
+    inputs = [v1.InputMessage(message=v1.MessageCreate(role=role, content=content)) for role, content in said]
+    request = v1.CreateMessageAsyncRequest(agent_id=agent_id, messages=v1.InputMessages(messages=inputs))
+    run = await caller.runs.CreateMessageAsync(request)
+    await answered(caller, run)
+    assert provider.last.body["messages"][1:] == SHOWN_BY_OPENAI
+    kept = [m.assistant_message.content for m in await messages(caller, run) if m.HasField("assistant_message")]
+    assert kept[:-1] == [plain(content) for content in contents]
+    await answered(caller, await caller.send(agent_id, "Thanks."))
+    assert provider.last.body["messages"][1:7] == SHOWN_BY_OPENAI
+
+
+def plain(content: v1.Content) -> v1.Content:
+    """One lone text part equals a plain string."""
+    parts = content.parts.parts
+    return v1.Content(text=parts[0].text.text) if len(parts) == 1 and parts[0].HasField("text") else content
+
+
+async def test_a_tool_call_without_its_return_is_refused_where_it_stands(rig: tuple[Caller, FakeProviders]) -> None:
+    caller, _ = rig
+    content = v1.Content(parts=v1.Content.Parts(parts=IMPORTED[:3]))
+    inputs = [v1.InputMessage(message=v1.MessageCreate(role=v1.ROLE_ASSISTANT, content=content))]
+    request = v1.CreateMessageAsyncRequest(
+        agent_id=await caller.agent(MODEL), messages=v1.InputMessages(messages=inputs)
+    )
+    refusal = await refused(caller.runs.CreateMessageAsync(request))
+    at = "messages.messages[0].message.content.parts.parts"
+    assert refusal.fields == [f"{at}[1].tool_call", f"{at}[2].tool_call"]
 
 
 async def test_reasoning_and_text_are_entries_of_one_answer(rig: tuple[Caller, FakeProviders]) -> None:

@@ -189,7 +189,7 @@ class ToolCallPart(_message.Message):
     INPUT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id of the call, free text. Rule: string.min_len = 1; string.max_bytes = 256."""
+    """Id of the call, free text. Rule: string.min_len = 1; string.max_bytes = 256; no two calls of a request have one id."""
     name: _builtins.str
     """Name of the tool. Rule: string.min_len = 1; string.max_bytes = 256."""
     signature: _builtins.str
@@ -228,7 +228,7 @@ class ToolReturnPart(_message.Message):
     tool_call_id: _builtins.str
     """Which call it answers. Rule: string.min_len = 1; string.max_bytes = 256."""
     content: _builtins.str
-    """The result as the model saw it."""
+    """The result as the model saw it. Rule: string.max_bytes = 4194304."""
     is_error: _builtins.bool
     """Whether the call failed."""
     def __init__(
@@ -406,11 +406,13 @@ class ContentPart(_message.Message):
 
     @_builtins.property
     def tool_call(self) -> Global___ToolCallPart:
-        """A tool call; in assistant messages only."""
+        """A tool call; in assistant messages only.
+        Rule: only other calls of its message stand between it and the tool_returns of them all, in the same request.
+        """
 
     @_builtins.property
     def tool_return(self) -> Global___ToolReturnPart:
-        """A tool's answer; in assistant messages only."""
+        """A tool's answer; in assistant messages only. Rule: its tool_call stands before it and has no other tool_return."""
 
     @_builtins.property
     def reasoning(self) -> Global___Reasoning:

@@ -39,7 +39,7 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     ROLE_SYSTEM: _Role.ValueType  # 2
     """An instruction beside the agent's own system prompt."""
     ROLE_ASSISTANT: _Role.ValueType  # 3
-    """The assistant: imports history."""
+    """The assistant: imports history, the tool calls that it made and what the tools answered included."""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
     """Who speaks in an input message."""
@@ -51,7 +51,7 @@ ROLE_USER: Role.ValueType  # 1
 ROLE_SYSTEM: Role.ValueType  # 2
 """An instruction beside the agent's own system prompt."""
 ROLE_ASSISTANT: Role.ValueType  # 3
-"""The assistant: imports history."""
+"""The assistant: imports history, the tool calls that it made and what the tools answered included."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
 class _ToolReturnStatus:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Literal
 from urllib.parse import unquote_to_bytes
 
 from pydantic_ai.messages import (
@@ -35,6 +38,8 @@ from sendoff_server.models.seals import opened
 
 REDACTED = "redacted_thinking"
 """The part id by which the library knows redacted reasoning."""
+_CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,40}")
+"""Ids of tool calls that every provider takes."""
 
 
 def history(call: ModelCall, system: str, *, takes_images: bool = True) -> list[ModelMessage]:
@@ -60,7 +65,9 @@ class _History:
         self._request: list[ModelRequestPart] = []
         self._response: list[ModelResponsePart] = []
         self._response_id = ""
-        self._open_calls: dict[str, str] = {}  # the tool's name of each call that has no return yet
+        self._open_calls: dict[str, ToolCallPart] = {}  # by our id, those that have no return yet
+        self._call_ids: set[str] = set()  # as they are sent
+        self._numbers = count()
 
     def written(self, call: ModelCall) -> list[ModelMessage]:
         if call.system:
@@ -136,8 +143,17 @@ class _History:
             self._call(answer_id, call.tool_call_id, call.name, call.arguments)
 
     def _call(self, answer_id: str, call_id: str, name: str, arguments: str) -> None:
-        self._answer(answer_id, ToolCallPart(name, arguments or "{}", call_id))
-        self._open_calls[call_id] = name
+        part = ToolCallPart(name, arguments or "{}", self._sendable(call_id))
+        self._answer(answer_id, part)
+        self._open_calls[call_id] = part
+
+    def _sendable(self, call_id: str) -> str:
+        """The id itself, or another one where providers would refuse it: ids are free text in imported history, and
+        what was imported twice has the same ids twice. The same history has the same ids every time."""
+        while call_id in self._call_ids or not _CALL_ID.fullmatch(call_id):
+            call_id = f"call_{next(self._numbers)}"
+        self._call_ids.add(call_id)
+        return call_id
 
     def _add_returns(self, returns: Sequence[v1.ToolReturn]) -> None:
         for returned in returns:
@@ -146,9 +162,10 @@ class _History:
 
     def _return(self, call_id: str, content: str, *, is_error: bool) -> None:
         """A return of a call; one that was answered before, or never made, would be refused by every provider."""
-        name = self._open_calls.pop(call_id, None)
-        if name is not None:
-            self._ask(ToolReturnPart(name, content, call_id, outcome="failed" if is_error else "success"))
+        call = self._open_calls.pop(call_id, None)
+        if call is not None:
+            outcome: Literal["failed", "success"] = "failed" if is_error else "success"
+            self._ask(ToolReturnPart(call.tool_name, content, call.tool_call_id, outcome=outcome))
 
     def _thinking(self, text: str, kept: str) -> ThinkingPart | None:
         """Reasoning for the provider that signed it; None for everybody else's, and for what was never signed."""

@@ -8,14 +8,13 @@ from typing import Any
 
 from sendoff import v1
 from sendoff_server.validation.json_object import check_json_object
-from sendoff_server.validation.limits import MAX_IMAGE_BYTES, MAX_PARTS, MAX_TEXT_BYTES
+from sendoff_server.validation.limits import MAX_IMAGE_BYTES, MAX_NAME_BYTES, MAX_PARTS, MAX_TEXT_BYTES
 from sendoff_server.validation.rules import check_choice, check_items, check_size, check_url
 from sendoff_server.validation.violations import Violations, quoted
 
 TEXT_AND_IMAGES = frozenset({"text", "image"})
 EVERY_PART = frozenset(field.name for field in v1.ContentPart.DESCRIPTOR.oneofs_by_name["part"].fields)
 
-_NAME_BYTES = 256
 _SURELY_FITS = MAX_TEXT_BYTES // 4
 """So many characters never have more bytes than allowed."""
 _URL_BYTES = 65_536
@@ -37,7 +36,7 @@ def check_content(found: Violations, path: str, content: v1.Content, allowed: Co
 
 def check_tool_call_id(found: Violations, path: str, value: str) -> None:
     """Check the id of a tool call, which is free text."""
-    check_size(found, path, value, least=1, most=_NAME_BYTES)
+    check_size(found, path, value, least=1, most=MAX_NAME_BYTES)
 
 
 def _check_parts(found: Violations, path: str, content: v1.Content.Parts, allowed: Container[str]) -> None:
@@ -94,12 +93,13 @@ def _check_stored_image(found: Violations, path: str, image: v1.Image.Stored) ->
 
 def _check_tool_call(found: Violations, path: str, call: v1.ToolCallPart) -> None:
     check_tool_call_id(found, path + ".id", call.id)
-    check_size(found, path + ".name", call.name, least=1, most=_NAME_BYTES)
+    check_size(found, path + ".name", call.name, least=1, most=MAX_NAME_BYTES)
     check_json_object(found, path + ".input", call.input)
 
 
 def _check_tool_return(found: Violations, path: str, answer: v1.ToolReturnPart) -> None:
     check_tool_call_id(found, path + ".tool_call_id", answer.tool_call_id)
+    check_size(found, path + ".content", answer.content, most=MAX_TEXT_BYTES)
 
 
 _PART_RULES: dict[str, Callable[[Violations, str, Any], None]] = {

@@ -7,6 +7,7 @@ from sendoff_server.validation.content import EVERY_PART, TEXT_AND_IMAGES, check
 from sendoff_server.validation.json_object import check_json_object
 from sendoff_server.validation.limits import MAX_KEY_CHARACTERS, MAX_MESSAGES, MAX_PARTS
 from sendoff_server.validation.rules import check_enum, check_items, check_length
+from sendoff_server.validation.tool_history import check_tool_history
 from sendoff_server.validation.violations import Violations
 
 _ROLES = frozenset(v1.Role.values()) - {0}
@@ -20,6 +21,7 @@ def check_input_messages(found: Violations, path: str, messages: v1.InputMessage
     if check_items(found, path, len(messages.messages), least=1, most=MAX_MESSAGES):
         for index, message in enumerate(messages.messages):
             _check_input_message(found, f"{path}[{index}]", message, is_first=index == 0)
+        check_tool_history(found, path, messages.messages)
 
 
 def _check_input_message(found: Violations, path: str, message: v1.InputMessage, *, is_first: bool) -> None:

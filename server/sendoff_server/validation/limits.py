@@ -8,6 +8,8 @@ MAX_PARTS = 256
 """Parts of one content; also answers of one approval, tools and skills of one request."""
 MAX_TEXT_BYTES = 4 * 1024 * 1024
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
+MAX_NAME_BYTES = 256
+"""Size of the id of a tool call, and of the name of its tool."""
 MAX_SYSTEM_BYTES = 1024 * 1024
 MAX_JSON_BYTES = 1024 * 1024
 MAX_JSON_DEPTH = 64

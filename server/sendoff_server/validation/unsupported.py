@@ -28,7 +28,6 @@ class NotYet:
 
 _CLIENT_TOOLS = NotYet("tools that run at the caller do not work yet")
 _APPROVALS = NotYet("answers to pending actions do not work yet")
-_TOOL_HISTORY = NotYet("importing tool calls does not work yet")
 _CALLBACKS = NotYet("callbacks do not work yet; follow the run with WatchRun or WaitRun")
 _LIMITS = NotYet("of the limits only max_steps and run_timeout work yet")
 _SCHEDULING = NotYet("of the scheduling only when_busy works yet")
@@ -45,8 +44,6 @@ NOT_YET: Mapping[str, NotYet] = {
     "CreateMessageAsyncRequest.callback": _CALLBACKS,
     "InputMessage.approval": _APPROVALS,
     "InputMessage.tool_return": _APPROVALS,
-    "ContentPart.tool_call": _TOOL_HISTORY,
-    "ContentPart.tool_return": _TOOL_HISTORY,
     "Image.letta": NotYet("there is no file store yet; send the picture's bytes or its URL"),
     "Limits.queue_ttl": _LIMITS,
     "Limits.action_timeout": _LIMITS,

@@ -100,6 +100,24 @@ def test_imported_parts_become_calls_and_returns_in_turn() -> None:
     assert (returned.tool_name, returned.content, returned.outcome) == ("tool", "no", "failed")
 
 
+@pytest.mark.parametrize("odd", ["", "a b", "call|item", "é", "x" * 41])
+def test_ids_that_a_provider_would_refuse_are_replaced_in_call_and_return(odd: str) -> None:
+    messages = written([calls("c1", odd, "call_2"), returns(odd, "ok"), returns("c1", "ok"), returns("call_2", "ok")])
+    made = [part.tool_call_id for part in messages[0].parts if isinstance(part, ToolCallPart)]
+    returned = [part.tool_call_id for part in messages[1].parts if isinstance(part, ToolReturnPart)]
+    assert made == ["c1", "call_0", "call_2"]
+    assert returned == ["call_0", "c1", "call_2"]
+
+
+def test_a_history_that_was_imported_twice_has_no_id_twice() -> None:
+    once = [calls("call_1"), returns("call_1", "ok")]
+    messages = written([*once, says("done", "message-b"), *once])
+    ids = [part.tool_call_id for message in messages for part in message.parts if isinstance(part, ToolCallPart)]
+    returned = [part.tool_call_id for message in messages for part in message.parts if isinstance(part, ToolReturnPart)]
+    assert ids == returned
+    assert len(set(ids)) == 2
+
+
 def test_arguments_stay_as_the_model_wrote_them() -> None:
     (response,) = written([calls("c1", arguments='{"x": ')])
     (part,) = response.parts

@@ -62,8 +62,18 @@ def with_picture(**fields: Any) -> v1.CreateMessageAsyncRequest:
     return with_image(base64=v1.Image.Base64(**{"data": b"x", "media_type": "image/png"} | fields))
 
 
+def a_call(**fields: Any) -> v1.ContentPart:
+    return v1.ContentPart(tool_call=v1.ToolCallPart(**{"id": "c", "name": "n"} | fields))
+
+
+def a_return(**fields: Any) -> v1.ContentPart:
+    return v1.ContentPart(tool_return=v1.ToolReturnPart(**{"tool_call_id": "c"} | fields))
+
+
 def with_call(**fields: Any) -> v1.CreateMessageAsyncRequest:
-    return with_parts(v1.ContentPart(tool_call=v1.ToolCallPart(**{"id": "c", "name": "n"} | fields)))
+    """A call and its return."""
+    call = a_call(**fields)
+    return with_parts(call, a_return(tool_call_id=call.tool_call.id))
 
 
 def returned(**fields: Any) -> v1.ToolReturn:
@@ -118,6 +128,22 @@ def size(most: int, *, least: int = 0) -> dict[str, tuple[Any, Any]]:
 def bounds(kind: str, *, least: int, most: int | None = None) -> dict[str, tuple[Any, Any]]:
     rules = {f"{kind}.gte = {least}": (least - 1, least)}
     return rules | ({f"{kind}.lte = {most}": (most + 1, most)} if most is not None else {})
+
+
+def calls_with_ids() -> dict[str, tuple[Any, Any]]:
+    """The size of a call's id, in calls that have a return where the id is right."""
+    return {
+        rule: ([a_call(id=bad)], [a_call(id=good), a_return(tool_call_id=good)])
+        for rule, (bad, good) in size(256, least=1).items()
+    }
+
+
+def returns_with_ids() -> dict[str, tuple[Any, Any]]:
+    """Likewise for returns."""
+    return {
+        rule: ([a_return(tool_call_id=bad)], [a_call(id=good), a_return(tool_call_id=good)])
+        for rule, (bad, good) in size(256, least=1).items()
+    }
 
 
 def enum(good: int, *, many: bool = False) -> dict[str, tuple[Any, Any]]:
@@ -201,13 +227,47 @@ CONTENT: Sequence[Field] = (
         lambda v: with_image(letta=v1.Image.Stored(file_id=v)),
         {"required": ("", "file-1")},
     ),
-    Field("ToolCallPart.id", f"{PART}.tool_call.id", lambda v: with_call(id=v), size(256, least=1)),
+    Field("ToolCallPart.id", f"{PART}.tool_call.id", lambda v: with_parts(*v), calls_with_ids()),
+    Field(
+        "ToolCallPart.id",
+        f"{MESSAGE}.content.parts.parts[1].tool_call.id",
+        lambda v: with_parts(a_call(), a_call(id=v), a_return(), *[a_return(tool_call_id="d")] * (v == "d")),
+        {"no two calls of a request have one id": ("c", "d")},
+    ),
     Field("ToolCallPart.name", f"{PART}.tool_call.name", lambda v: with_call(name=v), size(256, least=1)),
     Field(
         "ToolReturnPart.tool_call_id",
         f"{PART}.tool_return.tool_call_id",
-        lambda v: with_parts(v1.ContentPart(tool_return=v1.ToolReturnPart(tool_call_id=v))),
-        size(256, least=1),
+        lambda v: with_parts(*v),
+        returns_with_ids(),
+    ),
+    Field(
+        "ToolReturnPart.content",
+        f"{MESSAGE}.content.parts.parts[1].tool_return.content",
+        lambda v: with_parts(a_call(), a_return(content=v)),
+        size(4 * MIB),
+    ),
+    Field(
+        "ContentPart.tool_call",
+        f"{PART}.tool_call",
+        lambda v: with_parts(*v),
+        {
+            "only other calls of its message stand between it and the tool_returns of them all, in the same request": (
+                [a_call(), part(), a_return()],
+                [a_call(), a_call(id="d"), a_return(tool_call_id="d"), a_return(), part()],
+            )
+        },
+    ),
+    Field(
+        "ContentPart.tool_return",
+        f"{PART}.tool_return.tool_call_id",
+        lambda v: with_parts(*v),
+        {
+            "its tool_call stands before it and has no other tool_return": (
+                [a_return(tool_call_id="d"), a_call(), a_return()],
+                [a_call(), a_return()],
+            )
+        },
     ),
     Field("ContentPart.part", PART, with_parts, {"one is required": (v1.ContentPart(), part())}),
     Field(

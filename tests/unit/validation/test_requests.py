@@ -80,9 +80,8 @@ def test_users_and_systems_say_text_and_images_only(role: v1.Role.ValueType, kin
     assert violated(said(role=role, content=content)) == [f"{MESSAGE}.content.parts.parts[1].{kind}"]
 
 
-@pytest.mark.parametrize("kind", ONLY_FOR_ASSISTANTS)
-def test_assistants_may_say_every_kind_of_part(kind: str) -> None:
-    assert violated(with_parts(part(), ONLY_FOR_ASSISTANTS[kind])) == []
+def test_assistants_may_say_every_kind_of_part() -> None:
+    assert violated(with_parts(part(), *ONLY_FOR_ASSISTANTS.values())) == []
 
 
 @pytest.mark.parametrize(("kind", "late"), [("approval", APPROVAL_INPUT), ("tool_return", RETURN_INPUT)])
