@@ -40,6 +40,8 @@ REDACTED = "redacted_thinking"
 """The part id by which the library knows redacted reasoning."""
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,40}")
 """Ids of tool calls that every provider takes."""
+_NOTHING = "(nothing)"
+"""For a tool that returned nothing: not every provider takes an empty text."""
 
 
 def history(call: ModelCall, system: str, *, takes_images: bool = True) -> list[ModelMessage]:
@@ -165,6 +167,7 @@ class _History:
         call = self._open_calls.pop(call_id, None)
         if call is not None:
             outcome: Literal["failed", "success"] = "failed" if is_error else "success"
+            content = _NOTHING if not content or content.isspace() else content
             self._ask(ToolReturnPart(call.tool_name, content, call.tool_call_id, outcome=outcome))
 
     def _thinking(self, text: str, kept: str) -> ThinkingPart | None:

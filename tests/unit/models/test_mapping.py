@@ -109,6 +109,13 @@ def test_ids_that_a_provider_would_refuse_are_replaced_in_call_and_return(odd: s
     assert returned == ["call_0", "c1", "call_2"]
 
 
+@pytest.mark.parametrize("blank", ["", " \n"])
+def test_a_tool_that_returned_nothing_is_shown_so(blank: str) -> None:
+    (part,) = written([calls("c1"), returns("c1", blank)])[1].parts
+    assert isinstance(part, ToolReturnPart)
+    assert part.content == "(nothing)"
+
+
 def test_a_history_that_was_imported_twice_has_no_id_twice() -> None:
     once = [calls("call_1"), returns("call_1", "ok")]
     messages = written([*once, says("done", "message-b"), *once])
