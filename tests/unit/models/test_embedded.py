@@ -85,8 +85,7 @@ async def _drained(stream: AsyncIterator[object]) -> None:
 
 
 async def test_a_killed_child_fails_its_call_and_is_started_again(provider: EmbeddedProvider) -> None:
-    stream = provider.model(NAME).stream(local(LONG))
-    await anext(stream)
+    stream = await _under_way(provider)
     first = provider.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
