@@ -4,7 +4,7 @@
       NotFound             name something that exists
       Refused              change the request           InvalidRequest, RequestTooLarge, Unsupported, NotAllowed
       Conflict             look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
-                                                        AgentHasActiveRuns
+                                                        AgentHasActiveRuns, ConversationHasActiveRuns
       NotNow               wait and repeat              QueueFull, Unavailable
       DeadlineExceeded     look whether it worked
       Internal             report it                    LogGap
@@ -70,7 +70,7 @@ class SendoffError(Exception):
 class NotFound(SendoffError):
     """Nothing of that name, or nothing that the caller may see.
 
-    `reason` tells what: AGENT_NOT_FOUND, RUN_NOT_FOUND, ...
+    `reason` tells what: AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND, RUN_NOT_FOUND, ...
     """
 
 
@@ -114,6 +114,10 @@ class AgentHasActiveRuns(Conflict):
     """The agent has runs that have not ended."""
 
 
+class ConversationHasActiveRuns(Conflict):
+    """The conversation has runs that have not ended."""
+
+
 class NotNow(SendoffError):
     """The same request may work later."""
 
@@ -146,6 +150,7 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "CONVERSATION_BUSY": ConversationBusy,
     "ETAG_MISMATCH": EtagMismatch,
     "AGENT_HAS_ACTIVE_RUNS": AgentHasActiveRuns,
+    "CONVERSATION_HAS_ACTIVE_RUNS": ConversationHasActiveRuns,
     "QUEUE_FULL": QueueFull,
 }
 

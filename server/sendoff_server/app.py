@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.conversations import Conversations
-from sendoff_server.agents.directory import Directory
+from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.loop import Loop, RetryPolicy
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.server import GrpcServer
@@ -77,26 +78,44 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         stack.push_async_callback(models.aclose)
         hub = Hub()
         scheduler = Scheduler(store, hub, clock, max_running=settings.max_running)
-        conversations = Conversations(store)
-        directory = Directory(store)
+        history = Conversations(store)
+        agent_directory, conversation_directory = AgentDirectory(store), ConversationDirectory(store)
 
         def on_result(item: Item, result: Result) -> None:
-            conversations.on_result(item, result)
+            history.on_result(item, result)
             scheduler.on_result(item, result)
 
         def agent_deleted(agent_id: str) -> None:
-            conversations.forget(agent_id)
-            hub.forget_agent(agent_id)
+            conversation_directory.forget_agent(agent_id)
+            history.forget_agent(agent_id)
+            hub.forget(agent_id)
+
+        def conversation_deleted(conversation_id: str) -> None:
+            history.forget(conversation_id)
+            hub.forget(conversation_id)
 
         commits = GroupCommit(store, clock, on_result)
-        loop = Loop(conversations, directory, models, clock, RetryPolicy(settings.model_retries))
-        acceptance = Acceptance(directory, models, clock, max_open=settings.max_queued_per_conversation)
+        retry = RetryPolicy(settings.model_retries)
+        loop = Loop(history, agent_directory, conversation_directory, models, clock, retry)
+        max_open = settings.max_queued_per_conversation
+        acceptance = Acceptance(agent_directory, conversation_directory, models, clock, max_open=max_open)
         watching = Watching(
             store, hub, clock, max_stream_age_s=settings.max_stream_age_s, slow_consumer_s=settings.slow_consumer_s
         )
         runs = RunService(store, commits, scheduler, hub, acceptance, watching, clock)
-        agents = AgentService(store, directory, models, clock, cancel_all=runs.cancel_all, deleted=agent_deleted)
-        grpc = GrpcServer(settings, runs=runs, agents=agents, models=models, info=server_info(settings))
+        agents = AgentService(store, agent_directory, models, clock, cancel_all=runs.cancel_all, deleted=agent_deleted)
+        conversations = ConversationService(
+            store,
+            agent_directory,
+            conversation_directory,
+            models,
+            clock,
+            cancel_all=runs.cancel_all_of_conversation,
+            deleted=conversation_deleted,
+        )
+        grpc = GrpcServer(
+            settings, runs=runs, agents=agents, conversations=conversations, models=models, info=server_info(settings)
+        )
 
         await stack.enter_async_context(commits.running())
         await stack.enter_async_context(scheduler.running(Executor(store, commits, hub, loop, clock)))

@@ -1,10 +1,11 @@
 """Every error that a caller can see, drawn once.
 
     ServiceError
-      NotFound         name something that exists   AgentNotFound, ConversationNotFound, RunNotFound, ModelNotFound
+      NotFound         name something that exists   AgentNotFound, ConversationNotFound, MessageNotFound, RunNotFound,
+                                                    ModelNotFound
       Refused          change the request           InvalidRequest, MalformedRequest, RequestTooLarge, Unsupported
       Conflict         look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
-                                                    AgentHasActiveRuns
+                                                    AgentHasActiveRuns, ConversationHasActiveRuns
       NotNow           wait and repeat              QueueFull, Draining, StoreUnavailable
 
 The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
@@ -65,6 +66,18 @@ class ConversationNotFound(NotFound):
     def __init__(self, conversation_id: str) -> None:
         super().__init__(
             f"there is no conversation {conversation_id!r}; leave it unset for the agent's own",
+            conversation_id=conversation_id,
+        )
+
+
+class MessageNotFound(NotFound):
+    reason = "MESSAGE_NOT_FOUND"
+
+    def __init__(self, message_id: str, conversation_id: str) -> None:
+        super().__init__(
+            f"conversation {conversation_id} has no message {message_id!r} of a run that has ended; "
+            "ListMessages shows its messages",
+            message_id=message_id,
             conversation_id=conversation_id,
         )
 
@@ -194,6 +207,19 @@ class AgentHasActiveRuns(Conflict):
         super().__init__(
             f"agent {agent_id} has {active_runs} runs that have not ended; cancel them or set cancel_runs",
             agent_id=agent_id,
+            active_runs=str(active_runs),
+        )
+
+
+class ConversationHasActiveRuns(Conflict):
+    reason = "CONVERSATION_HAS_ACTIVE_RUNS"
+    grpc_code = "FAILED_PRECONDITION"
+
+    def __init__(self, conversation_id: str, active_runs: int) -> None:
+        super().__init__(
+            f"conversation {conversation_id} has {active_runs} runs that have not ended; "
+            "cancel them or set cancel_runs",
+            conversation_id=conversation_id,
             active_runs=str(active_runs),
         )
 

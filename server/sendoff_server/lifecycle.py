@@ -49,6 +49,12 @@ def lane_of(run: v1.Run) -> str:
     return run.conversation_id or run.agent_id
 
 
+def model_of(request: v1.CreateMessageAsyncRequest, conversation: v1.Conversation | None, agent: v1.Agent) -> str:
+    """The model that works on a request; None for the default conversation."""
+    of_conversation = conversation.model if conversation is not None else ""
+    return request.override_model or of_conversation or agent.model
+
+
 def new_run(request: v1.CreateMessageAsyncRequest, request_id: str, now_ns: int, run_id: str = "") -> v1.Run:
     """The run that a request makes: CREATED, with event 1. Without an id it is one that would be made."""
     run = v1.Run(
@@ -57,6 +63,7 @@ def new_run(request: v1.CreateMessageAsyncRequest, request_id: str, now_ns: int,
         last_sequence=1,
         etag="1",
         agent_id=request.agent_id,
+        conversation_id=request.conversation_id if request.HasField("conversation_id") else None,
         status=v1.RUN_STATUS_CREATED,
         phase=v1.RUN_PHASE_QUEUED,
         background=True,

@@ -10,12 +10,13 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from sendoff import v1
-from sendoff.v1 import agent_service_pb2, model_service_pb2, ops_service_pb2, run_service_pb2
+from sendoff.v1 import agent_service_pb2, conversation_service_pb2, model_service_pb2, ops_service_pb2, run_service_pb2
 from sendoff_server.settings import Settings
 from sendoff_server.validation import limits
 
 SERVICE_FILES: tuple[FileDescriptor, ...] = (
     agent_service_pb2.DESCRIPTOR,
+    conversation_service_pb2.DESCRIPTOR,
     model_service_pb2.DESCRIPTOR,
     ops_service_pb2.DESCRIPTOR,
     run_service_pb2.DESCRIPTOR,
@@ -24,6 +25,7 @@ SERVICE_FILES: tuple[FileDescriptor, ...] = (
 
 FEATURES = (
     "cancel",
+    "conversations",
     "durable_accept",
     "idempotency_by_otid",
     "idempotency_by_request_id",

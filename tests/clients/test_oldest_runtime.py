@@ -40,7 +40,13 @@ assert run.labels["a"] == "b"
 print(grpc.__version__, google.protobuf.__version__, *(name for name in loaded if name.endswith("_service_pb2_grpc")))
 """
 
-SERVICES = ["agent_service_pb2_grpc", "model_service_pb2_grpc", "ops_service_pb2_grpc", "run_service_pb2_grpc"]
+SERVICES = [
+    "agent_service_pb2_grpc",
+    "conversation_service_pb2_grpc",
+    "model_service_pb2_grpc",
+    "ops_service_pb2_grpc",
+    "run_service_pb2_grpc",
+]
 
 
 async def load_with(python: Path | str, *flags: str) -> list[str]:

@@ -37,6 +37,19 @@ def agent(name: str = "", create_time: Timestamp | None = None) -> v1.Agent:
     return v1.Agent(id=ids.new("agent"), name=name, etag="1", create_time=create_time or next_time())
 
 
+def conversation(agent_id: str, summary: str | None = None, create_time: Timestamp | None = None) -> v1.Conversation:
+    return v1.Conversation(
+        id=ids.new("conv"), agent_id=agent_id, summary=summary, etag="1", create_time=create_time or next_time()
+    )
+
+
+async def new_conversation(store: Store, agent_id: str, tenant: str = DEFAULT_TENANT) -> str:
+    """A further lane of an agent."""
+    made = await store.create_conversation(tenant, conversation(agent_id), None, b"")
+    assert isinstance(made, v1.Conversation)
+    return made.id
+
+
 async def new_lane(store: Store, tenant: str = DEFAULT_TENANT) -> str:
     """The default conversation of a new agent."""
     made = await store.create_agent(tenant, agent(), None, b"")
@@ -56,8 +69,12 @@ def accept(
     max_open: int = 1000,
     request: bytes = b"request",
     run: v1.Run | None = None,
+    agent_id: str | None = None,
 ) -> Accept:
-    made = v1.Run(agent_id=lane, background=True, create_time=next_time())
+    """`agent_id`: of a lane that is not the agent's default one."""
+    made = v1.Run(
+        agent_id=agent_id or lane, conversation_id=lane if agent_id else None, background=True, create_time=next_time()
+    )
     if run is not None:
         made.MergeFrom(run)
     made.id = made.id or ids.new("run")

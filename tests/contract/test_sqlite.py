@@ -13,15 +13,15 @@ from typing import Literal
 
 import pytest
 
-from sendoff_server.store.port import Fenced, Item, Placed, Recorded, StoreFailed, StoreInUse
-from sendoff_server.store.sqlite import checkpoint, migrations, queries
+from sendoff_server.store.port import Fenced, Fork, Item, Placed, Recorded, StoreFailed, StoreInUse
+from sendoff_server.store.sqlite import checkpoint, deletes, messages, migrations, queries
 from sendoff_server.store.sqlite.connection import connect
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.contract.databases import SqliteDatabase
-from tests.contract.making import accept, after, claim_of, finish, flush_one, new_lane, run_to_end, start
+from tests.contract.making import accept, after, claim_of, conversation, finish, flush_one, new_lane, run_to_end, start
 
 ROOT = Path(__file__).parents[2]
-TABLES = ("agent", "lane", "run", "run_key", "run_log", "message", "step")
+TABLES = ("agent", "conversation", "inherited", "lane", "run", "run_key", "run_log", "message", "step")
 
 
 @pytest.fixture
@@ -54,12 +54,13 @@ def test_two_databases_have_the_same_schema(tmp_path: Path) -> None:
 
 
 def test_a_migration_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = migrations.Migration(2, "0002_broken.sql", ("CREATE TABLE half (x)", "CREATE TABLE half (x)"))
+    last = len(migrations.known())
+    broken = migrations.Migration(last + 1, "broken.sql", ("CREATE TABLE half (x)", "CREATE TABLE half (x)"))
     monkeypatch.setattr(migrations, "known", lambda known=migrations.known: [*known(), broken])
     connection = connect(tmp_path / "store.db")
     with pytest.raises(sqlite3.OperationalError, match="half"):
         migrations.migrate(connection, 1)
-    assert connection.execute("SELECT max(number) FROM schema_version").fetchone() == (1,)
+    assert connection.execute("SELECT max(number) FROM schema_version").fetchone() == (last,)
     assert "half" not in {name for name, _ in _schema(connection)}
     connection.close()
 
@@ -142,6 +143,48 @@ async def test_no_table_keeps_rows_of_a_deleted_agent(database: SqliteDatabase) 
     assert left == {table: [(0,)] for table in TABLES}
 
 
+async def test_no_table_keeps_rows_of_a_deleted_fork_or_of_what_it_was_forked_from(database: SqliteDatabase) -> None:
+    async with database.alone() as store:
+        lane = await new_lane(store)
+        await run_to_end(store, await claim_of(store, accept(lane)), texts=["a", "b", "c"])
+        one, two = conversation(lane), conversation(lane)
+        await store.create_conversation("default", one, None, b"", Fork(lane, 1 << 20 | 1))
+        await run_to_end(store, await claim_of(store, accept(one.id, agent_id=lane)), texts=["d"])
+        await store.create_conversation("default", two, None, b"", Fork(one.id, None))
+        messages = []
+        for gone in (one.id, two.id):
+            assert await store.delete_conversation("default", gone) == {"active_runs": 0}
+            messages.append(database.execute("SELECT count(*) FROM message"))
+        await store.delete_agent("default", lane)
+        left = {table: database.execute(f"SELECT count(*) FROM {table}") for table in TABLES}
+    assert messages == [[(4,)], [(3,)]]
+    assert left == {table: [(0,)] for table in TABLES}
+
+
+async def test_what_a_fork_keeps_of_a_deleted_conversation_is_all_that_is_kept(database: SqliteDatabase) -> None:
+    async with database.alone() as store:
+        lane = await new_lane(store)
+        source, fork = conversation(lane), conversation(lane)
+        await store.create_conversation("default", source, None, b"")
+        await run_to_end(store, await claim_of(store, accept(source.id, agent_id=lane)), texts=["a", "b", "c"])
+        await store.create_conversation("default", fork, None, b"", Fork(source.id, 1 << 20 | 1))
+        await store.delete_conversation("default", source.id)
+        assert database.execute("SELECT count(*) FROM message") == [(2,)]
+        assert (
+            database.execute("SELECT count(*) FROM run") == database.execute("SELECT count(*) FROM run_log") == [(0,)]
+        )
+        # A number that is given again must not bring the kept messages into another run.
+        claim = await claim_of(store, accept(lane))
+        assert await store.run_messages(claim.run.id, -1, 10) == []
+        await run_to_end(store, claim, texts=["x"])
+        assert [message.assistant_message.content.text for message in await store.history(fork.id, 1 << 62, 1000)] == [
+            "a",
+            "b",
+        ]
+        await store.delete_agent("default", lane)
+        assert database.execute("SELECT count(*) FROM message") == [(0,)]
+
+
 async def test_a_batch_costs_as_many_statements_whatever_its_size(database: SqliteDatabase) -> None:
     """Each statement hands the interpreter lock over, and a busy event loop gives it back late."""
     async with database.alone() as store:
@@ -216,15 +259,26 @@ def test_no_query_walks_a_table_that_grows(database: SqliteDatabase) -> None:
     connection = connect(database.path)
     migrations.migrate(connection, 1)
     growing = {*TABLES}
-    for name, text in queries._named().items():
-        if ":rows" in text:
-            continue
+    for name, text in _statements():
         count = max((int(number) for number in re.findall(r"\?(\d+)", text)), default=0)
         plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + text, [None] * count)]
         aliases = {alias for table, alias in re.findall(r"\b(\w+) (\w)\b", text) if table in growing} | growing
         walked = [line for line in plan if line.startswith("SCAN") and line.split()[1] in aliases - {"o"}]
         assert not walked, (name, plan)
     connection.close()
+
+
+def _statements() -> list[tuple[str, str]]:
+    """Those of `queries.sql` with each text that a `:name` in them can stand for; not those with many rows."""
+    choices = [
+        {"runs": runs, "lanes": lanes, "order": order, "behind": behind}
+        for runs in (messages.OWN, messages.ENDED, messages.INHERITED)
+        for lanes in (deletes.ONE_LANE, deletes.LANES_OF_AGENT)
+        for order, behind in (("ASC", ">"), ("DESC", "<"))
+    ]
+    named = queries._named()
+    found = {(name, queries.named(name, **texts)) for name in named if ":rows" not in named[name] for texts in choices}
+    return sorted(found)
 
 
 async def test_large_requests_of_many_lanes_can_be_claimed(database: SqliteDatabase) -> None:

@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from sendoff import v1
 from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
+from sendoff.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from sendoff.v1.model_service_pb2_grpc import ModelServiceStub
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
 
@@ -46,11 +47,17 @@ class Caller:
         self.runs = RunServiceStub(channel)
         self.agents = AgentServiceStub(channel)
         self.models = ModelServiceStub(channel)
+        self.conversations = ConversationServiceStub(channel)
 
     async def agent(self, model: str = "scripted/script") -> str:
         """A new agent's id."""
         agent = v1.Agent(name="subject", model=model)
         return (await self.agents.CreateAgent(v1.CreateAgentRequest(agent=agent), timeout=PATIENCE_S)).id
+
+    async def conversation(self, agent_id: str, **fields: Any) -> str:
+        """A new conversation's id."""
+        request = v1.CreateConversationRequest(agent_id=agent_id, conversation=v1.Conversation(**fields))
+        return (await self.conversations.CreateConversation(request, timeout=PATIENCE_S)).id
 
     async def send(self, agent_id: str, text: str, **fields: Any) -> v1.Run:
         """Accepted."""

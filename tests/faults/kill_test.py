@@ -48,12 +48,18 @@ class Job:
 
     key: str
     agent_id: str
+    conversation_id: str | None
+    """None: the agent's default one."""
     text: str
     answer: str
     begun_s: float = 0.0
     """When it was first sent, by the driver's stopwatch."""
     acknowledged_s: float = 0.0
     run_id: str = ""
+
+    @property
+    def lane(self) -> str:
+        return self.conversation_id or self.agent_id
 
 
 @dataclass
@@ -84,7 +90,7 @@ class Load:
     async def _until_acknowledged(self, caller: Caller, job: Job) -> v1.Run:
         while True:
             try:
-                sent = request(job.agent_id, job.text, request_id=job.key)
+                sent = request(job.agent_id, job.text, request_id=job.key, conversation_id=job.conversation_id)
                 return await caller.runs.CreateMessageAsync(sent, timeout=_CALL_S)
             except grpc.aio.AioRpcError as error:
                 if not is_passing(error):
@@ -125,17 +131,26 @@ async def kill_at_random(server: ServerProcess, load: Load) -> None:
 
 async def make_load(plan: Plan, caller: Caller) -> Load:
     chance = random.Random(plan.seed)
-    agents = [await caller.agent() for _ in range(plan.conversations)]
-    jobs = [_job(number, chance.choice(agents), chance) for number in range(plan.runs)]
+    lanes = await _make_lanes(plan.conversations, caller)
+    jobs = [_job(number, *chance.choice(lanes), chance) for number in range(plan.runs)]
     return Load(plan, jobs, chance, waiting=jobs[::-1])
 
 
-def _job(number: int, agent_id: str, chance: random.Random) -> Job:
+async def _make_lanes(count: int, caller: Caller) -> list[tuple[str, str | None]]:
+    """Conversations, each as agent and id: of every agent the default one and one beside it."""
+    lanes: list[tuple[str, str | None]] = []
+    while len(lanes) < count:
+        agent = await caller.agent()
+        lanes += [(agent, None), (agent, await caller.conversation(agent))]
+    return lanes[:count]
+
+
+def _job(number: int, agent_id: str, conversation_id: str | None, chance: random.Random) -> Job:
     """Some answers come at once, some take their time, so that kills meet them half-written."""
     answer = f"answer {number} " + "word " * chance.randint(1, 12)
     delay_ms = chance.choice((0, 0, 10, 30))
     text = script(text=answer, delay_ms=delay_ms, first_delay_ms=chance.choice((0, 10)))
-    return Job(f"job-{number}", agent_id, text, answer)
+    return Job(f"job-{number}", agent_id, conversation_id, text, answer)
 
 
 async def run(plan: Plan, server: ServerProcess) -> str:
@@ -175,7 +190,7 @@ def _plan() -> Plan:
         prog="python -m tests.faults.kill_test", description="Kill the server while it works, and see what is lost."
     )
     parser.add_argument("--runs", type=int, default=1000, help="requests to send (default: %(default)s)")
-    parser.add_argument("--conversations", type=int, default=50, help="agents to send to (default: %(default)s)")
+    parser.add_argument("--conversations", type=int, default=50, help="conversations to send to (default: %(default)s)")
     parser.add_argument("--callers", type=int, default=16, help="concurrent callers (default: %(default)s)")
     parser.add_argument("--kills", type=int, default=10, help="how often to kill (default: %(default)s)")
     parser.add_argument("--watchers", type=int, default=40, help="runs to watch meanwhile (default: %(default)s)")

@@ -60,9 +60,9 @@ async def test_a_watcher_forgets_the_half_written_answer_of_a_killed_server_and_
         assert [kind for kind, _ in texts(await caller.messages(run.id))] == ["user_message", "assistant_message"]
 
 
-async def _hanging(caller: Caller, agent: str) -> tuple[v1.Run, Screen]:
+async def _hanging(caller: Caller, agent: str, conversation: str | None = None) -> tuple[v1.Run, Screen]:
     """A run in the middle of an answer that never ends, as a watcher sees it."""
-    run = await caller.send(agent, script(text="half an answer", hang=True))
+    run = await caller.send(agent, script(text="half an answer", hang=True), conversation_id=conversation)
     screen = Screen()
     await patiently(_until_text(screen, caller.watch(run.id, include_deltas=True)))
     return run, screen
@@ -112,6 +112,34 @@ async def test_cancelled_queued_runs_stay_cancelled_and_later_ones_run_after_a_k
         assert [run.status for run in ended] == [cancelled, completed, cancelled, completed]
         for run in ended:
             check_log(run, await caller.log(run.id))
+
+
+async def test_conversations_of_one_agent_go_on_after_a_kill_each_in_its_order_and_with_its_history(
+    server_process: ServerProcess,
+) -> None:
+    await server_process.start()
+    async with calling(server_process.address) as caller:
+        agent = await caller.agent()
+        lanes = [None, await caller.conversation(agent), await caller.conversation(agent)]
+        heads = [await _hanging(caller, agent, lane) for lane in lanes]
+        queued = [
+            [await caller.send(agent, script(text=f"{number}"), conversation_id=lane) for number in range(2)]
+            for lane in lanes
+        ]
+        await server_process.kill()
+        await server_process.start()
+        for head, _ in heads:
+            assert (await caller.changed(head.id, head.last_sequence)).status == v1.RUN_STATUS_RUNNING
+            await caller.cancel(head.id)
+        for lane, (head, _), behind in zip(lanes, heads, queued, strict=True):
+            ended = [await caller.ended(run.id) for run in (head, *behind)]
+            assert [run.status for run in ended] == [v1.RUN_STATUS_CANCELLED] + [v1.RUN_STATUS_COMPLETED] * 2
+            for run in ended:
+                check_log(run, await caller.log(run.id))
+            ask = v1.ListMessagesRequest(conversation_id=lane or "default", agent_id=agent, order_by="position")
+            told = (await caller.conversations.ListMessages(ask)).messages
+            assert [message.run_id for message in told] == [head.id, *(run.id for run in behind for _ in range(2))]
+            assert {message.conversation_id for message in told} == {lane or ""}
 
 
 async def test_a_run_is_there_though_the_server_is_killed_right_after_the_reply(server_process: ServerProcess) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from sendoff import v1
-from sendoff_server.agents.directory import Directory
+from sendoff_server.agents.directory import AgentDirectory
 from sendoff_server.errors import AgentNotFound
 from sendoff_server.runs.hub import Hub
 from sendoff_server.store.port import Store
@@ -31,9 +31,9 @@ class SlowStore:
         return found
 
 
-async def _read_slowly(agent: v1.Agent) -> tuple[SlowStore, Directory, asyncio.Task[v1.Agent]]:
+async def _read_slowly(agent: v1.Agent) -> tuple[SlowStore, AgentDirectory, asyncio.Task[v1.Agent]]:
     store = SlowStore(agent)
-    directory = Directory(cast(Store, store))
+    directory = AgentDirectory(cast(Store, store))
     reading = asyncio.create_task(directory.find(_TENANT, agent.id))
     await store.asked.wait()
     return store, directory, reading

@@ -27,6 +27,11 @@ class Sent(Protocol):
     acknowledged_s: float
     run_id: str
 
+    @property
+    def lane(self) -> str:
+        """The id of its conversation, or of the agent whose default one it is."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -68,6 +73,7 @@ def _check_one(result: Result) -> None:
     assert run.status == v1.RUN_STATUS_COMPLETED, run
     assert run.stop_reason == v1.STOP_REASON_END_TURN
     assert run.request_id == sent.key
+    assert (run.conversation_id or run.agent_id) == sent.lane
     check_log(run, result.log)
     assert texts(result.messages) == [("user_message", sent.text), ("assistant_message", sent.answer)]
     logged = [event.message for event in result.log if event.HasField("message")]
@@ -93,7 +99,7 @@ def _check_order(results: Sequence[Result]) -> None:
     """In each conversation one run after the other, in order of acceptance."""
     lanes: dict[str, list[Result]] = defaultdict(list)
     for result in results:
-        lanes[result.sent.agent_id].append(result)
+        lanes[result.sent.lane].append(result)
     for lane in lanes.values():
         lane.sort(key=lambda result: result.place)
         places = [result.place for result in lane]

@@ -25,7 +25,7 @@ def stub(channel: grpc.aio.Channel) -> Any:
     return untyped(channel)
 
 
-@pytest.mark.parametrize("service", ["", "sendoff.v1.RunService", "sendoff.v1.AgentService"])
+@pytest.mark.parametrize("service", ["", "sendoff.v1.RunService", "sendoff.v1.ConversationService"])
 async def test_a_server_that_works_is_serving(service: str, channel: grpc.aio.Channel) -> None:
     answer = await stub(channel).Check(health_pb2.HealthCheckRequest(service=service))
     assert answer.status == SERVING

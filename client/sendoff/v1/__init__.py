@@ -32,6 +32,17 @@ from sendoff.v1.content_pb2 import SummarizedReasoning as SummarizedReasoning
 from sendoff.v1.content_pb2 import Text as Text
 from sendoff.v1.content_pb2 import ToolCallPart as ToolCallPart
 from sendoff.v1.content_pb2 import ToolReturnPart as ToolReturnPart
+from sendoff.v1.conversation_pb2 import Conversation as Conversation
+from sendoff.v1.conversation_service_pb2 import CreateConversationRequest as CreateConversationRequest
+from sendoff.v1.conversation_service_pb2 import DeleteConversationRequest as DeleteConversationRequest
+from sendoff.v1.conversation_service_pb2 import DeleteConversationResponse as DeleteConversationResponse
+from sendoff.v1.conversation_service_pb2 import ForkConversationRequest as ForkConversationRequest
+from sendoff.v1.conversation_service_pb2 import GetConversationRequest as GetConversationRequest
+from sendoff.v1.conversation_service_pb2 import ListConversationsRequest as ListConversationsRequest
+from sendoff.v1.conversation_service_pb2 import ListConversationsResponse as ListConversationsResponse
+from sendoff.v1.conversation_service_pb2 import ListMessagesRequest as ListMessagesRequest
+from sendoff.v1.conversation_service_pb2 import ListMessagesResponse as ListMessagesResponse
+from sendoff.v1.conversation_service_pb2 import UpdateConversationRequest as UpdateConversationRequest
 from sendoff.v1.input_message_pb2 import ActionDecision as ActionDecision
 from sendoff.v1.input_message_pb2 import Approval as Approval
 from sendoff.v1.input_message_pb2 import ApprovalCreate as ApprovalCreate

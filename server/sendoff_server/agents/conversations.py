@@ -26,6 +26,9 @@ class Remembered:
         self._messages: deque[v1.Message] = deque()
         self.add(messages)
 
+    def is_of(self, agent_id: str) -> bool:
+        return bool(self._messages) and self._messages[0].agent_id == agent_id
+
     def add(self, messages: Sequence[v1.Message]) -> None:
         for message in messages:
             self._messages.append(message)
@@ -92,6 +95,11 @@ class Conversations:
         remembered = self._remembered.pop(lane, None)
         if remembered is not None:
             self._size -= remembered.size
+
+    def forget_agent(self, agent_id: str) -> None:
+        """The agent is deleted, with all its lanes."""
+        for lane in [lane for lane, remembered in self._remembered.items() if remembered.is_of(agent_id)]:
+            self.forget(lane)
 
     def _remember(self, lane: str, remembered: Remembered) -> Remembered:
         self.forget(lane)

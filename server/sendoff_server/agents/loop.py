@@ -15,10 +15,11 @@ from sendoff_server import ids
 from sendoff_server.agents.answers import end_for, entries
 from sendoff_server.agents.context import conversation, system_prompt
 from sendoff_server.agents.conversations import Conversations
-from sendoff_server.agents.directory import Directory
+from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.body import Body, End, Live, Step, StepResult, Work
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import ModelNotFound
+from sendoff_server.lifecycle import model_of
 from sendoff_server.models.port import Answer, Catalogue, Delta, ModelCall, ModelFailed
 
 FIRST_PAUSE_S = 0.5
@@ -47,10 +48,17 @@ class Loop(Body):
     """The loop of every agent."""
 
     def __init__(
-        self, conversations: Conversations, directory: Directory, models: Catalogue, clock: Clock, retry: RetryPolicy
+        self,
+        history: Conversations,
+        agents: AgentDirectory,
+        conversations: ConversationDirectory,
+        models: Catalogue,
+        clock: Clock,
+        retry: RetryPolicy,
     ) -> None:
+        self._history = history
+        self._agents = agents
         self._conversations = conversations
-        self._directory = directory
         self._models = models
         self._clock = clock
         self._retry = retry
@@ -61,14 +69,14 @@ class Loop(Body):
         return Step(id=ids.derive("step", work.run.id, len(done)), index=len(done))
 
     async def perform(self, work: Work, step: Step, live: Live) -> StepResult:
-        agent = await self._directory.find(work.tenant, work.run.agent_id)
-        handle = work.request.override_model or agent.model
+        agent = await self._agents.find(work.tenant, work.run.agent_id)
+        handle = model_of(work.request, await self._conversation(work), agent)
         try:
             model = await self._models.find(handle)
         except ModelNotFound as missing:
             error = v1.RunError(reason=missing.reason, message=missing.message, metadata=missing.metadata)
             return StepResult(end=End(v1.STOP_REASON_ERROR, error))
-        messages = await conversation(self._conversations, work, model.info, resumed=live.attempt > 1)
+        messages = await conversation(self._history, work, model.info, resumed=live.attempt > 1)
         attempt = 0
         while True:
             message_id = ids.derive("message", work.run.id, step.index, live.attempt, attempt)
@@ -90,6 +98,11 @@ class Loop(Body):
                 attempt += 1
             else:
                 return self._result(work, step, message_id, answer)
+
+    async def _conversation(self, work: Work) -> v1.Conversation | None:
+        if not work.run.HasField("conversation_id"):
+            return None
+        return await self._conversations.find(work.tenant, work.run.conversation_id)
 
     async def _answer(self, stream: AsyncGenerator[Delta | Answer], live: Live) -> Answer:
         """The whole answer, its pieces shown as they come."""

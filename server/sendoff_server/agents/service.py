@@ -10,7 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from sendoff import v1
 from sendoff_server import ids, page_token, validation
-from sendoff_server.agents.directory import Directory
+from sendoff_server.agents.directory import AgentDirectory
 from sendoff_server.clock import Clock, nanoseconds, timestamp
 from sendoff_server.errors import AgentHasActiveRuns, AgentNotFound, EtagMismatch, IdempotencyMismatch
 from sendoff_server.models.port import Catalogue
@@ -32,7 +32,7 @@ class AgentService:
     def __init__(
         self,
         store: Store,
-        directory: Directory,
+        directory: AgentDirectory,
         models: Catalogue,
         clock: Clock,
         *,

@@ -10,10 +10,18 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from sendoff import v1
-from sendoff.v1 import agent_service_pb2, model_service_pb2, ops_service_pb2, run_service_pb2
+from sendoff.v1 import (
+    agent_service_pb2,
+    conversation_service_pb2,
+    model_service_pb2,
+    ops_service_pb2,
+    run_service_pb2,
+)
+from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.agents import AgentServicer
 from sendoff_server.api.calls import Calls
+from sendoff_server.api.conversations import ConversationServicer
 from sendoff_server.api.facts import ModelServicer, OpsServicer
 from sendoff_server.api.health import Health
 from sendoff_server.api.runs import RunServicer
@@ -51,6 +59,7 @@ class GrpcServer:
         *,
         runs: RunService,
         agents: AgentService,
+        conversations: ConversationService,
         models: Catalogue,
         info: v1.GetServerInfoResponse,
         stop_grace_s: float = STOP_GRACE_S,
@@ -63,6 +72,9 @@ class GrpcServer:
         self._services = {
             run_service_pb2.DESCRIPTOR.services_by_name["RunService"]: RunServicer(runs),
             agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]: AgentServicer(agents),
+            conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]: ConversationServicer(
+                conversations
+            ),
             model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]: ModelServicer(models),
             ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]: OpsServicer(info),
         }

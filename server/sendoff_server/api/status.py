@@ -28,6 +28,7 @@ _RESOURCE_TYPES = {
     "agent_id": "sendoff.v1.Agent",
     "conversation_id": "sendoff.v1.Conversation",
     "handle": "sendoff.v1.Model",
+    "message_id": "sendoff.v1.Message",
     "run_id": "sendoff.v1.Run",
 }
 """By the name under which an error's metadata has the resource's name."""

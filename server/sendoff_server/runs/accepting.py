@@ -17,13 +17,14 @@ from sendoff_server.clock import Clock
 from sendoff_server.errors import (
     AgentNotFound,
     ConversationBusy,
+    ConversationNotFound,
     IdempotencyMismatch,
     InvalidRequest,
     QueueFull,
     Unsupported,
     Violation,
 )
-from sendoff_server.lifecycle import client_otids, first_event, input_of, lane_of, new_run
+from sendoff_server.lifecycle import client_otids, first_event, input_of, lane_of, model_of, new_run
 from sendoff_server.models.port import Catalogue, Model
 from sendoff_server.store.port import Accept, Accepted, Busy, Full, Key, LaneMissing, Mismatched, Placed, Repeated
 
@@ -36,20 +37,42 @@ class Agents(Protocol):
         ...
 
 
+class Conversations(Protocol):
+    """Where accepting finds conversations beside the default ones."""
+
+    async def find_of(self, tenant: str, conversation_id: str, agent_id: str) -> v1.Conversation:
+        """Raises ConversationNotFound, and InvalidRequest if it is not that agent's; "" for whoever's it is."""
+        ...
+
+
 class Acceptance:
     """Makes the store's `Accept` out of a request, and the caller's answer out of what became of it."""
 
-    def __init__(self, agents: Agents, models: Catalogue, clock: Clock, *, max_open: int) -> None:
+    def __init__(
+        self, agents: Agents, conversations: Conversations, models: Catalogue, clock: Clock, *, max_open: int
+    ) -> None:
         self._agents = agents
+        self._conversations = conversations
         self._models = models
         self._clock = clock
         self._max_open = max_open
 
-    async def check(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> None:
-        """Raise AgentNotFound, ModelNotFound or Unsupported for what can not be run."""
+    async def checked(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> v1.CreateMessageAsyncRequest:
+        """The request, normalised.
+
+        Raises ConversationNotFound, AgentNotFound, InvalidRequest, ModelNotFound, Unsupported.
+        """
+        conversation = await self._conversation(tenant, request)
+        request = normalised(request, conversation)
         agent = await self._agents.find(tenant, request.agent_id)
-        model = await self._models.find(request.override_model or agent.model)
+        model = await self._models.find(model_of(request, conversation, agent))
         _check_capabilities(request, model)
+        return request
+
+    async def _conversation(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> v1.Conversation | None:
+        if request.conversation_id in ("", "default"):
+            return None
+        return await self._conversations.find_of(tenant, request.conversation_id, request.agent_id)
 
     def preview(self, request: v1.CreateMessageAsyncRequest, request_id: str) -> v1.Run:
         """The run that the request would make."""
@@ -87,6 +110,8 @@ class Acceptance:
                 raise ConversationBusy(run_id)
             case Full():
                 raise QueueFull(f"conversation {accept.lane}", self._max_open)
+            case LaneMissing() if accept.run.HasField("conversation_id"):
+                raise ConversationNotFound(accept.run.conversation_id)
             case LaneMissing():
                 raise AgentNotFound(accept.run.agent_id)
 
@@ -112,13 +137,20 @@ def fingerprint(request: v1.CreateMessageAsyncRequest) -> bytes:
     return hashlib.blake2b(bare.SerializeToString(deterministic=True), digest_size=16).digest()
 
 
-def normalised(request: v1.CreateMessageAsyncRequest) -> v1.CreateMessageAsyncRequest:
-    """The agent's default conversation has one spelling inside: unset."""
-    if request.conversation_id != "default":
+def normalised(
+    request: v1.CreateMessageAsyncRequest, conversation: v1.Conversation | None
+) -> v1.CreateMessageAsyncRequest:
+    """The request with its address in one spelling: the agent's default conversation is unset, the agent is told."""
+    if conversation is None and request.conversation_id != "default":
+        return request
+    if conversation is not None and request.agent_id:
         return request
     copy = v1.CreateMessageAsyncRequest()
     copy.CopyFrom(request)
-    copy.ClearField("conversation_id")
+    if conversation is None:
+        copy.ClearField("conversation_id")
+    else:
+        copy.agent_id = conversation.agent_id
     return copy
 
 

@@ -23,7 +23,7 @@ TAIL_EVENTS = 64
 """Events that a topic holds; older ones are read from the store."""
 FINISHED_RUNS = 4_096
 """Ended runs that are remembered, those that ended here or were asked for."""
-DELETED_AGENTS = 1_000
+DELETED_OWNERS = 1_000
 
 PartKey = tuple[str, int]
 """(message_id, part_index)."""
@@ -56,10 +56,10 @@ class Topic:
         self.tenant: str | None = None
         """Set while the run is executed here."""
         self.watchers = 0
-        self.agent_id = ""
-        """Set while the run is watched."""
+        self.owners: tuple[str, ...] = ()
+        """As `owners` tells them. Set while the run is watched."""
         self.deleted = False
-        """The run is gone, with its agent."""
+        """The run is gone, with its owner."""
         self.parts: dict[PartKey, Part] = {}
         self._tail: deque[v1.RunEvent] = deque(maxlen=TAIL_EVENTS)
         self._changed: asyncio.Future[None] | None = None
@@ -114,8 +114,8 @@ class Hub:
     def __init__(self) -> None:
         self._topics: dict[str, Topic] = {}
         self._finished: OrderedDict[str, tuple[str, v1.Run]] = OrderedDict()
-        self._deleted_agents: OrderedDict[str, None] = OrderedDict()
-        """Those deleted lately, because a run of theirs may just be on its way from the store."""
+        self._deleted: OrderedDict[str, None] = OrderedDict()
+        """Agents and conversations deleted lately, because a run of theirs may just be on its way from the store."""
 
     @contextmanager
     def watching(self, run_id: str) -> Iterator[Topic]:
@@ -168,15 +168,15 @@ class Hub:
         topic = self._topics.get(run_id)
         return topic.run if topic is not None and topic.tenant == tenant else None
 
-    def forget_agent(self, agent_id: str) -> None:
-        """The agent's runs are deleted."""
-        self._deleted_agents[agent_id] = None
-        if len(self._deleted_agents) > DELETED_AGENTS:
-            self._deleted_agents.popitem(last=False)
-        for run_id in [run_id for run_id, (_, run) in self._finished.items() if run.agent_id == agent_id]:
+    def forget(self, owner_id: str) -> None:
+        """That agent or conversation is deleted, and its runs with it."""
+        self._deleted[owner_id] = None
+        if len(self._deleted) > DELETED_OWNERS:
+            self._deleted.popitem(last=False)
+        for run_id in [run_id for run_id, (_, run) in self._finished.items() if owner_id in owners(run)]:
             del self._finished[run_id]
         for topic in self._topics.values():
-            if topic.agent_id == agent_id:
+            if owner_id in topic.owners:
                 topic.deleted = True
             topic.wake()
 
@@ -186,8 +186,8 @@ class Hub:
             topic.wake()
 
     def remember(self, tenant: str, run: v1.Run) -> None:
-        """Keep a run that has ended at hand; nothing changes it any more, but that its agent may be deleted."""
-        if run.agent_id in self._deleted_agents:
+        """Keep a run that has ended at hand; nothing changes it any more, but that its owner may be deleted."""
+        if any(owner_id in self._deleted for owner_id in owners(run)):
             return
         self._finished[run.id] = (tenant, run)
         if len(self._finished) > FINISHED_RUNS:
@@ -202,3 +202,8 @@ class Hub:
     def _close_if_idle(self, topic: Topic) -> None:
         if topic.tenant is None and topic.watchers == 0:
             self._topics.pop(topic.run_id, None)
+
+
+def owners(run: v1.Run) -> tuple[str, str]:
+    """Whose deletion deletes the run; the second is empty for the default conversation."""
+    return run.agent_id, run.conversation_id

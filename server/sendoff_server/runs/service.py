@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import cast
 
 from sendoff import v1
@@ -11,11 +12,11 @@ from sendoff_server import page_token, validation
 from sendoff_server.clock import Clock, nanoseconds
 from sendoff_server.errors import Draining, RunNotFound
 from sendoff_server.lifecycle import input_messages, is_terminal
+from sendoff_server.message_types import returned_by
 from sendoff_server.page_fit import fitting
-from sendoff_server.runs.accepting import Acceptance, normalised, one_request_id
+from sendoff_server.runs.accepting import Acceptance, one_request_id
 from sendoff_server.runs.draft import Draft
 from sendoff_server.runs.hub import Hub
-from sendoff_server.runs.message_types import returned_by
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.watching import Watching
 from sendoff_server.store.group_commit import GroupCommit
@@ -75,8 +76,7 @@ class RunService:
             raise Draining
         validation.check_create_message(request)
         request_id = one_request_id(request, idempotency_key)
-        request = normalised(request)
-        await self._acceptance.check(tenant, request)
+        request = await self._acceptance.checked(tenant, request)
         if request.validate_only:
             return self._acceptance.preview(request, request_id), False
         accept = self._acceptance.accept(tenant, request, request_id, lease=self._scheduler.has_room())
@@ -205,14 +205,22 @@ class RunService:
 
     async def cancel_all(self, tenant: str, agent_id: str) -> None:
         """Cancel the runs of an agent that have not ended, and wait for their end."""
-        query = RunQuery(tenant=tenant, agent_id=agent_id, active=True, limit=limits.MAX_PAGE_SIZE)
+        await self._cancel_every(RunQuery(tenant=tenant, agent_id=agent_id, active=True), "the agent is deleted")
+
+    async def cancel_all_of_conversation(self, tenant: str, conversation_id: str) -> None:
+        """Cancel the runs of a conversation that have not ended, and wait for their end."""
+        query = RunQuery(tenant=tenant, lane=conversation_id, active=True)
+        await self._cancel_every(query, "the conversation is deleted")
+
+    async def _cancel_every(self, query: RunQuery, reason: str) -> None:
+        query = replace(query, limit=limits.MAX_PAGE_SIZE)
         while runs := await self._store.list_runs(query):
             if self._draining:
                 raise Draining
             # Newest first, so that no cancelled head hands its lane to a run that is to be cancelled as well.
             for run in runs:
-                await self._cancel(tenant, run.id, "the agent is deleted")
-            await asyncio.gather(*(self._ended(tenant, run.id) for run in runs))
+                await self._cancel(query.tenant, run.id, reason)
+            await asyncio.gather(*(self._ended(query.tenant, run.id) for run in runs))
 
     async def _ended(self, tenant: str, run_id: str) -> None:
         await self._watching.wait(v1.WaitRunRequest(run_id=run_id), lambda: self._run(tenant, run_id))

@@ -14,10 +14,10 @@ from sendoff import v1
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import RunNotFound
 from sendoff_server.lifecycle import is_terminal
+from sendoff_server.message_types import of_type
 from sendoff_server.page_fit import fitting
 from sendoff_server.runs.following import Cursor, next_deltas, next_events
-from sendoff_server.runs.hub import Hub, Topic
-from sendoff_server.runs.message_types import of_type
+from sendoff_server.runs.hub import Hub, Topic, owners
 from sendoff_server.store.port import Store
 from sendoff_server.validation import limits
 
@@ -75,7 +75,7 @@ class Watching:
         neither take back what it offers nor offer more.
         """
         with self._hub.watching(run.id) as topic:
-            topic.agent_id = run.agent_id
+            topic.owners = owners(run)
             view = View(self._store, topic, request)
             view.see_end(run)
             async with aclosing(self._all_frames(view, topic, request, look)) as frames:

@@ -235,6 +235,15 @@ class RunQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Fork:
+    """History that a new conversation begins with: the messages of the runs of a lane that have ended."""
+
+    lane: str
+    last_position: int | None
+    """The last one that is part of it; None for all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Queued:
     """Where a CREATED run stands in its lane."""
 
@@ -320,7 +329,19 @@ class Store(Protocol):
 
     async def history(self, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
         """The newest messages of a lane before that position, oldest first, as many whole ones as fit into
-        `max_bytes`."""
+        `max_bytes`. What a fork inherited is told as its own: under its conversation_id."""
+        ...
+
+    async def messages(
+        self, tenant: str, lane: str, after_position: int | None, limit: int, *, newest_first: bool
+    ) -> list[v1.Message]:
+        """Up to `limit` messages of a lane (and about 4 MB), those that follow that position in the order asked for
+        (None: from the first). May be fewer though more follow; empty when none follow. As `history` tells them."""
+        ...
+
+    async def message_position(self, tenant: str, lane: str, message_id: str) -> int | None:
+        """The position of the last entry of that id that a run of the lane wrote which has ended, or that the lane
+        inherited; None for none. Looks through the whole history."""
         ...
 
     async def steps(self, run_id: str) -> list[v1.Step]:
@@ -348,7 +369,46 @@ class Store(Protocol):
         ...
 
     async def delete_agent(self, tenant: str, agent_id: str) -> Mapping[str, int] | None:
-        """Delete an agent with its lanes, runs, messages, events, steps and keys, if none of its runs is open.
+        """Delete an agent with its conversations, lanes, runs, messages, events, steps and keys, if none of its runs is
+        open.
 
         Returns {"active_runs": n}: 0 means deleted, more means that nothing was. None: no such agent."""
+        ...
+
+    # -- conversations beside the default ones --
+
+    async def create_conversation(
+        self,
+        tenant: str,
+        conversation: v1.Conversation,
+        key: Key | None,
+        fingerprint: bytes,
+        fork: Fork | None = None,
+    ) -> v1.Conversation | Mismatched | LaneMissing:
+        """Write a conversation and its lane, with the history of `fork` in front of all that its own runs will write.
+
+        A known key gives the conversation that it made, as it is now, or Mismatched (whose run_id is that
+        conversation's id) if the fingerprint differs. LaneMissing: no such agent, or it has no lane to fork by that
+        name. What is inherited stays when the lane that it comes from is deleted.
+        """
+        ...
+
+    async def conversation(self, tenant: str, conversation_id: str) -> v1.Conversation | None:
+        """With active_run_id, queued_runs and last_message_time as they are now."""
+        ...
+
+    async def list_conversations(
+        self, tenant: str, agent_id: str | None, after: tuple[int, str] | None, limit: int
+    ) -> list[v1.Conversation]:
+        """Newest first, as `conversation` tells them; `after` is (create_time_ns, id) of the last one seen. None for
+        the agent: of all."""
+        ...
+
+    async def update_conversation(self, tenant: str, conversation: v1.Conversation, expected_etag: str) -> bool:
+        """Write the conversation over the one with that id if its etag is still `expected_etag`; else False. What it
+        is doing now is not written."""
+        ...
+
+    async def delete_conversation(self, tenant: str, conversation_id: str) -> Mapping[str, int] | None:
+        """As `delete_agent`, of one conversation. Forks of it keep their history."""
         ...

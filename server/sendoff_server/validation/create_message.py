@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sendoff import v1
 from sendoff_server.errors import Violation
@@ -149,11 +149,14 @@ def _check_own_data(found: Violations, request: v1.CreateMessageAsyncRequest) ->
         check_length(found, "request_id", request.request_id, least=1, most=MAX_KEY_CHARACTERS)
     if request.HasField("metadata"):
         check_json_object(found, "metadata", request.metadata, most=MAX_RUN_METADATA_BYTES)
-    labels = request.labels
-    if labels and check_items(found, "labels", len(labels), most=MAX_LABELS):
+    check_labels(found, "labels", request.labels)
+
+
+def check_labels(found: Violations, path: str, labels: Mapping[str, str]) -> None:
+    if labels and check_items(found, path, len(labels), most=MAX_LABELS):
         for key, value in labels.items():
-            check_length(found, "labels", key, most=63)
-            check_length(found, f"labels[{key[:63]!r}]", value, most=255)
+            check_length(found, path, key, most=63)
+            check_length(found, f"{path}[{key[:63]!r}]", value, most=255)
 
 
 def _check_limits(found: Violations, limits: v1.Limits) -> None:

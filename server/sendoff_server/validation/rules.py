@@ -16,7 +16,8 @@ from sendoff_server.validation.violations import Violations, quoted
 
 AGENT_ID = ids.pattern("agent")
 RUN_ID = ids.pattern("run")
-_CONVERSATION_ID = ids.pattern("conv")
+CONVERSATION_ID = ids.pattern("conv")
+MESSAGE_ID = ids.pattern("message")
 _BAD_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BYTES_PER_CHARACTER = 4
@@ -32,7 +33,7 @@ def check_id(found: Violations, path: str, value: str, pattern: re.Pattern[str])
 
 def check_conversation_id(found: Violations, path: str, value: str) -> None:
     if value != "default":
-        check_id(found, path, value, _CONVERSATION_ID)
+        check_id(found, path, value, CONVERSATION_ID)
 
 
 def check_length(found: Violations, path: str, value: str, *, least: int = 0, most: int) -> None:

@@ -33,9 +33,6 @@ _LIMITS = NotYet("of the limits only max_steps and run_timeout work yet")
 _SCHEDULING = NotYet("of the scheduling only when_busy works yet")
 
 NOT_YET: Mapping[str, NotYet] = {
-    "CreateMessageAsyncRequest.conversation_id": NotYet(
-        "agents have only their default conversation yet", frozenset({"default"})
-    ),
     "CreateMessageAsyncRequest.client_tools": _CLIENT_TOOLS,
     "CreateMessageAsyncRequest.include_compaction_messages": NotYet("there are no compactions yet"),
     "CreateMessageAsyncRequest.return_logprobs": NotYet("log-probabilities are not kept yet"),

@@ -89,3 +89,16 @@ async def test_a_resumed_run_does_not_hide_its_own_input_from_the_next() -> None
     assert len(await conversations.before("lane", 10, 10_000, resumed=True)) == 1
     write(store, conversations, said(15, "its answer"))
     assert len(await conversations.before("lane", 20, 10_000)) == 3
+
+
+async def test_the_history_of_a_deleted_agent_is_forgotten_in_all_its_lanes() -> None:
+    store = HistoryStore()
+    store.messages = [v1.Message(position=1, agent_id="agent-1")]
+    conversations = Conversations(cast(Store, store))
+    for lane in ("agent-1", "conv-1"):
+        await conversations.before(lane, 5, 100)
+    store.messages = [v1.Message(position=1, agent_id="agent-2")]
+    await conversations.before("agent-2", 5, 100)
+    conversations.forget_agent("agent-1")
+    assert list(conversations._remembered) == ["agent-2"]
+    assert conversations._size == store.messages[0].ByteSize()

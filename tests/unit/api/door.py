@@ -10,6 +10,7 @@ from typing import Any, cast
 import grpc
 
 from sendoff import v1
+from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.models.port import Catalogue
@@ -120,6 +121,31 @@ class FakeAgents:
         return v1.DeleteAgentResponse()
 
 
+class FakeConversations:
+    """Use cases of conversations."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def _call(self, tenant: str, request: Any) -> v1.Conversation:
+        self.calls.append((tenant, request))
+        return v1.Conversation(agent_id=AGENT_ID)
+
+    create = get = update = fork = _call
+
+    async def list(self, tenant: str, request: v1.ListConversationsRequest) -> v1.ListConversationsResponse:
+        await self._call(tenant, request)
+        return v1.ListConversationsResponse()
+
+    async def delete(self, tenant: str, request: v1.DeleteConversationRequest) -> v1.DeleteConversationResponse:
+        await self._call(tenant, request)
+        return v1.DeleteConversationResponse()
+
+    async def list_messages(self, tenant: str, request: v1.ListMessagesRequest) -> v1.ListMessagesResponse:
+        await self._call(tenant, request)
+        return v1.ListMessagesResponse()
+
+
 class FakeModels:
     """A catalogue of one model."""
 
@@ -133,11 +159,13 @@ class Door:
     def __init__(self, **settings: Any) -> None:
         self.runs = FakeRuns()
         self.agents = FakeAgents()
+        self.conversations = FakeConversations()
         self.settings = Settings().model_copy(update={"grpc_address": "127.0.0.1:0"} | settings)
         self.server = GrpcServer(
             self.settings,
             runs=cast(RunService, self.runs),
             agents=cast(AgentService, self.agents),
+            conversations=cast(ConversationService, self.conversations),
             models=cast(Catalogue, FakeModels()),
             info=server_info(self.settings),
             stop_grace_s=0.1,

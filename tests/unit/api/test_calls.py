@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from sendoff import v1
 from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
+from sendoff.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from sendoff.v1.model_service_pb2_grpc import ModelServiceStub
 from sendoff.v1.ops_service_pb2_grpc import OpsServiceStub
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
@@ -42,8 +43,11 @@ async def test_requests_and_answers_pass_unchanged(door: Door, channel: grpc.aio
     assert await RunServiceStub(channel).CancelRun(request) == RUN
     update = v1.UpdateAgentRequest(agent_id=AGENT_ID, agent=v1.Agent(name="n"))
     await AgentServiceStub(channel).UpdateAgent(update)
+    fork = v1.ForkConversationRequest(conversation_id="conv-1")
+    assert (await ConversationServiceStub(channel).ForkConversation(fork)).agent_id == AGENT_ID
     assert door.runs.calls == [(DEFAULT_TENANT, request)]
     assert door.agents.calls == [(DEFAULT_TENANT, update)]
+    assert door.conversations.calls == [(DEFAULT_TENANT, fork)]
     models = await ModelServiceStub(channel).ListModels(v1.ListModelsRequest())
     assert [model.handle for model in models.models] == ["scripted/echo"]
     assert await OpsServiceStub(channel).GetServerInfo(v1.GetServerInfoRequest()) == server_info(door.settings)

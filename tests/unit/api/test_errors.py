@@ -21,6 +21,7 @@ VIOLATIONS = [Violation("input.text", "must not be empty"), Violation("max_steps
 SAMPLES: list[ServiceError] = [
     errors.AgentNotFound(AGENT_ID),
     errors.ConversationNotFound("conv-1"),
+    errors.MessageNotFound("message-1", "conv-1"),
     errors.RunNotFound(RUN_ID),
     errors.ModelNotFound("openai/gpt-0"),
     InvalidRequest(VIOLATIONS),
@@ -31,6 +32,7 @@ SAMPLES: list[ServiceError] = [
     errors.ConversationBusy(RUN_ID),
     errors.EtagMismatch(AGENT_ID, "1"),
     errors.AgentHasActiveRuns(AGENT_ID, 3),
+    errors.ConversationHasActiveRuns("conv-1", 3),
     errors.QueueFull("conversation", 10, 2.5),
     errors.Draining(),
     errors.StoreUnavailable(),
@@ -38,6 +40,7 @@ SAMPLES: list[ServiceError] = [
 RESOURCES = {
     "AGENT_NOT_FOUND": ("sendoff.v1.Agent", AGENT_ID),
     "CONVERSATION_NOT_FOUND": ("sendoff.v1.Conversation", "conv-1"),
+    "MESSAGE_NOT_FOUND": ("sendoff.v1.Message", "message-1"),
     "RUN_NOT_FOUND": ("sendoff.v1.Run", RUN_ID),
     "MODEL_NOT_FOUND": ("sendoff.v1.Model", "openai/gpt-0"),
 }

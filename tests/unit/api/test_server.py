@@ -19,7 +19,9 @@ from tests.unit.api.door import PATIENCE_S, RUN, RUN_ID, Door, open_door
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICES = [f"sendoff.v1.{name}" for name in ("RunService", "AgentService", "ModelService", "OpsService")]
+SERVICES = [
+    f"sendoff.v1.{name}" for name in ("RunService", "AgentService", "ConversationService", "ModelService", "OpsService")
+]
 
 
 def asking(service: str = "") -> health_pb2.HealthCheckRequest:

@@ -26,6 +26,7 @@ def test_exported_names() -> None:
         "Client",
         "Conflict",
         "ConversationBusy",
+        "ConversationHasActiveRuns",
         "DeadlineExceeded",
         "EtagMismatch",
         "IdempotencyMismatch",

@@ -124,8 +124,29 @@ def test_topics_and_finished_runs_do_not_pile_up(monkeypatch: pytest.MonkeyPatch
             hub.recorded(run, [])
     assert hub._topics == {}
     assert [hub.known("t", f"run-{n}") is not None for n in range(10)] == [False] * 7 + [True] * 3
-    hub.forget_agent("agent-1")
+    hub.forget("agent-1")
     assert hub.known("t", "run-9") is None
+
+
+async def test_runs_of_a_deleted_conversation_are_forgotten_and_those_who_look_at_them_woken() -> None:
+    hub = Hub()
+    for conversation_id in ("conv-1", "conv-2", "conv-3"):
+        run = v1.Run(id=f"run-{conversation_id}", conversation_id=conversation_id, status=v1.RUN_STATUS_COMPLETED)
+        with hub.executing("t", run):
+            hub.recorded(run, [])
+    with hub.watching("run-conv-1") as topic:
+        topic.owners = ("agent-1", "conv-1")
+        changed = topic.changed()
+        hub.forget("conv-2")
+        assert not topic.deleted
+        hub.forget("conv-1")
+        assert topic.deleted
+        assert changed.done()
+    assert hub.known("t", "run-conv-1") is None
+    assert hub.known("t", "run-conv-3") is not None
+    late = v1.Run(id="run-late", conversation_id="conv-1", status=v1.RUN_STATUS_COMPLETED)
+    hub.remember("t", late)
+    assert hub.known("t", late.id) is None, "it was on its way from the store"
 
 
 def test_a_run_is_known_to_its_tenant_only() -> None:

@@ -103,8 +103,30 @@ def test_the_key_is_no_part_of_the_fingerprint_and_all_else_is() -> None:
 def test_the_default_conversation_has_one_spelling() -> None:
     named = otids("a")
     named.conversation_id = "default"
-    assert fingerprint(normalised(named)) == fingerprint(normalised(otids("a")))
+    assert fingerprint(normalised(named, None)) == fingerprint(normalised(otids("a"), None))
     assert named.conversation_id == "default"
+
+
+def test_a_conversation_s_agent_may_be_told_or_left_out() -> None:
+    bare, full = otids("a"), otids("a")
+    bare.conversation_id = full.conversation_id = "conv-1"
+    bare.ClearField("agent_id")
+    full.agent_id = "agent-1"
+    conversation = v1.Conversation(id="conv-1", agent_id="agent-1")
+    assert normalised(bare, conversation) == normalised(full, conversation) == full
+    assert not bare.agent_id
+
+
+def test_the_request_s_model_wins_over_the_conversation_s_and_that_over_the_agent_s() -> None:
+    plain, overriding = v1.CreateMessageAsyncRequest(), v1.CreateMessageAsyncRequest(override_model="a/request")
+    agent, conversation = v1.Agent(model="a/agent"), v1.Conversation(model="a/conversation")
+    assert lifecycle.model_of(plain, None, agent) == lifecycle.model_of(plain, v1.Conversation(), agent) == "a/agent"
+    assert lifecycle.model_of(plain, conversation, agent) == "a/conversation"
+    assert (
+        lifecycle.model_of(overriding, conversation, agent)
+        == lifecycle.model_of(overriding, None, agent)
+        == "a/request"
+    )
 
 
 def test_unknown_usage_stays_unknown_and_known_usage_adds_up() -> None:

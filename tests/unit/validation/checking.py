@@ -24,6 +24,13 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "ListAgentsRequest": validation.check_list_agents,
     "UpdateAgentRequest": validation.check_update_agent,
     "DeleteAgentRequest": validation.check_delete_agent,
+    "CreateConversationRequest": validation.check_create_conversation,
+    "GetConversationRequest": validation.check_get_conversation,
+    "ListConversationsRequest": validation.check_list_conversations,
+    "UpdateConversationRequest": validation.check_update_conversation,
+    "DeleteConversationRequest": validation.check_delete_conversation,
+    "ForkConversationRequest": validation.check_fork_conversation,
+    "ListMessagesRequest": validation.check_list_messages,
 }
 
 

@@ -98,6 +98,10 @@ def agent(**fields: Any) -> v1.CreateAgentRequest:
     return v1.CreateAgentRequest(agent=v1.Agent(**fields))
 
 
+def conversation(**fields: Any) -> v1.CreateConversationRequest:
+    return v1.CreateConversationRequest(agent_id=AGENT, conversation=v1.Conversation(**fields))
+
+
 def part(text: str = "hi") -> v1.ContentPart:
     return v1.ContentPart(text=v1.Text(text=text))
 
@@ -715,4 +719,102 @@ AGENTS: Sequence[Field] = (
     Field("DeleteAgentRequest.agent_id", "agent_id", lambda v: v1.DeleteAgentRequest(agent_id=v), AS_AGENT_ID),
 )
 
-FIELDS: Sequence[Field] = (*CONTENT, *MESSAGES, *CREATE, *RUNS, *AGENTS)
+CONVERSATIONS: Sequence[Field] = (
+    Field("Conversation.summary", "conversation.summary", lambda v: conversation(summary=v), size(64 * KIB)),
+    Field("Conversation.model", "conversation.model", lambda v: conversation(model=v), characters(255, least=1)),
+    Field(
+        "Conversation.labels",
+        "conversation.labels",
+        lambda v: conversation(labels=v),
+        {
+            "map.max_pairs = 64": (labels(65), labels(64)),
+            "keys.string.max_len = 63": ({"é" * 64: "v"}, {"é" * 63: "v"}),
+        },
+    ),
+    Field(
+        "Conversation.labels",
+        "conversation.labels['k']",
+        lambda v: conversation(labels={"k": v}),
+        {"values.string.max_len = 255": ("é" * 256, "é" * 255)},
+    ),
+    Field(
+        "CreateConversationRequest.agent_id",
+        "agent_id",
+        lambda v: v1.CreateConversationRequest(agent_id=v),
+        {f'string.pattern = "^agent-{_UUID}$"': identifier("agent")},
+    ),
+    Field(
+        "CreateConversationRequest.request_id",
+        "request_id",
+        lambda v: v1.CreateConversationRequest(agent_id=AGENT, request_id=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "GetConversationRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.GetConversationRequest(conversation_id=v),
+        {f'string.pattern = "^conv-{_UUID}$"': identifier("conv")},
+    ),
+    Field(
+        "ListConversationsRequest.page_size",
+        "page_size",
+        lambda v: v1.ListConversationsRequest(page_size=v),
+        bounds("int32", least=0),
+    ),
+    Field(
+        "UpdateConversationRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.UpdateConversationRequest(conversation_id=v),
+        {"as GetConversationRequest.conversation_id": identifier("conv")},
+    ),
+    Field(
+        "DeleteConversationRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.DeleteConversationRequest(conversation_id=v),
+        {"as GetConversationRequest.conversation_id": identifier("conv")},
+    ),
+    Field(
+        "ForkConversationRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.ForkConversationRequest(agent_id=AGENT, conversation_id=v),
+        {f'string.pattern = "^(default|conv-{_UUID})$"': ("default\n", "default")},
+    ),
+    Field(
+        "ForkConversationRequest.at_message_id",
+        "at_message_id",
+        lambda v: v1.ForkConversationRequest(conversation_id=CONVERSATION, at_message_id=v),
+        {f'string.pattern = "^message-{_UUID}$"': identifier("message")},
+    ),
+    Field(
+        "ForkConversationRequest.request_id",
+        "request_id",
+        lambda v: v1.ForkConversationRequest(conversation_id=CONVERSATION, request_id=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "ListMessagesRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.ListMessagesRequest(agent_id=AGENT, conversation_id=v),
+        {"as ForkConversationRequest.conversation_id": ("", "default")},
+    ),
+    Field(
+        "ListMessagesRequest.page_size",
+        "page_size",
+        lambda v: v1.ListMessagesRequest(conversation_id=CONVERSATION, page_size=v),
+        bounds("int32", least=0),
+    ),
+    Field(
+        "ListMessagesRequest.order_by",
+        "order_by",
+        lambda v: v1.ListMessagesRequest(conversation_id=CONVERSATION, order_by=v),
+        {'string.in = ["", "position", "position asc", "position desc"]': ("create_time", "position asc")},
+    ),
+    Field(
+        "ListMessagesRequest.message_types",
+        "message_types[0]",
+        lambda v: v1.ListMessagesRequest(conversation_id=CONVERSATION, message_types=v),
+        enum(v1.MESSAGE_TYPE_EVENT_MESSAGE, many=True),
+    ),
+)
+
+FIELDS: Sequence[Field] = (*CONTENT, *MESSAGES, *CREATE, *RUNS, *AGENTS, *CONVERSATIONS)

@@ -194,3 +194,48 @@ def test_an_idempotency_key_has_the_bounds_of_a_request_id(key: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
         check_idempotency_key(key)
     assert [violation.field for violation in raised.value.violations] == ["idempotency-key"]
+
+
+# ---- conversations ----
+
+
+def test_a_conversation_is_made_without_what_the_server_makes() -> None:
+    for field, value in {"id": CONVERSATION, "agent_id": AGENT, "etag": "1", "queued_runs": 1}.items():
+        made = v1.Conversation(**{field: value})  # type: ignore[arg-type]  # each of its own type
+        assert violated(v1.CreateConversationRequest(agent_id=AGENT, conversation=made)) == [f"conversation.{field}"]
+        forked = v1.ForkConversationRequest(conversation_id=CONVERSATION, conversation=made)
+        assert violated(forked) == [f"conversation.{field}"]
+
+
+def test_a_conversation_that_was_read_can_be_sent_back() -> None:
+    read = v1.Conversation(id=CONVERSATION, agent_id=AGENT, etag="1", queued_runs=3, active_run_id=RUN)
+    assert violated(v1.UpdateConversationRequest(conversation_id=CONVERSATION, conversation=read)) == []
+    read.id = CONVERSATION.replace("3", "4")
+    assert violated(v1.UpdateConversationRequest(conversation_id=CONVERSATION, conversation=read)) == [
+        "conversation.id"
+    ]
+
+
+def test_an_update_of_a_conversation_names_what_can_be_changed() -> None:
+    request = v1.UpdateConversationRequest(conversation_id=CONVERSATION)
+    request.update_mask.paths.extend(["summary", "model", "metadata", "labels", "agent_id", "labels.a"])
+    assert violated(request) == ["update_mask.paths[4]", "update_mask.paths[5]"]
+
+
+def test_where_messages_are_read_and_forked_the_default_conversation_needs_its_agent() -> None:
+    for kind in (v1.ListMessagesRequest, v1.ForkConversationRequest):
+        assert violated(kind(conversation_id="default")) == ["agent_id"]
+        assert violated(kind(conversation_id="default", agent_id=AGENT)) == []
+        assert violated(kind(conversation_id=CONVERSATION, agent_id="")) == ["agent_id"]
+        assert violated(kind(conversation_id=CONVERSATION)) == []
+
+
+def test_conversations_of_an_agent_are_asked_for_by_its_id() -> None:
+    assert violated(v1.ListConversationsRequest(agent_id="agent-1")) == ["agent_id"]
+    assert violated(v1.ListConversationsRequest()) == []
+
+
+def test_metadata_of_a_conversation_is_a_json_object() -> None:
+    made = v1.Conversation(metadata=v1.JsonObject(json="[]"))
+    request = v1.CreateConversationRequest(agent_id=AGENT, conversation=made)
+    assert violated(request) == ["conversation.metadata.json"]

@@ -37,7 +37,6 @@ def scheduling(**fields: Any) -> v1.CreateMessageAsyncRequest:
 
 IMAGE = "messages.messages[0].message.content.parts.parts[0].image"
 ASKING: dict[str, tuple[Message, str]] = {
-    "CreateMessageAsyncRequest.conversation_id": (create(conversation_id=CONVERSATION), "conversation_id"),
     "CreateMessageAsyncRequest.client_tools": (create(client_tools=[v1.ClientTool(name="t")]), "client_tools"),
     "CreateMessageAsyncRequest.include_compaction_messages": (
         create(include_compaction_messages=True),
@@ -88,6 +87,7 @@ NOT_ASKING = (
         validate_only=True,
         labels={"a": "b"},
     ),
+    create(conversation_id=CONVERSATION),
     limits(max_steps=3, run_timeout=seconds(1)),
     scheduling(when_busy=v1.WHEN_BUSY_ENQUEUE, priority=3),
     scheduling(when_busy=v1.WHEN_BUSY_REJECT),

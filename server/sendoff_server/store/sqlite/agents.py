@@ -8,19 +8,9 @@ from sendoff import v1
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.port import Key, Mismatched
 from sendoff_server.store.sqlite.connection import transaction
+from sendoff_server.store.sqlite.deletes import LANES_OF_AGENT, delete_lanes
 from sendoff_server.store.sqlite.leases import check_alive
 from sendoff_server.store.sqlite.queries import named
-
-_DELETES = (
-    "delete_agent_keys",
-    "delete_agent_log",
-    "delete_agent_messages",
-    "delete_agent_steps",
-    "delete_agent_runs",
-    "delete_agent_lanes",
-    "delete_agent",
-)
-"""Leaves first: the later ones are how the earlier ones find what belongs to the agent."""
 
 
 def create(
@@ -61,10 +51,9 @@ def delete(connection: sqlite3.Connection, replica_no: int, tenant: str, agent_i
         found = connection.execute(named("agent_number"), (tenant, agent_id)).fetchone()
         if found is None:
             return None
-        (open_runs,) = connection.execute(named("open_runs_of_agent"), found).fetchone()
+        open_runs = delete_lanes(connection, LANES_OF_AGENT, found[0])
         if not open_runs:
-            for name in _DELETES:
-                connection.execute(named(name), found)
+            connection.execute(named("delete_agent"), found)
         return {"active_runs": open_runs}
 
 

@@ -12,9 +12,14 @@ from collections.abc import Iterator
 from sendoff_server.store.sqlite.queries import named
 
 
-def read_bodies(connection: sqlite3.Connection, name: str, values: tuple[object, ...], one: str) -> Iterator[bytes]:
-    """Run a statement that gives one JSON list of [key, body in hex or null]; `one` fetches the body of one key."""
-    (found,) = connection.execute(named(name), values).fetchone()
+def read_bodies(
+    connection: sqlite3.Connection, name: str, values: tuple[object, ...], one: str, **texts: str
+) -> Iterator[bytes]:
+    """Run a statement that gives one JSON list of [key, body in hex or null]; `one` fetches the body of one key.
+
+    `texts` as for `named`.
+    """
+    (found,) = connection.execute(named(name, **texts), values).fetchone()
     for key, body in json.loads(found):
         if body is not None:
             yield bytes.fromhex(body)

@@ -15,8 +15,20 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
-from sendoff_server.store.port import Claim, Item, Key, Mismatched, Poisoned, Queued, Result, RunQuery, Store
-from sendoff_server.store.sqlite import agents, leases, reads, write
+from sendoff_server.store.port import (
+    Claim,
+    Fork,
+    Item,
+    Key,
+    LaneMissing,
+    Mismatched,
+    Poisoned,
+    Queued,
+    Result,
+    RunQuery,
+    Store,
+)
+from sendoff_server.store.sqlite import agents, conversations, leases, messages, reads, write
 from sendoff_server.store.sqlite.checkpoint import Checkpointer
 from sendoff_server.store.sqlite.connection import Synchronous, connect, connect_reader
 from sendoff_server.store.sqlite.group_read import GroupRead
@@ -125,7 +137,15 @@ class SqliteStore(Store):
         return await self._readers.submit(reads.run_request, tenant, run_id)
 
     async def history(self, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
-        return await self._readers.submit(reads.history, lane, before_position, max_bytes)
+        return await self._readers.submit(messages.history, lane, before_position, max_bytes)
+
+    async def messages(
+        self, tenant: str, lane: str, after_position: int | None, limit: int, *, newest_first: bool
+    ) -> list[v1.Message]:
+        return await self._readers.submit(messages.page, tenant, lane, after_position, limit, newest_first)
+
+    async def message_position(self, tenant: str, lane: str, message_id: str) -> int | None:
+        return await self._readers.submit(messages.position_of, tenant, lane, message_id)
 
     async def steps(self, run_id: str) -> list[v1.Step]:
         return await self._readers.submit(reads.steps, run_id)
@@ -148,6 +168,29 @@ class SqliteStore(Store):
 
     async def delete_agent(self, tenant: str, agent_id: str) -> Mapping[str, int] | None:
         return await self._write(agents.delete, self._replica_no, tenant, agent_id)
+
+    # -- conversations beside the default ones --
+
+    async def create_conversation(
+        self, tenant: str, conversation: v1.Conversation, key: Key | None, fingerprint: bytes, fork: Fork | None = None
+    ) -> v1.Conversation | Mismatched | LaneMissing:
+        return await self._write(
+            conversations.create, self._replica_no, tenant, conversation, key=key, fingerprint=fingerprint, fork=fork
+        )
+
+    async def conversation(self, tenant: str, conversation_id: str) -> v1.Conversation | None:
+        return await self._readers.submit(conversations.read, tenant, conversation_id)
+
+    async def list_conversations(
+        self, tenant: str, agent_id: str | None, after: tuple[int, str] | None, limit: int
+    ) -> list[v1.Conversation]:
+        return await self._readers.submit(conversations.read_page, tenant, agent_id, after, limit)
+
+    async def update_conversation(self, tenant: str, conversation: v1.Conversation, expected_etag: str) -> bool:
+        return await self._write(conversations.update, self._replica_no, tenant, conversation, expected_etag)
+
+    async def delete_conversation(self, tenant: str, conversation_id: str) -> Mapping[str, int] | None:
+        return await self._write(conversations.delete, self._replica_no, tenant, conversation_id)
 
     # -- opening and closing --
 

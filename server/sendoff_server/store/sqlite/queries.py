@@ -24,9 +24,13 @@ def _named() -> dict[str, str]:
     return {name: statement.strip().removesuffix(";") for name, statement in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def named(name: str) -> str:
-    """The text of one statement of `queries.sql`."""
-    return _named()[name]
+@cache
+def named(name: str, **texts: str) -> str:
+    """The text of one statement of `queries.sql`, with each `:name` in it replaced."""
+    statement = _named()[name]
+    for word, text in texts.items():
+        statement = statement.replace(f":{word}", text)
+    return statement
 
 
 @cache

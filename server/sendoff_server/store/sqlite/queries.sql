@@ -1,11 +1,13 @@
--- Parameters named ?1, ?2 are single values; a list comes as one JSON text. `:rows` stands for many rows (`execute_rows`).
+-- Parameters named ?1, ?2 are single values; a list comes as one JSON text. `:rows` stands for many rows (`execute_rows`), other
+-- names with a colon for one of a few texts (`named`): `:lanes` for a statement of theirs about ?1, `:runs` for the runs whose
+-- messages are history, each with (lane_no, seq, no, last_place), `:order` and `:behind` for a direction.
 -- What goes into a batch comes back as one JSON text, bodies in hex: a row each would cost a hand-over of the interpreter lock each.
 
 -- name: snapshot
--- What a batch refers to: is replica ?1 alive, the last run, lanes ?2 with their first ?3 open runs, runs ?4.
+-- What a batch refers to: is replica ?1 alive, the last run number in use, lanes ?2 with their first ?3 open runs, runs ?4.
 SELECT
   (SELECT count(*) FROM replica WHERE no = ?1),
-  (SELECT coalesce(max(no), 0) FROM run),
+  max((SELECT coalesce(max(no), 0) FROM run), (SELECT coalesce(max(run_no), 0) FROM inherited)),
   (
     SELECT json_group_array(json_array(l.no, l.id, l.tenant, l.last_seq, l.head_seq, l.open, l.owner, l.ready_at_ns,
       CASE WHEN ?3 > 0 THEN json((
@@ -154,8 +156,8 @@ SELECT json_group_array(json_array(position, total, key, body)) FROM (
     SELECT key, position, sum(size) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING) AS total FROM (
       SELECT m.key, (r.seq << 20) + (m.key & 1048575) AS position, length(m.body) AS size
       FROM lane l
-      CROSS JOIN run r ON r.lane_no = l.no AND r.seq <= ?2 >> 20
-      CROSS JOIN message m ON m.key >= r.no << 20 AND m.key < r.no + 1 << 20
+      CROSS JOIN (:runs) r ON r.lane_no = l.no AND r.seq <= ?2 >> 20
+      CROSS JOIN message m ON m.key >= r.no << 20 AND m.key <= (r.no << 20) + r.last_place
       WHERE l.id = ?1 AND (r.seq << 20) + (m.key & 1048575) < ?2
       ORDER BY r.seq DESC, m.key DESC LIMIT ?3
     )
@@ -163,6 +165,9 @@ SELECT json_group_array(json_array(position, total, key, body)) FROM (
   WHERE page.total <= ?4
   ORDER BY page.position DESC
 );
+
+-- name: inherits
+SELECT EXISTS (SELECT 1 FROM inherited WHERE lane_no = (SELECT no FROM lane WHERE id = ?1));
 
 -- name: steps
 SELECT json_group_array(json_array(key, body)) FROM (
@@ -206,35 +211,144 @@ UPDATE agent SET etag = ?4, body = ?5 WHERE tenant = ?1 AND id = ?2 AND etag = ?
 -- name: agent_number
 SELECT no FROM agent WHERE tenant = ?1 AND id = ?2;
 
--- name: open_runs_of_agent
-SELECT coalesce(sum(open), 0) FROM lane WHERE agent_no = ?1;
-
--- name: delete_agent_keys
-DELETE FROM run_key WHERE run_no IN (SELECT r.no FROM lane l CROSS JOIN run r ON r.lane_no = l.no WHERE l.agent_no = ?1);
-
--- name: delete_agent_log
-DELETE FROM run_log WHERE key IN (
-  SELECT e.key FROM lane l CROSS JOIN run r ON r.lane_no = l.no
-  CROSS JOIN run_log e ON e.key >= r.no << 20 AND e.key < r.no + 1 << 20 WHERE l.agent_no = ?1
-);
-
--- name: delete_agent_messages
-DELETE FROM message WHERE key IN (
-  SELECT m.key FROM lane l CROSS JOIN run r ON r.lane_no = l.no
-  CROSS JOIN message m ON m.key >= r.no << 20 AND m.key < r.no + 1 << 20 WHERE l.agent_no = ?1
-);
-
--- name: delete_agent_steps
-DELETE FROM step WHERE key IN (
-  SELECT s.key FROM lane l CROSS JOIN run r ON r.lane_no = l.no
-  CROSS JOIN step s ON s.key >= r.no << 20 AND s.key < r.no + 1 << 20 WHERE l.agent_no = ?1
-);
-
--- name: delete_agent_runs
-DELETE FROM run WHERE lane_no IN (SELECT no FROM lane WHERE agent_no = ?1);
-
--- name: delete_agent_lanes
-DELETE FROM lane WHERE agent_no = ?1;
-
 -- name: delete_agent
 DELETE FROM agent WHERE no = ?1;
+
+-- name: messages
+-- Of lane ?2 of tenant ?1 behind position ?3: ?4 at most, and no more once ?5 bytes are there.
+SELECT json_group_array(json_array(key, body)) FROM (
+  SELECT m.key, CASE WHEN length(m.body) <= 16384 THEN hex(m.body) END AS body FROM (
+    SELECT key, position, sum(size) OVER (ORDER BY position :order ROWS UNBOUNDED PRECEDING) - size AS before FROM (
+      SELECT m.key, (r.seq << 20) + (m.key & 1048575) AS position, length(m.body) AS size
+      FROM lane l
+      CROSS JOIN (:runs) r ON r.lane_no = l.no AND r.seq :behind= ?3 >> 20
+      CROSS JOIN message m ON m.key >= r.no << 20 AND m.key <= (r.no << 20) + r.last_place
+      WHERE l.id = ?2 AND l.tenant = ?1 AND (r.seq << 20) + (m.key & 1048575) :behind ?3
+      ORDER BY r.seq :order, m.key :order LIMIT ?4
+    )
+  ) page CROSS JOIN message m ON m.key = page.key
+  WHERE page.before < ?5
+  ORDER BY page.position :order
+);
+
+-- name: message_places
+-- Messages of lane ?2 of tenant ?1 that hold the bytes ?3, newest first: their positions and bodies.
+SELECT (r.seq << 20) + (m.key & 1048575), m.body
+FROM lane l
+CROSS JOIN (:runs) r ON r.lane_no = l.no
+CROSS JOIN message m ON m.key >= r.no << 20 AND m.key <= (r.no << 20) + r.last_place
+WHERE l.id = ?2 AND l.tenant = ?1 AND instr(m.body, ?3)
+ORDER BY r.seq DESC, m.key DESC;
+
+-- name: lane_number
+SELECT no FROM lane WHERE tenant = ?1 AND id = ?2 AND agent_no = ?3;
+
+-- name: create_conversation_lane
+INSERT INTO lane (id, tenant, agent_no) VALUES (?1, ?2, ?3) RETURNING no;
+
+-- name: create_conversation
+INSERT INTO conversation (no, id, tenant, agent_no, create_time_ns, etag, key_scope, key_value, fingerprint, body)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
+
+-- name: inherit
+-- Lane ?1 begins with what lane ?2 has up to position ?3.
+INSERT INTO inherited (lane_no, seq, run_no, last_place)
+SELECT ?1, seq, no, last_key & 1048575 FROM (
+  SELECT r.seq, r.no, (
+    SELECT max(m.key) FROM message m
+    WHERE m.key >= r.no << 20
+      AND m.key <= (r.no << 20) + CASE WHEN r.seq = ?3 >> 20 THEN min(r.last_place, ?3 & 1048575) ELSE r.last_place END
+  ) AS last_key
+  FROM (:runs) r WHERE r.lane_no = ?2 AND r.seq <= ?3 >> 20
+) WHERE last_key IS NOT NULL;
+
+-- name: begin_behind_inherited
+-- The first run of lane ?1 comes behind all that it has inherited.
+UPDATE lane SET (last_seq, head_seq) = (SELECT coalesce(max(seq), 0), coalesce(max(seq), 0) + 1 FROM inherited WHERE lane_no = ?1)
+WHERE no = ?1;
+
+-- name: conversation_of_key
+SELECT id, fingerprint FROM conversation WHERE tenant = ?1 AND key_value = ?2 AND key_scope = ?3;
+
+-- name: conversation
+SELECT no, body FROM conversation WHERE tenant = ?1 AND id = ?2;
+
+-- name: list_conversations
+-- Newest first. All, if ?2 is NULL; else those that follow (?2, ?3).
+SELECT no, body FROM conversation
+WHERE tenant = ?1 AND create_time_ns <= coalesce(?2, 9223372036854775807) AND (?2 IS NULL OR create_time_ns < ?2 OR id < ?3)
+ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
+
+-- name: list_conversations_of_agent
+-- The same of agent ?5.
+SELECT no, body FROM conversation
+WHERE agent_no = (SELECT no FROM agent WHERE id = ?5 AND tenant = ?1)
+  AND create_time_ns <= coalesce(?2, 9223372036854775807) AND (?2 IS NULL OR create_time_ns < ?2 OR id < ?3)
+ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
+
+-- name: conversation_now
+-- What lane ?1 is doing: the run under way, how many have not ended, its newest message. Only the head can be under way.
+SELECT
+  (SELECT r.id FROM run r WHERE r.lane_no = l.no AND r.seq = l.head_seq AND r.status = 2),
+  l.open,
+  coalesce(
+    (
+      SELECT m.key FROM run r CROSS JOIN message m ON m.key >= r.no << 20 AND m.key < r.no + 1 << 20
+      WHERE r.lane_no = l.no ORDER BY r.seq DESC, m.key DESC LIMIT 1
+    ),
+    (SELECT (i.run_no << 20) + i.last_place FROM inherited i WHERE i.lane_no = l.no ORDER BY i.seq DESC LIMIT 1)
+  )
+FROM lane l WHERE l.no = ?1;
+
+-- name: update_conversation
+UPDATE conversation SET etag = ?4, body = ?5 WHERE tenant = ?1 AND id = ?2 AND etag = ?3;
+
+-- name: conversation_number
+SELECT no FROM conversation WHERE tenant = ?1 AND id = ?2;
+
+-- name: open_runs
+SELECT coalesce(sum(open), 0) FROM lane WHERE no IN (:lanes);
+
+-- name: delete_keys
+DELETE FROM run_key WHERE run_no IN (SELECT no FROM run WHERE lane_no IN (:lanes));
+
+-- name: delete_log
+DELETE FROM run_log WHERE key IN (
+  SELECT e.key FROM run r CROSS JOIN run_log e ON e.key >= r.no << 20 AND e.key < r.no + 1 << 20 WHERE r.lane_no IN (:lanes)
+);
+
+-- name: delete_messages
+-- Those that no other conversation has inherited.
+DELETE FROM message WHERE key IN (
+  SELECT m.key FROM run r CROSS JOIN message m ON m.key >= r.no << 20 AND m.key < r.no + 1 << 20
+  WHERE r.lane_no IN (:lanes) AND NOT EXISTS (
+    SELECT 1 FROM inherited o WHERE o.run_no = r.no AND o.last_place >= m.key & 1048575 AND o.lane_no NOT IN (:lanes)
+  )
+);
+
+-- name: delete_inherited_messages
+-- Those that no other conversation has inherited, and whose own conversation is gone.
+DELETE FROM message WHERE key IN (
+  SELECT m.key FROM inherited i
+  CROSS JOIN message m ON m.key >= i.run_no << 20 AND m.key <= (i.run_no << 20) + i.last_place
+  WHERE i.lane_no IN (:lanes) AND NOT EXISTS (SELECT 1 FROM run WHERE no = i.run_no) AND NOT EXISTS (
+    SELECT 1 FROM inherited o WHERE o.run_no = i.run_no AND o.last_place >= m.key & 1048575 AND o.lane_no NOT IN (:lanes)
+  )
+);
+
+-- name: delete_inherited
+DELETE FROM inherited WHERE lane_no IN (:lanes);
+
+-- name: delete_steps
+DELETE FROM step WHERE key IN (
+  SELECT s.key FROM run r CROSS JOIN step s ON s.key >= r.no << 20 AND s.key < r.no + 1 << 20 WHERE r.lane_no IN (:lanes)
+);
+
+-- name: delete_runs
+DELETE FROM run WHERE lane_no IN (:lanes);
+
+-- name: delete_conversations
+DELETE FROM conversation WHERE no IN (:lanes);
+
+-- name: delete_lanes
+DELETE FROM lane WHERE no IN (:lanes);

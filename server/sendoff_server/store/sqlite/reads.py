@@ -8,12 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sendoff import v1
 from sendoff_server.store.port import Queued, RunQuery
-from sendoff_server.store.sqlite.bodies import read_bodies, read_one
+from sendoff_server.store.sqlite.bodies import read_bodies
 from sendoff_server.store.sqlite.queries import named
 from sendoff_server.store.sqlite.snapshot import encode_list
 
 _EVENTS_BYTES = 4 * 1024 * 1024
-_HISTORY_PAGE = 64
 
 
 def runs(connection: sqlite3.Connection, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], v1.Run]:
@@ -49,22 +48,6 @@ def steps(connection: sqlite3.Connection, run_id: str) -> list[v1.Step]:
 def run_request(connection: sqlite3.Connection, tenant: str, run_id: str) -> bytes | None:
     row = connection.execute(named("run_request"), (tenant, run_id)).fetchone()
     return None if row is None else bytes(row[0])
-
-
-def history(connection: sqlite3.Connection, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
-    """Walks backwards, a page at a time, and stops where the bytes do: a long history costs what is taken of it."""
-    newest_first: list[v1.Message] = []
-    position, left = before_position, max_bytes
-    while True:
-        (found,) = connection.execute(named("history"), (lane, position, _HISTORY_PAGE, left)).fetchone()
-        page = json.loads(found)
-        for _, _, key, body in page:
-            bodies = read_one(connection, "message", key) if body is None else (bytes.fromhex(body),)
-            newest_first += map(v1.Message.FromString, bodies)
-        if len(page) < _HISTORY_PAGE:
-            return newest_first[::-1]
-        position, taken, *_ = page[-1]
-        left -= taken
 
 
 def list_runs(connection: sqlite3.Connection, query: RunQuery) -> list[v1.Run]:

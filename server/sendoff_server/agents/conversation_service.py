@@ -1,0 +1,222 @@
+"""What callers can do with conversations. Both doors call this; messages of `sendoff.v1` go in and out."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+
+from google.protobuf.message import Message
+
+from sendoff import v1
+from sendoff_server import ids, page_token, validation
+from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
+from sendoff_server.agents.message_page import read_page
+from sendoff_server.clock import Clock, nanoseconds, timestamp
+from sendoff_server.errors import (
+    AgentNotFound,
+    ConversationHasActiveRuns,
+    ConversationNotFound,
+    EtagMismatch,
+    IdempotencyMismatch,
+    MessageNotFound,
+)
+from sendoff_server.models.port import Catalogue
+from sendoff_server.page_fit import fitting
+from sendoff_server.store.port import Fork, Key, LaneMissing, Mismatched, Store
+from sendoff_server.validation import CONVERSATION_UPDATABLE, limits
+
+MAX_PAGE = 100
+"""A conversation can have a megabyte; more of them come with the next page."""
+DEFAULT_PAGE = 50
+DEFAULT_MESSAGES = 100
+
+CancelAll = Callable[[str, str], Awaitable[None]]
+"""(tenant, conversation_id): cancel the conversation's runs and wait for their end."""
+
+
+class ConversationService:
+    """The use cases of conversations."""
+
+    def __init__(
+        self,
+        store: Store,
+        agents: AgentDirectory,
+        conversations: ConversationDirectory,
+        models: Catalogue,
+        clock: Clock,
+        *,
+        cancel_all: CancelAll,
+        deleted: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._agents = agents
+        self._conversations = conversations
+        self._models = models
+        self._clock = clock
+        self._cancel_all = cancel_all
+        self._deleted = deleted
+
+    # ---- make ----
+
+    async def create(self, tenant: str, request: v1.CreateConversationRequest) -> v1.Conversation:
+        validation.check_create_conversation(request)
+        await self._agents.find(tenant, request.agent_id)
+        created = await self._create(tenant, request, request.agent_id, request.conversation, None)
+        if created is None:
+            raise AgentNotFound(request.agent_id)
+        return created
+
+    async def fork(self, tenant: str, request: v1.ForkConversationRequest) -> v1.Conversation:
+        validation.check_fork_conversation(request)
+        lane, source = await self._lane(tenant, request.conversation_id, request.agent_id)
+        last_position = None
+        if request.HasField("at_message_id"):
+            last_position = await self._store.message_position(tenant, lane, request.at_message_id)
+            if last_position is None:
+                raise MessageNotFound(request.at_message_id, lane)
+        agent_id = lane if source is None else source.agent_id
+        wanted = _changed(source or v1.Conversation(), request.conversation, _set_fields(request.conversation))
+        forked = await self._create(tenant, request, agent_id, wanted, Fork(lane, last_position))
+        if forked is None:
+            raise AgentNotFound(agent_id) if source is None else ConversationNotFound(lane)
+        return forked
+
+    async def _create(
+        self,
+        tenant: str,
+        request: v1.CreateConversationRequest | v1.ForkConversationRequest,
+        agent_id: str,
+        wanted: v1.Conversation,
+        fork: Fork | None,
+    ) -> v1.Conversation | None:
+        """None if agent or lane are gone."""
+        if request.conversation.model:
+            await self._models.find(request.conversation.model)
+        key = Key("conversation", request.request_id) if request.request_id else None
+        conversation = self._new(agent_id, wanted)
+        created = await self._store.create_conversation(tenant, conversation, key, _fingerprint(request), fork)
+        if isinstance(created, Mismatched):
+            raise IdempotencyMismatch(created.key.value, created.run_id)
+        return None if isinstance(created, LaneMissing) else created
+
+    def _new(self, agent_id: str, wanted: v1.Conversation) -> v1.Conversation:
+        conversation = _changed(v1.Conversation(), wanted, CONVERSATION_UPDATABLE)
+        conversation.id = ids.new("conv")
+        conversation.agent_id = agent_id
+        now = timestamp(self._clock.now_ns())
+        conversation.create_time.CopyFrom(now)
+        conversation.update_time.CopyFrom(now)
+        conversation.etag = _new_etag()
+        return conversation
+
+    # ---- read ----
+
+    async def get(self, tenant: str, request: v1.GetConversationRequest) -> v1.Conversation:
+        validation.check_get_conversation(request)
+        return await self._stored(tenant, request.conversation_id)
+
+    async def list(self, tenant: str, request: v1.ListConversationsRequest) -> v1.ListConversationsResponse:
+        validation.check_list_conversations(request)
+        digest = page_token.digest(request)
+        limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+        after = page_token.read(request.page_token, digest)
+        conversations = await self._store.list_conversations(tenant, request.agent_id or None, after, limit + 1)
+        page = fitting(conversations, limit)
+        more = len(conversations) > len(page)
+        token = page_token.write((nanoseconds(page[-1].create_time), page[-1].id), digest) if more else ""
+        return v1.ListConversationsResponse(conversations=page, next_page_token=token)
+
+    async def list_messages(self, tenant: str, request: v1.ListMessagesRequest) -> v1.ListMessagesResponse:
+        validation.check_list_messages(request)
+        lane, _ = await self._lane(tenant, request.conversation_id, request.agent_id)
+        digest = page_token.digest(request)
+        cursor = page_token.read(request.page_token, digest)
+        limit = min(request.page_size or DEFAULT_MESSAGES, limits.MAX_PAGE_SIZE)
+        newest_first = request.order_by in ("", "position desc")
+
+        async def read(after_position: int | None, count: int) -> Sequence[v1.Message]:
+            return await self._store.messages(tenant, lane, after_position, count, newest_first=newest_first)
+
+        page = await read_page(read, cursor[0] if cursor else None, limit, request.message_types)
+        token = "" if page.goes_on_after is None else page_token.write((page.goes_on_after, ""), digest)
+        return v1.ListMessagesResponse(messages=page.messages, next_page_token=token)
+
+    async def _lane(self, tenant: str, conversation_id: str, agent_id: str) -> tuple[str, v1.Conversation | None]:
+        """The lane that a request names, and its conversation; None for an agent's default one."""
+        if conversation_id == "default":
+            return (await self._agents.find(tenant, agent_id)).id, None
+        return conversation_id, await self._conversations.find_of(tenant, conversation_id, agent_id)
+
+    async def _stored(self, tenant: str, conversation_id: str) -> v1.Conversation:
+        conversation = await self._store.conversation(tenant, conversation_id)
+        if conversation is None:
+            raise ConversationNotFound(conversation_id)
+        return conversation
+
+    # ---- change ----
+
+    async def update(self, tenant: str, request: v1.UpdateConversationRequest) -> v1.Conversation:
+        """Change a conversation. A change made by somebody else meanwhile is not overwritten when the caller sent an
+        etag; without one the fields of this request are put upon whatever is there."""
+        validation.check_update_conversation(request)
+        wanted = request.conversation
+        fields = request.update_mask.paths if request.HasField("update_mask") else _set_fields(wanted)
+        while True:
+            current = await self._stored(tenant, request.conversation_id)
+            if wanted.etag not in ("", current.etag):
+                raise EtagMismatch(request.conversation_id, wanted.etag)
+            changed = _changed(current, wanted, fields)
+            if changed.model not in ("", current.model):
+                await self._models.find(changed.model)
+            changed.update_time.CopyFrom(timestamp(self._clock.now_ns()))
+            changed.etag = _new_etag()
+            if await self._store.update_conversation(tenant, changed, current.etag):
+                self._conversations.remember(tenant, changed)
+                return changed
+
+    async def delete(self, tenant: str, request: v1.DeleteConversationRequest) -> v1.DeleteConversationResponse:
+        """Delete a conversation with all that is its. New messages for it are refused as soon as its runs have
+        ended."""
+        validation.check_delete_conversation(request)
+        while True:
+            counted = await self._store.delete_conversation(tenant, request.conversation_id)
+            if counted is None:
+                raise ConversationNotFound(request.conversation_id)
+            active = counted["active_runs"]
+            if active == 0:
+                self._conversations.forget(tenant, request.conversation_id)
+                self._deleted(request.conversation_id)
+                return v1.DeleteConversationResponse()
+            if not request.cancel_runs:
+                raise ConversationHasActiveRuns(request.conversation_id, active)
+            await self._cancel_all(tenant, request.conversation_id)
+
+
+def _changed(current: v1.Conversation, wanted: v1.Conversation, fields: Sequence[str]) -> v1.Conversation:
+    """A copy of `current` whose fields of these names are as in `wanted`, be they unset there."""
+    changed, masked = v1.Conversation(), v1.Conversation()
+    changed.CopyFrom(current)
+    masked.CopyFrom(wanted)
+    for field in v1.Conversation.DESCRIPTOR.fields:
+        cleared = changed if field.name in fields else masked
+        cleared.ClearField(field.name)  # type: ignore[arg-type]  # the stubs know the names only as literals
+    changed.MergeFrom(masked)
+    return changed
+
+
+def _new_etag() -> str:
+    return secrets.token_hex(8)
+
+
+def _set_fields(conversation: v1.Conversation) -> list[str]:
+    return [field.name for field, _ in conversation.ListFields() if field.name in CONVERSATION_UPDATABLE]
+
+
+def _fingerprint(request: Message) -> bytes:
+    """Digest of all that makes two requests the same, whatever key they carry."""
+    bare = type(request)()
+    bare.CopyFrom(request)
+    bare.ClearField("request_id")
+    words = request.DESCRIPTOR.full_name.encode() + b"\0" + bare.SerializeToString(deterministic=True)
+    return hashlib.blake2b(words, digest_size=16).digest()
