@@ -16,7 +16,7 @@ from sendoff import errors, methods, paging, requests, v1
 from sendoff.connection import ConnectionOptions, resolve
 from sendoff.methods import Call, Req, Resp
 from sendoff.paging import Item, Paging
-from sendoff.requests import AgentFields, Input, RunFilters, SendOptions
+from sendoff.requests import AgentFields, ConversationFields, Input, MessageFilters, RunFilters, SendOptions
 from sendoff.retry import RECONNECT, UNARY, Attempts, RetryPolicy, Timing
 from sendoff.waiting import Waiting
 from sendoff.watching import Entry, Watch, WatchOptions
@@ -68,7 +68,7 @@ class AsyncClient:
     async def send(
         self, agent_id: str, input: Input, *, timeout_s: float | None = None, **options: Unpack[SendOptions]
     ) -> v1.Run:
-        """Send a message to an agent; returns at once with a durable run.
+        """Send a message to an agent; returns at once with a durable run. With `conversation_id` the agent may be "".
 
         Safe to repeat: every request carries a request_id. To repeat it in another process, choose your own.
         """
@@ -172,6 +172,66 @@ class AsyncClient:
     async def delete_agent(self, agent_id: str, *, cancel_runs: bool = False, timeout_s: float | None = None) -> None:
         """Delete an agent with all that is its own. Never repeated by itself: the repeat would find nothing."""
         await self._call(requests.delete_agent(agent_id, cancel_runs=cancel_runs), timeout_s)
+
+    # ---- conversations ----
+
+    async def create_conversation(
+        self,
+        agent_id: str,
+        *,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+        **fields: Unpack[ConversationFields],
+    ) -> v1.Conversation:
+        """Begin a conversation with an agent, beside its default one; `send` takes its id."""
+        return await self._call(requests.create_conversation(agent_id, request_id, fields), timeout_s)
+
+    async def get_conversation(self, conversation_id: str, *, timeout_s: float | None = None) -> v1.Conversation:
+        """A conversation as it is now: what it works on, and how much waits."""
+        return await self._call(requests.get_conversation(conversation_id), timeout_s)
+
+    def conversations(self, agent_id: str | None = None, *, page_size: int = 0) -> AsyncIterator[v1.Conversation]:
+        """Conversations of an agent or of all, newest first; further pages are fetched as they are needed."""
+        return self._pages(paging.conversations(agent_id, page_size))
+
+    async def update_conversation(
+        self,
+        conversation_id: str,
+        *,
+        etag: str | None = None,
+        timeout_s: float | None = None,
+        **fields: Unpack[ConversationFields],
+    ) -> v1.Conversation:
+        """Change the fields that are given, and no others; with `etag` only if nobody has changed it since."""
+        return await self._call(requests.update_conversation(conversation_id, etag, fields), timeout_s)
+
+    async def delete_conversation(
+        self, conversation_id: str, *, cancel_runs: bool = False, timeout_s: float | None = None
+    ) -> None:
+        """Delete a conversation with its runs and messages. Never repeated by itself, as `delete_agent`."""
+        await self._call(requests.delete_conversation(conversation_id, cancel_runs=cancel_runs), timeout_s)
+
+    async def fork_conversation(
+        self,
+        conversation_id: str,
+        *,
+        agent_id: str | None = None,
+        at_message_id: str | None = None,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+        **fields: Unpack[ConversationFields],
+    ) -> v1.Conversation:
+        """Begin a conversation with the history of another one, whole or up to a message.
+
+        `agent_id` goes with "default", the agent's own conversation. What is not given is as in the other one.
+        """
+        call = requests.fork_conversation(conversation_id, agent_id, at_message_id, request_id, fields)
+        return await self._call(call, timeout_s)
+
+    def messages(self, conversation_id: str, **filters: Unpack[MessageFilters]) -> AsyncIterator[v1.Message]:
+        """Messages of a conversation ("default" with `agent_id`: the agent's own), newest first unless `order_by`
+        says otherwise; further pages are fetched as they are needed."""
+        return self._pages(paging.messages(conversation_id, filters))
 
     # ---- the server ----
 

@@ -11,7 +11,13 @@ from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from sendoff import v1
-from sendoff.v1 import agent_service_pb2, model_service_pb2, ops_service_pb2, run_service_pb2
+from sendoff.v1 import (
+    agent_service_pb2,
+    conversation_service_pb2,
+    model_service_pb2,
+    ops_service_pb2,
+    run_service_pb2,
+)
 
 Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)
@@ -47,6 +53,7 @@ def _method(service: ServiceDescriptor, name: str, request: type[Req], response:
 
 _RUNS = run_service_pb2.DESCRIPTOR.services_by_name["RunService"]
 _AGENTS = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
+_CONVERSATIONS = conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]
 _MODELS = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
 _OPS = ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]
 
@@ -64,6 +71,18 @@ GET_AGENT = _method(_AGENTS, "GetAgent", v1.GetAgentRequest, v1.Agent)
 LIST_AGENTS = _method(_AGENTS, "ListAgents", v1.ListAgentsRequest, v1.ListAgentsResponse)
 UPDATE_AGENT = _method(_AGENTS, "UpdateAgent", v1.UpdateAgentRequest, v1.Agent)
 DELETE_AGENT = _method(_AGENTS, "DeleteAgent", v1.DeleteAgentRequest, v1.DeleteAgentResponse)
+
+CREATE_CONVERSATION = _method(_CONVERSATIONS, "CreateConversation", v1.CreateConversationRequest, v1.Conversation)
+GET_CONVERSATION = _method(_CONVERSATIONS, "GetConversation", v1.GetConversationRequest, v1.Conversation)
+LIST_CONVERSATIONS = _method(
+    _CONVERSATIONS, "ListConversations", v1.ListConversationsRequest, v1.ListConversationsResponse
+)
+UPDATE_CONVERSATION = _method(_CONVERSATIONS, "UpdateConversation", v1.UpdateConversationRequest, v1.Conversation)
+DELETE_CONVERSATION = _method(
+    _CONVERSATIONS, "DeleteConversation", v1.DeleteConversationRequest, v1.DeleteConversationResponse
+)
+FORK_CONVERSATION = _method(_CONVERSATIONS, "ForkConversation", v1.ForkConversationRequest, v1.Conversation)
+LIST_MESSAGES = _method(_CONVERSATIONS, "ListMessages", v1.ListMessagesRequest, v1.ListMessagesResponse)
 
 LIST_MODELS = _method(_MODELS, "ListModels", v1.ListModelsRequest, v1.ListModelsResponse)
 GET_SERVER_INFO = _method(_OPS, "GetServerInfo", v1.GetServerInfoRequest, v1.GetServerInfoResponse)

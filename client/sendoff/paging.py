@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from sendoff import methods, requests, v1
 from sendoff.methods import Call, Method, Req, Resp
-from sendoff.requests import RunFilters
+from sendoff.requests import MessageFilters, RunFilters
 
 Item = TypeVar("Item", bound=Message)
 
@@ -75,3 +75,27 @@ def agents(page_size: int) -> Paging[v1.ListAgentsRequest, v1.ListAgentsResponse
         return bool(page.next_page_token)
 
     return Paging(methods.LIST_AGENTS, v1.ListAgentsRequest(page_size=page_size), lambda page: page.agents, advance)
+
+
+def conversations(
+    agent_id: str | None, page_size: int
+) -> Paging[v1.ListConversationsRequest, v1.ListConversationsResponse, v1.Conversation]:
+    def advance(request: v1.ListConversationsRequest, page: v1.ListConversationsResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    first = v1.ListConversationsRequest(agent_id=agent_id, page_size=page_size)
+    return Paging(methods.LIST_CONVERSATIONS, first, lambda page: page.conversations, advance)
+
+
+def messages(
+    conversation_id: str, filters: MessageFilters
+) -> Paging[v1.ListMessagesRequest, v1.ListMessagesResponse, v1.Message]:
+    """A page may hold nothing though more follow."""
+
+    def advance(request: v1.ListMessagesRequest, page: v1.ListMessagesResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    first = requests.list_messages(conversation_id, filters)
+    return Paging(methods.LIST_MESSAGES, first, lambda page: page.messages, advance)

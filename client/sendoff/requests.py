@@ -51,6 +51,27 @@ class AgentFields(TypedDict, total=False):
     metadata: Mapping[str, Any]
 
 
+class ConversationFields(TypedDict, total=False):
+    """What a conversation has and a caller may set. None is as if it were not given; in an update it takes away."""
+
+    summary: str | None
+    model: str | None
+    """Wins over the agent's."""
+    labels: Mapping[str, str] | None
+    metadata: Mapping[str, Any] | None
+
+
+class MessageFilters(TypedDict, total=False):
+    """Which messages to list, and in which order. See ListMessagesRequest."""
+
+    agent_id: str | None
+    """With conversation_id "default": whose."""
+    order_by: str
+    """"position" is oldest first; unset: newest first."""
+    message_types: Sequence[v1.MessageType.ValueType]
+    page_size: int
+
+
 class RunFilters(TypedDict, total=False):
     """Which runs to list; all that are given must hold. None is as if it were not given. See ListRunsRequest."""
 
@@ -73,7 +94,7 @@ def new_request_id() -> str:
 
 
 def send(agent_id: str, input: Input, options: SendOptions) -> Call[v1.CreateMessageAsyncRequest, v1.Run]:
-    """CreateMessageAsync, from its usual parts."""
+    """CreateMessageAsync, from its usual parts. The agent may be empty when a conversation is named."""
     request = v1.CreateMessageAsyncRequest(
         agent_id=agent_id,
         conversation_id=options.get("conversation_id"),
@@ -140,6 +161,61 @@ def delete_agent(agent_id: str, *, cancel_runs: bool) -> Call[v1.DeleteAgentRequ
     return _call(methods.DELETE_AGENT, v1.DeleteAgentRequest(agent_id=agent_id, cancel_runs=cancel_runs))
 
 
+def create_conversation(
+    agent_id: str, request_id: str | None, fields: ConversationFields
+) -> Call[v1.CreateConversationRequest, v1.Conversation]:
+    """CreateConversation, with a request_id in any case."""
+    request = v1.CreateConversationRequest(
+        agent_id=agent_id, conversation=_conversation(fields), request_id=request_id or new_request_id()
+    )
+    return Call(methods.CREATE_CONVERSATION, request, is_repeatable=True)
+
+
+def fork_conversation(
+    conversation_id: str,
+    agent_id: str | None,
+    at_message_id: str | None,
+    request_id: str | None,
+    fields: ConversationFields,
+) -> Call[v1.ForkConversationRequest, v1.Conversation]:
+    """ForkConversation, with a request_id in any case."""
+    request = v1.ForkConversationRequest(
+        conversation_id=conversation_id,
+        agent_id=agent_id,
+        at_message_id=at_message_id,
+        conversation=_conversation(fields),
+        request_id=request_id or new_request_id(),
+    )
+    return Call(methods.FORK_CONVERSATION, request, is_repeatable=True)
+
+
+def get_conversation(conversation_id: str) -> Call[v1.GetConversationRequest, v1.Conversation]:
+    return _call(methods.GET_CONVERSATION, v1.GetConversationRequest(conversation_id=conversation_id))
+
+
+def update_conversation(
+    conversation_id: str, etag: str | None, fields: ConversationFields
+) -> Call[v1.UpdateConversationRequest, v1.Conversation]:
+    """UpdateConversation of exactly the fields that are given. With an etag it is not repeated, as UpdateAgent."""
+    conversation = _conversation(fields)
+    conversation.etag = etag or ""
+    request = v1.UpdateConversationRequest(
+        conversation_id=conversation_id, conversation=conversation, update_mask=FieldMask(paths=sorted(fields))
+    )
+    return Call(methods.UPDATE_CONVERSATION, request, is_repeatable=not etag)
+
+
+def delete_conversation(
+    conversation_id: str, *, cancel_runs: bool
+) -> Call[v1.DeleteConversationRequest, v1.DeleteConversationResponse]:
+    request = v1.DeleteConversationRequest(conversation_id=conversation_id, cancel_runs=cancel_runs)
+    return _call(methods.DELETE_CONVERSATION, request)
+
+
+def list_messages(conversation_id: str, filters: MessageFilters) -> v1.ListMessagesRequest:
+    return v1.ListMessagesRequest(conversation_id=conversation_id, **filters)
+
+
 def list_models() -> Call[v1.ListModelsRequest, v1.ListModelsResponse]:
     return _call(methods.LIST_MODELS, v1.ListModelsRequest())
 
@@ -178,6 +254,15 @@ def _agent(fields: AgentFields) -> v1.Agent:
         description=fields.get("description", ""),
         tags=fields.get("tags", ()),
         tool_ids=fields.get("tool_ids", ()),
+        metadata=_json_object(fields.get("metadata")),
+    )
+
+
+def _conversation(fields: ConversationFields) -> v1.Conversation:
+    return v1.Conversation(
+        summary=fields.get("summary"),
+        model=fields.get("model"),
+        labels=fields.get("labels"),
         metadata=_json_object(fields.get("metadata")),
     )
 

@@ -172,3 +172,21 @@ async def test_a_run_is_cancelled_by_the_command(client: AsyncClient) -> None:
     await command(client.connection.address, "wait", run.id, "--until", "started")
     await command(client.connection.address, "cancel", run.id)
     await command(client.connection.address, "wait", run.id, code=8)
+
+
+async def test_a_conversation_is_begun_spoken_in_forked_and_deleted_with_the_command(server: app.Server) -> None:
+    async def sendoff_(*words: str) -> str:
+        return (await command(server.grpc.address, *words))[0].strip()
+
+    agent = await sendoff_("agents", "create", "--model", "scripted/script")
+    begun = await sendoff_("conversations", "create", agent, "--model", "scripted/echo", "--summary", "ships")
+    assert await sendoff_("send", agent, "bells", "--conversation", begun, "--wait") == "You said: bells"
+    fork = await sendoff_("conversations", "fork", begun)
+    told = ["KIND\tTEXT", "user\tbells", "assistant\tYou said: bells"]
+    for conversation in (begun, fork):
+        assert (await sendoff_("conversations", "messages", conversation)).splitlines() == told
+    listed = (await sendoff_("conversations", "ls", "--agent", agent)).splitlines()[1:]
+    assert [row.split("\t")[:2] for row in listed] == [[fork, "ships"], [begun, "ships"]]
+    await sendoff_("conversations", "rm", begun)
+    await command(server.grpc.address, "conversations", "show", begun, code=3)
+    assert (await sendoff_("conversations", "messages", fork)).splitlines() == told

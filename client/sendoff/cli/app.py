@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sendoff.cli import agents, exits, runs, sending, server
+from sendoff.cli import agents, conversations, exits, runs, sending, server
 from sendoff.cli.session import Session
 
 app = typer.Typer(
@@ -50,5 +50,6 @@ app.command("messages")(runs.messages)
 app.command("health")(server.health)
 app.command("info")(server.info)
 app.add_typer(agents.agents, name="agents")
+app.add_typer(conversations.conversations, name="conversations")
 app.add_typer(runs.runs, name="runs")
 app.add_typer(server.models, name="models")

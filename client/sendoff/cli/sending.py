@@ -33,7 +33,7 @@ class WhenBusy(StrEnum):
 
 def send(
     context: typer.Context,
-    agent: Annotated[str, typer.Argument(help="Id of the agent.")],
+    agent: Annotated[str, typer.Argument(help='Id of the agent; "" goes with --conversation.')],
     text: Annotated[str, typer.Argument(help="What to say; - reads it from stdin.")],
     watch: Annotated[bool, typer.Option("--watch", help="Show the answer while it is written.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show the answer when it is there.")] = False,
@@ -68,7 +68,7 @@ def send(
         "override_system": system,
         "request_id": request_id,
         "max_steps": max_steps,
-        "labels": _labels(label or []),
+        "labels": labels(label),
         "metadata": _metadata(metadata),
         "when_busy": v1.WhenBusy.Value(f"WHEN_BUSY_{when_busy.upper()}") if when_busy else None,
         "validate_only": validate_only,
@@ -133,14 +133,15 @@ def _image(source: str) -> v1.Image:
     return v1.Image(base64=v1.Image.Base64(data=data, media_type=media_type))
 
 
-def _labels(given: list[str]) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for each in given:
+def labels(given: list[str] | None) -> dict[str, str]:
+    """What `--label KEY=VALUE` says, given once or more."""
+    found: dict[str, str] = {}
+    for each in given or []:
         key, separator, value = each.partition("=")
         if not separator:
             raise typer.BadParameter(f"--label {each}: expected KEY=VALUE")
-        labels[key] = value
-    return labels
+        found[key] = value
+    return found
 
 
 def _metadata(text: str | None) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -70,7 +70,7 @@ def run_fields(run: v1.Run) -> Iterator[tuple[str, str]]:
     yield "created", moment(run.create_time)
     yield "ended", moment(run.complete_time)
     yield "request id", run.request_id
-    yield "labels", ", ".join(f"{key}={value}" for key, value in sorted(run.labels.items()))
+    yield "labels", pairs(run.labels)
 
 
 def agent_fields(agent: v1.Agent) -> Iterator[tuple[str, str]]:
@@ -83,6 +83,24 @@ def agent_fields(agent: v1.Agent) -> Iterator[tuple[str, str]]:
     yield "tags", ", ".join(agent.tags)
     yield "created", moment(agent.create_time)
     yield "updated", moment(agent.update_time)
+
+
+def conversation_fields(conversation: v1.Conversation) -> Iterator[tuple[str, str]]:
+    """All of a conversation that people look for."""
+    yield "conversation", conversation.id
+    yield "agent", conversation.agent_id
+    yield "summary", conversation.summary
+    yield "model", conversation.model
+    yield "works on", conversation.active_run_id
+    yield "queued", str(conversation.queued_runs or "")
+    yield "last message", moment(conversation.last_message_time)
+    yield "created", moment(conversation.create_time)
+    yield "updated", moment(conversation.update_time)
+    yield "labels", pairs(conversation.labels)
+
+
+def pairs(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
 def summary(run: v1.Run) -> str:
