@@ -157,11 +157,11 @@ class CreateMessageAsyncRequest(_message.Message):
     CALLBACK_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
-    """The agent. Rule: string.pattern = "^agent-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"."""
+    """The agent. Empty: whoever's the conversation is. Rule: string.pattern = "^agent-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"."""
     conversation_id: _builtins.str
     """The conversation, "conv-<uuid4>". Unset or "default": the agent's own. Rule: string.pattern = "^(default|conv-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})$"."""
     override_model: _builtins.str
-    """Use this model for this run only. Unset: the agent's. Rule: string.min_len = 1; string.max_len = 255."""
+    """Use this model for this run only. Unset: the conversation's, or else the agent's. Rule: string.min_len = 1; string.max_len = 255."""
     override_system: _builtins.str
     """Use this system prompt for this run only, word for word. Unset: the agent's. Rule: string.max_bytes = 1048576."""
     include_compaction_messages: _builtins.bool

@@ -25,8 +25,9 @@ class RunServiceStub:
     `idempotency-replayed: true`; the same key with another body fails with ALREADY_EXISTS, reason IDEMPOTENCY_MISMATCH.
     Without a key it is not idempotent.
 
-    Fails with NOT_FOUND (AGENT_NOT_FOUND, MODEL_NOT_FOUND), INVALID_ARGUMENT with every violation at once, FAILED_PRECONDITION
-    (UNSUPPORTED_FEATURE) naming the field, ABORTED (CONVERSATION_BUSY), RESOURCE_EXHAUSTED (QUEUE_FULL), UNAVAILABLE (DRAINING).
+    Fails with NOT_FOUND (AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND, MODEL_NOT_FOUND), INVALID_ARGUMENT with every violation at once,
+    FAILED_PRECONDITION (UNSUPPORTED_FEATURE) naming the field, ABORTED (CONVERSATION_BUSY), RESOURCE_EXHAUSTED (QUEUE_FULL),
+    UNAVAILABLE (DRAINING).
     REST: POST /v1/agents/{agent_id}/messages/async, POST /v1/conversations/{conversation_id}/messages/async
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_pb2.Run]
@@ -70,8 +71,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         `idempotency-replayed: true`; the same key with another body fails with ALREADY_EXISTS, reason IDEMPOTENCY_MISMATCH.
         Without a key it is not idempotent.
 
-        Fails with NOT_FOUND (AGENT_NOT_FOUND, MODEL_NOT_FOUND), INVALID_ARGUMENT with every violation at once, FAILED_PRECONDITION
-        (UNSUPPORTED_FEATURE) naming the field, ABORTED (CONVERSATION_BUSY), RESOURCE_EXHAUSTED (QUEUE_FULL), UNAVAILABLE (DRAINING).
+        Fails with NOT_FOUND (AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND, MODEL_NOT_FOUND), INVALID_ARGUMENT with every violation at once,
+        FAILED_PRECONDITION (UNSUPPORTED_FEATURE) naming the field, ABORTED (CONVERSATION_BUSY), RESOURCE_EXHAUSTED (QUEUE_FULL),
+        UNAVAILABLE (DRAINING).
         REST: POST /v1/agents/{agent_id}/messages/async, POST /v1/conversations/{conversation_id}/messages/async
         """
 
