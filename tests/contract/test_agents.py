@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import Key, LaneMissing, Mismatched, Placed, RunQuery, Store
+from sendoff_server.store.port import History, Key, LaneMissing, Mismatched, Placed, RunQuery, Store
 from tests.contract.making import (
     accept,
     agent,
@@ -118,7 +118,7 @@ async def test_a_deleted_agent_leaves_nothing_behind_and_its_neighbour_whole(sto
     assert await store.agent(TENANT, gone) is None
     assert await stored(store, runs[0].id) is None
     assert await store.events(runs[0].id, 0, 10) == await store.steps(runs[0].id) == []
-    assert await store.history(gone, 1 << 62, 1000) == []
+    assert await store.history(gone, 1 << 62, 1000) == History([], is_whole=True)
     assert await store.list_runs(RunQuery(tenant=TENANT, otid="o")) == [runs[1]]
     assert await flush_one(store, accept(gone)) == LaneMissing()
     assert len(await store.events(runs[1].id, 0, 10)) == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -11,6 +13,7 @@ from sendoff_server.store.port import (
     POSITION_SHIFT,
     Busy,
     Fork,
+    History,
     Key,
     LaneMissing,
     Mismatched,
@@ -39,7 +42,7 @@ TENANT = "default"
 ALL = 1 << 62
 
 
-def texts(messages: list[v1.Message]) -> list[str]:
+def texts(messages: Sequence[v1.Message]) -> list[str]:
     return [message.assistant_message.content.text for message in messages]
 
 
@@ -233,10 +236,10 @@ async def test_a_fork_begins_with_the_history_and_goes_its_own_way(store: Store)
     own = await claim_of(store, accept(fork.id, agent_id=owner))
     assert own.seq > 2
     await run_to_end(store, own, texts=["only here"])
-    assert texts(await store.history(owner, ALL, 10_000)) == ["a", "b", "c", "only there"]
-    history = await store.history(fork.id, ALL, 10_000)
+    assert texts((await store.history(owner, ALL, 10_000)).messages) == ["a", "b", "c", "only there"]
+    history = (await store.history(fork.id, ALL, 10_000)).messages
     assert texts(history) == ["a", "b", "c", "only here"]
-    assert texts(await store.history(fork.id, own.seq << POSITION_SHIFT, 10_000)) == ["a", "b", "c"]
+    assert texts((await store.history(fork.id, own.seq << POSITION_SHIFT, 10_000)).messages) == ["a", "b", "c"]
     places = [message.position for message in history]
     assert places == sorted(set(places))
 
@@ -250,7 +253,7 @@ async def test_inherited_messages_are_told_under_the_fork_and_those_of_the_sourc
     assert (inherited.conversation_id, original.HasField("conversation_id")) == (fork.id, False)
     inherited.ClearField("conversation_id")
     assert inherited == original
-    assert [message.conversation_id for message in await store.history(fork.id, ALL, 1000)] == [fork.id]
+    assert [message.conversation_id for message in (await store.history(fork.id, ALL, 1000)).messages] == [fork.id]
 
 
 @pytest.mark.parametrize("last", range(5))
@@ -258,13 +261,13 @@ async def test_a_fork_ends_with_the_position_it_was_asked_for(store: Store, last
     owner = await new_lane(store)
     await say(store, owner, owner, "a", "b")
     await say(store, owner, owner, "c", "d", "e")
-    positions = [message.position for message in await store.history(owner, ALL, 10_000)]
+    positions = [message.position for message in (await store.history(owner, ALL, 10_000)).messages]
     fork = await forked(store, owner, owner, positions[last])
     again = await forked(store, fork.id, owner)
     shorter = await forked(store, again.id, owner, positions[0])
-    assert texts(await store.history(fork.id, ALL, 10_000)) == list("abcde"[: last + 1])
-    assert texts(await store.history(again.id, ALL, 10_000)) == list("abcde"[: last + 1])
-    assert texts(await store.history(shorter.id, ALL, 10_000)) == ["a"]
+    assert texts((await store.history(fork.id, ALL, 10_000)).messages) == list("abcde"[: last + 1])
+    assert texts((await store.history(again.id, ALL, 10_000)).messages) == list("abcde"[: last + 1])
+    assert texts((await store.history(shorter.id, ALL, 10_000)).messages) == ["a"]
 
 
 async def test_runs_that_have_not_ended_are_not_forked(store: Store) -> None:
@@ -274,7 +277,7 @@ async def test_runs_that_have_not_ended_are_not_forked(store: Store) -> None:
     await flush_one(store, start(claim, texts=["under way"]))
     await flush_one(store, accept(owner))
     fork = await forked(store, owner, owner)
-    assert texts(await store.history(fork.id, ALL, 10_000)) == ["a"]
+    assert texts((await store.history(fork.id, ALL, 10_000)).messages) == ["a"]
     assert (fork.queued_runs, fork.active_run_id) == (0, "")
     assert await store.list_runs(RunQuery(tenant=TENANT, lane=fork.id)) == []
 
@@ -293,12 +296,70 @@ async def test_a_fork_with_little_room_has_the_newest_messages_without_a_gap(sto
     await say(store, owner, owner, *(f"old {number}" for number in range(70)))
     fork = await forked(store, owner, owner)
     await say(store, fork.id, owner, "new", "x" * 5_000, "newest")
-    everything = texts(await store.history(fork.id, ALL, 1_000_000))
+    everything = texts((await store.history(fork.id, ALL, 1_000_000)).messages)
     assert len(everything) == 73
     for budget in (0, 50, 200, 5_000, 5_500, 6_000, 10_000, 1_000_000):
-        found = texts(await store.history(fork.id, ALL, budget))
+        found = texts((await store.history(fork.id, ALL, budget)).messages)
         assert found == everything[len(everything) - len(found) :]
-    assert texts(await store.history(fork.id, ALL, 500)) == ["newest"]
+    assert texts((await store.history(fork.id, ALL, 500)).messages) == ["newest"]
+
+
+async def say_compacted(store: Store, lane: str, agent_id: str, start_at: int, *told: str) -> list[v1.Message]:
+    """A run that has ended; the second message that it wrote lets the history begin at that position."""
+    claim = await claim_of(store, accept(lane, agent_id=None if lane == agent_id else agent_id))
+    started = start(claim, texts=told)
+    started.messages[1].context_start = start_at
+    await flush_one(store, started)
+    await flush_one(store, finish(after(claim, started)))
+    return list(started.messages)
+
+
+async def test_a_fork_sees_a_compaction_only_if_it_inherited_it(store: Store) -> None:
+    owner = await new_lane(store)
+    await say(store, owner, owner, "a", "b", "c")
+    kept = (await store.history(owner, ALL, 10_000)).messages[2].position
+    await say_compacted(store, owner, owner, kept, "d", "summary", "e")
+    places = [message.position for message in await store.messages(TENANT, owner, None, 10, newest_first=False)]
+    shown = {3: "a b c d", 4: "c d summary", 5: "c d summary e"}
+    for place, expected in shown.items():
+        fork = await forked(store, owner, owner, places[place])
+        again = await forked(store, fork.id, owner)
+        for lane in (fork.id, again.id):
+            history = await store.history(lane, ALL, 10_000)
+            assert (texts(history.messages), history.is_whole) == (expected.split(), True)
+            everything = await store.messages(TENANT, lane, None, 10, newest_first=False)
+            assert texts(everything) == ["a", "b", "c", "d", "summary", "e"][: place + 1]
+
+
+async def test_a_fork_of_a_compacted_fork_may_go_back_before_it(store: Store) -> None:
+    owner = await new_lane(store)
+    await say(store, owner, owner, "a", "b", "c")
+    kept = (await store.history(owner, ALL, 10_000)).messages[2].position
+    fork = await forked(store, owner, owner)
+    said, *_ = await say_compacted(store, fork.id, owner, kept, "d", "summary", "e")
+    assert texts((await store.history(fork.id, ALL, 10_000)).messages) == ["c", "d", "summary", "e"]
+    assert texts((await store.history(owner, ALL, 10_000)).messages) == ["a", "b", "c"]
+    before = await forked(store, fork.id, owner, said.position)
+    assert texts((await store.history(before.id, ALL, 10_000)).messages) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("kept", [1, 64, 65, 140])
+@pytest.mark.parametrize("own", [2, 63, 64, 65])
+async def test_history_of_a_fork_is_whole_where_it_reaches_back_to_its_compaction(
+    store: Store, kept: int, own: int
+) -> None:
+    """`kept` inherited messages are still shown, in front of `own` ones."""
+    owner = await new_lane(store)
+    await say(store, owner, owner, *("x" * (number % 7) for number in range(140)))
+    fork = await forked(store, owner, owner)
+    inherited = (await store.history(fork.id, ALL, 1 << 20)).messages
+    written = await say_compacted(store, fork.id, owner, inherited[140 - kept].position, *("y" for _ in range(own)))
+    shown = [*inherited[140 - kept :], *written]
+    originals = (await store.history(owner, ALL, 1 << 20)).messages[140 - kept :]
+    room = sum(stored.ByteSize() for stored in (*originals, *written))
+    assert await store.history(fork.id, ALL, room) == History(shown, is_whole=True)
+    assert await store.history(fork.id, ALL, room - 1) == History(shown[1:], is_whole=False)
+    assert await store.history(fork.id, written[0].position, 1 << 20) == History(inherited, is_whole=True)
 
 
 async def test_a_fork_outlives_what_it_was_forked_from(store: Store) -> None:
@@ -310,11 +371,11 @@ async def test_a_fork_outlives_what_it_was_forked_from(store: Store) -> None:
     assert await store.delete_conversation(TENANT, source) == {"active_runs": 0}
     assert await stored(store, run.id) is None
     assert await store.delete_conversation(TENANT, first.id) == {"active_runs": 0}
-    assert texts(await store.history(second.id, ALL, 10_000)) == ["a", "b"]
+    assert texts((await store.history(second.id, ALL, 10_000)).messages) == ["a", "b"]
     await say(store, second.id, owner, "c")
     assert texts(await store.messages(TENANT, second.id, None, 10, newest_first=True)) == ["c"]
     assert await store.delete_agent(TENANT, owner) == {"active_runs": 0}
-    assert await store.history(second.id, ALL, 10_000) == []
+    assert await store.history(second.id, ALL, 10_000) == History([], is_whole=True)
 
 
 # ---- deleted ----
@@ -367,7 +428,7 @@ async def test_a_deleted_conversation_leaves_nothing_behind_and_its_neighbours_w
     assert await flush_one(store, accept(gone, agent_id=owner)) == LaneMissing()
     assert len(await store.events(runs[1].id, 0, 10)) == 3
     assert len(await store.steps(runs[1].id)) == 1
-    assert texts(await store.history(owner, ALL, 1000)) == ["default"]
+    assert texts((await store.history(owner, ALL, 1000)).messages) == ["default"]
 
 
 async def test_an_agent_s_conversations_go_with_it(store: Store) -> None:
@@ -378,7 +439,7 @@ async def test_an_agent_s_conversations_go_with_it(store: Store) -> None:
     await run_to_end(store, claim, texts=["a"])
     assert await store.delete_agent(TENANT, owner) == {"active_runs": 0}
     assert await store.conversation(TENANT, lane) is None
-    assert await store.history(lane, ALL, 1000) == []
+    assert await store.history(lane, ALL, 1000) == History([], is_whole=True)
     assert await flush_one(store, accept(lane, agent_id=owner)) == LaneMissing()
     assert [each.id for each in await store.list_conversations(TENANT, None, None, 10)] == [other]
     assert await store.create_conversation(TENANT, conversation(agent().id), None, b"") == LaneMissing()

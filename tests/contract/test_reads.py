@@ -9,7 +9,7 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import POSITION_SHIFT, Key, Queued, RunQuery, Store
+from sendoff_server.store.port import POSITION_SHIFT, History, Key, Queued, RunQuery, Store
 from tests.contract.making import (
     accept,
     after,
@@ -17,6 +17,7 @@ from tests.contract.making import (
     claim_of,
     finish,
     flush_one,
+    message,
     new_lane,
     next_time,
     progress,
@@ -73,29 +74,52 @@ async def test_messages_of_a_run_come_by_position(store: Store) -> None:
 
 async def test_history_is_the_newest_messages_oldest_first(store: Store) -> None:
     lane, texts = await _conversation(store, runs=70, messages=3)
-    assert [_text(message) for message in await store.history(lane, 1 << 62, 10_000_000)] == texts
+    assert [_text(message) for message in (await store.history(lane, 1 << 62, 10_000_000)).messages] == texts
     before = (30 << POSITION_SHIFT) + 1
-    assert [_text(message) for message in await store.history(lane, before, 10_000_000)] == texts[: 29 * 3 + 1]
+    history = await store.history(lane, before, 10_000_000)
+    assert [_text(message) for message in history.messages] == texts[: 29 * 3 + 1]
+    assert history.is_whole
 
 
-async def test_history_takes_whole_messages_while_they_fit(store: Store) -> None:
+async def test_history_takes_whole_messages_while_they_fit_and_says_whether_all_did(store: Store) -> None:
     lane, texts = await _conversation(store, runs=70, messages=3)
-    everything = await store.history(lane, 1 << 62, 10_000_000)
+    everything = (await store.history(lane, 1 << 62, 10_000_000)).messages
     sizes = [message.ByteSize() for message in everything]
     for count in (0, 1, 5, 63, 64, 65, 129, len(texts)):
         budget = sum(sizes[len(sizes) - count :])
         exact = await store.history(lane, 1 << 62, budget)
-        assert exact == everything[len(everything) - count :], f"{count} messages have {budget} bytes"
+        assert exact.messages == everything[len(everything) - count :], f"{count} messages have {budget} bytes"
+        assert exact.is_whole == (count == len(texts))
         if count:
-            assert len(await store.history(lane, 1 << 62, budget - 1)) == count - 1
+            less = await store.history(lane, 1 << 62, budget - 1)
+            assert (len(less.messages), less.is_whole) == (count - 1, False)
 
 
 async def test_history_is_that_of_its_lane(store: Store) -> None:
     one, texts = await _conversation(store, runs=2, messages=1)
     other, _ = await _conversation(store, runs=1, messages=1)
-    assert [_text(message) for message in await store.history(one, 1 << 62, 10_000)] == texts
-    assert len(await store.history(other, 1 << 62, 10_000)) == 1
-    assert await store.history("agent-of-nobody", 1 << 62, 10_000) == []
+    assert [_text(message) for message in (await store.history(one, 1 << 62, 10_000)).messages] == texts
+    assert len((await store.history(other, 1 << 62, 10_000)).messages) == 1
+    assert await store.history("agent-of-nobody", 1 << 62, 10_000) == History([], is_whole=True)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 63, 64, 65, 140])
+@pytest.mark.parametrize("later", [0, 1, 62, 63, 64, 130])
+async def test_history_begins_where_the_newest_compaction_says(store: Store, kept: int, later: int) -> None:
+    """`kept` messages in front of the compaction are still shown, and `later` ones were written after it."""
+    lane = await new_lane(store)
+    claim = await claim_of(store, accept(lane))
+    base = claim.seq << POSITION_SHIFT
+    written = [message(claim.run, base + 2 * place, "x" * (place % 7)) for place in range(150 + 1 + later)]
+    written[5].context_start = base + 2
+    written[150].context_start = base + 2 * (150 - kept)
+    await flush_one(store, progress(lane, claim.run, messages=written))
+    shown = written[150 - kept :]
+    budget = sum(each.ByteSize() for each in shown)
+    assert await store.history(lane, 1 << 62, budget) == History(shown, is_whole=True)
+    assert await store.history(lane, 1 << 62, budget - 1) == History(shown[1:], is_whole=False)
+    assert (await store.history(lane, base + 2 * 150, 1 << 20)).messages == written[1:150]
+    assert await store.run_messages(claim.run.id, -1, 1000) == written, "a compaction deletes nothing"
 
 
 async def test_queued_tells_the_place_in_the_lane(store: Store) -> None:

@@ -177,10 +177,8 @@ async def test_what_a_fork_keeps_of_a_deleted_conversation_is_all_that_is_kept(d
         claim = await claim_of(store, accept(lane))
         assert await store.run_messages(claim.run.id, -1, 10) == []
         await run_to_end(store, claim, texts=["x"])
-        assert [message.assistant_message.content.text for message in await store.history(fork.id, 1 << 62, 1000)] == [
-            "a",
-            "b",
-        ]
+        inherited = (await store.history(fork.id, 1 << 62, 1000)).messages
+        assert [message.assistant_message.content.text for message in inherited] == ["a", "b"]
         await store.delete_agent("default", lane)
         assert database.execute("SELECT count(*) FROM message") == [(0,)]
 

@@ -18,7 +18,18 @@ from sendoff import v1
 from sendoff_server import app
 from sendoff_server.runs import scheduler
 from sendoff_server.settings import Settings
-from sendoff_server.store.port import Accept, Claim, Fenced, Item, MarkCancel, Poisoned, Progress, Result, StoreFailed
+from sendoff_server.store.port import (
+    Accept,
+    Claim,
+    Fenced,
+    History,
+    Item,
+    MarkCancel,
+    Poisoned,
+    Progress,
+    Result,
+    StoreFailed,
+)
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.faults.caller import Caller, calling, patiently, refused, script
 from tests.faults.gated import hold_calls
@@ -60,7 +71,7 @@ class BrokenStore(SqliteStore):
         self._fail_if(self.full)
         return await super().claim(limit)
 
-    async def history(self, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
+    async def history(self, lane: str, before_position: int, max_bytes: int) -> History:
         self._fail_if(self.unreadable)
         return await super().history(lane, before_position, max_bytes)
 

@@ -98,6 +98,7 @@ from sendoff.v1.run_pb2 import RUN_PHASE_BACKING_OFF as RUN_PHASE_BACKING_OFF
 from sendoff.v1.run_pb2 import RUN_PHASE_BLOCKED as RUN_PHASE_BLOCKED
 from sendoff.v1.run_pb2 import RUN_PHASE_CALLING_MODEL as RUN_PHASE_CALLING_MODEL
 from sendoff.v1.run_pb2 import RUN_PHASE_CANCELLING as RUN_PHASE_CANCELLING
+from sendoff.v1.run_pb2 import RUN_PHASE_COMPACTING as RUN_PHASE_COMPACTING
 from sendoff.v1.run_pb2 import RUN_PHASE_EXECUTING_TOOL as RUN_PHASE_EXECUTING_TOOL
 from sendoff.v1.run_pb2 import RUN_PHASE_QUEUED as RUN_PHASE_QUEUED
 from sendoff.v1.run_pb2 import RUN_PHASE_RECOVERING as RUN_PHASE_RECOVERING

@@ -28,7 +28,7 @@ from sendoff.v1 import input_message_pb2 as sendoff_dot_v1_dot_input__message__p
 from sendoff.v1 import json_pb2 as sendoff_dot_v1_dot_json__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18sendoff/v1/message.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18sendoff/v1/content.proto\x1a\x1esendoff/v1/input_message.proto\x1a\x15sendoff/v1/json.proto\"7\n\x0cMessageTypes\x12\'\n\x06values\x18\x01 \x03(\x0e\x32\x17.sendoff.v1.MessageType\"\x8e\x08\n\x07Message\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x1c\n\x0f\x63onversation_id\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06run_id\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x07step_id\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x11\n\x04otid\x18\x07 \x01(\tH\x04\x88\x01\x01\x12\x11\n\x04name\x18\x08 \x01(\tH\x05\x88\x01\x01\x12\x16\n\tsender_id\x18\t \x01(\tH\x06\x88\x01\x01\x12\x13\n\x06is_err\x18\n \x01(\x08H\x07\x88\x01\x01\x12\x15\n\x08position\x18\x0b \x01(\x03H\x08\x88\x01\x01\x12\x33\n\x0esystem_message\x18\x14 \x01(\x0b\x32\x19.sendoff.v1.SystemMessageH\x00\x12/\n\x0cuser_message\x18\x15 \x01(\x0b\x32\x17.sendoff.v1.UserMessageH\x00\x12\x39\n\x11\x61ssistant_message\x18\x16 \x01(\x0b\x32\x1c.sendoff.v1.AssistantMessageH\x00\x12\x39\n\x11reasoning_message\x18\x17 \x01(\x0b\x32\x1c.sendoff.v1.ReasoningMessageH\x00\x12\x46\n\x18hidden_reasoning_message\x18\x18 \x01(\x0b\x32\".sendoff.v1.HiddenReasoningMessageH\x00\x12\x38\n\x11tool_call_message\x18\x19 \x01(\x0b\x32\x1b.sendoff.v1.ToolCallMessageH\x00\x12<\n\x13tool_return_message\x18\x1a \x01(\x0b\x32\x1d.sendoff.v1.ToolReturnMessageH\x00\x12\x46\n\x18\x61pproval_request_message\x18\x1b \x01(\x0b\x32\".sendoff.v1.ApprovalRequestMessageH\x00\x12H\n\x19\x61pproval_response_message\x18\x1c \x01(\x0b\x32#.sendoff.v1.ApprovalResponseMessageH\x00\x12\x35\n\x0fsummary_message\x18\x1d \x01(\x0b\x32\x1a.sendoff.v1.SummaryMessageH\x00\x12\x31\n\revent_message\x18\x1e \x01(\x0b\x32\x18.sendoff.v1.EventMessageH\x00\x42\x06\n\x04kindB\x12\n\x10_conversation_idB\t\n\x07_run_idB\n\n\x08_step_idB\x07\n\x05_otidB\x07\n\x05_nameB\x0c\n\n_sender_idB\t\n\x07_is_errB\x0b\n\t_position\" \n\rSystemMessage\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\t\"3\n\x0bUserMessage\x12$\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x13.sendoff.v1.Content\"8\n\x10\x41ssistantMessage\x12$\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x13.sendoff.v1.Content\"k\n\x10ReasoningMessage\x12\x11\n\treasoning\x18\x01 \x01(\t\x12\x13\n\x06source\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tsignature\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\t\n\x07_sourceB\x0c\n\n_signature\"[\n\x16HiddenReasoningMessage\x12\r\n\x05state\x18\x01 \x01(\t\x12\x1d\n\x10hidden_reasoning\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x13\n\x11_hidden_reasoning\"c\n\x08ToolCall\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\x12 \n\x18\x61rguments_are_valid_json\x18\x04 \x01(\x08\";\n\x0fToolCallMessage\x12(\n\ntool_calls\x18\x01 \x03(\x0b\x32\x14.sendoff.v1.ToolCall\"A\n\x11ToolReturnMessage\x12,\n\x0ctool_returns\x18\x01 \x03(\x0b\x32\x16.sendoff.v1.ToolReturn\"B\n\x16\x41pprovalRequestMessage\x12(\n\ntool_calls\x18\x01 \x03(\x0b\x32\x14.sendoff.v1.ToolCall\"H\n\x17\x41pprovalResponseMessage\x12-\n\tapprovals\x18\x01 \x03(\x0b\x32\x1a.sendoff.v1.ActionDecision\"S\n\x0eSummaryMessage\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x30\n\x10\x63ompaction_stats\x18\x02 \x01(\x0b\x32\x16.sendoff.v1.JsonObject\"N\n\x0c\x45ventMessage\x12\x12\n\nevent_type\x18\x01 \x01(\t\x12*\n\nevent_data\x18\x02 \x01(\x0b\x32\x16.sendoff.v1.JsonObject*\xc1\x03\n\x0bMessageType\x12\x1c\n\x18MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bMESSAGE_TYPE_SYSTEM_MESSAGE\x10\x01\x12\x1d\n\x19MESSAGE_TYPE_USER_MESSAGE\x10\x02\x12\"\n\x1eMESSAGE_TYPE_ASSISTANT_MESSAGE\x10\x03\x12\"\n\x1eMESSAGE_TYPE_REASONING_MESSAGE\x10\x04\x12)\n%MESSAGE_TYPE_HIDDEN_REASONING_MESSAGE\x10\x05\x12\"\n\x1eMESSAGE_TYPE_TOOL_CALL_MESSAGE\x10\x06\x12$\n MESSAGE_TYPE_TOOL_RETURN_MESSAGE\x10\x07\x12)\n%MESSAGE_TYPE_APPROVAL_REQUEST_MESSAGE\x10\x08\x12*\n&MESSAGE_TYPE_APPROVAL_RESPONSE_MESSAGE\x10\t\x12 \n\x1cMESSAGE_TYPE_SUMMARY_MESSAGE\x10\n\x12\x1e\n\x1aMESSAGE_TYPE_EVENT_MESSAGE\x10\x0b\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18sendoff/v1/message.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18sendoff/v1/content.proto\x1a\x1esendoff/v1/input_message.proto\x1a\x15sendoff/v1/json.proto\"7\n\x0cMessageTypes\x12\'\n\x06values\x18\x01 \x03(\x0e\x32\x17.sendoff.v1.MessageType\"\xbc\x08\n\x07Message\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x1c\n\x0f\x63onversation_id\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06run_id\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x07step_id\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x11\n\x04otid\x18\x07 \x01(\tH\x04\x88\x01\x01\x12\x11\n\x04name\x18\x08 \x01(\tH\x05\x88\x01\x01\x12\x16\n\tsender_id\x18\t \x01(\tH\x06\x88\x01\x01\x12\x13\n\x06is_err\x18\n \x01(\x08H\x07\x88\x01\x01\x12\x15\n\x08position\x18\x0b \x01(\x03H\x08\x88\x01\x01\x12\x1a\n\rcontext_start\x18\x0c \x01(\x03H\t\x88\x01\x01\x12\x33\n\x0esystem_message\x18\x14 \x01(\x0b\x32\x19.sendoff.v1.SystemMessageH\x00\x12/\n\x0cuser_message\x18\x15 \x01(\x0b\x32\x17.sendoff.v1.UserMessageH\x00\x12\x39\n\x11\x61ssistant_message\x18\x16 \x01(\x0b\x32\x1c.sendoff.v1.AssistantMessageH\x00\x12\x39\n\x11reasoning_message\x18\x17 \x01(\x0b\x32\x1c.sendoff.v1.ReasoningMessageH\x00\x12\x46\n\x18hidden_reasoning_message\x18\x18 \x01(\x0b\x32\".sendoff.v1.HiddenReasoningMessageH\x00\x12\x38\n\x11tool_call_message\x18\x19 \x01(\x0b\x32\x1b.sendoff.v1.ToolCallMessageH\x00\x12<\n\x13tool_return_message\x18\x1a \x01(\x0b\x32\x1d.sendoff.v1.ToolReturnMessageH\x00\x12\x46\n\x18\x61pproval_request_message\x18\x1b \x01(\x0b\x32\".sendoff.v1.ApprovalRequestMessageH\x00\x12H\n\x19\x61pproval_response_message\x18\x1c \x01(\x0b\x32#.sendoff.v1.ApprovalResponseMessageH\x00\x12\x35\n\x0fsummary_message\x18\x1d \x01(\x0b\x32\x1a.sendoff.v1.SummaryMessageH\x00\x12\x31\n\revent_message\x18\x1e \x01(\x0b\x32\x18.sendoff.v1.EventMessageH\x00\x42\x06\n\x04kindB\x12\n\x10_conversation_idB\t\n\x07_run_idB\n\n\x08_step_idB\x07\n\x05_otidB\x07\n\x05_nameB\x0c\n\n_sender_idB\t\n\x07_is_errB\x0b\n\t_positionB\x10\n\x0e_context_start\" \n\rSystemMessage\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\t\"3\n\x0bUserMessage\x12$\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x13.sendoff.v1.Content\"8\n\x10\x41ssistantMessage\x12$\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x13.sendoff.v1.Content\"k\n\x10ReasoningMessage\x12\x11\n\treasoning\x18\x01 \x01(\t\x12\x13\n\x06source\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tsignature\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\t\n\x07_sourceB\x0c\n\n_signature\"[\n\x16HiddenReasoningMessage\x12\r\n\x05state\x18\x01 \x01(\t\x12\x1d\n\x10hidden_reasoning\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x13\n\x11_hidden_reasoning\"c\n\x08ToolCall\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\x12 \n\x18\x61rguments_are_valid_json\x18\x04 \x01(\x08\";\n\x0fToolCallMessage\x12(\n\ntool_calls\x18\x01 \x03(\x0b\x32\x14.sendoff.v1.ToolCall\"A\n\x11ToolReturnMessage\x12,\n\x0ctool_returns\x18\x01 \x03(\x0b\x32\x16.sendoff.v1.ToolReturn\"B\n\x16\x41pprovalRequestMessage\x12(\n\ntool_calls\x18\x01 \x03(\x0b\x32\x14.sendoff.v1.ToolCall\"H\n\x17\x41pprovalResponseMessage\x12-\n\tapprovals\x18\x01 \x03(\x0b\x32\x1a.sendoff.v1.ActionDecision\"S\n\x0eSummaryMessage\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x30\n\x10\x63ompaction_stats\x18\x02 \x01(\x0b\x32\x16.sendoff.v1.JsonObject\"N\n\x0c\x45ventMessage\x12\x12\n\nevent_type\x18\x01 \x01(\t\x12*\n\nevent_data\x18\x02 \x01(\x0b\x32\x16.sendoff.v1.JsonObject*\xc1\x03\n\x0bMessageType\x12\x1c\n\x18MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bMESSAGE_TYPE_SYSTEM_MESSAGE\x10\x01\x12\x1d\n\x19MESSAGE_TYPE_USER_MESSAGE\x10\x02\x12\"\n\x1eMESSAGE_TYPE_ASSISTANT_MESSAGE\x10\x03\x12\"\n\x1eMESSAGE_TYPE_REASONING_MESSAGE\x10\x04\x12)\n%MESSAGE_TYPE_HIDDEN_REASONING_MESSAGE\x10\x05\x12\"\n\x1eMESSAGE_TYPE_TOOL_CALL_MESSAGE\x10\x06\x12$\n MESSAGE_TYPE_TOOL_RETURN_MESSAGE\x10\x07\x12)\n%MESSAGE_TYPE_APPROVAL_REQUEST_MESSAGE\x10\x08\x12*\n&MESSAGE_TYPE_APPROVAL_RESPONSE_MESSAGE\x10\t\x12 \n\x1cMESSAGE_TYPE_SUMMARY_MESSAGE\x10\n\x12\x1e\n\x1aMESSAGE_TYPE_EVENT_MESSAGE\x10\x0b\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,34 +36,34 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sendoff.v1.message_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\252\002\nSendoff.V1'
-  _globals['_MESSAGETYPE']._serialized_start=2136
-  _globals['_MESSAGETYPE']._serialized_end=2585
+  _globals['_MESSAGETYPE']._serialized_start=2182
+  _globals['_MESSAGETYPE']._serialized_end=2631
   _globals['_MESSAGETYPES']._serialized_start=154
   _globals['_MESSAGETYPES']._serialized_end=209
   _globals['_MESSAGE']._serialized_start=212
-  _globals['_MESSAGE']._serialized_end=1250
-  _globals['_SYSTEMMESSAGE']._serialized_start=1252
-  _globals['_SYSTEMMESSAGE']._serialized_end=1284
-  _globals['_USERMESSAGE']._serialized_start=1286
-  _globals['_USERMESSAGE']._serialized_end=1337
-  _globals['_ASSISTANTMESSAGE']._serialized_start=1339
-  _globals['_ASSISTANTMESSAGE']._serialized_end=1395
-  _globals['_REASONINGMESSAGE']._serialized_start=1397
-  _globals['_REASONINGMESSAGE']._serialized_end=1504
-  _globals['_HIDDENREASONINGMESSAGE']._serialized_start=1506
-  _globals['_HIDDENREASONINGMESSAGE']._serialized_end=1597
-  _globals['_TOOLCALL']._serialized_start=1599
-  _globals['_TOOLCALL']._serialized_end=1698
-  _globals['_TOOLCALLMESSAGE']._serialized_start=1700
-  _globals['_TOOLCALLMESSAGE']._serialized_end=1759
-  _globals['_TOOLRETURNMESSAGE']._serialized_start=1761
-  _globals['_TOOLRETURNMESSAGE']._serialized_end=1826
-  _globals['_APPROVALREQUESTMESSAGE']._serialized_start=1828
-  _globals['_APPROVALREQUESTMESSAGE']._serialized_end=1894
-  _globals['_APPROVALRESPONSEMESSAGE']._serialized_start=1896
-  _globals['_APPROVALRESPONSEMESSAGE']._serialized_end=1968
-  _globals['_SUMMARYMESSAGE']._serialized_start=1970
-  _globals['_SUMMARYMESSAGE']._serialized_end=2053
-  _globals['_EVENTMESSAGE']._serialized_start=2055
-  _globals['_EVENTMESSAGE']._serialized_end=2133
+  _globals['_MESSAGE']._serialized_end=1296
+  _globals['_SYSTEMMESSAGE']._serialized_start=1298
+  _globals['_SYSTEMMESSAGE']._serialized_end=1330
+  _globals['_USERMESSAGE']._serialized_start=1332
+  _globals['_USERMESSAGE']._serialized_end=1383
+  _globals['_ASSISTANTMESSAGE']._serialized_start=1385
+  _globals['_ASSISTANTMESSAGE']._serialized_end=1441
+  _globals['_REASONINGMESSAGE']._serialized_start=1443
+  _globals['_REASONINGMESSAGE']._serialized_end=1550
+  _globals['_HIDDENREASONINGMESSAGE']._serialized_start=1552
+  _globals['_HIDDENREASONINGMESSAGE']._serialized_end=1643
+  _globals['_TOOLCALL']._serialized_start=1645
+  _globals['_TOOLCALL']._serialized_end=1744
+  _globals['_TOOLCALLMESSAGE']._serialized_start=1746
+  _globals['_TOOLCALLMESSAGE']._serialized_end=1805
+  _globals['_TOOLRETURNMESSAGE']._serialized_start=1807
+  _globals['_TOOLRETURNMESSAGE']._serialized_end=1872
+  _globals['_APPROVALREQUESTMESSAGE']._serialized_start=1874
+  _globals['_APPROVALREQUESTMESSAGE']._serialized_end=1940
+  _globals['_APPROVALRESPONSEMESSAGE']._serialized_start=1942
+  _globals['_APPROVALRESPONSEMESSAGE']._serialized_end=2014
+  _globals['_SUMMARYMESSAGE']._serialized_start=2016
+  _globals['_SUMMARYMESSAGE']._serialized_end=2099
+  _globals['_EVENTMESSAGE']._serialized_start=2101
+  _globals['_EVENTMESSAGE']._serialized_end=2179
 # @@protoc_insertion_point(module_scope)

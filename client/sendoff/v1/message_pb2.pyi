@@ -128,6 +128,7 @@ class Message(_message.Message):
     SENDER_ID_FIELD_NUMBER: _builtins.int
     IS_ERR_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    CONTEXT_START_FIELD_NUMBER: _builtins.int
     SYSTEM_MESSAGE_FIELD_NUMBER: _builtins.int
     USER_MESSAGE_FIELD_NUMBER: _builtins.int
     ASSISTANT_MESSAGE_FIELD_NUMBER: _builtins.int
@@ -159,6 +160,11 @@ class Message(_message.Message):
     """True when the entry reports a failure. Unset: it does not."""
     position: _builtins.int
     """Total order inside the conversation; says nothing across conversations, and numbers may be left out."""
+    context_start: _builtins.int
+    """Set on the entry that a compaction wrote, with which the model's view of the conversation begins from now on: the
+    position from which entries are still shown to the model after it. Those before are kept and listed, and not shown to
+    the model any more. Unset: every other entry.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was written."""
@@ -221,6 +227,7 @@ class Message(_message.Message):
         sender_id: _builtins.str | None = ...,
         is_err: _builtins.bool | None = ...,
         position: _builtins.int | None = ...,
+        context_start: _builtins.int | None = ...,
         system_message: Global___SystemMessage | None = ...,
         user_message: Global___UserMessage | None = ...,
         assistant_message: Global___AssistantMessage | None = ...,
@@ -233,10 +240,12 @@ class Message(_message.Message):
         summary_message: Global___SummaryMessage | None = ...,
         event_message: Global___EventMessage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_conversation_id", b"_conversation_id", "_is_err", b"_is_err", "_name", b"_name", "_otid", b"_otid", "_position", b"_position", "_run_id", b"_run_id", "_sender_id", b"_sender_id", "_step_id", b"_step_id", "approval_request_message", b"approval_request_message", "approval_response_message", b"approval_response_message", "assistant_message", b"assistant_message", "conversation_id", b"conversation_id", "create_time", b"create_time", "event_message", b"event_message", "hidden_reasoning_message", b"hidden_reasoning_message", "is_err", b"is_err", "kind", b"kind", "name", b"name", "otid", b"otid", "position", b"position", "reasoning_message", b"reasoning_message", "run_id", b"run_id", "sender_id", b"sender_id", "step_id", b"step_id", "summary_message", b"summary_message", "system_message", b"system_message", "tool_call_message", b"tool_call_message", "tool_return_message", b"tool_return_message", "user_message", b"user_message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_context_start", b"_context_start", "_conversation_id", b"_conversation_id", "_is_err", b"_is_err", "_name", b"_name", "_otid", b"_otid", "_position", b"_position", "_run_id", b"_run_id", "_sender_id", b"_sender_id", "_step_id", b"_step_id", "approval_request_message", b"approval_request_message", "approval_response_message", b"approval_response_message", "assistant_message", b"assistant_message", "context_start", b"context_start", "conversation_id", b"conversation_id", "create_time", b"create_time", "event_message", b"event_message", "hidden_reasoning_message", b"hidden_reasoning_message", "is_err", b"is_err", "kind", b"kind", "name", b"name", "otid", b"otid", "position", b"position", "reasoning_message", b"reasoning_message", "run_id", b"run_id", "sender_id", b"sender_id", "step_id", b"step_id", "summary_message", b"summary_message", "system_message", b"system_message", "tool_call_message", b"tool_call_message", "tool_return_message", b"tool_return_message", "user_message", b"user_message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_conversation_id", b"_conversation_id", "_is_err", b"_is_err", "_name", b"_name", "_otid", b"_otid", "_position", b"_position", "_run_id", b"_run_id", "_sender_id", b"_sender_id", "_step_id", b"_step_id", "agent_id", b"agent_id", "approval_request_message", b"approval_request_message", "approval_response_message", b"approval_response_message", "assistant_message", b"assistant_message", "conversation_id", b"conversation_id", "create_time", b"create_time", "event_message", b"event_message", "hidden_reasoning_message", b"hidden_reasoning_message", "id", b"id", "is_err", b"is_err", "kind", b"kind", "name", b"name", "otid", b"otid", "position", b"position", "reasoning_message", b"reasoning_message", "run_id", b"run_id", "sender_id", b"sender_id", "step_id", b"step_id", "summary_message", b"summary_message", "system_message", b"system_message", "tool_call_message", b"tool_call_message", "tool_return_message", b"tool_return_message", "user_message", b"user_message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_start", b"_context_start", "_conversation_id", b"_conversation_id", "_is_err", b"_is_err", "_name", b"_name", "_otid", b"_otid", "_position", b"_position", "_run_id", b"_run_id", "_sender_id", b"_sender_id", "_step_id", b"_step_id", "agent_id", b"agent_id", "approval_request_message", b"approval_request_message", "approval_response_message", b"approval_response_message", "assistant_message", b"assistant_message", "context_start", b"context_start", "conversation_id", b"conversation_id", "create_time", b"create_time", "event_message", b"event_message", "hidden_reasoning_message", b"hidden_reasoning_message", "id", b"id", "is_err", b"is_err", "kind", b"kind", "name", b"name", "otid", b"otid", "position", b"position", "reasoning_message", b"reasoning_message", "run_id", b"run_id", "sender_id", b"sender_id", "step_id", b"step_id", "summary_message", b"summary_message", "system_message", b"system_message", "tool_call_message", b"tool_call_message", "tool_return_message", b"tool_return_message", "user_message", b"user_message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__context_start: _TypeAlias = _typing.Literal["context_start"]  # noqa: Y015
+    _WhichOneofArgType__context_start: _TypeAlias = _typing.Literal["_context_start", b"_context_start"]  # noqa: Y015
     _WhichOneofReturnType__conversation_id: _TypeAlias = _typing.Literal["conversation_id"]  # noqa: Y015
     _WhichOneofArgType__conversation_id: _TypeAlias = _typing.Literal["_conversation_id", b"_conversation_id"]  # noqa: Y015
     _WhichOneofReturnType__is_err: _TypeAlias = _typing.Literal["is_err"]  # noqa: Y015
@@ -255,6 +264,8 @@ class Message(_message.Message):
     _WhichOneofArgType__step_id: _TypeAlias = _typing.Literal["_step_id", b"_step_id"]  # noqa: Y015
     _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["system_message", "user_message", "assistant_message", "reasoning_message", "hidden_reasoning_message", "tool_call_message", "tool_return_message", "approval_request_message", "approval_response_message", "summary_message", "event_message"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__context_start) -> _WhichOneofReturnType__context_start | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__conversation_id) -> _WhichOneofReturnType__conversation_id | None: ...
     @_typing.overload
@@ -543,17 +554,23 @@ Global___ApprovalResponseMessage: _TypeAlias = ApprovalResponseMessage  # noqa: 
 
 @_typing.final
 class SummaryMessage(_message.Message):
-    """What stands for older messages after a compaction."""
+    """What stands for older messages after a compaction. Written where the run's request has include_compaction_messages; else
+    the compaction is a UserMessage whose content is a JSON object: {"type": "system_alert", "message": a note and the summary,
+    "time": RFC 3339, "compaction_stats": as here}. Either has Message.context_start.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SUMMARY_FIELD_NUMBER: _builtins.int
     COMPACTION_STATS_FIELD_NUMBER: _builtins.int
     summary: _builtins.str
-    """The summary."""
+    """The summary. Where none could be made, a note that says so."""
     @_builtins.property
     def compaction_stats(self) -> _json_pb2.JsonObject:
-        """Counts before and after. Unset: not told."""
+        """{"trigger", "context_tokens_before", "context_tokens_after", "context_window", "messages_count_before",
+        "messages_count_after"}. The trigger is "post_step_context_check" (the window was about to be full) or
+        "context_window_exceeded" (the provider said that it is). Tokens are estimates.
+        """
 
     def __init__(
         self,
@@ -571,7 +588,7 @@ Global___SummaryMessage: _TypeAlias = SummaryMessage  # noqa: Y015
 
 @_typing.final
 class EventMessage(_message.Message):
-    """Something that happened to the conversation."""
+    """Something that happened to the conversation. Not shown to the model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -581,7 +598,9 @@ class EventMessage(_message.Message):
     """What, for example "compaction"."""
     @_builtins.property
     def event_data(self) -> _json_pb2.JsonObject:
-        """Details."""
+        """Details. Of a compaction: {"trigger", "context_token_estimate", "context_window"}, and "summary_failure", the reason why
+        older messages were left out without a summary, where that is so.
+        """
 
     def __init__(
         self,

@@ -89,6 +89,8 @@ class _RunPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunPhase.Val
     """Running; a cancel was asked for."""
     RUN_PHASE_RECOVERING: _RunPhase.ValueType  # 8
     """Running; the process that worked on it is gone and another takes over."""
+    RUN_PHASE_COMPACTING: _RunPhase.ValueType  # 9
+    """Running; the context window is full, and the model summarizes older messages."""
 
 class RunPhase(_RunPhase, metaclass=_RunPhaseEnumTypeWrapper):
     """What a run that has not ended is doing. Open: may grow; read an unknown phase as "still going"."""
@@ -111,6 +113,8 @@ RUN_PHASE_CANCELLING: RunPhase.ValueType  # 7
 """Running; a cancel was asked for."""
 RUN_PHASE_RECOVERING: RunPhase.ValueType  # 8
 """Running; the process that worked on it is gone and another takes over."""
+RUN_PHASE_COMPACTING: RunPhase.ValueType  # 9
+"""Running; the context window is full, and the model summarizes older messages."""
 Global___RunPhase: _TypeAlias = RunPhase  # noqa: Y015
 
 class _StopReason:
@@ -146,7 +150,9 @@ class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason
     STOP_REASON_REQUIRES_APPROVAL: _StopReason.ValueType  # 12
     """Completed: waits for an approval or a client tool; the answer starts another run."""
     STOP_REASON_CONTEXT_WINDOW_OVERFLOW_IN_SYSTEM_PROMPT: _StopReason.ValueType  # 13
-    """Failed: the system prompt alone does not fit."""
+    """Failed: the system prompt and the run's input do not fit into the model's context window, and no older messages are left
+    that could be summarized. The error has reason CONTEXT_OVERFLOW.
+    """
     STOP_REASON_DEADLINE_EXCEEDED: _StopReason.ValueType  # 32
     """Failed: took longer than its run timeout. REST: error."""
     STOP_REASON_EXPIRED_IN_QUEUE: _StopReason.ValueType  # 33
@@ -188,7 +194,9 @@ STOP_REASON_INSUFFICIENT_CREDITS: StopReason.ValueType  # 11
 STOP_REASON_REQUIRES_APPROVAL: StopReason.ValueType  # 12
 """Completed: waits for an approval or a client tool; the answer starts another run."""
 STOP_REASON_CONTEXT_WINDOW_OVERFLOW_IN_SYSTEM_PROMPT: StopReason.ValueType  # 13
-"""Failed: the system prompt alone does not fit."""
+"""Failed: the system prompt and the run's input do not fit into the model's context window, and no older messages are left
+that could be summarized. The error has reason CONTEXT_OVERFLOW.
+"""
 STOP_REASON_DEADLINE_EXCEEDED: StopReason.ValueType  # 32
 """Failed: took longer than its run timeout. REST: error."""
 STOP_REASON_EXPIRED_IN_QUEUE: StopReason.ValueType  # 33

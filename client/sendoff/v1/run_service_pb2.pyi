@@ -165,7 +165,9 @@ class CreateMessageAsyncRequest(_message.Message):
     override_system: _builtins.str
     """Use this system prompt for this run only, word for word. Unset: the agent's. Rule: string.max_bytes = 1048576."""
     include_compaction_messages: _builtins.bool
-    """Whether compactions are shown as messages. Default: false."""
+    """How a compaction of the conversation in this run is shown. True: as an EventMessage and a SummaryMessage. False, the default:
+    as a UserMessage that holds JSON, see SummaryMessage.
+    """
     return_logprobs: _builtins.bool
     """Whether to keep log-probabilities. Default: false."""
     top_logprobs: _builtins.int

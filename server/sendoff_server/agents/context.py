@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sendoff import v1
 from sendoff_server.agents.conversations import Conversations
 from sendoff_server.agents.skills import with_skills
@@ -27,13 +29,13 @@ async def conversation(conversations: Conversations, work: Work, model: v1.Model
     window = model.context_window or UNKNOWN_WINDOW_TOKENS
     budget = int(window * SHARE_FOR_HISTORY * BYTES_PER_TOKEN)
     history = await conversations.before(work.lane, work.seq << POSITION_SHIFT, budget, resumed=resumed)
-    return [*_from_a_turn_on(history), *work.input]
+    return [*_from_a_turn_on(history.messages), *work.input]
 
 
 _ANSWERS = ("assistant_message", "reasoning_message", "hidden_reasoning_message")
 
 
-def _from_a_turn_on(history: list[v1.Message]) -> list[v1.Message]:
+def _from_a_turn_on(history: Sequence[v1.Message]) -> Sequence[v1.Message]:
     """History cut to begin where somebody speaks to the agent: providers refuse to begin with an answer."""
     spoken = (index for index, message in enumerate(history) if message.WhichOneof("kind") not in _ANSWERS)
     return history[next(spoken, len(history)) :]

@@ -1,4 +1,4 @@
-"""The newest messages of conversations, at hand.
+"""What conversations hold for the model, at hand.
 
 Every run needs the history of its conversation, and reading it from the store costs more than all else that a short
 run does, and more with every run. So what was read or written lately is remembered, within a bound. That is right
@@ -9,22 +9,37 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sendoff import v1
-from sendoff_server.store.port import Item, Progress, Recorded, Result, Store
+from sendoff_server.store.port import History, Item, Progress, Recorded, Result, Store
 
 MAX_BYTES = 32 * 1024 * 1024
 """Of all conversations that are remembered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How much of a model's window a conversation took, as the provider counted."""
+
+    handle: str
+    position: int
+    """Of the newest entry that was counted."""
+    system_tokens: int
+    """Of the system prompt, as we estimate it; it was counted too."""
+    tokens: int
+
+
 class Remembered:
     """The newest messages of one conversation, oldest first, as many as fit into a budget."""
 
-    def __init__(self, messages: Sequence[v1.Message], budget: int) -> None:
+    def __init__(self, history: History, budget: int) -> None:
         self.budget = budget
         self.size = 0
+        self.measured: Measured | None = None
+        self._is_whole = history.is_whole
         self._messages: deque[v1.Message] = deque()
-        self.add(messages)
+        self.add(history.messages)
 
     def is_of(self, agent_id: str) -> bool:
         return bool(self._messages) and self._messages[0].agent_id == agent_id
@@ -34,16 +49,16 @@ class Remembered:
             self._messages.append(message)
             self.size += message.ByteSize()
         while self.size > self.budget:
+            self._is_whole = False
             self.size -= self._messages.popleft().ByteSize()
 
-    def before(self, position: int, max_bytes: int) -> list[v1.Message]:
-        """The newest messages before that position that fit, oldest first."""
+    def before(self, position: int, max_bytes: int) -> History:
+        """The newest messages before that position that fit."""
         found = list(self._messages)
         while found and found[-1].position >= position:
             found.pop()
-        if self.size > max_bytes:
-            return _newest(found, max_bytes)
-        return found
+        newest = _newest(found, max_bytes) if self.size > max_bytes else found
+        return History(newest, self._is_whole and len(newest) == len(found))
 
 
 def _newest(messages: list[v1.Message], max_bytes: int) -> list[v1.Message]:
@@ -62,8 +77,9 @@ class Conversations:
         self._remembered: OrderedDict[str, Remembered] = OrderedDict()
         self._size = 0
 
-    async def before(self, lane: str, position: int, max_bytes: int, *, resumed: bool = False) -> list[v1.Message]:
-        """The newest messages of a lane before that position, oldest first, as many whole ones as fit.
+    async def before(self, lane: str, position: int, max_bytes: int, *, resumed: bool = False) -> History:
+        """What the store's `history` gives: the newest messages of a lane before that position, from the newest
+        compaction on, as many whole ones as fit.
 
         To be called only by whoever executes the lane's head, so that nothing is written to the lane meanwhile.
         `resumed`: this run has written to the lane before, in a process that is gone, so what comes before it is not
@@ -74,15 +90,29 @@ class Conversations:
             return await self._store.history(lane, position, max_bytes)
         remembered = self._remembered.get(lane)
         if remembered is None or remembered.budget < max_bytes:
-            messages = await self._store.history(lane, position, max_bytes)
-            remembered = self._remember(lane, Remembered(messages, max_bytes))
+            history = await self._store.history(lane, position, max_bytes)
+            remembered = self._remember(lane, Remembered(history, max_bytes))
         else:
             self._remembered.move_to_end(lane)
         return remembered.before(position, max_bytes)
 
+    def measured(self, lane: str) -> Measured | None:
+        """The newest count of what `before` gives; None if nobody counted since the lane was last compacted."""
+        remembered = self._remembered.get(lane)
+        return remembered.measured if remembered else None
+
+    def note(self, lane: str, measured: Measured) -> None:
+        """A provider has counted a lane. Forgotten with its messages."""
+        remembered = self._remembered.get(lane)
+        if remembered is not None:
+            remembered.measured = measured
+
     def on_result(self, item: Item, result: Result) -> None:
         """Called for every item that is durable, in order."""
         if not isinstance(result, Recorded) or not isinstance(item, Progress) or not item.messages:
+            return
+        if any(message.HasField("context_start") for message in item.messages):
+            self.forget(item.lane)  # compactions are rare: what one leaves is read anew
             return
         remembered = self._remembered.get(item.lane)
         if remembered is not None:

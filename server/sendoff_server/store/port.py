@@ -253,6 +253,16 @@ class Queued:
     """The lane's head; None if it is the head itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a lane holds for the model."""
+
+    messages: Sequence[v1.Message]
+    """Oldest first."""
+    is_whole: bool
+    """False: there are older ones, up to the newest compaction or the lane's beginning, that did not fit."""
+
+
 class Store(Protocol):
     """One engine, opened by one replica.
 
@@ -327,9 +337,10 @@ class Store(Protocol):
         """The request of a run, as accepted."""
         ...
 
-    async def history(self, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
-        """The newest messages of a lane before that position, oldest first, as many whole ones as fit into
-        `max_bytes`. What a fork inherited is told as its own: under its conversation_id."""
+    async def history(self, lane: str, before_position: int, max_bytes: int) -> History:
+        """The newest messages of a lane before that position, as many whole ones as fit into `max_bytes`; none that the
+        newest compaction among them left behind, whose entry has `context_start`. What a fork inherited is told as its
+        own: under its conversation_id."""
         ...
 
     async def messages(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sendoff import v1
 from sendoff_server.agents import conversations as room
-from sendoff_server.agents.conversations import Conversations
-from sendoff_server.store.port import Progress, Recorded, Store
+from sendoff_server.agents.conversations import Conversations, Measured
+from sendoff_server.store.port import History, Progress, Recorded, Store
 
 
 class HistoryStore:
@@ -21,15 +21,19 @@ class HistoryStore:
         self.reads = 0
         self.messages: list[v1.Message] = []
 
-    async def history(self, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
+    async def history(self, lane: str, before_position: int, max_bytes: int) -> History:
         self.reads += 1
         found: list[v1.Message] = []
+        start = 0
         for message in reversed([m for m in self.messages if m.position < before_position]):
+            if message.position < start:
+                break
             max_bytes -= message.ByteSize()
             if max_bytes < 0:
-                break
+                return History(found[::-1], is_whole=False)
             found.append(message)
-        return found[::-1]
+            start = start or message.context_start
+        return History(found[::-1], is_whole=True)
 
 
 def said(position: int, text: str = "x") -> v1.Message:
@@ -42,23 +46,49 @@ def write(store: HistoryStore, conversations: Conversations, *messages: v1.Messa
     conversations.on_result(progress, Recorded(None))
 
 
-@given(st.lists(st.tuples(st.text(max_size=30), st.booleans(), st.integers(5, 300)), max_size=25))
-async def test_memory_gives_what_the_store_would(turns: list[tuple[str, bool, int]]) -> None:
+TURN = st.tuples(st.text(max_size=30), st.booleans(), st.integers(5, 300), st.none() | st.integers(0, 5))
+
+
+@given(st.lists(TURN, max_size=25))
+async def test_memory_gives_what_the_store_would(turns: list[tuple[str, bool, int, int | None]]) -> None:
+    """Turns write, some read with a budget, and some compact, keeping so many of the messages in front."""
     store = HistoryStore()
     conversations = Conversations(cast(Store, store))
-    for number, (text, read, budget) in enumerate(turns):
-        write(store, conversations, said(10 * number, text), said(10 * number + 5, text))
+    for number, (text, read, budget, kept) in enumerate(turns):
+        write(store, conversations, said(10 * number, text))
+        if kept is not None:
+            summary = said(10 * number + 3, "summary")
+            summary.context_start = 10 * max(0, number - kept) + 1
+            write(store, conversations, summary)
+        write(store, conversations, said(10 * number + 5, text))
         if read:
             position = 10 * number + 9
             known = await conversations.before("lane", position, budget)
             assert known == await store.history("lane", position, budget)
 
 
+async def test_a_count_is_forgotten_with_what_it_counted() -> None:
+    store = HistoryStore()
+    conversations = Conversations(cast(Store, store))
+    count = Measured("model", 1, 5, 50)
+    conversations.note("lane", count)
+    assert conversations.measured("lane") is None, "nothing is known of the lane"
+    write(store, conversations, said(1))
+    await conversations.before("lane", 9, 1000)
+    conversations.note("lane", count)
+    write(store, conversations, said(10))
+    assert conversations.measured("lane") == count
+    summary = said(11)
+    summary.context_start = 10
+    write(store, conversations, summary)
+    assert conversations.measured("lane") is None
+
+
 async def test_history_is_read_once_and_then_remembered() -> None:
     store = HistoryStore()
     conversations = Conversations(cast(Store, store))
     for number in range(5):
-        assert len(await conversations.before("lane", 10 * number, 10_000)) == number
+        assert len((await conversations.before("lane", 10 * number, 10_000)).messages) == number
         write(store, conversations, said(10 * number))
     assert store.reads == 1
 
@@ -86,9 +116,9 @@ async def test_a_resumed_run_does_not_hide_its_own_input_from_the_next() -> None
     store = HistoryStore()
     store.messages = [said(1, "earlier"), said(10, "input of the resumed run")]
     conversations = Conversations(cast(Store, store))
-    assert len(await conversations.before("lane", 10, 10_000, resumed=True)) == 1
+    assert len((await conversations.before("lane", 10, 10_000, resumed=True)).messages) == 1
     write(store, conversations, said(15, "its answer"))
-    assert len(await conversations.before("lane", 20, 10_000)) == 3
+    assert len((await conversations.before("lane", 20, 10_000)).messages) == 3
 
 
 async def test_the_history_of_a_deleted_agent_is_forgotten_in_all_its_lanes() -> None:

@@ -18,6 +18,7 @@ from sendoff_server.clock import SECOND_NS, Clock, SystemClock
 from sendoff_server.store.port import (
     Claim,
     Fork,
+    History,
     Item,
     Key,
     LaneMissing,
@@ -136,7 +137,7 @@ class SqliteStore(Store):
     async def run_request(self, tenant: str, run_id: str) -> bytes | None:
         return await self._readers.submit(reads.run_request, tenant, run_id)
 
-    async def history(self, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
+    async def history(self, lane: str, before_position: int, max_bytes: int) -> History:
         return await self._readers.submit(messages.history, lane, before_position, max_bytes)
 
     async def messages(

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 
 from sendoff import v1
+from sendoff_server.store.port import History
 from sendoff_server.store.sqlite.bodies import read_bodies, read_one
 from sendoff_server.store.sqlite.queries import named
 
@@ -23,41 +24,38 @@ _PAGE_BYTES = 4 * 1024 * 1024
 _HISTORY_PAGE = 64
 
 
-def history(connection: sqlite3.Connection, lane: str, before_position: int, max_bytes: int) -> list[v1.Message]:
-    own, left = _newest(connection, OWN, lane, before_position, max_bytes)
-    (inherits,) = connection.execute(named("inherits"), (lane,)).fetchone()
-    if inherits and not _any(connection, OWN, lane, own[-1].position if own else before_position):
-        inherited, _ = _newest(connection, INHERITED, lane, before_position, left)
-        own += inherited
-    return own[::-1]
-
-
-def _newest(
-    connection: sqlite3.Connection, runs: str, lane: str, before_position: int, max_bytes: int
-) -> tuple[list[v1.Message], int]:
-    """The newest messages of these runs that fit, newest first, and how many bytes are left.
-
-    Walks backwards, a page at a time, and stops where the bytes do: a long history costs what is taken of it.
-    """
+def history(connection: sqlite3.Connection, lane: str, before_position: int, max_bytes: int) -> History:
+    """Stops where the bytes or the newest compaction do: a long history costs what is taken of it."""
     newest_first: list[v1.Message] = []
-    position, left = before_position, max_bytes
-    while True:
-        (found,) = connection.execute(named("history", runs=runs), (lane, position, _HISTORY_PAGE, left)).fetchone()
-        page = json.loads(found)
-        for _, _, key, body in page:
-            bodies = read_one(connection, "message", key) if body is None else (bytes.fromhex(body),)
-            newest_first += _told(runs, lane, bodies)
-        if page:
-            position, taken, *_ = page[-1]
-            left -= taken
-        if len(page) < _HISTORY_PAGE:
-            return newest_first, left
+    start = 0
+    for runs, position, total, key, body in _backwards(connection, lane, before_position, max_bytes):
+        if position < start:
+            break
+        if total > max_bytes:
+            return History(newest_first[::-1], is_whole=False)
+        bodies = read_one(connection, "message", key) if body is None else (bytes.fromhex(body),)
+        for message in _told(runs, lane, bodies):
+            newest_first.append(message)
+            start = start or message.context_start
+    return History(newest_first[::-1], is_whole=True)
 
 
-def _any(connection: sqlite3.Connection, runs: str, lane: str, before_position: int) -> bool:
-    """Whether these runs have a message before that position."""
-    (found,) = connection.execute(named("history", runs=runs), (lane, before_position, 1, LAST_POSITION)).fetchone()
-    return bool(json.loads(found))
+def _backwards(
+    connection: sqlite3.Connection, lane: str, before_position: int, max_bytes: int
+) -> Iterator[tuple[str, int, int, int, str | None]]:
+    """The messages of a lane, newest first, read a page at a time: each with the runs it is of, its position, the bytes
+    up to and with it, its key, and its body in hex, unless that is long or the bytes are more than `max_bytes`."""
+    taken = 0
+    for runs in (OWN, INHERITED):
+        page_end, found = before_position, None
+        while found is None or len(found) == _HISTORY_PAGE:
+            values = (lane, page_end, _HISTORY_PAGE, max_bytes - taken)
+            found = json.loads(*connection.execute(named("history", runs=runs), values).fetchone())
+            for position, total, key, body in found:
+                yield runs, position, taken + total, key, body
+            if found:
+                page_end, total, *_ = found[-1]
+                taken += total
 
 
 def page(

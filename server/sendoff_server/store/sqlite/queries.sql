@@ -149,10 +149,12 @@ SELECT json_group_array(json_array(key, body)) FROM (
 SELECT l.body FROM run r CROSS JOIN run_log l ON l.key = r.no << 20 WHERE r.id = ?2 AND r.tenant = ?1;
 
 -- name: history
--- Of lane ?1 before position ?2, newest first: ?3 at most, and only those that, with all newer ones, fit into ?4 bytes.
--- Each with its position and the bytes up to and with it.
+-- Of lane ?1 before position ?2, newest first: ?3 at most, each with its position and the bytes up to and with it. Without
+-- body where these are more than ?4.
 SELECT json_group_array(json_array(position, total, key, body)) FROM (
-  SELECT page.position, page.total, m.key, CASE WHEN length(m.body) <= 16384 THEN hex(m.body) END AS body FROM (
+  SELECT page.position, page.total, m.key,
+    CASE WHEN page.total <= ?4 AND length(m.body) <= 16384 THEN hex(m.body) END AS body
+  FROM (
     SELECT key, position, sum(size) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING) AS total FROM (
       SELECT m.key, (r.seq << 20) + (m.key & 1048575) AS position, length(m.body) AS size
       FROM lane l
@@ -162,12 +164,8 @@ SELECT json_group_array(json_array(position, total, key, body)) FROM (
       ORDER BY r.seq DESC, m.key DESC LIMIT ?3
     )
   ) page CROSS JOIN message m ON m.key = page.key
-  WHERE page.total <= ?4
   ORDER BY page.position DESC
 );
-
--- name: inherits
-SELECT EXISTS (SELECT 1 FROM inherited WHERE lane_no = (SELECT no FROM lane WHERE id = ?1));
 
 -- name: steps
 SELECT json_group_array(json_array(key, body)) FROM (
