@@ -17,7 +17,8 @@ import structlog
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.conversations import Conversations
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
-from sendoff_server.agents.loop import Loop, RetryPolicy
+from sendoff_server.agents.loop import Loop
+from sendoff_server.agents.retry import RetryPolicy
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.clock import Clock, SystemClock

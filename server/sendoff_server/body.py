@@ -74,6 +74,16 @@ class Live(Protocol):
         """The answer under way will not come, because the model failed for that reason: tell so, and wait that long."""
         ...
 
+    async def compacting(self) -> None:
+        """Older messages are being summarized now; an answer under way will not come, because they left it no room.
+        Returns once that is durable."""
+        ...
+
+    def compacted(self, messages: Sequence[v1.Message], usage: v1.Usage) -> None:
+        """These entries stand for older ones from now on; making them used so much, which counts for the run and not as
+        a step. They become durable together with what is told next, or with the run's end."""
+        ...
+
 
 class Body(Protocol):
     """What an agent does in a run."""

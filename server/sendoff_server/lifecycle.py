@@ -31,6 +31,8 @@ _CANCELLED = frozenset({v1.STOP_REASON_CANCELLED, v1.STOP_REASON_SUPERSEDED})
 
 OUTPUT_SLOTS_PER_STEP = 1 << 10
 """Positions inside a run: the input takes the first this many, step n the n-th this many after them."""
+_COMPACTION_SLOTS = 24
+"""Positions in front of a step's own. Input takes 1000 at most, and no answer has so many parts."""
 
 
 def is_terminal(run: v1.Run) -> bool:
@@ -174,3 +176,8 @@ def _as_text(content: v1.Content) -> str:
 def output_position(seq: int, step_index: int, part_index: int) -> int:
     """Where an entry that a step wrote stands in the conversation."""
     return (seq << POSITION_SHIFT) + (step_index + 1) * OUTPUT_SLOTS_PER_STEP + part_index
+
+
+def compaction_position(seq: int, step_index: int) -> int:
+    """Where the first entry stands that a compaction before that step writes; more may follow."""
+    return output_position(seq, step_index, 0) - _COMPACTION_SLOTS

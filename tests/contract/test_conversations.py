@@ -357,8 +357,8 @@ async def test_history_of_a_fork_is_whole_where_it_reaches_back_to_its_compactio
     shown = [*inherited[140 - kept :], *written]
     originals = (await store.history(owner, ALL, 1 << 20)).messages[140 - kept :]
     room = sum(stored.ByteSize() for stored in (*originals, *written))
-    assert await store.history(fork.id, ALL, room) == History(shown, is_whole=True)
-    assert await store.history(fork.id, ALL, room - 1) == History(shown[1:], is_whole=False)
+    assert await store.history(fork.id, ALL, room) == History(shown, True, shown[kept + 1])
+    assert await store.history(fork.id, ALL, room - 1) == History(shown[1:], False, shown[kept + 1])
     assert await store.history(fork.id, written[0].position, 1 << 20) == History(inherited, is_whole=True)
 
 

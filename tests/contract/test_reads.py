@@ -116,8 +116,9 @@ async def test_history_begins_where_the_newest_compaction_says(store: Store, kep
     await flush_one(store, progress(lane, claim.run, messages=written))
     shown = written[150 - kept :]
     budget = sum(each.ByteSize() for each in shown)
-    assert await store.history(lane, 1 << 62, budget) == History(shown, is_whole=True)
-    assert await store.history(lane, 1 << 62, budget - 1) == History(shown[1:], is_whole=False)
+    assert await store.history(lane, 1 << 62, budget) == History(shown, True, written[150])
+    newest = written[150] if kept else None
+    assert await store.history(lane, 1 << 62, budget - 1) == History(shown[1:], False, newest)
     assert (await store.history(lane, base + 2 * 150, 1 << 20)).messages == written[1:150]
     assert await store.run_messages(claim.run.id, -1, 1000) == written, "a compaction deletes nothing"
 

@@ -46,7 +46,7 @@ async def _ended(caller: Caller, **told: Any) -> v1.Run:
         ("timeout", _API, "MODEL_TIMEOUT", True),
         ("authentication", _API, "MODEL_AUTHENTICATION", False),
         ("quota", _CREDITS, "MODEL_QUOTA_EXCEEDED", False),
-        ("context", _API, "CONTEXT_OVERFLOW", False),
+        ("context", v1.STOP_REASON_CONTEXT_WINDOW_OVERFLOW_IN_SYSTEM_PROMPT, "CONTEXT_OVERFLOW", False),
         ("rejected", _API, "MODEL_REJECTED_REQUEST", False),
         ("invalid", _INVALID, "MODEL_ANSWER_INVALID", True),
     ],

@@ -280,7 +280,9 @@ class MessageRetracted(_message.Message):
     message_id: _builtins.str
     """The message."""
     reason: _builtins.str
-    """UPPER_SNAKE: SERVER_RESTARTED, MODEL_RETRY, CANCELLED, FAILED. Open: may grow."""
+    """UPPER_SNAKE: SERVER_RESTARTED, MODEL_RETRY, CONTEXT_OVERFLOW (older messages are summarized first), CANCELLED, FAILED. Open: may
+    grow.
+    """
     def __init__(
         self,
         *,

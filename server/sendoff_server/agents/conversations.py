@@ -38,6 +38,7 @@ class Remembered:
         self.size = 0
         self.measured: Measured | None = None
         self._is_whole = history.is_whole
+        self._compaction = history.compaction
         self._messages: deque[v1.Message] = deque()
         self.add(history.messages)
 
@@ -50,15 +51,21 @@ class Remembered:
             self.size += message.ByteSize()
         while self.size > self.budget:
             self._is_whole = False
-            self.size -= self._messages.popleft().ByteSize()
+            gone = self._messages.popleft()
+            self.size -= gone.ByteSize()
+            if gone is self._compaction:
+                self._compaction = None
 
     def before(self, position: int, max_bytes: int) -> History:
         """The newest messages before that position that fit."""
         found = list(self._messages)
         while found and found[-1].position >= position:
             found.pop()
-        newest = _newest(found, max_bytes) if self.size > max_bytes else found
-        return History(newest, self._is_whole and len(newest) == len(found))
+        if self.size <= max_bytes:
+            return History(found, self._is_whole, self._compaction)
+        newest = _newest(found, max_bytes)
+        compaction = self._compaction if any(message is self._compaction for message in newest) else None
+        return History(newest, self._is_whole and len(newest) == len(found), compaction)
 
 
 def _newest(messages: list[v1.Message], max_bytes: int) -> list[v1.Message]:

@@ -6,42 +6,24 @@ so it stays whatever becomes of the call.
 
 from __future__ import annotations
 
-import random
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from itertools import count
 
 from sendoff import v1
 from sendoff_server import ids
+from sendoff_server.agents import context as contexts
+from sendoff_server.agents import tokens
 from sendoff_server.agents.answers import end_for, entries
-from sendoff_server.agents.context import conversation, system_prompt
-from sendoff_server.agents.conversations import Conversations
+from sendoff_server.agents.compaction import Compactor, StepCall, does_not_fit
+from sendoff_server.agents.context import Context
+from sendoff_server.agents.conversations import Conversations, Measured
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
+from sendoff_server.agents.retry import RetryPolicy
 from sendoff_server.body import Body, End, Live, Step, StepResult, Work
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import ModelNotFound
 from sendoff_server.lifecycle import model_of
 from sendoff_server.models.port import Answer, Catalogue, Delta, ModelCall, ModelFailed
-
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-LONGEST_RETRY_AFTER_S = 120.0
-"""A provider that asks to wait longer than this is not waited for: the run fails and says so."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """When a failed model call is made again."""
-
-    retries: int
-
-    def pause_s(self, failure: ModelFailed, attempt: int) -> float | None:
-        """How long to wait before the next try, or None to give up. `attempt` counts the tries before: 0, 1, 2."""
-        if not failure.retryable or attempt >= self.retries:
-            return None
-        if failure.retry_after_s is not None:
-            return failure.retry_after_s if failure.retry_after_s <= LONGEST_RETRY_AFTER_S else None
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * float(2**attempt))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 -- spreads callers out, guards nothing
 
 
 class Loop(Body):
@@ -62,6 +44,7 @@ class Loop(Body):
         self._models = models
         self._clock = clock
         self._retry = retry
+        self._compactor = Compactor(retry, clock)
 
     def next_step(self, work: Work, done: Sequence[StepResult]) -> Step | End:
         if done:
@@ -76,28 +59,47 @@ class Loop(Body):
         except ModelNotFound as missing:
             error = v1.RunError(reason=missing.reason, message=missing.message, metadata=missing.metadata)
             return StepResult(end=End(v1.STOP_REASON_ERROR, error))
-        messages = await conversation(self._history, work, model.info, resumed=live.attempt > 1)
-        attempt = 0
-        while True:
-            message_id = ids.derive("message", work.run.id, step.index, live.attempt, attempt)
-            await live.calling(handle, message_id)
-            call = ModelCall(
-                handle=handle,
-                system=system_prompt(agent, work.request),
-                messages=messages,
-                run_id=work.run.id,
+        call = StepCall(work=work, step=step, live=live, model=model, handle=handle)
+        try:
+            return await self._within_the_window(call, contexts.system_prompt(agent, work.request))
+        except ModelFailed as failure:
+            return StepResult(end=End(failure.stop_reason, _run_error(failure)))
+
+    async def _within_the_window(self, call: StepCall, system: str) -> StepResult:
+        """Make room if the context is about to be too large, and once more if the provider says that it is."""
+        context = await contexts.read(self._history, call.work, system, resumed=call.live.attempt > 1)
+        filled = contexts.fill(context, call.handle, self._history.measured(call.work.lane))
+        context = await self._compactor.make_room(call, context, filled)
+        tries = count()
+        try:
+            return await self._answered(call, context, tries)
+        except ModelFailed as failure:
+            if failure.reason != "CONTEXT_OVERFLOW":
+                raise
+            context = await self._compactor.after_overflow(call, context, failure)
+        try:
+            return await self._answered(call, context, tries)
+        except ModelFailed as failure:
+            if failure.reason != "CONTEXT_OVERFLOW":
+                raise
+            raise does_not_fit(call, context.estimated_tokens, failure) from failure
+
+    async def _answered(self, call: StepCall, context: Context, tries: Iterator[int]) -> StepResult:
+        async def ask(_: int) -> StepResult:
+            attempt = next(tries)
+            message_id = ids.derive("message", call.work.run.id, call.step.index, call.live.attempt, attempt)
+            await call.live.calling(call.handle, message_id)
+            question = ModelCall(
+                handle=call.handle,
+                system=context.system,
+                messages=context.messages,
+                run_id=call.work.run.id,
                 attempt=attempt,
             )
-            try:
-                answer = await self._answer(model.stream(call), live)
-            except ModelFailed as failure:
-                pause_s = self._retry.pause_s(failure, attempt)
-                if pause_s is None:
-                    return StepResult(end=End(failure.stop_reason, _run_error(failure)))
-                await live.back_off(failure.reason, pause_s)
-                attempt += 1
-            else:
-                return self._result(work, step, message_id, answer)
+            answer = await self._answer(call.model.stream(question), call.live)
+            return self._result(call, context, message_id, answer)
+
+        return await self._retry.repeated(call.live, ask)
 
     async def _conversation(self, work: Work) -> v1.Conversation | None:
         if not work.run.HasField("conversation_id"):
@@ -115,9 +117,14 @@ class Loop(Body):
             await stream.aclose()
         raise AssertionError("a model's stream ends with its answer")
 
-    def _result(self, work: Work, step: Step, message_id: str, answer: Answer) -> StepResult:
+    def _result(self, call: StepCall, context: Context, message_id: str, answer: Answer) -> StepResult:
+        written = entries(call.work, call.step, message_id, answer, timestamp(self._clock.now_ns()))
+        if written and answer.usage.HasField("total_tokens"):
+            system, used = tokens.of_text(context.system), answer.usage.total_tokens
+            measured = Measured(call.handle, written[-1].position, system, used)
+            self._history.note(call.work.lane, measured)
         return StepResult(
-            messages=entries(work, step, message_id, answer, timestamp(self._clock.now_ns())),
+            messages=written,
             usage=answer.usage,
             end=end_for(answer),
             provider_request_id=answer.provider_request_id,

@@ -2,7 +2,8 @@
 
 `scripted/echo` answers "You said: ..." word by word. `scripted/script` plays the script that it finds as the whole text
 of the last user message, else as the whole system prompt: one JSON object `{"script": {...}}` with the members of
-`Script`. For example
+`Script`. `scripted/small` does what it finds, a script or an echo, and has a small context window that it guards: it
+counts a token for every four bytes that it is shown, and refuses more than it can hold. For example
 
     {"script": {"words": 50, "delay_ms": 20}}
     {"script": {"text": "Hello there", "error": {"kind": "overloaded", "after_chunks": 1, "attempts": 2}}}
@@ -15,7 +16,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Literal
@@ -30,12 +31,15 @@ from sendoff_server.models.port import Answer, Delta, DeltaKind, Finish, Model, 
 NAME = "scripted"
 ECHO = "scripted/echo"
 SCRIPT = "scripted/script"
+SMALL = "scripted/small"
 
 Gate = Callable[[ModelCall, int], Awaitable[None]]
 """Awaited with the call and the number of chunks that were sent: with 0 when the call begins, before each further
 chunk, and before the end. A test holds calls with it and learns how far they are."""
 
-_CONTEXT_WINDOW = 1_000_000
+SMALL_WINDOW = 1_000
+_CONTEXT_WINDOW = 2_000_000
+_BYTES_PER_TOKEN = 4
 _CHUNKS_WITHOUT_A_BREAK = 64  # a script without delays lets others run after so many
 _MOST_MILLISECONDS = 24 * 3_600_000
 _PIECE = re.compile(r"\S+\s*|\s+")
@@ -148,7 +152,7 @@ class ScriptedModel(Model):
         self._info = info
         self._clock = clock
         self._gate = gate
-        self._choose = _echo if info.handle == ECHO else _scripted
+        self._choose = {ECHO: _echo, SMALL: _small}.get(info.handle, _scripted)
 
     @property
     def info(self) -> v1.Model:
@@ -187,7 +191,8 @@ class ScriptedModels:
     name = NAME
 
     def __init__(self, clock: Clock, gate: Gate | None = None) -> None:
-        infos = [v1.Model(handle=handle, context_window=_CONTEXT_WINDOW) for handle in (ECHO, SCRIPT)]
+        windows = {ECHO: _CONTEXT_WINDOW, SCRIPT: _CONTEXT_WINDOW, SMALL: SMALL_WINDOW}
+        infos = [v1.Model(handle=handle, context_window=window) for handle, window in windows.items()]
         self._models = {info.handle.partition("/")[2]: ScriptedModel(info, clock, gate) for info in infos}
 
     async def list(self) -> Sequence[v1.Model]:
@@ -204,10 +209,7 @@ def last_user_text(messages: Sequence[v1.Message]) -> str:
     """The text of the newest user message, its text parts joined; empty if there is none."""
     for message in reversed(messages):
         if message.WhichOneof("kind") == "user_message":
-            content = message.user_message.content
-            if content.WhichOneof("form") == "text":
-                return content.text
-            return "".join(part.text.text for part in content.parts.parts)
+            return _joined(message.user_message.content)
     return ""
 
 
@@ -222,6 +224,39 @@ def _scripted(call: ModelCall) -> _Performance:
         if _looks_like_a_script(text):
             return _read_cached(text) if len(text) <= 8_192 else _read(text)
     raise failed("MODEL_REJECTED_REQUEST", _NO_SCRIPT)
+
+
+def _small(call: ModelCall) -> _Performance:
+    shown = _counted(call.system) + sum(map(_counted, map(_text_of, call.messages)))
+    if shown > SMALL_WINDOW:
+        raise failed("CONTEXT_OVERFLOW", f"{shown} tokens are shown to {SMALL}, which holds {SMALL_WINDOW}")
+    said = last_user_text(call.messages)
+    play = _scripted(call) if _looks_like_a_script(said) or _looks_like_a_script(call.system) else _echo(call)
+    if play.script.usage is not None:
+        return play
+    answered = sum(_counted(delta.text) for delta in play.deltas)
+    usage = v1.Usage(prompt_tokens=shown, completion_tokens=answered, total_tokens=shown + answered)
+    return replace(play, answer=replace(play.answer, usage=usage))
+
+
+def _counted(text: str) -> int:
+    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
+
+
+def _text_of(message: v1.Message) -> str:
+    match message.WhichOneof("kind"):
+        case "system_message":
+            return message.system_message.content
+        case "summary_message":
+            return message.summary_message.summary
+        case "assistant_message":
+            return _joined(message.assistant_message.content)
+        case _:
+            return _joined(message.user_message.content)
+
+
+def _joined(content: v1.Content) -> str:
+    return content.text if content.HasField("text") else "".join(part.text.text for part in content.parts.parts)
 
 
 def _looks_like_a_script(text: str) -> bool:

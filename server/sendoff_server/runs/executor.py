@@ -11,7 +11,7 @@ that watchers forget the text they saw of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -24,7 +24,7 @@ from sendoff_server.runs.deadline import alarm, overdue
 from sendoff_server.runs.draft import Draft, run_error
 from sendoff_server.runs.following import PAGE_EVENTS
 from sendoff_server.runs.hub import Hub, Topic
-from sendoff_server.runs.usage import add_usage
+from sendoff_server.runs.usage import add_tokens, add_usage
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Claim, Fenced, Outdated, Poisoned, Release, Store, StoreFailed
 
@@ -217,6 +217,16 @@ class Recorder:
         self.draft.phase(v1.RUN_PHASE_BACKING_OFF, wait)
         await self.record()
         await self._clock.sleep(pause_s)
+
+    async def compacting(self) -> None:
+        self._retract("CONTEXT_OVERFLOW")
+        self.draft.phase(v1.RUN_PHASE_COMPACTING)
+        await self.record()
+
+    def compacted(self, messages: Sequence[v1.Message], usage: v1.Usage) -> None:
+        for message in messages:
+            self.draft.message(message)
+        add_tokens(self.draft.run.usage, usage)
 
     # ---- steps ----
 

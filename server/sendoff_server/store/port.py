@@ -261,6 +261,8 @@ class History:
     """Oldest first."""
     is_whole: bool
     """False: there are older ones, up to the newest compaction or the lane's beginning, that did not fit."""
+    compaction: v1.Message | None = None
+    """Of the messages the newest that has `context_start`."""
 
 
 class Store(Protocol):

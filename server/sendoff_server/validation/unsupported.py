@@ -34,7 +34,6 @@ _SCHEDULING = NotYet("of the scheduling only when_busy works yet")
 
 NOT_YET: Mapping[str, NotYet] = {
     "CreateMessageAsyncRequest.client_tools": _CLIENT_TOOLS,
-    "CreateMessageAsyncRequest.include_compaction_messages": NotYet("there are no compactions yet"),
     "CreateMessageAsyncRequest.return_logprobs": NotYet("log-probabilities are not kept yet"),
     "CreateMessageAsyncRequest.return_token_ids": NotYet("token ids are not kept yet"),
     "CreateMessageAsyncRequest.callback_url": _CALLBACKS,

@@ -24,16 +24,16 @@ class HistoryStore:
     async def history(self, lane: str, before_position: int, max_bytes: int) -> History:
         self.reads += 1
         found: list[v1.Message] = []
-        start = 0
+        newest: v1.Message | None = None
         for message in reversed([m for m in self.messages if m.position < before_position]):
-            if message.position < start:
+            if newest is not None and message.position < newest.context_start:
                 break
             max_bytes -= message.ByteSize()
             if max_bytes < 0:
-                return History(found[::-1], is_whole=False)
+                return History(found[::-1], False, newest)
             found.append(message)
-            start = start or message.context_start
-        return History(found[::-1], is_whole=True)
+            newest = newest or (message if message.HasField("context_start") else None)
+        return History(found[::-1], True, newest)
 
 
 def said(position: int, text: str = "x") -> v1.Message:

@@ -11,7 +11,7 @@ import pytest
 from sendoff import v1
 from sendoff_server.clock import SystemClock
 from sendoff_server.models.port import Delta, DeltaKind, Finish, Model, ModelCall, ModelFailed
-from sendoff_server.models.scripted import Gate, ScriptedModels
+from sendoff_server.models.scripted import SMALL, SMALL_WINDOW, Gate, ScriptedModels
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.unit.models.asking import ask, call, text_of
 
@@ -211,3 +211,15 @@ async def test_a_gate_holds_a_call_at_a_chunk_and_tells_that_it_began() -> None:
     gate.release()
     assert len({first, second, await asyncio.wait_for(third, 5)}) == 3
     await stream.aclose()
+
+
+async def test_the_small_model_guards_its_window_and_counts_all_that_it_is_shown() -> None:
+    _, answer = await ask(model("small"), call("x" * 400, handle=SMALL))
+    assert (answer.usage.prompt_tokens, answer.usage.total_tokens) == (100, 100 + answer.usage.completion_tokens)
+    with pytest.raises(ModelFailed, match="CONTEXT_OVERFLOW"):
+        await ask(model("small"), call("x" * (4 * SMALL_WINDOW + 1), handle=SMALL))
+
+
+async def test_the_small_model_plays_a_script_too() -> None:
+    _, answer = await ask(model("small"), call(json.dumps({"script": {"text": "played"}}), handle=SMALL))
+    assert text_of(answer) == "played"

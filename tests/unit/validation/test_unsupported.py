@@ -38,10 +38,6 @@ def scheduling(**fields: Any) -> v1.CreateMessageAsyncRequest:
 IMAGE = "messages.messages[0].message.content.parts.parts[0].image"
 ASKING: dict[str, tuple[Message, str]] = {
     "CreateMessageAsyncRequest.client_tools": (create(client_tools=[v1.ClientTool(name="t")]), "client_tools"),
-    "CreateMessageAsyncRequest.include_compaction_messages": (
-        create(include_compaction_messages=True),
-        "include_compaction_messages",
-    ),
     "CreateMessageAsyncRequest.return_logprobs": (create(return_logprobs=True), "return_logprobs"),
     "CreateMessageAsyncRequest.return_token_ids": (create(return_token_ids=True), "return_token_ids"),
     "CreateMessageAsyncRequest.callback_url": (create(callback_url="https://example.com"), "callback_url"),
@@ -73,7 +69,7 @@ ASKING: dict[str, tuple[Message, str]] = {
 NOT_ASKING = (
     create(
         conversation_id="default",
-        include_compaction_messages=False,
+        include_compaction_messages=True,
         return_logprobs=False,
         return_token_ids=False,
         enable_thinking="true",

@@ -27,17 +27,19 @@ _HISTORY_PAGE = 64
 def history(connection: sqlite3.Connection, lane: str, before_position: int, max_bytes: int) -> History:
     """Stops where the bytes or the newest compaction do: a long history costs what is taken of it."""
     newest_first: list[v1.Message] = []
-    start = 0
+    compaction: v1.Message | None = None
+    is_whole = True
     for runs, position, total, key, body in _backwards(connection, lane, before_position, max_bytes):
-        if position < start:
+        if compaction is not None and position < compaction.context_start:
             break
         if total > max_bytes:
-            return History(newest_first[::-1], is_whole=False)
+            is_whole = False
+            break
         bodies = read_one(connection, "message", key) if body is None else (bytes.fromhex(body),)
         for message in _told(runs, lane, bodies):
             newest_first.append(message)
-            start = start or message.context_start
-    return History(newest_first[::-1], is_whole=True)
+            compaction = compaction or (message if message.HasField("context_start") else None)
+    return History(newest_first[::-1], is_whole, compaction)
 
 
 def _backwards(
