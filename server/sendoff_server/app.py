@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import structlog
 
 from sendoff_server.agents.conversation_service import ConversationService
-from sendoff_server.agents.conversations import Conversations
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
+from sendoff_server.agents.history_memory import HistoryMemory
 from sendoff_server.agents.loop import Loop
 from sendoff_server.agents.retry import RetryPolicy
 from sendoff_server.agents.service import AgentService
@@ -79,7 +79,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         stack.push_async_callback(models.aclose)
         hub = Hub()
         scheduler = Scheduler(store, hub, clock, max_running=settings.max_running)
-        history = Conversations(store)
+        history = HistoryMemory(store)
         agent_directory, conversation_directory = AgentDirectory(store), ConversationDirectory(store)
 
         def on_result(item: Item, result: Result) -> None:

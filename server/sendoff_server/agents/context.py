@@ -12,7 +12,7 @@ from itertools import takewhile
 from sendoff import v1
 from sendoff_server.agents import tokens
 from sendoff_server.agents.boundaries import from_a_turn_on
-from sendoff_server.agents.conversations import Conversations, Measured
+from sendoff_server.agents.history_memory import HistoryMemory, Measured
 from sendoff_server.agents.skills import with_skills
 from sendoff_server.agents.summary import as_told
 from sendoff_server.body import Work
@@ -59,10 +59,10 @@ def system_prompt(agent: v1.Agent, request: v1.CreateMessageAsyncRequest) -> str
     return with_skills(agent.system, request.client_skills)
 
 
-async def read(conversations: Conversations, work: Work, system: str, *, resumed: bool) -> Context:
+async def read(memory: HistoryMemory, work: Work, system: str, *, resumed: bool) -> Context:
     """The context of a run that begins, or of one that a process, now gone, had begun and perhaps compacted."""
     end = (work.seq + 1) << POSITION_SHIFT
-    history = await conversations.before(work.lane, end, MAX_HISTORY_BYTES, resumed=resumed)
+    history = await memory.before(work.lane, end, MAX_HISTORY_BYTES, resumed=resumed)
     return assembled(history, work, system)
 
 

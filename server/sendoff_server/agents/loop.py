@@ -16,8 +16,8 @@ from sendoff_server.agents import tokens
 from sendoff_server.agents.answers import end_for, entries
 from sendoff_server.agents.compaction import Compactor, StepCall, does_not_fit
 from sendoff_server.agents.context import Context
-from sendoff_server.agents.conversations import Conversations, Measured
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
+from sendoff_server.agents.history_memory import HistoryMemory, Measured
 from sendoff_server.agents.retry import RetryPolicy
 from sendoff_server.body import Body, End, Live, Step, StepResult, Work
 from sendoff_server.clock import Clock, timestamp
@@ -31,7 +31,7 @@ class Loop(Body):
 
     def __init__(
         self,
-        history: Conversations,
+        history: HistoryMemory,
         agents: AgentDirectory,
         conversations: ConversationDirectory,
         models: Catalogue,

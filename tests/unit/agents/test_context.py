@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sendoff import v1
 from sendoff_server.agents import summary, tokens
 from sendoff_server.agents.context import Context, assembled, fill
-from sendoff_server.agents.conversations import Measured
+from sendoff_server.agents.history_memory import Measured
 from sendoff_server.body import Work
 from sendoff_server.store.port import POSITION_SHIFT, History
 from tests.unit.agents.histories import answered, check_valid, histories, said

@@ -76,7 +76,7 @@ def _newest(messages: list[v1.Message], max_bytes: int) -> list[v1.Message]:
     return messages
 
 
-class Conversations:
+class HistoryMemory:
     """History of conversations."""
 
     def __init__(self, store: Store) -> None:

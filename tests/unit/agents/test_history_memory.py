@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sendoff import v1
-from sendoff_server.agents import conversations as room
-from sendoff_server.agents.conversations import Conversations, Measured
+from sendoff_server.agents import history_memory as room
+from sendoff_server.agents.history_memory import HistoryMemory, Measured
 from sendoff_server.store.port import History, Progress, Recorded, Store
 
 
@@ -40,7 +40,7 @@ def said(position: int, text: str = "x") -> v1.Message:
     return v1.Message(position=position, user_message=v1.UserMessage(content=v1.Content(text=text)))
 
 
-def write(store: HistoryStore, conversations: Conversations, *messages: v1.Message) -> None:
+def write(store: HistoryStore, conversations: HistoryMemory, *messages: v1.Message) -> None:
     store.messages += messages
     progress = Progress(lane="lane", run=v1.Run(), after_sequence=1, events=(), messages=messages)
     conversations.on_result(progress, Recorded(None))
@@ -53,7 +53,7 @@ TURN = st.tuples(st.text(max_size=30), st.booleans(), st.integers(5, 300), st.no
 async def test_memory_gives_what_the_store_would(turns: list[tuple[str, bool, int, int | None]]) -> None:
     """Turns write, some read with a budget, and some compact, keeping so many of the messages in front."""
     store = HistoryStore()
-    conversations = Conversations(cast(Store, store))
+    conversations = HistoryMemory(cast(Store, store))
     for number, (text, read, budget, kept) in enumerate(turns):
         write(store, conversations, said(10 * number, text))
         if kept is not None:
@@ -69,7 +69,7 @@ async def test_memory_gives_what_the_store_would(turns: list[tuple[str, bool, in
 
 async def test_a_count_is_forgotten_with_what_it_counted() -> None:
     store = HistoryStore()
-    conversations = Conversations(cast(Store, store))
+    conversations = HistoryMemory(cast(Store, store))
     count = Measured("model", 1, 5, 50)
     conversations.note("lane", count)
     assert conversations.measured("lane") is None, "nothing is known of the lane"
@@ -86,7 +86,7 @@ async def test_a_count_is_forgotten_with_what_it_counted() -> None:
 
 async def test_history_is_read_once_and_then_remembered() -> None:
     store = HistoryStore()
-    conversations = Conversations(cast(Store, store))
+    conversations = HistoryMemory(cast(Store, store))
     for number in range(5):
         assert len((await conversations.before("lane", 10 * number, 10_000)).messages) == number
         write(store, conversations, said(10 * number))
@@ -95,7 +95,7 @@ async def test_history_is_read_once_and_then_remembered() -> None:
 
 async def test_where_others_write_too_every_run_reads() -> None:
     store = HistoryStore(is_alone=False)
-    conversations = Conversations(cast(Store, store))
+    conversations = HistoryMemory(cast(Store, store))
     for _ in range(3):
         await conversations.before("lane", 1, 100)
     assert store.reads == 3
@@ -103,7 +103,7 @@ async def test_where_others_write_too_every_run_reads() -> None:
 
 async def test_what_is_remembered_is_bounded() -> None:
     store = HistoryStore()
-    conversations = Conversations(cast(Store, store))
+    conversations = HistoryMemory(cast(Store, store))
     store.messages = [said(1, "y" * 1000)]
     limit = room.MAX_BYTES // 1000
     for number in range(limit + 50):
@@ -115,7 +115,7 @@ async def test_what_is_remembered_is_bounded() -> None:
 async def test_a_resumed_run_does_not_hide_its_own_input_from_the_next() -> None:
     store = HistoryStore()
     store.messages = [said(1, "earlier"), said(10, "input of the resumed run")]
-    conversations = Conversations(cast(Store, store))
+    conversations = HistoryMemory(cast(Store, store))
     assert len((await conversations.before("lane", 10, 10_000, resumed=True)).messages) == 1
     write(store, conversations, said(15, "its answer"))
     assert len((await conversations.before("lane", 20, 10_000)).messages) == 3
@@ -124,7 +124,7 @@ async def test_a_resumed_run_does_not_hide_its_own_input_from_the_next() -> None
 async def test_the_history_of_a_deleted_agent_is_forgotten_in_all_its_lanes() -> None:
     store = HistoryStore()
     store.messages = [v1.Message(position=1, agent_id="agent-1")]
-    conversations = Conversations(cast(Store, store))
+    conversations = HistoryMemory(cast(Store, store))
     for lane in ("agent-1", "conv-1"):
         await conversations.before(lane, 5, 100)
     store.messages = [v1.Message(position=1, agent_id="agent-2")]
