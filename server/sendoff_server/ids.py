@@ -55,6 +55,11 @@ def new(prefix: str) -> str:
     return _written(prefix, milliseconds << 80 | int.from_bytes(_randomness.take(10)))
 
 
+def etag() -> str:
+    """A new etag: different from all others, and nothing else."""
+    return _randomness.take(8).hex()
+
+
 def derive(prefix: str, *words: str | int) -> str:
     """The id that belongs to these words; equal words, equal id."""
     digest = hashlib.blake2b("\x1f".join(map(str, words)).encode(), digest_size=16).digest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
 from google.protobuf.message import Message
@@ -107,7 +106,7 @@ class ConversationService:
         now = timestamp(self._clock.now_ns())
         conversation.create_time.CopyFrom(now)
         conversation.update_time.CopyFrom(now)
-        conversation.etag = _new_etag()
+        conversation.etag = ids.etag()
         return conversation
 
     # ---- read ----
@@ -170,7 +169,7 @@ class ConversationService:
             if changed.model not in ("", current.model):
                 await self._models.find(changed.model)
             changed.update_time.CopyFrom(timestamp(self._clock.now_ns()))
-            changed.etag = _new_etag()
+            changed.etag = ids.etag()
             if await self._store.update_conversation(tenant, changed, current.etag):
                 self._conversations.remember(tenant, changed)
                 return changed
@@ -203,10 +202,6 @@ def _changed(current: v1.Conversation, wanted: v1.Conversation, fields: Sequence
         cleared.ClearField(field.name)  # type: ignore[arg-type]  # the stubs know the names only as literals
     changed.MergeFrom(masked)
     return changed
-
-
-def _new_etag() -> str:
-    return secrets.token_hex(8)
 
 
 def _set_fields(conversation: v1.Conversation) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Awaitable, Callable
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -68,7 +67,7 @@ class AgentService:
         now = timestamp(self._clock.now_ns())
         agent.create_time.CopyFrom(now)
         agent.update_time.CopyFrom(now)
-        agent.etag = _new_etag()
+        agent.etag = ids.etag()
         return agent
 
     async def get(self, tenant: str, request: v1.GetAgentRequest) -> v1.Agent:
@@ -107,7 +106,7 @@ class AgentService:
         mask.MergeMessage(request.agent, agent, replace_message_field=True, replace_repeated_field=True)
         agent.model = agent.model or self._models.default_handle
         agent.update_time.CopyFrom(timestamp(self._clock.now_ns()))
-        agent.etag = _new_etag()
+        agent.etag = ids.etag()
         return agent
 
     async def delete(self, tenant: str, request: v1.DeleteAgentRequest) -> v1.DeleteAgentResponse:
@@ -125,10 +124,6 @@ class AgentService:
             if not request.cancel_runs:
                 raise AgentHasActiveRuns(request.agent_id, active)
             await self._cancel_all(tenant, request.agent_id)
-
-
-def _new_etag() -> str:
-    return secrets.token_hex(8)
 
 
 def _not_empty(agent: v1.Agent) -> list[str]:

@@ -2,9 +2,10 @@
 
 A lone item is written at once. Once items come together, the next batch waits a moment for its like: a transaction
 costs much the same for one item as for ten, and every one of them takes the interpreter from the event loop a dozen
-times (`python -m bench --only accepts` shows a quarter less CPU for each accept). Each item's result is told first
-to `on_result`, in the order of the batch, then to whoever waits for it. So what follows from a commit (launching a
-run, waking watchers) happens even when the caller that asked for it has gone away.
+times. (To see what that is worth, set GATHER_S to 0 and compare `python -m bench --only accepts`.)
+
+Each item's result is told first to `on_result`, in the order of the batch, then to whoever waits for it. So what
+follows from a commit (launching a run, waking watchers) happens even when the caller that asked for it has gone away.
 
 When the store fails, nothing of the batch is written. Accepts are refused at once, because their callers can decide
 what to do; what belongs to runs under way is kept and tried again until the store is back.
