@@ -2,10 +2,13 @@
 
     ServiceError
       NotFound         name something that exists   AgentNotFound, ConversationNotFound, MessageNotFound, RunNotFound,
-                                                    ModelNotFound
-      Refused          change the request           InvalidRequest, MalformedRequest, RequestTooLarge, Unsupported
+                                                    ModelNotFound, ToolNotFound, BlockNotFound, FileNotFound,
+                                                    StepNotFound
+      Refused          change the request           InvalidRequest, MalformedRequest, RequestTooLarge, Unsupported,
+                                                    InvalidToolCallIds
       Conflict         look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
-                                                    AgentHasActiveRuns, ConversationHasActiveRuns
+                                                    AgentHasActiveRuns, ConversationHasActiveRuns, PendingApproval,
+                                                    NoPendingAction, ActionAlreadyAnswered, ToolIsTheServers
       NotNow           wait and repeat              QueueFull, Draining, StoreUnavailable
 
 The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
@@ -87,6 +90,34 @@ class RunNotFound(NotFound):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"there is no run {run_id!r}", run_id=run_id)
+
+
+class ToolNotFound(NotFound):
+    reason = "TOOL_NOT_FOUND"
+
+    def __init__(self, tool_id: str) -> None:
+        super().__init__(f"there is no tool {tool_id!r}; ListTools shows those that exist", tool_id=tool_id)
+
+
+class BlockNotFound(NotFound):
+    reason = "BLOCK_NOT_FOUND"
+
+    def __init__(self, block_id: str) -> None:
+        super().__init__(f"there is no block {block_id!r}; ListBlocks shows those that exist", block_id=block_id)
+
+
+class FileNotFound(NotFound):
+    reason = "FILE_NOT_FOUND"
+
+    def __init__(self, file_id: str) -> None:
+        super().__init__(f"there is no file {file_id!r}; ListFiles shows those that exist", file_id=file_id)
+
+
+class StepNotFound(NotFound):
+    reason = "STEP_NOT_FOUND"
+
+    def __init__(self, step_id: str) -> None:
+        super().__init__(f"there is no step {step_id!r}; ListSteps shows those of a run", step_id=step_id)
 
 
 class ModelNotFound(NotFound):
@@ -221,6 +252,69 @@ class ConversationHasActiveRuns(Conflict):
             "cancel them or set cancel_runs",
             conversation_id=conversation_id,
             active_runs=str(active_runs),
+        )
+
+
+class PendingApproval(Conflict):
+    """The conversation waits for an answer, and the request asks not to be put behind it."""
+
+    reason = "PENDING_APPROVAL"
+    grpc_code = "FAILED_PRECONDITION"
+
+    def __init__(self, run_id: str, pending_request_id: str) -> None:
+        super().__init__(
+            "Cannot send a new message: the agent is waiting for approval on a tool call. Approve or deny it "
+            f"(run {run_id}, request {pending_request_id}), or send with when_pending DENY or ENQUEUE",
+            run_id=run_id,
+            pending_request_id=pending_request_id,
+        )
+
+
+class NoPendingAction(Conflict):
+    reason = "NO_PENDING_ACTION"
+    grpc_code = "FAILED_PRECONDITION"
+    http_status = 400
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(
+            "Cannot process approval response: No tool call is currently awaiting approval in "
+            f"{conversation_id}. Send a regular message to interact with the agent",
+            conversation_id=conversation_id,
+        )
+
+
+class InvalidToolCallIds(Refused):
+    reason = "INVALID_TOOL_CALL_IDS"
+    grpc_code = "INVALID_ARGUMENT"
+    http_status = 400
+
+    def __init__(self, expected: Sequence[str], received: Sequence[str]) -> None:
+        super().__init__(
+            f"Invalid tool call IDs. Expected '{list(expected)}', but received '{list(received)}'.",
+            expected=",".join(expected),
+            received=",".join(received),
+        )
+
+
+class ActionAlreadyAnswered(Conflict):
+    reason = "ACTION_ALREADY_ANSWERED"
+    grpc_code = "ABORTED"
+
+    def __init__(self, tool_call_id: str) -> None:
+        super().__init__(
+            f"the call {tool_call_id!r} was answered before, in another way; ListPendingActions shows how",
+            tool_call_id=tool_call_id,
+        )
+
+
+class ToolIsTheServers(Conflict):
+    reason = "TOOL_IS_THE_SERVERS"
+    grpc_code = "FAILED_PRECONDITION"
+
+    def __init__(self, tool_id: str) -> None:
+        super().__init__(
+            f"the tool {tool_id} is made by the server and cannot be deleted; take it out of Agent.tool_ids instead",
+            tool_id=tool_id,
         )
 
 

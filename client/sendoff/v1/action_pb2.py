@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from sendoff.v1 import input_message_pb2 as sendoff_dot_v1_dot_input__message__pb2
 from sendoff.v1 import message_pb2 as sendoff_dot_v1_dot_message__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17sendoff/v1/action.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18sendoff/v1/message.proto\"\xa5\x02\n\rPendingAction\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.sendoff.v1.ActionKind\x12\"\n\x04\x63\x61ll\x18\x03 \x01(\x0b\x32\x14.sendoff.v1.ToolCall\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\non_timeout\x18\x08 \x01(\x0e\x32\x15.sendoff.v1.OnTimeout*\x89\x01\n\nActionKind\x12\x1b\n\x17\x41\x43TION_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43TION_KIND_APPROVAL\x10\x01\x12\x1b\n\x17\x41\x43TION_KIND_CLIENT_TOOL\x10\x02\x12\'\n#ACTION_KIND_RESOLVE_UNKNOWN_OUTCOME\x10\x03*n\n\tOnTimeout\x12\x1a\n\x16ON_TIMEOUT_UNSPECIFIED\x10\x00\x12\x13\n\x0fON_TIMEOUT_DENY\x10\x01\x12\x18\n\x14ON_TIMEOUT_FAIL_TURN\x10\x02\x12\x16\n\x12ON_TIMEOUT_APPROVE\x10\x03\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17sendoff/v1/action.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1esendoff/v1/input_message.proto\x1a\x18sendoff/v1/message.proto\"\xe5\x02\n\rPendingAction\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.sendoff.v1.ActionKind\x12\"\n\x04\x63\x61ll\x18\x03 \x01(\x0b\x32\x14.sendoff.v1.ToolCall\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\non_timeout\x18\x08 \x01(\x0e\x32\x15.sendoff.v1.OnTimeout\x12,\n\x08\x64\x65\x63ision\x18\t \x01(\x0b\x32\x1a.sendoff.v1.ActionDecision\x12\x10\n\x08\x61gent_id\x18\n \x01(\t*\x89\x01\n\nActionKind\x12\x1b\n\x17\x41\x43TION_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43TION_KIND_APPROVAL\x10\x01\x12\x1b\n\x17\x41\x43TION_KIND_CLIENT_TOOL\x10\x02\x12\'\n#ACTION_KIND_RESOLVE_UNKNOWN_OUTCOME\x10\x03*n\n\tOnTimeout\x12\x1a\n\x16ON_TIMEOUT_UNSPECIFIED\x10\x00\x12\x13\n\x0fON_TIMEOUT_DENY\x10\x01\x12\x18\n\x14ON_TIMEOUT_FAIL_TURN\x10\x02\x12\x16\n\x12ON_TIMEOUT_APPROVE\x10\x03\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +35,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sendoff.v1.action_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\252\002\nSendoff.V1'
-  _globals['_ACTIONKIND']._serialized_start=395
-  _globals['_ACTIONKIND']._serialized_end=532
-  _globals['_ONTIMEOUT']._serialized_start=534
-  _globals['_ONTIMEOUT']._serialized_end=644
-  _globals['_PENDINGACTION']._serialized_start=99
-  _globals['_PENDINGACTION']._serialized_end=392
+  _globals['_ACTIONKIND']._serialized_start=491
+  _globals['_ACTIONKIND']._serialized_end=628
+  _globals['_ONTIMEOUT']._serialized_start=630
+  _globals['_ONTIMEOUT']._serialized_end=740
+  _globals['_PENDINGACTION']._serialized_start=131
+  _globals['_PENDINGACTION']._serialized_end=488
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from sendoff.v1 import input_message_pb2 as _input_message_pb2
 from sendoff.v1 import message_pb2 as _message_pb2
 import builtins as _builtins
 import sys
@@ -89,6 +90,8 @@ class PendingAction(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     ON_TIMEOUT_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
     tool_call_id: _builtins.str
     """The tool call it is about."""
     kind: Global___ActionKind.ValueType
@@ -99,6 +102,8 @@ class PendingAction(_message.Message):
     """The conversation that waits."""
     on_timeout: Global___OnTimeout.ValueType
     """How it is settled then."""
+    agent_id: _builtins.str
+    """Whose conversation it is."""
     @_builtins.property
     def call(self) -> _message_pb2.ToolCall:
         """The call as the model wrote it."""
@@ -111,6 +116,10 @@ class PendingAction(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it is settled by itself."""
 
+    @_builtins.property
+    def decision(self) -> _input_message_pb2.ActionDecision:
+        """Its answer, where one has come and others of the same run have not. Unset: none has."""
+
     def __init__(
         self,
         *,
@@ -122,10 +131,12 @@ class PendingAction(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         on_timeout: Global___OnTimeout.ValueType = ...,
+        decision: _input_message_pb2.ActionDecision | None = ...,
+        agent_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "create_time", b"create_time", "decision", b"decision", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "conversation_id", b"conversation_id", "create_time", b"create_time", "expire_time", b"expire_time", "kind", b"kind", "on_timeout", b"on_timeout", "run_id", b"run_id", "tool_call_id", b"tool_call_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "call", b"call", "conversation_id", b"conversation_id", "create_time", b"create_time", "decision", b"decision", "expire_time", b"expire_time", "kind", b"kind", "on_timeout", b"on_timeout", "run_id", b"run_id", "tool_call_id", b"tool_call_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,20 +9,21 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from sendoff.v1 import json_pb2 as _json_pb2
+from sendoff.v1 import tool_rule_pb2 as _tool_rule_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Agent(_message.Message):
-    """What answers: a model and a system prompt."""
+    """What answers: a model, a system prompt, memory blocks, tools and rules."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -37,6 +38,9 @@ class Agent(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    BLOCK_IDS_FIELD_NUMBER: _builtins.int
+    TOOL_RULES_FIELD_NUMBER: _builtins.int
+    PARALLEL_TOOL_CALLS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"agent-<uuid4>", made by the server."""
     name: _builtins.str
@@ -49,9 +53,11 @@ class Agent(_message.Message):
     """Changes whenever the agent does. Output only on create."""
     description: _builtins.str
     """What it is for. Rule: string.max_bytes = 65536."""
+    parallel_tool_calls: _builtins.bool
+    """Whether one answer may call several tools. Unset: true. False: only the first call of an answer counts."""
     @_builtins.property
     def tool_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Tools that it may call, by id."""
+        """Tools that it may call, by id. Rule: repeated.max_items = 256; no two are the same."""
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -69,6 +75,14 @@ class Agent(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed. Output only."""
 
+    @_builtins.property
+    def block_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Memory blocks that stand in its system prompt, in this order. Rule: repeated.max_items = 64; no two have one label."""
+
+    @_builtins.property
+    def tool_rules(self) -> _containers.RepeatedCompositeFieldContainer[_tool_rule_pb2.ToolRule]:
+        """What its tools may and must do. Rule: repeated.max_items = 256."""
+
     def __init__(
         self,
         *,
@@ -83,11 +97,16 @@ class Agent(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         description: _builtins.str = ...,
+        block_ids: _abc.Iterable[_builtins.str] | None = ...,
+        tool_rules: _abc.Iterable[_tool_rule_pb2.ToolRule] | None = ...,
+        parallel_tool_calls: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "create_time", b"create_time", "metadata", b"metadata", "parallel_tool_calls", b"parallel_tool_calls", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "metadata", b"metadata", "model", b"model", "name", b"name", "system", b"system", "tags", b"tags", "tool_ids", b"tool_ids", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "block_ids", b"block_ids", "create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "metadata", b"metadata", "model", b"model", "name", b"name", "parallel_tool_calls", b"parallel_tool_calls", "system", b"system", "tags", b"tags", "tool_ids", b"tool_ids", "tool_rules", b"tool_rules", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__parallel_tool_calls: _TypeAlias = _typing.Literal["parallel_tool_calls"]  # noqa: Y015
+    _WhichOneofArgType__parallel_tool_calls: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parallel_tool_calls) -> _WhichOneofReturnType__parallel_tool_calls | None: ...
 
 Global___Agent: _TypeAlias = Agent  # noqa: Y015

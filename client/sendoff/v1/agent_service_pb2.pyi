@@ -143,7 +143,9 @@ class UpdateAgentRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change: name, description, model, system, tags, metadata, tool_ids. Unset: those that are not empty in `agent`."""
+        """Which fields to change: name, description, model, system, tags, metadata, tool_ids, block_ids, tool_rules,
+        parallel_tool_calls. Unset: those that are not empty in `agent`.
+        """
 
     def __init__(
         self,

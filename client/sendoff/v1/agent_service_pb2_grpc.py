@@ -68,7 +68,7 @@ class AgentServiceServicer(object):
     """
 
     def CreateAgent(self, request, context):
-        """Makes an agent. Idempotent by `request_id`. Fails with NOT_FOUND (MODEL_NOT_FOUND) for a model that ListModels does not show.
+        """Makes an agent. Idempotent by `request_id`. Fails with NOT_FOUND (MODEL_NOT_FOUND, TOOL_NOT_FOUND, BLOCK_NOT_FOUND).
         REST: POST /v1/agents
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -18,7 +18,7 @@ class AgentServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAgent: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.CreateAgentRequest, _agent_pb2.Agent]
-    """Makes an agent. Idempotent by `request_id`. Fails with NOT_FOUND (MODEL_NOT_FOUND) for a model that ListModels does not show.
+    """Makes an agent. Idempotent by `request_id`. Fails with NOT_FOUND (MODEL_NOT_FOUND, TOOL_NOT_FOUND, BLOCK_NOT_FOUND).
     REST: POST /v1/agents
     """
     GetAgent: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.GetAgentRequest, _agent_pb2.Agent]
@@ -44,7 +44,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_service_pb2.CreateAgentRequest,
         context: _aio.ServicerContext[_agent_service_pb2.CreateAgentRequest, _abc.Awaitable[_agent_pb2.Agent]],
     ) -> _abc.Awaitable[_agent_pb2.Agent]:
-        """Makes an agent. Idempotent by `request_id`. Fails with NOT_FOUND (MODEL_NOT_FOUND) for a model that ListModels does not show.
+        """Makes an agent. Idempotent by `request_id`. Fails with NOT_FOUND (MODEL_NOT_FOUND, TOOL_NOT_FOUND, BLOCK_NOT_FOUND).
         REST: POST /v1/agents
         """
 

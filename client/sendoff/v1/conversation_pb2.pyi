@@ -54,6 +54,7 @@ class Conversation(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     ACTIVE_RUN_ID_FIELD_NUMBER: _builtins.int
     QUEUED_RUNS_FIELD_NUMBER: _builtins.int
+    PENDING_ACTIONS_FIELD_NUMBER: _builtins.int
     LAST_MESSAGE_TIME_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
@@ -74,6 +75,8 @@ class Conversation(_message.Message):
     """The run that it works on. Unset: none is under way. Output only."""
     queued_runs: _builtins.int
     """How many runs were accepted and have not started. Output only."""
+    pending_actions: _builtins.int
+    """How many pending actions it waits for. Output only."""
     etag: _builtins.str
     """Changes whenever UpdateConversation changes it; runs and messages leave it as it is. Output only on create."""
     @_builtins.property
@@ -105,6 +108,7 @@ class Conversation(_message.Message):
         model: _builtins.str | None = ...,
         active_run_id: _builtins.str | None = ...,
         queued_runs: _builtins.int = ...,
+        pending_actions: _builtins.int = ...,
         last_message_time: _timestamp_pb2.Timestamp | None = ...,
         metadata: _json_pb2.JsonObject | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
@@ -114,7 +118,7 @@ class Conversation(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "create_time", b"create_time", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "agent_id", b"agent_id", "create_time", b"create_time", "etag", b"etag", "id", b"id", "labels", b"labels", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "queued_runs", b"queued_runs", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "agent_id", b"agent_id", "create_time", b"create_time", "etag", b"etag", "id", b"id", "labels", b"labels", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "pending_actions", b"pending_actions", "queued_runs", b"queued_runs", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active_run_id: _TypeAlias = _typing.Literal["active_run_id"]  # noqa: Y015
     _WhichOneofArgType__active_run_id: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id"]  # noqa: Y015

@@ -27,10 +27,11 @@ from sendoff.v1 import action_pb2 as sendoff_dot_v1_dot_action__pb2
 from sendoff.v1 import input_message_pb2 as sendoff_dot_v1_dot_input__message__pb2
 from sendoff.v1 import message_pb2 as sendoff_dot_v1_dot_message__pb2
 from sendoff.v1 import run_pb2 as sendoff_dot_v1_dot_run__pb2
+from sendoff.v1 import tool_pb2 as sendoff_dot_v1_dot_tool__pb2
 from sendoff.v1 import usage_pb2 as sendoff_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asendoff/v1/run_event.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17sendoff/v1/action.proto\x1a\x1esendoff/v1/input_message.proto\x1a\x18sendoff/v1/message.proto\x1a\x14sendoff/v1/run.proto\x1a\x16sendoff/v1/usage.proto\"\xdc\x04\n\x08RunEvent\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x14\n\x07step_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x34\n\rstate_changed\x18\n \x01(\x0b\x32\x1b.sendoff.v1.RunStateChangedH\x00\x12/\n\x0cstep_started\x18\x0b \x01(\x0b\x32\x17.sendoff.v1.StepStartedH\x00\x12\x31\n\rstep_finished\x18\x0c \x01(\x0b\x32\x18.sendoff.v1.StepFinishedH\x00\x12&\n\x07message\x18\x0e \x01(\x0b\x32\x13.sendoff.v1.MessageH\x00\x12\x39\n\x11message_retracted\x18\x0f \x01(\x0b\x32\x1c.sendoff.v1.MessageRetractedH\x00\x12\x34\n\x0f\x61\x63tion_required\x18\x10 \x01(\x0b\x32\x19.sendoff.v1.PendingActionH\x00\x12\x35\n\x0f\x61\x63tion_resolved\x18\x11 \x01(\x0b\x32\x1a.sendoff.v1.ActionResolvedH\x00\x12+\n\ntoken_turn\x18\x14 \x01(\x0b\x32\x15.sendoff.v1.TokenTurnH\x00\x12+\n\x08\x66inished\x18\x1e \x01(\x0b\x32\x17.sendoff.v1.RunFinishedH\x00\x42\x07\n\x05\x65ventB\n\n\x08_step_id\"\x81\x01\n\x0fRunStateChanged\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.sendoff.v1.RunStatus\x12#\n\x05phase\x18\x02 \x01(\x0e\x32\x14.sendoff.v1.RunPhase\x12\"\n\x04wait\x18\x03 \x01(\x0b\x32\x14.sendoff.v1.WaitInfo\"F\n\x0bStepStarted\x12\x14\n\x0cmodel_handle\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x12\n\nmessage_id\x18\x03 \x01(\t\"r\n\x0cStepFinished\x12 \n\x05usage\x18\x01 \x01(\x0b\x32\x11.sendoff.v1.Usage\x12\x30\n\x0bstop_reason\x18\x02 \x01(\x0e\x32\x16.sendoff.v1.StopReasonH\x00\x88\x01\x01\x42\x0e\n\x0c_stop_reason\"\xa0\x01\n\x0cMessageDelta\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x12\n\npart_index\x18\x02 \x01(\x05\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x10\n\x08replaces\x18\x04 \x01(\x08\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x12\x13\n\treasoning\x18\x06 \x01(\tH\x00\x12\x18\n\x0etool_arguments\x18\x07 \x01(\tH\x00\x42\x07\n\x05\x64\x65lta\"6\n\x10MessageRetracted\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"i\n\x0e\x41\x63tionResolved\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12,\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1a.sendoff.v1.ActionDecision\x12\x13\n\x0bresolved_by\x18\x03 \x01(\t\"\x94\x01\n\tTokenTurn\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x12\n\noutput_ids\x18\x02 \x03(\x05\x12\x1d\n\x15output_token_logprobs\x18\x03 \x03(\x02\x12\x14\n\x07\x63ontent\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x16\n\ttool_name\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\n\n\x08_contentB\x0c\n\n_tool_name\"+\n\x0bRunFinished\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.sendoff.v1.RunBE\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asendoff/v1/run_event.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17sendoff/v1/action.proto\x1a\x1esendoff/v1/input_message.proto\x1a\x18sendoff/v1/message.proto\x1a\x14sendoff/v1/run.proto\x1a\x15sendoff/v1/tool.proto\x1a\x16sendoff/v1/usage.proto\"\xd2\x05\n\x08RunEvent\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x14\n\x07step_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x34\n\rstate_changed\x18\n \x01(\x0b\x32\x1b.sendoff.v1.RunStateChangedH\x00\x12/\n\x0cstep_started\x18\x0b \x01(\x0b\x32\x17.sendoff.v1.StepStartedH\x00\x12\x31\n\rstep_finished\x18\x0c \x01(\x0b\x32\x18.sendoff.v1.StepFinishedH\x00\x12&\n\x07message\x18\x0e \x01(\x0b\x32\x13.sendoff.v1.MessageH\x00\x12\x39\n\x11message_retracted\x18\x0f \x01(\x0b\x32\x1c.sendoff.v1.MessageRetractedH\x00\x12\x34\n\x0f\x61\x63tion_required\x18\x10 \x01(\x0b\x32\x19.sendoff.v1.PendingActionH\x00\x12\x35\n\x0f\x61\x63tion_resolved\x18\x11 \x01(\x0b\x32\x1a.sendoff.v1.ActionResolvedH\x00\x12\x38\n\x11tool_call_started\x18\x12 \x01(\x0b\x32\x1b.sendoff.v1.ToolCallStartedH\x00\x12:\n\x12tool_call_finished\x18\x13 \x01(\x0b\x32\x1c.sendoff.v1.ToolCallFinishedH\x00\x12+\n\ntoken_turn\x18\x14 \x01(\x0b\x32\x15.sendoff.v1.TokenTurnH\x00\x12+\n\x08\x66inished\x18\x1e \x01(\x0b\x32\x17.sendoff.v1.RunFinishedH\x00\x42\x07\n\x05\x65ventB\n\n\x08_step_id\"\x81\x01\n\x0fRunStateChanged\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.sendoff.v1.RunStatus\x12#\n\x05phase\x18\x02 \x01(\x0e\x32\x14.sendoff.v1.RunPhase\x12\"\n\x04wait\x18\x03 \x01(\x0b\x32\x14.sendoff.v1.WaitInfo\"F\n\x0bStepStarted\x12\x14\n\x0cmodel_handle\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x12\n\nmessage_id\x18\x03 \x01(\t\"r\n\x0cStepFinished\x12 \n\x05usage\x18\x01 \x01(\x0b\x32\x11.sendoff.v1.Usage\x12\x30\n\x0bstop_reason\x18\x02 \x01(\x0e\x32\x16.sendoff.v1.StopReasonH\x00\x88\x01\x01\x42\x0e\n\x0c_stop_reason\"\xa0\x01\n\x0cMessageDelta\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x12\n\npart_index\x18\x02 \x01(\x05\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x10\n\x08replaces\x18\x04 \x01(\x08\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x12\x13\n\treasoning\x18\x06 \x01(\tH\x00\x12\x18\n\x0etool_arguments\x18\x07 \x01(\tH\x00\x42\x07\n\x05\x64\x65lta\"n\n\x0fToolCallStarted\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x16.sendoff.v1.ToolEffect\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\"T\n\x10ToolCallFinished\x12+\n\x0btool_return\x18\x01 \x01(\x0b\x32\x16.sendoff.v1.ToolReturn\x12\x13\n\x0b\x64uration_ns\x18\x02 \x01(\x03\"6\n\x10MessageRetracted\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"i\n\x0e\x41\x63tionResolved\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12,\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1a.sendoff.v1.ActionDecision\x12\x13\n\x0bresolved_by\x18\x03 \x01(\t\"\xd4\x01\n\tTokenTurn\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x12\n\noutput_ids\x18\x02 \x03(\x05\x12\x1d\n\x15output_token_logprobs\x18\x03 \x03(\x02\x12\x14\n\x07\x63ontent\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x16\n\ttool_name\x18\x05 \x01(\tH\x01\x88\x01\x01\x12*\n\x08logprobs\x18\x06 \x03(\x0b\x32\x18.sendoff.v1.TokenLogprob\x12\x12\n\nmessage_id\x18\x07 \x01(\tB\n\n\x08_contentB\x0c\n\n_tool_name\"\xd5\x01\n\x0cTokenLogprob\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\x12\x12\n\x05\x62ytes\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12:\n\x0ctop_logprobs\x18\x04 \x03(\x0b\x32$.sendoff.v1.TokenLogprob.Alternative\x1aK\n\x0b\x41lternative\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\x12\x12\n\x05\x62ytes\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x42\x08\n\x06_bytesB\x08\n\x06_bytes\"+\n\x0bRunFinished\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.sendoff.v1.RunBE\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,22 +39,30 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sendoff.v1.run_event_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\252\002\nSendoff.V1'
-  _globals['_RUNEVENT']._serialized_start=205
-  _globals['_RUNEVENT']._serialized_end=809
-  _globals['_RUNSTATECHANGED']._serialized_start=812
-  _globals['_RUNSTATECHANGED']._serialized_end=941
-  _globals['_STEPSTARTED']._serialized_start=943
-  _globals['_STEPSTARTED']._serialized_end=1013
-  _globals['_STEPFINISHED']._serialized_start=1015
-  _globals['_STEPFINISHED']._serialized_end=1129
-  _globals['_MESSAGEDELTA']._serialized_start=1132
-  _globals['_MESSAGEDELTA']._serialized_end=1292
-  _globals['_MESSAGERETRACTED']._serialized_start=1294
-  _globals['_MESSAGERETRACTED']._serialized_end=1348
-  _globals['_ACTIONRESOLVED']._serialized_start=1350
-  _globals['_ACTIONRESOLVED']._serialized_end=1455
-  _globals['_TOKENTURN']._serialized_start=1458
-  _globals['_TOKENTURN']._serialized_end=1606
-  _globals['_RUNFINISHED']._serialized_start=1608
-  _globals['_RUNFINISHED']._serialized_end=1651
+  _globals['_RUNEVENT']._serialized_start=228
+  _globals['_RUNEVENT']._serialized_end=950
+  _globals['_RUNSTATECHANGED']._serialized_start=953
+  _globals['_RUNSTATECHANGED']._serialized_end=1082
+  _globals['_STEPSTARTED']._serialized_start=1084
+  _globals['_STEPSTARTED']._serialized_end=1154
+  _globals['_STEPFINISHED']._serialized_start=1156
+  _globals['_STEPFINISHED']._serialized_end=1270
+  _globals['_MESSAGEDELTA']._serialized_start=1273
+  _globals['_MESSAGEDELTA']._serialized_end=1433
+  _globals['_TOOLCALLSTARTED']._serialized_start=1435
+  _globals['_TOOLCALLSTARTED']._serialized_end=1545
+  _globals['_TOOLCALLFINISHED']._serialized_start=1547
+  _globals['_TOOLCALLFINISHED']._serialized_end=1631
+  _globals['_MESSAGERETRACTED']._serialized_start=1633
+  _globals['_MESSAGERETRACTED']._serialized_end=1687
+  _globals['_ACTIONRESOLVED']._serialized_start=1689
+  _globals['_ACTIONRESOLVED']._serialized_end=1794
+  _globals['_TOKENTURN']._serialized_start=1797
+  _globals['_TOKENTURN']._serialized_end=2009
+  _globals['_TOKENLOGPROB']._serialized_start=2012
+  _globals['_TOKENLOGPROB']._serialized_end=2225
+  _globals['_TOKENLOGPROB_ALTERNATIVE']._serialized_start=2140
+  _globals['_TOKENLOGPROB_ALTERNATIVE']._serialized_end=2215
+  _globals['_RUNFINISHED']._serialized_start=2227
+  _globals['_RUNFINISHED']._serialized_end=2270
 # @@protoc_insertion_point(module_scope)

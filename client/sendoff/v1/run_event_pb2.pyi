@@ -12,6 +12,7 @@ from sendoff.v1 import action_pb2 as _action_pb2
 from sendoff.v1 import input_message_pb2 as _input_message_pb2
 from sendoff.v1 import message_pb2 as _message_pb2
 from sendoff.v1 import run_pb2 as _run_pb2
+from sendoff.v1 import tool_pb2 as _tool_pb2
 from sendoff.v1 import usage_pb2 as _usage_pb2
 import builtins as _builtins
 import sys
@@ -42,6 +43,8 @@ class RunEvent(_message.Message):
     MESSAGE_RETRACTED_FIELD_NUMBER: _builtins.int
     ACTION_REQUIRED_FIELD_NUMBER: _builtins.int
     ACTION_RESOLVED_FIELD_NUMBER: _builtins.int
+    TOOL_CALL_STARTED_FIELD_NUMBER: _builtins.int
+    TOOL_CALL_FINISHED_FIELD_NUMBER: _builtins.int
     TOKEN_TURN_FIELD_NUMBER: _builtins.int
     FINISHED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
@@ -85,6 +88,14 @@ class RunEvent(_message.Message):
         """It was answered."""
 
     @_builtins.property
+    def tool_call_started(self) -> Global___ToolCallStarted:
+        """A tool begins to work on a call."""
+
+    @_builtins.property
+    def tool_call_finished(self) -> Global___ToolCallFinished:
+        """A tool has ended. Its result comes to the conversation together with those of the other calls of the answer."""
+
+    @_builtins.property
     def token_turn(self) -> Global___TokenTurn:
         """Token ids and log-probabilities, where they were asked for."""
 
@@ -107,16 +118,18 @@ class RunEvent(_message.Message):
         message_retracted: Global___MessageRetracted | None = ...,
         action_required: _action_pb2.PendingAction | None = ...,
         action_resolved: Global___ActionResolved | None = ...,
+        tool_call_started: Global___ToolCallStarted | None = ...,
+        tool_call_finished: Global___ToolCallFinished | None = ...,
         token_turn: Global___TokenTurn | None = ...,
         finished: Global___RunFinished | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_step_id", b"_step_id", "action_required", b"action_required", "action_resolved", b"action_resolved", "event", b"event", "event_time", b"event_time", "finished", b"finished", "message", b"message", "message_retracted", b"message_retracted", "state_changed", b"state_changed", "step_finished", b"step_finished", "step_id", b"step_id", "step_started", b"step_started", "token_turn", b"token_turn"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_step_id", b"_step_id", "action_required", b"action_required", "action_resolved", b"action_resolved", "event", b"event", "event_time", b"event_time", "finished", b"finished", "message", b"message", "message_retracted", b"message_retracted", "state_changed", b"state_changed", "step_finished", b"step_finished", "step_id", b"step_id", "step_started", b"step_started", "token_turn", b"token_turn", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_step_id", b"_step_id", "action_required", b"action_required", "action_resolved", b"action_resolved", "attempt", b"attempt", "event", b"event", "event_time", b"event_time", "finished", b"finished", "message", b"message", "message_retracted", b"message_retracted", "run_id", b"run_id", "sequence", b"sequence", "state_changed", b"state_changed", "step_finished", b"step_finished", "step_id", b"step_id", "step_started", b"step_started", "token_turn", b"token_turn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_step_id", b"_step_id", "action_required", b"action_required", "action_resolved", b"action_resolved", "attempt", b"attempt", "event", b"event", "event_time", b"event_time", "finished", b"finished", "message", b"message", "message_retracted", b"message_retracted", "run_id", b"run_id", "sequence", b"sequence", "state_changed", b"state_changed", "step_finished", b"step_finished", "step_id", b"step_id", "step_started", b"step_started", "token_turn", b"token_turn", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__step_id: _TypeAlias = _typing.Literal["step_id"]  # noqa: Y015
     _WhichOneofArgType__step_id: _TypeAlias = _typing.Literal["_step_id", b"_step_id"]  # noqa: Y015
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["state_changed", "step_started", "step_finished", "message", "message_retracted", "action_required", "action_resolved", "token_turn", "finished"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["state_changed", "step_started", "step_finished", "message", "message_retracted", "action_required", "action_resolved", "tool_call_started", "tool_call_finished", "token_turn", "finished"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__step_id) -> _WhichOneofReturnType__step_id | None: ...
@@ -270,6 +283,68 @@ class MessageDelta(_message.Message):
 Global___MessageDelta: _TypeAlias = MessageDelta  # noqa: Y015
 
 @_typing.final
+class ToolCallStarted(_message.Message):
+    """A tool begins to work on a call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    tool_call_id: _builtins.str
+    """The call."""
+    name: _builtins.str
+    """The tool."""
+    effect: _tool_pb2.ToolEffect.ValueType
+    """What a crash from here on would mean."""
+    attempt: _builtins.int
+    """How often it was begun: 1, 2, 3. More than once only after a crash, and never for a tool that may run once."""
+    def __init__(
+        self,
+        *,
+        tool_call_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        effect: _tool_pb2.ToolEffect.ValueType = ...,
+        attempt: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "effect", b"effect", "name", b"name", "tool_call_id", b"tool_call_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolCallStarted: _TypeAlias = ToolCallStarted  # noqa: Y015
+
+@_typing.final
+class ToolCallFinished(_message.Message):
+    """A tool has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_RETURN_FIELD_NUMBER: _builtins.int
+    DURATION_NS_FIELD_NUMBER: _builtins.int
+    duration_ns: _builtins.int
+    """Nanoseconds that it took."""
+    @_builtins.property
+    def tool_return(self) -> _input_message_pb2.ToolReturn:
+        """What it gave."""
+
+    def __init__(
+        self,
+        *,
+        tool_return: _input_message_pb2.ToolReturn | None = ...,
+        duration_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tool_return", b"tool_return"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_ns", b"duration_ns", "tool_return", b"tool_return"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolCallFinished: _TypeAlias = ToolCallFinished  # noqa: Y015
+
+@_typing.final
 class MessageRetracted(_message.Message):
     """A message whose deltas were sent will not come."""
 
@@ -340,12 +415,16 @@ class TokenTurn(_message.Message):
     OUTPUT_TOKEN_LOGPROBS_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     TOOL_NAME_FIELD_NUMBER: _builtins.int
+    LOGPROBS_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
     role: _builtins.str
     """"assistant" or "tool"."""
     content: _builtins.str
     """The text. Unset: none."""
     tool_name: _builtins.str
     """The tool. Unset: none."""
+    message_id: _builtins.str
+    """The message that they are of."""
     @_builtins.property
     def output_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The tokens."""
@@ -353,6 +432,10 @@ class TokenTurn(_message.Message):
     @_builtins.property
     def output_token_logprobs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Their natural log-probabilities, one per token."""
+
+    @_builtins.property
+    def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenLogprob]:
+        """Log-probabilities with their tokens as text, where the provider tells those."""
 
     def __init__(
         self,
@@ -362,10 +445,12 @@ class TokenTurn(_message.Message):
         output_token_logprobs: _abc.Iterable[_builtins.float] | None = ...,
         content: _builtins.str | None = ...,
         tool_name: _builtins.str | None = ...,
+        logprobs: _abc.Iterable[Global___TokenLogprob] | None = ...,
+        message_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_content", b"_content", "_tool_name", b"_tool_name", "content", b"content", "tool_name", b"tool_name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_content", b"_content", "_tool_name", b"_tool_name", "content", b"content", "output_ids", b"output_ids", "output_token_logprobs", b"output_token_logprobs", "role", b"role", "tool_name", b"tool_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_content", b"_content", "_tool_name", b"_tool_name", "content", b"content", "logprobs", b"logprobs", "message_id", b"message_id", "output_ids", b"output_ids", "output_token_logprobs", b"output_token_logprobs", "role", b"role", "tool_name", b"tool_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__content: _TypeAlias = _typing.Literal["content"]  # noqa: Y015
     _WhichOneofArgType__content: _TypeAlias = _typing.Literal["_content", b"_content"]  # noqa: Y015
@@ -377,6 +462,74 @@ class TokenTurn(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tool_name) -> _WhichOneofReturnType__tool_name | None: ...
 
 Global___TokenTurn: _TypeAlias = TokenTurn  # noqa: Y015
+
+@_typing.final
+class TokenLogprob(_message.Message):
+    """A token and its log-probability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Alternative(_message.Message):
+        """An alternative."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TOKEN_FIELD_NUMBER: _builtins.int
+        LOGPROB_FIELD_NUMBER: _builtins.int
+        BYTES_FIELD_NUMBER: _builtins.int
+        token: _builtins.str
+        """The token as text."""
+        logprob: _builtins.float
+        """Its natural log-probability."""
+        bytes: _builtins.bytes
+        """The token's bytes. Unset: not told."""
+        def __init__(
+            self,
+            *,
+            token: _builtins.str = ...,
+            logprob: _builtins.float = ...,
+            bytes: _builtins.bytes | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "bytes", b"bytes"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "bytes", b"bytes", "logprob", b"logprob", "token", b"token"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__bytes: _TypeAlias = _typing.Literal["bytes"]  # noqa: Y015
+        _WhichOneofArgType__bytes: _TypeAlias = _typing.Literal["_bytes", b"_bytes"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__bytes) -> _WhichOneofReturnType__bytes | None: ...
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    LOGPROB_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    TOP_LOGPROBS_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """The token as text."""
+    logprob: _builtins.float
+    """Its natural log-probability."""
+    bytes: _builtins.bytes
+    """The token's bytes. Unset: not told."""
+    @_builtins.property
+    def top_logprobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenLogprob.Alternative]:
+        """The most likely tokens in its place, most likely first."""
+
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        logprob: _builtins.float = ...,
+        bytes: _builtins.bytes | None = ...,
+        top_logprobs: _abc.Iterable[Global___TokenLogprob.Alternative] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "bytes", b"bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "bytes", b"bytes", "logprob", b"logprob", "token", b"token", "top_logprobs", b"top_logprobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__bytes: _TypeAlias = _typing.Literal["bytes"]  # noqa: Y015
+    _WhichOneofArgType__bytes: _TypeAlias = _typing.Literal["_bytes", b"_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bytes) -> _WhichOneofReturnType__bytes | None: ...
+
+Global___TokenLogprob: _TypeAlias = TokenLogprob  # noqa: Y015
 
 @_typing.final
 class RunFinished(_message.Message):

@@ -69,6 +69,34 @@ WHEN_BUSY_STEER: WhenBusy.ValueType  # 5
 """Hand the message to the running run at its next step."""
 Global___WhenBusy: _TypeAlias = WhenBusy  # noqa: Y015
 
+class _WhenPending:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WhenPendingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WhenPending.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WHEN_PENDING_UNSPECIFIED: _WhenPending.ValueType  # 0
+    """The server's default: DENY."""
+    WHEN_PENDING_DENY: _WhenPending.ValueType  # 1
+    """What waits is denied, and the run goes on from there."""
+    WHEN_PENDING_ENQUEUE: _WhenPending.ValueType  # 2
+    """Wait until it is answered, or settled by its deadline."""
+    WHEN_PENDING_REJECT: _WhenPending.ValueType  # 3
+    """Refuse with FAILED_PRECONDITION, reason PENDING_APPROVAL. What begins to wait later is denied."""
+
+class WhenPending(_WhenPending, metaclass=_WhenPendingEnumTypeWrapper):
+    """What to do when the conversation waits for an approval or a client tool."""
+
+WHEN_PENDING_UNSPECIFIED: WhenPending.ValueType  # 0
+"""The server's default: DENY."""
+WHEN_PENDING_DENY: WhenPending.ValueType  # 1
+"""What waits is denied, and the run goes on from there."""
+WHEN_PENDING_ENQUEUE: WhenPending.ValueType  # 2
+"""Wait until it is answered, or settled by its deadline."""
+WHEN_PENDING_REJECT: WhenPending.ValueType  # 3
+"""Refuse with FAILED_PRECONDITION, reason PENDING_APPROVAL. What begins to wait later is denied."""
+Global___WhenPending: _TypeAlias = WhenPending  # noqa: Y015
+
 class _WaitUntil:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -530,12 +558,15 @@ class Scheduling(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     FAIRNESS_KEY_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
+    WHEN_PENDING_FIELD_NUMBER: _builtins.int
     when_busy: Global___WhenBusy.ValueType
     """What to do when the conversation works on another run."""
     priority: _builtins.int
     """1 runs first, 5 last. Default: 3. Rule: int32.gte = 1; int32.lte = 5."""
     fairness_key: _builtins.str
     """Runs with different keys share the slots evenly. Unset: the tenant. Rule: string.max_bytes = 64."""
+    when_pending: Global___WhenPending.ValueType
+    """What to do when the conversation waits for an approval or a client tool. Without a meaning for a request that answers it."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Not before this time. Unset: at once."""
@@ -552,10 +583,11 @@ class Scheduling(_message.Message):
         priority: _builtins.int | None = ...,
         fairness_key: _builtins.str | None = ...,
         retention: _duration_pb2.Duration | None = ...,
+        when_pending: Global___WhenPending.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "_priority", b"_priority", "fairness_key", b"fairness_key", "priority", b"priority", "retention", b"retention", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "_priority", b"_priority", "fairness_key", b"fairness_key", "priority", b"priority", "retention", b"retention", "start_time", b"start_time", "when_busy", b"when_busy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "_priority", b"_priority", "fairness_key", b"fairness_key", "priority", b"priority", "retention", b"retention", "start_time", b"start_time", "when_busy", b"when_busy", "when_pending", b"when_pending"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fairness_key: _TypeAlias = _typing.Literal["fairness_key"]  # noqa: Y015
     _WhichOneofArgType__fairness_key: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key"]  # noqa: Y015
@@ -1156,7 +1188,7 @@ class CancelRunRequest(_message.Message):
     run_id: _builtins.str
     """The run. Rule: as GetRunRequest.run_id."""
     rollback: _builtins.bool
-    """Also drop its messages."""
+    """Also drop its messages: they stay with the run, and are not part of the conversation any more."""
     reason: _builtins.str
     """Why; shown as Run.cancel_reason. Rule: string.max_len = 1024."""
     def __init__(

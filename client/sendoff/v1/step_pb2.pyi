@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sendoff.v1 import run_pb2 as _run_pb2
 from sendoff.v1 import usage_pb2 as _usage_pb2
@@ -71,6 +73,12 @@ class Step(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    TOOLS_CALLED_FIELD_NUMBER: _builtins.int
+    MODEL_DURATION_NS_FIELD_NUMBER: _builtins.int
+    TOOL_DURATION_NS_FIELD_NUMBER: _builtins.int
+    CONTEXT_WINDOW_FIELD_NUMBER: _builtins.int
+    MODEL_CALL_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"step-<uuid4>"."""
     run_id: _builtins.str
@@ -89,6 +97,14 @@ class Step(_message.Message):
     """The provider's id of the call. Empty: not told."""
     status: Global___StepStatus.ValueType
     """How it ended."""
+    agent_id: _builtins.str
+    """The agent."""
+    model_duration_ns: _builtins.int
+    """Nanoseconds that the model took, without pauses between repeats. Unset: it did not answer."""
+    tool_duration_ns: _builtins.int
+    """Nanoseconds that tools took. Unset: none was called."""
+    context_window: _builtins.int
+    """Tokens that fit into the model's window. 0: not known."""
     @_builtins.property
     def usage(self) -> _usage_pb2.Usage:
         """What it used."""
@@ -104,6 +120,14 @@ class Step(_message.Message):
     @_builtins.property
     def error(self) -> _run_pb2.RunError:
         """What went wrong. Set if and only if the status is FAILED."""
+
+    @_builtins.property
+    def tools_called(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tools that it called, by name, in the order of the calls."""
+
+    @_builtins.property
+    def model_call_time(self) -> _timestamp_pb2.Timestamp:
+        """When the model was last called. Unset: it was not."""
 
     def __init__(
         self,
@@ -121,13 +145,28 @@ class Step(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         status: Global___StepStatus.ValueType = ...,
         error: _run_pb2.RunError | None = ...,
+        agent_id: _builtins.str = ...,
+        tools_called: _abc.Iterable[_builtins.str] | None = ...,
+        model_duration_ns: _builtins.int | None = ...,
+        tool_duration_ns: _builtins.int | None = ...,
+        context_window: _builtins.int = ...,
+        model_call_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_reason", b"_stop_reason", "end_time", b"end_time", "error", b"error", "start_time", b"start_time", "stop_reason", b"stop_reason", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_model_duration_ns", b"_model_duration_ns", "_stop_reason", b"_stop_reason", "_tool_duration_ns", b"_tool_duration_ns", "end_time", b"end_time", "error", b"error", "model_call_time", b"model_call_time", "model_duration_ns", b"model_duration_ns", "start_time", b"start_time", "stop_reason", b"stop_reason", "tool_duration_ns", b"tool_duration_ns", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_reason", b"_stop_reason", "attempt", b"attempt", "end_time", b"end_time", "error", b"error", "id", b"id", "index", b"index", "model_handle", b"model_handle", "provider_request_id", b"provider_request_id", "run_id", b"run_id", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_model_duration_ns", b"_model_duration_ns", "_stop_reason", b"_stop_reason", "_tool_duration_ns", b"_tool_duration_ns", "agent_id", b"agent_id", "attempt", b"attempt", "context_window", b"context_window", "end_time", b"end_time", "error", b"error", "id", b"id", "index", b"index", "model_call_time", b"model_call_time", "model_duration_ns", b"model_duration_ns", "model_handle", b"model_handle", "provider_request_id", b"provider_request_id", "run_id", b"run_id", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "tool_duration_ns", b"tool_duration_ns", "tools_called", b"tools_called", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__model_duration_ns: _TypeAlias = _typing.Literal["model_duration_ns"]  # noqa: Y015
+    _WhichOneofArgType__model_duration_ns: _TypeAlias = _typing.Literal["_model_duration_ns", b"_model_duration_ns"]  # noqa: Y015
     _WhichOneofReturnType__stop_reason: _TypeAlias = _typing.Literal["stop_reason"]  # noqa: Y015
     _WhichOneofArgType__stop_reason: _TypeAlias = _typing.Literal["_stop_reason", b"_stop_reason"]  # noqa: Y015
+    _WhichOneofReturnType__tool_duration_ns: _TypeAlias = _typing.Literal["tool_duration_ns"]  # noqa: Y015
+    _WhichOneofArgType__tool_duration_ns: _TypeAlias = _typing.Literal["_tool_duration_ns", b"_tool_duration_ns"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__model_duration_ns) -> _WhichOneofReturnType__model_duration_ns | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_reason) -> _WhichOneofReturnType__stop_reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tool_duration_ns) -> _WhichOneofReturnType__tool_duration_ns | None: ...
 
 Global___Step: _TypeAlias = Step  # noqa: Y015

@@ -14,6 +14,16 @@ from typing import Protocol
 from sendoff import v1
 
 
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as a model is told of it."""
+
+    name: str
+    description: str
+    parameters: str
+    """JSON Schema of its arguments, as text; an object."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
     """One question to a model."""
@@ -27,6 +37,16 @@ class ModelCall:
     run_id: str
     attempt: int
     """How often this step was tried before: 0, 1, 2."""
+    tools: Sequence[ToolSpec] = ()
+    """Those that may be called now. History may hold calls of others."""
+    must_call: bool = False
+    """The answer has to call one of `tools`."""
+    parallel_calls: bool = True
+    """Whether one answer may call several tools."""
+    top_logprobs: int | None = None
+    """Log-probabilities are wanted, with so many alternatives for each token. None: they are not."""
+    token_ids: bool = False
+    """Token ids are wanted."""
 
 
 class DeltaKind(Enum):
@@ -62,6 +82,8 @@ class Answer:
     """Without step_count and context_tokens, which the loop counts."""
     finish: Finish
     provider_request_id: str = ""
+    tokens: Sequence[v1.TokenTurn] = ()
+    """Token ids and log-probabilities, where they were asked for. Without message_id, which the loop gives."""
 
 
 class Model(Protocol):

@@ -20,13 +20,27 @@ from sendoff_server.errors import (
     ConversationNotFound,
     IdempotencyMismatch,
     InvalidRequest,
+    NoPendingAction,
+    PendingApproval,
     QueueFull,
     Unsupported,
     Violation,
 )
 from sendoff_server.lifecycle import client_otids, first_event, input_of, lane_of, model_of, new_run
 from sendoff_server.models.port import Catalogue, Model
-from sendoff_server.store.port import Accept, Accepted, Busy, Full, Key, LaneMissing, Mismatched, Placed, Repeated
+from sendoff_server.store.port import (
+    Accept,
+    Accepted,
+    Busy,
+    Full,
+    Key,
+    LaneMissing,
+    Mismatched,
+    NothingPending,
+    Pending,
+    Placed,
+    Repeated,
+)
 
 
 class Agents(Protocol):
@@ -110,6 +124,10 @@ class Acceptance:
                 raise ConversationBusy(run_id)
             case Full():
                 raise QueueFull(f"conversation {accept.lane}", self._max_open)
+            case Pending(run_id):
+                raise PendingApproval(run_id, run_id)
+            case NothingPending():
+                raise NoPendingAction(accept.lane)
             case LaneMissing() if accept.run.HasField("conversation_id"):
                 raise ConversationNotFound(accept.run.conversation_id)
             case LaneMissing():

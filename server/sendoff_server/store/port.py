@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -24,6 +25,10 @@ DEFAULT_TENANT = "default"
 
 POSITION_SHIFT = 20
 """`Message.position` is the run's place in its lane shifted left by this, plus a number inside the run."""
+
+TURN_SHIFT = 10
+"""A run's place in its lane is the number of its turn, in order of acceptance, shifted left by this, plus its place in
+the turn: a run that continues another one comes right behind it, in front of all that was accepted meanwhile."""
 
 
 class StoreFailed(Exception):
@@ -59,9 +64,40 @@ class Key:
     value: str
 
 
+class LeftOut(IntEnum):
+    """Which entries of a run are not shown to models any more. Those in its first places (`lifecycle.INPUT_PLACE`),
+    which settle calls of runs before it, always are."""
+
+    NOTHING = 0
+    CONTEXT = 1
+    """All others; they are still listed."""
+    CONVERSATION = 2
+    """All others, and only the run itself lists them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """A cancel that was asked for."""
+
+    reason: str
+    superseded: bool = False
+    """A newer message takes the run's place: it ends with SUPERSEDED."""
+    rollback: bool = False
+    """Its messages leave the conversation (LeftOut.CONVERSATION)."""
+
+
+class WhenPending(IntEnum):
+    """What a run does while its conversation waits for answers to pending actions."""
+
+    GO_ON = 0
+    """It executes; its executor settles what is pending first."""
+    WAIT = 1
+    """It is not claimed, and its lane with it, until nothing is pending."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accept:
-    """Write a new run, its keys and event 1, and put it at the end of its lane."""
+    """Write a new run, its keys and event 1, and put it at the end of its lane, or behind the run that it continues."""
 
     tenant: str
     lane: str
@@ -78,6 +114,15 @@ class Accept:
     reject_if_busy: bool
     max_open: int
     """Most runs of the lane that have not ended, this one included."""
+    continues: str = ""
+    """The run whose pending actions it answers, and must still be those of the lane, with no run at work on the lane:
+    else NothingPending. Its place is right behind that run, whose `continued_by_run_id` names it from now on."""
+    when_pending: WhenPending = WhenPending.GO_ON
+    reject_if_pending: bool = False
+    supersedes: Cancel | None = None
+    """Mark every run of the lane that has not ended with this cancel, as MarkCancel does."""
+    start_before_ns: int | None = None
+    """If it has not been started by then, `overdue_runs` tells it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +138,8 @@ class Claim:
     request: bytes
     cancel_wanted: str | None = None
     """The reason of a cancel that was asked for and not carried out; None for no such cancel."""
+    paused_by: str = ""
+    """The run whose pending actions the lane waits for; this run is to settle them. Empty: nothing is pending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +149,10 @@ class Placed:
     run: v1.Run
     claim: Claim | None
     """Set when the lease was taken and the run is the head."""
+    continued: v1.Run | None = None
+    """The run that it continues, as it is from now on."""
+    superseded: Sequence[str] = ()
+    """The runs that were marked with the cancel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +188,19 @@ class LaneMissing:
     """No such lane: its agent was deleted, or never was. Nothing was written."""
 
 
-Accepted = Placed | Repeated | Mismatched | Busy | Full | LaneMissing
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """`reject_if_pending`, and the lane waits for the actions of this run. Nothing was written."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NothingPending:
+    """What was to be answered is not pending, or not any more. Nothing was written."""
+
+
+Accepted = Placed | Repeated | Mismatched | Busy | Full | LaneMissing | Pending | NothingPending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +222,13 @@ class Progress:
     keep_lease: bool = True
     """If the run ends and its lane has a next run, go on with that; False gives the lane back to the tail of those that
     wait."""
+    opens: Sequence[v1.PendingAction] = ()
+    """With the run's end: what the lane waits for from now on. They have an expire_time."""
+    settles: bool = False
+    """What the lane waited for is settled with this: nothing is pending any more, and the run that had stopped for it
+    shows this one as `continued_by_run_id` and no pending actions."""
+    left_out: LeftOut = LeftOut.NOTHING
+    """With the run's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +237,8 @@ class Recorded:
 
     next: Claim | None
     """If the run ended and the lease was kept: the lane's next run, now to be executed."""
+    continued: v1.Run | None = None
+    """With `settles`: the run that had stopped, as it is from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +279,25 @@ class Released:
     next: Claim | None
 
 
+@dataclass(frozen=True, slots=True)
+class NoteAnswers:
+    """Write down answers to some of a lane's pending actions, while others have none yet."""
+
+    lane: str
+    run_id: str
+    """Whose actions they are."""
+    actions: Sequence[v1.PendingAction]
+    """All of them, as they are from now on."""
+    answered_before: int
+    """How many had an answer when the caller looked. If that has changed: NothingPending, look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    run: v1.Run
+    """The run, which shows the answers."""
+
+
 Item = Accept | Progress | MarkCancel | Release
 Result = Accepted | Recorded | Outdated | Marked | Released
 
@@ -231,6 +322,34 @@ class RunQuery:
     newest_first: bool = True
     after: tuple[int, str] | None = None
     """(create_time_ns, id) of the last run seen: only those that follow it in the order asked for."""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSet:
+    """The newest actions of a lane."""
+
+    run_id: str
+    """The run that stopped for them."""
+    actions: Sequence[v1.PendingAction]
+    """In the order of the calls."""
+    answered_by: str
+    """The newest run that was accepted to continue, or that settled them; empty for none."""
+    settled: bool
+    """Nothing is pending any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionQuery:
+    """Which pending actions. What is None does not matter."""
+
+    tenant: str
+    agent_id: str | None = None
+    lane: str | None = None
+    run_id: str | None = None
+    kind: v1.ActionKind.ValueType | None = None
+    after: tuple[int, str] | None = None
+    """(expire_time in ns, cursor) of the last one seen, the cursor as `list_actions` gave it."""
     limit: int = 50
 
 

@@ -59,7 +59,11 @@ NOT_YET: Mapping[str, NotYet] = {
     ),
     "ListRunsRequest.filter": NotYet("filter expressions do not work yet; use the other fields"),
     "CancelRunRequest.rollback": NotYet("a cancel keeps what the run had finished"),
+    "Scheduling.when_pending": NotYet("nothing can be pending yet"),
     "Agent.tool_ids": NotYet("agents have no tools yet"),
+    "Agent.block_ids": NotYet("agents have no memory blocks yet"),
+    "Agent.tool_rules": NotYet("agents have no tools yet"),
+    "Agent.parallel_tool_calls": NotYet("agents have no tools yet"),
 }
 """By message and field of the contract."""
 

@@ -1,0 +1,60 @@
+"""What the loop asks of tools, wherever they run.
+
+There is one `Tools` for each kind of tool that the server calls itself (`v1.ToolType`); adapters stand beside this file
+and are chosen by `app.py`. Tools that run at the caller have none: each call of theirs is a pending action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sendoff import v1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """One call of a tool."""
+
+    tenant: str
+    agent_id: str
+    lane: str
+    """The lane of the conversation, see `store.port`."""
+    run_id: str
+    tool: v1.Tool
+    call_id: str
+    arguments: Mapping[str, Any]
+    """A JSON object, parsed."""
+    key: str
+    """The same whenever this call is made again, and of no other call: an idempotency key."""
+    position: int
+    """Of the entry that made the call: what the tool may read of the conversation stands before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    """What a call gave. A tool that failed gave a result too."""
+
+    content: v1.Content
+    """Text, or text and images."""
+    is_error: bool = False
+    stdout: Sequence[str] | None = None
+    """Lines that it printed. None: not told."""
+    stderr: Sequence[str] | None = None
+
+
+class Tools(Protocol):
+    """Tools of one kind."""
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        """Call the tool once.
+
+        Whatever goes wrong with the tool is a result with `is_error`, whose text the model can act on. Cancelling ends
+        the call, and what the tool does as far as that can be ended; the caller sees to time-outs by cancelling.
+        """
+        ...
+
+
+def text_result(text: str, *, is_error: bool = False) -> ToolResult:
+    return ToolResult(content=v1.Content(text=text or "(nothing)"), is_error=is_error)
