@@ -15,7 +15,7 @@ import typer
 
 from bench import machine, table
 from bench.lab import Lab, lab
-from bench.rows import accepts, at_rest, completed, library, reads, slow_model, watches
+from bench.rows import accepts, at_rest, completed, library, long_conversation, reads, slow_model, watches
 from bench.table import Row
 
 DIRECTORY = Path(tempfile.gettempdir())
@@ -33,6 +33,7 @@ MEASUREMENTS: dict[str, Callable[[Lab], Awaitable[list[Row]]]] = {
     "watchers": watches.measure_idle,
     "at-rest": at_rest.measure,
     "library": library.measure,
+    "long": long_conversation.measure,
 }
 
 cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

@@ -1,7 +1,7 @@
 """A model provider that takes no time: OpenAI's chat completions, streamed, in a process of its own.
 
 The name of the model says what it does: `short` answers ten words at once, `clock` writes fifty words, one every
-20 ms, each the monotonic nanoseconds at which it was sent.
+20 ms, each the monotonic nanoseconds at which it was sent. `narrow` answers as `short` does and has a small window.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from bench.processes import tell_ready
 
 SHORT_WORDS = 10
 CLOCK_WORDS = 50
+NARROW_TOKENS = 4_096
+BYTES_PER_TOKEN = 4
 CLOCK_PAUSE_S = 0.020
 
 
@@ -26,15 +28,18 @@ def _event(delta: dict[str, str], finish: str | None = None) -> bytes:
     return f"data: {json.dumps(chunk)}\n\n".encode()
 
 
-def _usage() -> bytes:
-    used = {"prompt_tokens": 11, "completion_tokens": SHORT_WORDS, "total_tokens": 11 + SHORT_WORDS}
+def _usage(prompt_tokens: int = 11) -> bytes:
+    total = prompt_tokens + SHORT_WORDS
+    used = {"prompt_tokens": prompt_tokens, "completion_tokens": SHORT_WORDS, "total_tokens": total}
     chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "fake", "choices": []}
     return f"data: {json.dumps({**chunk, 'usage': used})}\n\n".encode()
 
 
 _FIRST = _event({"role": "assistant", "content": ""})
-_LAST = _event({}, "stop") + _usage() + b"data: [DONE]\n\n"
-_SHORT = _FIRST + b"".join(_event({"content": f"word{number} "}) for number in range(SHORT_WORDS)) + _LAST
+_DONE = b"data: [DONE]\n\n"
+_LAST = _event({}, "stop") + _usage() + _DONE
+_WORDS = _FIRST + b"".join(_event({"content": f"word{number} "}) for number in range(SHORT_WORDS))
+_SHORT = _WORDS + _LAST
 
 
 async def _clock() -> AsyncIterator[bytes]:
@@ -45,13 +50,27 @@ async def _clock() -> AsyncIterator[bytes]:
     yield _LAST
 
 
+def _narrow(asked: bytes) -> bytes:
+    return _WORDS + _event({}, "stop") + _usage(len(asked) // BYTES_PER_TOKEN) + _DONE
+
+
+def _too_long() -> web.Response:
+    error = {"message": "the context is too long", "type": "invalid_request_error", "code": "context_length_exceeded"}
+    return web.json_response({"error": error}, status=400)
+
+
 async def _answer(request: web.Request) -> web.StreamResponse:
-    asked = await request.json()
+    body = await request.read()
+    asked = json.loads(body)
+    if asked["model"] == "narrow" and len(body) // BYTES_PER_TOKEN > NARROW_TOKENS:
+        return _too_long()
     response = web.StreamResponse(headers={"content-type": "text/event-stream"})
     await response.prepare(request)
     if asked["model"] == "clock":
         async for event in _clock():
             await response.write(event)
+    elif asked["model"] == "narrow":
+        await response.write(_narrow(body))
     else:
         await response.write(_SHORT)
     await response.write_eof()
@@ -59,7 +78,8 @@ async def _answer(request: web.Request) -> web.StreamResponse:
 
 
 async def _models(request: web.Request) -> web.StreamResponse:
-    return web.json_response({"object": "list", "data": [{"id": "short"}, {"id": "clock"}]})
+    narrow = {"id": "narrow", "context_length": NARROW_TOKENS}
+    return web.json_response({"object": "list", "data": [{"id": "short"}, {"id": "clock"}, narrow]})
 
 
 async def serve() -> None:
