@@ -1,4 +1,4 @@
-"""What a run costs in a conversation that is long beside the model's window, so that it is compacted again and again."""
+"""What a run costs in a conversation that is long beside the model's window, and compacted again and again."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ LEAST_FLATNESS = 0.8
 async def measure(lab: Lab) -> list[Row]:
     """One conversation, one caller. Each run adds two messages; compactions are part of what is measured."""
     some, between = lab.choose(100, 10), lab.choose(800, 10)
-    async with child("bench.fake_model", cores=cores().client) as fake:
-        async with lab.server(env={"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": fake.address}) as ours:
-            warm = await agents(ours.address, 1, "openai/short")
-            await lab.call(ours, "one_by_one", agent_ids=warm, executed=True, runs=lab.choose(50, 2))
-            asked = {"agent_ids": await agents(ours.address, 1, "openai/narrow"), "executed": True}
-            early = await lab.call(ours, "one_by_one", runs=some, **asked)
-            await lab.call(ours, "one_by_one", runs=between, **asked)
-            late = await lab.call(ours, "one_by_one", runs=some, **asked)
+    async with (
+        child("bench.fake_model", cores=cores().client) as fake,
+        lab.server(env={"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": fake.address}) as ours,
+    ):
+        warm = await agents(ours.address, 1, "openai/short")
+        await lab.call(ours, "one_by_one", agent_ids=warm, executed=True, runs=lab.choose(50, 2))
+        asked = {"agent_ids": await agents(ours.address, 1, "openai/narrow"), "executed": True}
+        early = await lab.call(ours, "one_by_one", runs=some, **asked)
+        await lab.call(ours, "one_by_one", runs=between, **asked)
+        late = await lab.call(ours, "one_by_one", runs=some, **asked)
     return [_row(early, late, messages=2 * (2 * some + between), some=some)]
 
 
