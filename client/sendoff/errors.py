@@ -2,9 +2,12 @@
 
     SendoffError
       NotFound             name something that exists
-      Refused              change the request           InvalidRequest, RequestTooLarge, Unsupported, NotAllowed
+      Refused              change the request           InvalidRequest, InvalidToolCallIds, RequestTooLarge,
+                                                        Unsupported, NotAllowed
       Conflict             look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
-                                                        AgentHasActiveRuns, ConversationHasActiveRuns
+                                                        AgentHasActiveRuns, ConversationHasActiveRuns,
+                                                        PendingApproval, NoPendingAction, ActionAlreadyAnswered,
+                                                        ToolIsTheServers
       NotNow               wait and repeat              QueueFull, Unavailable
       DeadlineExceeded     look whether it worked
       Internal             report it                    LogGap
@@ -70,7 +73,7 @@ class SendoffError(Exception):
 class NotFound(SendoffError):
     """Nothing of that name, or nothing that the caller may see.
 
-    `reason` tells what: AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND, RUN_NOT_FOUND, ...
+    `reason` tells what: AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND, RUN_NOT_FOUND, TOOL_NOT_FOUND, ...
     """
 
 
@@ -80,6 +83,10 @@ class Refused(SendoffError):
 
 class InvalidRequest(Refused):
     """The request breaks rules of the contract; `violations` has all of them."""
+
+
+class InvalidToolCallIds(Refused):
+    """The answers are not those that the conversation waits for; `metadata` has the ids `expected` and `received`."""
 
 
 class RequestTooLarge(Refused):
@@ -118,6 +125,23 @@ class ConversationHasActiveRuns(Conflict):
     """The conversation has runs that have not ended."""
 
 
+class PendingApproval(Conflict):
+    """The conversation waits for answers to the calls of `metadata["run_id"]`, and the request asked not to deny them
+    or wait for them."""
+
+
+class NoPendingAction(Conflict):
+    """The conversation waits for no answer."""
+
+
+class ActionAlreadyAnswered(Conflict):
+    """The call `metadata["tool_call_id"]` was answered before, in another way."""
+
+
+class ToolIsTheServers(Conflict):
+    """The tool is made by the server and stays."""
+
+
 class NotNow(SendoffError):
     """The same request may work later."""
 
@@ -144,6 +168,7 @@ class LogGap(Internal):
 
 _BY_REASON: dict[str, type[SendoffError]] = {
     "INVALID_REQUEST": InvalidRequest,
+    "INVALID_TOOL_CALL_IDS": InvalidToolCallIds,
     "REQUEST_TOO_LARGE": RequestTooLarge,
     "UNSUPPORTED_FEATURE": Unsupported,
     "IDEMPOTENCY_MISMATCH": IdempotencyMismatch,
@@ -151,6 +176,10 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "ETAG_MISMATCH": EtagMismatch,
     "AGENT_HAS_ACTIVE_RUNS": AgentHasActiveRuns,
     "CONVERSATION_HAS_ACTIVE_RUNS": ConversationHasActiveRuns,
+    "PENDING_APPROVAL": PendingApproval,
+    "NO_PENDING_ACTION": NoPendingAction,
+    "ACTION_ALREADY_ANSWERED": ActionAlreadyAnswered,
+    "TOOL_IS_THE_SERVERS": ToolIsTheServers,
     "QUEUE_FULL": QueueFull,
 }
 
