@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sendoff import v1
+from sendoff_server.store.port import LeftOut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class End:
     reason: v1.StopReason.ValueType
     error: v1.RunError | None = None
     cancel_reason: str = ""
+    left_out: LeftOut = LeftOut.NOTHING
+    """Which of the run's entries are not shown any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

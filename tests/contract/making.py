@@ -13,6 +13,7 @@ from sendoff_server import ids
 from sendoff_server.store.port import (
     DEFAULT_TENANT,
     POSITION_SHIFT,
+    TURN_SHIFT,
     Accept,
     Claim,
     Item,
@@ -26,6 +27,11 @@ from sendoff_server.store.port import (
 ENDED = (v1.RUN_STATUS_COMPLETED, v1.RUN_STATUS_FAILED, v1.RUN_STATUS_CANCELLED)
 
 _seconds = itertools.count(1_700_000_000)
+
+
+def turn(number: int) -> int:
+    """The seq of the run that was accepted as that one in its lane, from 1."""
+    return number << TURN_SHIFT
 
 
 def next_time() -> Timestamp:

@@ -17,7 +17,7 @@ from sendoff_server.store.port import (
     Store,
 )
 from tests.contract.databases import Database
-from tests.contract.making import accept, claim_of, finish, flush_one, new_lane, run_to_end, stored
+from tests.contract.making import accept, claim_of, finish, flush_one, new_lane, run_to_end, stored, turn
 
 TENANT = "default"
 
@@ -37,7 +37,7 @@ async def test_the_first_run_of_a_lane_takes_the_lease(store: Store) -> None:
     lane = await new_lane(store)
     item = accept(lane, request=b"body")
     claim = await claim_of(store, item)
-    assert (claim.tenant, claim.lane, claim.seq, claim.run, claim.request) == (TENANT, lane, 1, item.run, b"body")
+    assert (claim.tenant, claim.lane, claim.seq, claim.run, claim.request) == (TENANT, lane, turn(1), item.run, b"body")
     assert claim.cancel_wanted is None
 
 

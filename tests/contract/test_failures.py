@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sendoff_server.store.port import (
+    Cancel,
     Item,
     LaneMissing,
     MarkCancel,
@@ -19,7 +20,19 @@ from sendoff_server.store.port import (
     StoreFailed,
 )
 from tests.contract.databases import Database
-from tests.contract.making import accept, after, agent, claim_of, finish, flush_one, new_lane, next_of, start, stored
+from tests.contract.making import (
+    accept,
+    after,
+    agent,
+    claim_of,
+    finish,
+    flush_one,
+    new_lane,
+    next_of,
+    start,
+    stored,
+    turn,
+)
 
 UNWRITABLE = "half a pair: \ud800"
 
@@ -58,7 +71,7 @@ async def test_several_poisoned_items_fail_and_the_order_of_the_others_stays(sto
     following = await next_of(store, finish(results[2].next))
     assert following is not None
     assert following.run == third.run
-    assert following.seq == 3
+    assert following.seq == turn(3)
 
 
 async def test_a_run_whose_id_is_taken_is_poisoned(store: Store) -> None:
@@ -114,7 +127,7 @@ async def test_an_id_that_cannot_be_written_is_not_found(store: Store) -> None:
     lane = await new_lane(store)
     item = accept(lane)
     results = await store.flush(
-        [replace(accept(lane), lane=UNWRITABLE), MarkCancel("default", UNWRITABLE, "why"), item]
+        [replace(accept(lane), lane=UNWRITABLE), MarkCancel("default", UNWRITABLE, Cancel(reason="why")), item]
     )
     assert results[:2] == [LaneMissing(), Marked(None)]
     assert isinstance(results[2], Placed)

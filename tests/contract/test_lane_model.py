@@ -17,6 +17,7 @@ from sendoff import v1
 from sendoff_server.store.port import (
     DEFAULT_TENANT,
     Accept,
+    Cancel,
     Claim,
     Item,
     MarkCancel,
@@ -33,7 +34,7 @@ from sendoff_server.store.port import (
     Store,
 )
 from tests.contract.databases import SqliteDatabase
-from tests.contract.making import ENDED, accept, new_lane, progress
+from tests.contract.making import ENDED, accept, new_lane, progress, turn
 
 T = TypeVar("T")
 LANES = 3
@@ -43,7 +44,7 @@ LANES = 3
 class ModelRun:
     seq: int
     run: v1.Run
-    cancel_wanted: str | None = None
+    cancel_wanted: Cancel | None = None
 
 
 @dataclass
@@ -171,7 +172,9 @@ class Lanes(RuleBasedStateMachine):
             case "repeat":
                 return self.decide_repeat(lane, lane.runs[number % len(lane.runs)])
             case "mark":
-                return self.decide_mark(lane.runs[number % len(lane.runs)], f"reason {number}")
+                return self.decide_mark(
+                    lane.runs[number % len(lane.runs)], Cancel(reason=f"reason {number}", rollback=flag)
+                )
             case "cancel queued":
                 return self.decide_progress(
                     lane, lane.runs[number % len(lane.runs)], v1.RUN_STATUS_CANCELLED, False, flag
@@ -184,7 +187,7 @@ class Lanes(RuleBasedStateMachine):
     def decide_accept(self, lane: ModelLane, *, lease: bool) -> tuple[Item, Expected]:
         self.accepted += 1
         item = accept(lane.id, otids=[f"o{lane.id}{len(lane.runs)}"], lease=lease)
-        lane.runs.append(ModelRun(len(lane.runs) + 1, item.run))
+        lane.runs.append(ModelRun(turn(len(lane.runs) + 1), item.run))
         claim = None
         if len(lane.open) == 1 and not lane.held:
             if lease:
@@ -194,7 +197,7 @@ class Lanes(RuleBasedStateMachine):
         return item, lambda result: result == Placed(item.run, claim)
 
     def decide_repeat(self, lane: ModelLane, each: ModelRun) -> tuple[Item, Expected]:
-        item: Accept = accept(lane.id, otids=[f"o{lane.id}{each.seq - 1}"])
+        item: Accept = accept(lane.id, otids=[f"o{lane.id}{lane.runs.index(each)}"])
         as_it_is = each.run
         return item, lambda result: result == Repeated(as_it_is)
 
@@ -214,11 +217,11 @@ class Lanes(RuleBasedStateMachine):
                 self.waiting.remove(lane)
         return item, lambda result: result == Recorded(following)
 
-    def decide_mark(self, each: ModelRun, reason: str) -> tuple[Item, Expected]:
+    def decide_mark(self, each: ModelRun, cancel: Cancel) -> tuple[Item, Expected]:
         if each.run.status not in ENDED and each.cancel_wanted is None:
-            each.cancel_wanted = reason
+            each.cancel_wanted = cancel
         as_it_is = each.run
-        item = MarkCancel(DEFAULT_TENANT, each.run.id, reason)
+        item = MarkCancel(DEFAULT_TENANT, each.run.id, cancel)
         return item, lambda result: getattr(result, "run", None) == as_it_is
 
     def decide_release(self, lane: ModelLane, *, keep: bool) -> tuple[Item, Expected]:

@@ -17,6 +17,7 @@ from tests.contract.making import (
     progress,
     run_to_end,
     start,
+    turn,
 )
 
 
@@ -29,7 +30,7 @@ async def test_runs_of_a_lane_come_in_order_of_acceptance(store: Store) -> None:
     while claim is not None:
         seen.append((claim.seq, claim.run.id))
         claim = await run_to_end(store, claim)
-    assert seen == [(number, item.run.id) for number, item in enumerate(items, 1)]
+    assert seen == [(turn(number), item.run.id) for number, item in enumerate(items, 1)]
 
 
 async def test_a_finish_hands_the_lease_to_the_next_run_with_its_request(store: Store) -> None:
@@ -39,7 +40,7 @@ async def test_a_finish_hands_the_lease_to_the_next_run_with_its_request(store: 
     await flush_one(store, second)
     following = await next_of(store, finish(claim))
     assert following is not None
-    assert (following.lane, following.seq, following.run, following.request) == (lane, 2, second.run, b"second")
+    assert (following.lane, following.seq, following.run, following.request) == (lane, turn(2), second.run, b"second")
 
 
 async def test_a_finish_hands_the_lease_to_a_run_accepted_in_the_same_batch(store: Store) -> None:
@@ -106,7 +107,7 @@ async def test_a_released_lane_can_be_claimed_with_its_run_as_it_is(store: Store
     started = start(claim)
     assert await store.flush([started, Release(lane, keep_lease=False)]) == [Recorded(None), Released(None)]
     (again,) = await store.claim(10)
-    assert (again.run, again.seq, again.request) == (started.run, 1, b"request")
+    assert (again.run, again.seq, again.request) == (started.run, turn(1), b"request")
 
 
 async def test_a_release_that_keeps_the_lease_goes_on_with_the_head(store: Store) -> None:

@@ -7,7 +7,17 @@ from dataclasses import replace
 import pytest
 
 from sendoff import v1
-from sendoff_server.store.port import POSITION_SHIFT, MarkCancel, Marked, Outdated, Poisoned, Recorded, Release, Store
+from sendoff_server.store.port import (
+    POSITION_SHIFT,
+    Cancel,
+    MarkCancel,
+    Marked,
+    Outdated,
+    Poisoned,
+    Recorded,
+    Release,
+    Store,
+)
 from tests.contract.databases import Database
 from tests.contract.making import (
     ENDED,
@@ -124,39 +134,41 @@ async def test_a_cancel_mark_reaches_whoever_claims_the_run_later(database: Data
         claim = await claim_of(one, accept(lane))
         second = accept(lane)
         await flush_one(one, second)
-        assert await flush_one(one, MarkCancel(TENANT, claim.run.id, "first")) == Marked(claim.run)
-        assert await flush_one(one, MarkCancel(TENANT, second.run.id, "second")) == Marked(second.run)
+        assert await flush_one(one, MarkCancel(TENANT, claim.run.id, Cancel(reason="first"))) == Marked(claim.run)
+        assert await flush_one(one, MarkCancel(TENANT, second.run.id, Cancel(reason="second"))) == Marked(second.run)
     async with database.replica() as two:
         (again,) = await two.claim(10)
-        assert (again.run.id, again.cancel_wanted) == (claim.run.id, "first")
+        assert (again.run.id, again.cancel_wanted) == (claim.run.id, Cancel(reason="first"))
         following = await next_of(two, finish(again))
         assert following is not None
-        assert (following.run, following.cancel_wanted) == (second.run, "second")
+        assert (following.run, following.cancel_wanted) == (second.run, Cancel(reason="second"))
 
 
 async def test_a_cancel_mark_outlives_the_steps_behind_it(store: Store) -> None:
     lane = await new_lane(store)
     claim = await claim_of(store, accept(lane))
-    await store.flush([start(claim), MarkCancel(TENANT, claim.run.id, "why"), Release(lane, keep_lease=False)])
+    await store.flush(
+        [start(claim), MarkCancel(TENANT, claim.run.id, Cancel(reason="why")), Release(lane, keep_lease=False)]
+    )
     (again,) = await store.claim(1)
-    assert again.cancel_wanted == "why"
+    assert again.cancel_wanted == Cancel(reason="why")
     on = progress(lane, again.run)
     released = (await store.flush([on, Release(lane, keep_lease=True)]))[1]
-    assert getattr(released, "next").cancel_wanted == "why"  # noqa: B009  # one of many result types
+    assert getattr(released, "next").cancel_wanted == Cancel(reason="why")  # noqa: B009  # one of many result types
 
 
 async def test_a_second_cancel_keeps_the_reason_of_the_first(store: Store) -> None:
     lane = await new_lane(store)
     claim = await claim_of(store, accept(lane))
-    await store.flush([MarkCancel(TENANT, claim.run.id, reason) for reason in ("first", "second")])
-    await store.flush([MarkCancel(TENANT, claim.run.id, "third"), Release(lane, keep_lease=False)])
-    assert [again.cancel_wanted for again in await store.claim(1)] == ["first"]
+    await store.flush([MarkCancel(TENANT, claim.run.id, Cancel(reason=reason)) for reason in ("first", "second")])
+    await store.flush([MarkCancel(TENANT, claim.run.id, Cancel(reason="third")), Release(lane, keep_lease=False)])
+    assert [again.cancel_wanted for again in await store.claim(1)] == [Cancel(reason="first")]
 
 
 async def test_a_cancel_mark_tells_the_run_as_the_batch_leaves_it(store: Store) -> None:
     claim = await claim_of(store, accept(await new_lane(store)))
     started = start(claim)
-    mark = MarkCancel(TENANT, claim.run.id, "why")
+    mark = MarkCancel(TENANT, claim.run.id, Cancel(reason="why"))
     assert await store.flush([mark, started, mark]) == [Marked(claim.run), Recorded(None), Marked(started.run)]
 
 
@@ -164,13 +176,13 @@ async def test_an_ended_run_is_told_and_not_marked(store: Store) -> None:
     claim = await claim_of(store, accept(await new_lane(store)))
     done = finish(claim)
     await flush_one(store, done)
-    assert await flush_one(store, MarkCancel(TENANT, claim.run.id, "late")) == Marked(done.run)
+    assert await flush_one(store, MarkCancel(TENANT, claim.run.id, Cancel(reason="late"))) == Marked(done.run)
 
 
 async def test_a_run_of_another_tenant_cannot_be_marked(store: Store) -> None:
     lane = await new_lane(store)
     claim = await claim_of(store, accept(lane))
     for tenant, run_id in (("other", claim.run.id), (TENANT, "run-of-nobody")):
-        assert await flush_one(store, MarkCancel(tenant, run_id, "why")) == Marked(None)
+        assert await flush_one(store, MarkCancel(tenant, run_id, Cancel(reason="why"))) == Marked(None)
     await flush_one(store, Release(lane, keep_lease=False))
     assert [again.cancel_wanted for again in await store.claim(1)] == [None]

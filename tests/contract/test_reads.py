@@ -23,6 +23,7 @@ from tests.contract.making import (
     progress,
     run_to_end,
     start,
+    turn,
 )
 
 TENANT = "default"
@@ -75,7 +76,7 @@ async def test_messages_of_a_run_come_by_position(store: Store) -> None:
 async def test_history_is_the_newest_messages_oldest_first(store: Store) -> None:
     lane, texts = await _conversation(store, runs=70, messages=3)
     assert [_text(message) for message in (await store.history(lane, 1 << 62, 10_000_000)).messages] == texts
-    before = (30 << POSITION_SHIFT) + 1
+    before = (turn(30) << POSITION_SHIFT) + 1
     history = await store.history(lane, before, 10_000_000)
     assert [_text(message) for message in history.messages] == texts[: 29 * 3 + 1]
     assert history.is_whole

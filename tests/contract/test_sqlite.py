@@ -18,7 +18,18 @@ from sendoff_server.store.sqlite import checkpoint, deletes, messages, migration
 from sendoff_server.store.sqlite.connection import connect
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.contract.databases import SqliteDatabase
-from tests.contract.making import accept, after, claim_of, conversation, finish, flush_one, new_lane, run_to_end, start
+from tests.contract.making import (
+    accept,
+    after,
+    claim_of,
+    conversation,
+    finish,
+    flush_one,
+    new_lane,
+    run_to_end,
+    start,
+    turn,
+)
 
 ROOT = Path(__file__).parents[2]
 TABLES = ("agent", "conversation", "inherited", "lane", "run", "run_key", "run_log", "message", "step")
@@ -148,7 +159,7 @@ async def test_no_table_keeps_rows_of_a_deleted_fork_or_of_what_it_was_forked_fr
         lane = await new_lane(store)
         await run_to_end(store, await claim_of(store, accept(lane)), texts=["a", "b", "c"])
         one, two = conversation(lane), conversation(lane)
-        await store.create_conversation("default", one, None, b"", Fork(lane, 1 << 20 | 1))
+        await store.create_conversation("default", one, None, b"", Fork(lane, turn(1) << 20 | 1))
         await run_to_end(store, await claim_of(store, accept(one.id, agent_id=lane)), texts=["d"])
         await store.create_conversation("default", two, None, b"", Fork(one.id, None))
         messages = []
@@ -167,7 +178,7 @@ async def test_what_a_fork_keeps_of_a_deleted_conversation_is_all_that_is_kept(d
         source, fork = conversation(lane), conversation(lane)
         await store.create_conversation("default", source, None, b"")
         await run_to_end(store, await claim_of(store, accept(source.id, agent_id=lane)), texts=["a", "b", "c"])
-        await store.create_conversation("default", fork, None, b"", Fork(source.id, 1 << 20 | 1))
+        await store.create_conversation("default", fork, None, b"", Fork(source.id, turn(1) << 20 | 1))
         await store.delete_conversation("default", source.id)
         assert database.execute("SELECT count(*) FROM message") == [(2,)]
         assert (

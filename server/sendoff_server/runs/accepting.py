@@ -114,7 +114,7 @@ class Acceptance:
     def answer(self, accept: Accept, outcome: Accepted) -> tuple[v1.Run, bool]:
         """The run, and whether it was accepted before. Raises what the caller is to be told."""
         match outcome:
-            case Placed(run, _):
+            case Placed(run):
                 return run, False
             case Repeated(run):
                 return run, True

@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sendoff import v1
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.lifecycle import elapsed_ns, is_terminal, lane_of, status_for
-from sendoff_server.store.port import Progress
+from sendoff_server.store.port import LeftOut, Progress
 
 
 class Draft:
@@ -96,7 +96,14 @@ class Draft:
         self.event("finished", v1.RunFinished(run=run))
         self._events[-1].finished.run.last_sequence = run.last_sequence
 
-    def progress(self, *, step: v1.Step | None = None, holds_lease: bool = True, keep_lease: bool = True) -> Progress:
+    def progress(
+        self,
+        *,
+        step: v1.Step | None = None,
+        holds_lease: bool = True,
+        keep_lease: bool = True,
+        left_out: LeftOut = LeftOut.NOTHING,
+    ) -> Progress:
         """All that was drafted since the last time, to be written at once."""
         self.run.etag = str(self.run.last_sequence)
         run = v1.Run()
@@ -110,6 +117,7 @@ class Draft:
             step=step,
             holds_lease=holds_lease,
             keep_lease=keep_lease,
+            left_out=left_out,
         )
         self._recorded = run.last_sequence
         self._events = []

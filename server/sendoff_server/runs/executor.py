@@ -26,7 +26,7 @@ from sendoff_server.runs.following import PAGE_EVENTS
 from sendoff_server.runs.hub import Hub
 from sendoff_server.runs.recorder import MovedOn, Recorder
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import Claim, Fenced, Poisoned, Release, Store, StoreFailed
+from sendoff_server.store.port import Cancel, Claim, Fenced, LeftOut, Poisoned, Release, Store, StoreFailed
 
 MAX_ATTEMPTS = 20
 """How often a run is begun again before it is held to be what kills the process."""
@@ -47,9 +47,9 @@ class Interruption:
     open: bool = False
     """Whether the task may be interrupted right now; else it looks at `end` before it goes on."""
 
-    def cancel(self, reason: str) -> None:
+    def cancel(self, cancel: Cancel) -> None:
         """Somebody was told that the run will be cancelled, so that wins over a deadline."""
-        self.end = End(v1.STOP_REASON_CANCELLED, cancel_reason=reason)
+        self.end = cancelled(cancel)
         self._interrupt()
 
     def expire(self, end: End) -> None:
@@ -164,6 +164,13 @@ class Executor:
                     started = None
             sequence = events[-1].sequence
         return started
+
+
+def cancelled(cancel: Cancel) -> End:
+    """How a run ends that was cancelled like that."""
+    reason = v1.STOP_REASON_SUPERSEDED if cancel.superseded else v1.STOP_REASON_CANCELLED
+    left_out = LeftOut.CONVERSATION if cancel.rollback else LeftOut.NOTHING
+    return End(reason, cancel_reason=cancel.reason, left_out=left_out)
 
 
 def _work(claim: Claim) -> Work:

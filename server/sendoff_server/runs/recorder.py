@@ -14,7 +14,7 @@ from sendoff_server.runs.draft import Draft
 from sendoff_server.runs.hub import Topic
 from sendoff_server.runs.usage import add_tokens, add_usage
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import Claim, Outdated
+from sendoff_server.store.port import Claim, LeftOut, Outdated
 
 log = structlog.get_logger(__name__)
 
@@ -136,13 +136,13 @@ class Recorder:
 
     async def record(self) -> None:
         """Write what was drafted. Raises MovedOn, Poisoned, Fenced."""
-        await self._write(keep_lease=True)
+        await self._write(keep_lease=True, left_out=LeftOut.NOTHING)
 
     async def finish(self, end: End) -> None:
         """Write what was drafted together with the run's end. Cancelling does not take it back."""
         self._end_step(v1.STEP_STATUS_CANCELLED, end)
         self.draft.end(end.reason, end.error, cancel_reason=end.cancel_reason)
-        await self._write(keep_lease=self._keep_lease())
+        await self._write(keep_lease=self._keep_lease(), left_out=end.left_out)
 
     def start_over(self) -> None:
         """Forget what was drafted since the last record; watchers forget the answer that they may be seeing."""
@@ -151,8 +151,8 @@ class Recorder:
         self._retract("FAILED")
         self._step = None
 
-    async def _write(self, *, keep_lease: bool) -> None:
-        progress = self.draft.progress(step=self._step_as_it_is(), keep_lease=keep_lease)
+    async def _write(self, *, keep_lease: bool, left_out: LeftOut) -> None:
+        progress = self.draft.progress(step=self._step_as_it_is(), keep_lease=keep_lease, left_out=left_out)
         result = await self._commits.submit(progress)
         if isinstance(result, Outdated):
             raise MovedOn

@@ -26,6 +26,7 @@ from sendoff_server.runs.executor import Executor, Interruption
 from sendoff_server.runs.hub import Hub
 from sendoff_server.store.port import (
     Accept,
+    Cancel,
     Claim,
     Item,
     Placed,
@@ -98,13 +99,13 @@ class Scheduler:
     def executes(self, run_id: str) -> bool:
         return run_id in self._running
 
-    def cancel(self, run_id: str, reason: str) -> bool:
+    def cancel(self, run_id: str, cancel: Cancel) -> bool:
         """Interrupt a run that is executed here; False if it is not."""
         interruption = self._running.get(run_id)
         if interruption is not None:
-            interruption.cancel(reason)
+            interruption.cancel(cancel)
         elif run_id in self._without_slot:
-            self._without_slot[run_id] = replace(self._without_slot[run_id], cancel_wanted=reason)
+            self._without_slot[run_id] = replace(self._without_slot[run_id], cancel_wanted=cancel)
         return interruption is not None
 
     # ---- what follows from a commit ----
@@ -117,13 +118,13 @@ class Scheduler:
                 self._hub.recorded(item.run, item.events)
                 if following is not None:
                     self._launch(following)
-                elif is_terminal(item.run) and not item.keep_lease:
+                elif is_terminal(item.run) and not (item.holds_lease and item.keep_lease):
                     self._lane_waits()
             case Placed(_, claim):
                 assert isinstance(item, Accept)
                 if claim is not None:
                     self._launch_in_slot(claim)
-                elif not item.lease:
+                elif not item.lease or result.superseded:
                     self._lane_waits()
             case Released(following):
                 if following is not None:

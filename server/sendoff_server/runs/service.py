@@ -23,6 +23,7 @@ from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import (
     POSITION_SHIFT,
     Accepted,
+    Cancel,
     Key,
     MarkCancel,
     Marked,
@@ -235,10 +236,11 @@ class RunService:
                 if cancelled is not None:
                     return cancelled
                 continue
-            marked = cast(Marked, await self._commits.submit(MarkCancel(tenant, run_id, reason)))
+            cancel = Cancel(reason=reason)
+            marked = cast(Marked, await self._commits.submit(MarkCancel(tenant, run_id, cancel)))
             if marked.run is None:
                 raise RunNotFound(run_id)
-            self._scheduler.cancel(run_id, reason)
+            self._scheduler.cancel(run_id, cancel)
             return _cancelling(marked.run)
 
     async def _end_queued(self, tenant: str, run: v1.Run, reason: str) -> v1.Run | None:

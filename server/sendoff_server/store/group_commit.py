@@ -22,7 +22,17 @@ import structlog
 
 from sendoff_server.clock import Clock
 from sendoff_server.errors import QueueFull, StoreUnavailable
-from sendoff_server.store.port import Accept, Fenced, Item, MarkCancel, Poisoned, Result, Store, StoreFailed
+from sendoff_server.store.port import (
+    Accept,
+    Fenced,
+    Item,
+    MarkCancel,
+    NoteAnswers,
+    Poisoned,
+    Result,
+    Store,
+    StoreFailed,
+)
 
 MAX_BATCH_ITEMS = 512
 MAX_BATCH_BYTES = 4 * 1024 * 1024
@@ -77,8 +87,8 @@ class GroupCommit:
     def submit(self, item: Item) -> asyncio.Future[Result]:
         """Have an item written. The future is done once the item is durable; cancelling it does not take the item back.
 
-        It raises StoreUnavailable for an accept or a cancel that could not be written, Poisoned for an item that never
-        can be, and Fenced for what belongs to a run under way when this replica was declared dead.
+        It raises StoreUnavailable for an accept, a cancel or answers that could not be written, Poisoned for an item
+        that never can be, and Fenced for what belongs to a run under way when this replica was declared dead.
         Raises QueueFull at once when too many accepts wait.
         """
         if isinstance(item, Accept) and len(self._waiting) >= MAX_WAITING:
@@ -163,7 +173,7 @@ class GroupCommit:
 
 def _is_request(item: Item) -> bool:
     """Whether a caller waits who can decide what to do; else it belongs to a run under way."""
-    return isinstance(item, Accept | MarkCancel)
+    return isinstance(item, Accept | MarkCancel | NoteAnswers)
 
 
 def _refuse(batch: list[Waiting], error: Exception) -> None:

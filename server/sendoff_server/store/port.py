@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -29,6 +29,9 @@ POSITION_SHIFT = 20
 TURN_SHIFT = 10
 """A run's place in its lane is the number of its turn, in order of acceptance, shifted left by this, plus its place in
 the turn: a run that continues another one comes right behind it, in front of all that was accepted meanwhile."""
+
+INPUT_PLACE = 8
+"""Places inside a run below this one are for what settles calls of runs before it; its input begins here."""
 
 
 class StoreFailed(Exception):
@@ -65,8 +68,8 @@ class Key:
 
 
 class LeftOut(IntEnum):
-    """Which entries of a run are not shown to models any more. Those in its first places (`lifecycle.INPUT_PLACE`),
-    which settle calls of runs before it, always are."""
+    """Which entries of a run are not shown to models any more. Those in front of INPUT_PLACE, which settle calls of
+    runs before it, always are."""
 
     NOTHING = 0
     CONTEXT = 1
@@ -115,12 +118,16 @@ class Accept:
     max_open: int
     """Most runs of the lane that have not ended, this one included."""
     continues: str = ""
-    """The run whose pending actions it answers, and must still be those of the lane, with no run at work on the lane:
-    else NothingPending. Its place is right behind that run, whose `continued_by_run_id` names it from now on."""
+    """The run whose pending actions it answers, and must still be those that the lane waits for: else NothingPending.
+    Its place is right behind that run, whose `continued_by_run_id` names it from now on. It neither waits nor is it
+    refused as Busy, Full or Pending, because what stands in its way may be waiting for it."""
     when_pending: WhenPending = WhenPending.GO_ON
     reject_if_pending: bool = False
+    """Refuse it while the lane waits for answers. A lane with a run at work that is going to settle what is pending
+    does not."""
     supersedes: Cancel | None = None
-    """Mark every run of the lane that has not ended with this cancel, as MarkCancel does."""
+    """Mark every run of the lane that has not ended with this cancel, as MarkCancel does. One that is still CREATED is
+    ended by who claims it; for one that WAITs the waiting is over with that."""
     start_before_ns: int | None = None
     """If it has not been started by then, `overdue_runs` tells it."""
 
@@ -136,8 +143,8 @@ class Claim:
     run: v1.Run
     """As stored. CREATED, or RUNNING when a process that is gone had started it."""
     request: bytes
-    cancel_wanted: str | None = None
-    """The reason of a cancel that was asked for and not carried out; None for no such cancel."""
+    cancel_wanted: Cancel | None = None
+    """A cancel that was asked for and not carried out."""
     paused_by: str = ""
     """The run whose pending actions the lane waits for; this run is to settle them. Empty: nothing is pending."""
 
@@ -152,7 +159,7 @@ class Placed:
     continued: v1.Run | None = None
     """The run that it continues, as it is from now on."""
     superseded: Sequence[str] = ()
-    """The runs that were marked with the cancel."""
+    """The runs that were marked with the cancel: those that had not ended and had no mark, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +230,12 @@ class Progress:
     """If the run ends and its lane has a next run, go on with that; False gives the lane back to the tail of those that
     wait."""
     opens: Sequence[v1.PendingAction] = ()
-    """With the run's end: what the lane waits for from now on. They have an expire_time."""
+    """With the run's end: what the lane waits for from now on. They have an expire_time. The run shows them too, as
+    `pending_actions`, which is up to whoever made it. Poisoned if the lane waits for others that this does not
+    settle."""
     settles: bool = False
     """What the lane waited for is settled with this: nothing is pending any more, and the run that had stopped for it
-    shows this one as `continued_by_run_id` and no pending actions."""
+    shows this one as `continued_by_run_id` and no pending actions. Changes nothing if nothing is pending."""
     left_out: LeftOut = LeftOut.NOTHING
     """With the run's end."""
 
@@ -251,11 +260,12 @@ class Outdated:
 
 @dataclass(frozen=True, slots=True)
 class MarkCancel:
-    """Note durably that a run is to be cancelled, for whoever executes it now or after a crash."""
+    """Note durably that a run is to be cancelled, for whoever executes it now or after a crash. The first cancel of a
+    run is the one that counts."""
 
     tenant: str
     run_id: str
-    reason: str
+    cancel: Cancel
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,13 +291,14 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class NoteAnswers:
-    """Write down answers to some of a lane's pending actions, while others have none yet."""
+    """Write down answers to some of a lane's pending actions, while others have none yet. NothingPending if the lane
+    does not wait for these, or a run is at work on it."""
 
     lane: str
     run_id: str
     """Whose actions they are."""
     actions: Sequence[v1.PendingAction]
-    """All of them, as they are from now on."""
+    """All of them, in their order, as they are from now on. They are shown by the run as well."""
     answered_before: int
     """How many had an answer when the caller looked. If that has changed: NothingPending, look again."""
 
@@ -298,8 +309,8 @@ class Noted:
     """The run, which shows the answers."""
 
 
-Item = Accept | Progress | MarkCancel | Release
-Result = Accepted | Recorded | Outdated | Marked | Released
+Item = Accept | Progress | MarkCancel | Release | NoteAnswers
+Result = Accepted | Recorded | Outdated | Marked | Released | Noted
 
 
 # ---- questions ----
@@ -327,14 +338,15 @@ class RunQuery:
 
 @dataclass(frozen=True, slots=True)
 class ActionSet:
-    """The newest actions of a lane."""
+    """The newest actions of a lane. Older ones are forgotten."""
 
     run_id: str
     """The run that stopped for them."""
     actions: Sequence[v1.PendingAction]
     """In the order of the calls."""
     answered_by: str
-    """The newest run that was accepted to continue, or that settled them; empty for none."""
+    """The newest run that was accepted to continue, or that settled them; empty for none. If it has ended and they are
+    not settled, it was cancelled in the queue, and they wait for answers again."""
     settled: bool
     """Nothing is pending any more."""
 
@@ -351,6 +363,16 @@ class ActionQuery:
     after: tuple[int, str] | None = None
     """(expire_time in ns, cursor) of the last one seen, the cursor as `list_actions` gave it."""
     limit: int = 50
+
+
+class BlockChange(Enum):
+    """What became of a change of a block."""
+
+    CHANGED = "changed"
+    MOVED_ON = "moved on"
+    """Its etag is another one by now, or it is gone. Nothing was written."""
+    KNOWN = "known"
+    """A change of that name was written before. Nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +392,8 @@ class Queued:
     """How many runs are in front of it."""
     blocking_run_id: str | None
     """The lane's head; None if it is the head itself."""
+    paused_by: str = ""
+    """The run whose pending actions the lane's head waits for; empty if it does not wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,24 +484,47 @@ class Store(Protocol):
 
     async def history(self, lane: str, before_position: int, max_bytes: int) -> History:
         """The newest messages of a lane before that position, as many whole ones as fit into `max_bytes`; none that the
-        newest compaction among them left behind, whose entry has `context_start`. What a fork inherited is told as its
-        own: under its conversation_id."""
+        newest compaction among them left behind, whose entry has `context_start`, and none that are LeftOut. What a
+        fork inherited is told as its own: under its conversation_id."""
         ...
 
     async def messages(
         self, tenant: str, lane: str, after_position: int | None, limit: int, *, newest_first: bool
     ) -> list[v1.Message]:
         """Up to `limit` messages of a lane (and about 4 MB), those that follow that position in the order asked for
-        (None: from the first). May be fewer though more follow; empty when none follow. As `history` tells them."""
+        (None: from the first). May be fewer though more follow; empty when none follow. As `history` tells them, but
+        only what is LeftOut of the conversation is missing."""
         ...
 
     async def message_position(self, tenant: str, lane: str, message_id: str) -> int | None:
         """The position of the last entry of that id that a run of the lane wrote which has ended, or that the lane
-        inherited; None for none. Looks through the whole history."""
+        inherited; None for none. Looks through all that `messages` tells."""
         ...
 
     async def steps(self, run_id: str) -> list[v1.Step]:
         """The steps of a run, by index."""
+        ...
+
+    async def step(self, tenant: str, step_id: str) -> v1.Step | None: ...
+
+    async def overdue_runs(self, now_ns: int, limit: int) -> list[tuple[str, str]]:
+        """(tenant, id) of CREATED runs that were to be started before now, the longest overdue first."""
+        ...
+
+    # -- pending actions --
+
+    async def actions(self, tenant: str, lane: str) -> ActionSet | None:
+        """The newest actions of a lane, also when they are settled; None if it never had any."""
+        ...
+
+    async def list_actions(self, query: ActionQuery) -> list[tuple[v1.PendingAction, str]]:
+        """What lanes wait for, soonest expiry first, each with its cursor; those with an answer that wait for others of
+        their run among them. None of a lane with a run at work, which is going to settle them."""
+        ...
+
+    async def expired_actions(self, now_ns: int, limit: int) -> list[tuple[str, str, str]]:
+        """(tenant, lane, run id) of runs with an action that expired before now, each once, the longest expired first.
+        Otherwise as `list_actions`."""
         ...
 
     # -- agents --
@@ -501,8 +548,8 @@ class Store(Protocol):
         ...
 
     async def delete_agent(self, tenant: str, agent_id: str) -> Mapping[str, int] | None:
-        """Delete an agent with its conversations, lanes, runs, messages, events, steps and keys, if none of its runs is
-        open.
+        """Delete an agent with its conversations, lanes, runs, messages, events, steps, actions and keys, if none of
+        its runs is open.
 
         Returns {"active_runs": n}: 0 means deleted, more means that nothing was. None: no such agent."""
         ...
@@ -526,7 +573,8 @@ class Store(Protocol):
         ...
 
     async def conversation(self, tenant: str, conversation_id: str) -> v1.Conversation | None:
-        """With active_run_id, queued_runs and last_message_time as they are now."""
+        """With active_run_id, queued_runs, pending_actions (those that `list_actions` tells) and last_message_time as
+        they are now."""
         ...
 
     async def list_conversations(
@@ -543,4 +591,72 @@ class Store(Protocol):
 
     async def delete_conversation(self, tenant: str, conversation_id: str) -> Mapping[str, int] | None:
         """As `delete_agent`, of one conversation. Forks of it keep their history."""
+        ...
+
+    # -- tools --
+
+    async def put_tool(self, tenant: str, tool: v1.Tool, expected_etag: str | None) -> bool:
+        """Write a tool. With None it must be new, else it is written over the one with that id, whose etag must still
+        be `expected_etag`. False, and nothing written, if that is not so or another tool of the tenant has the name.
+        The empty tenant is the server's own."""
+        ...
+
+    async def tool(self, tenant: str, tool_id: str) -> v1.Tool | None: ...
+
+    async def tool_named(self, tenant: str, name: str) -> v1.Tool | None: ...
+
+    async def list_tools(self, tenant: str, after_name: str, limit: int) -> list[v1.Tool]:
+        """By name, those that follow that name."""
+        ...
+
+    async def delete_tool(self, tenant: str, tool_id: str) -> bool:
+        """Whether there was one."""
+        ...
+
+    # -- memory blocks --
+
+    async def create_block(
+        self, tenant: str, block: v1.Block, key: Key | None, fingerprint: bytes
+    ) -> v1.Block | Mismatched:
+        """Write a block. Keys as those of `create_agent`."""
+        ...
+
+    async def block(self, tenant: str, block_id: str) -> v1.Block | None: ...
+
+    async def list_blocks(
+        self, tenant: str, label: str | None, after: tuple[int, str] | None, limit: int
+    ) -> list[v1.Block]:
+        """Newest first; those of that label, None for all; `after` is (create_time_ns, id) of the last one seen."""
+        ...
+
+    async def update_block(self, tenant: str, block: v1.Block, expected_etag: str, change: str = "") -> BlockChange:
+        """Write the block over the one with that id if its etag is still `expected_etag`.
+
+        `change` names the change, so that one that is repeated after a crash is made once: if it is one of the last 64
+        names that were written to the block, nothing else matters. Empty for a change that has no name.
+        """
+        ...
+
+    async def delete_block(self, tenant: str, block_id: str) -> bool:
+        """Whether there was one."""
+        ...
+
+    # -- files --
+
+    async def create_file(
+        self, tenant: str, file: v1.File, data: bytes, key: Key | None, fingerprint: bytes
+    ) -> v1.File | Mismatched:
+        """Write a file with its bytes. Keys as those of `create_agent`."""
+        ...
+
+    async def file(self, tenant: str, file_id: str) -> v1.File | None: ...
+
+    async def file_data(self, tenant: str, file_id: str) -> bytes | None: ...
+
+    async def list_files(self, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.File]:
+        """Newest first; `after` is (create_time_ns, id) of the last one seen."""
+        ...
+
+    async def delete_file(self, tenant: str, file_id: str) -> bool:
+        """Whether there was one."""
         ...

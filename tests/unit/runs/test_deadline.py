@@ -9,6 +9,7 @@ from sendoff_server.body import End
 from sendoff_server.clock import SECOND_NS, timestamp
 from sendoff_server.runs.deadline import alarm, overdue
 from sendoff_server.runs.executor import Interruption
+from sendoff_server.store.port import Cancel
 from tests.fixtures.clock import ManualClock
 
 START_NS = ManualClock().now_ns()
@@ -60,12 +61,12 @@ async def test_an_alarm_that_was_left_does_not_ring() -> None:
 def test_a_cancel_takes_a_deadline_s_place() -> None:
     interruption = Interruption()
     interruption.expire(End(v1.STOP_REASON_DEADLINE_EXCEEDED))
-    interruption.cancel("enough")
+    interruption.cancel(Cancel(reason="enough"))
     assert interruption.end == End(v1.STOP_REASON_CANCELLED, cancel_reason="enough")
 
 
 def test_a_deadline_does_not_take_a_cancel_back() -> None:
     interruption = Interruption()
-    interruption.cancel("enough")
+    interruption.cancel(Cancel(reason="enough"))
     interruption.expire(End(v1.STOP_REASON_DEADLINE_EXCEEDED))
     assert interruption.end == End(v1.STOP_REASON_CANCELLED, cancel_reason="enough")

@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from sendoff import v1
+from sendoff_server import ids
 from sendoff_server.store.port import (
     POSITION_SHIFT,
+    TURN_SHIFT,
     Accept,
+    Accepted,
     Busy,
+    Cancel,
     Claim,
     Full,
     Item,
@@ -21,7 +25,11 @@ from sendoff_server.store.port import (
     MarkCancel,
     Marked,
     Mismatched,
+    NoteAnswers,
+    Noted,
+    NothingPending,
     Outdated,
+    Pending,
     Placed,
     Poisoned,
     Progress,
@@ -30,8 +38,9 @@ from sendoff_server.store.port import (
     Released,
     Repeated,
     Result,
+    WhenPending,
 )
-from sendoff_server.store.sqlite.snapshot import OPEN, KnownKey, LaneRow, RunRow, Snapshot
+from sendoff_server.store.sqlite.snapshot import OPEN, ActionsRow, KnownKey, LaneRow, RunRow, Snapshot
 
 PLACE_BITS = POSITION_SHIFT
 PLACES = 1 << PLACE_BITS
@@ -60,7 +69,10 @@ class Changes:
     keys: list[tuple[str, str, str, int]] = field(default_factory=list)
     log: list[tuple[int, bytes]] = field(default_factory=list)
     messages: list[tuple[int, bytes]] = field(default_factory=list)
-    steps: dict[int, bytes] = field(default_factory=dict)
+    steps: dict[int, v1.Step] = field(default_factory=dict)
+    left_out: list[tuple[int, int]] = field(default_factory=list)
+    actions: dict[int, LaneRow] = field(default_factory=dict)
+    """Lanes whose newest actions changed."""
 
 
 class Decider:
@@ -86,6 +98,8 @@ class Decider:
                 return self._mark_cancel(item)
             case Release():
                 return self._release(item)
+            case NoteAnswers():
+                return self._note_answers(item)
 
     # -- accept --
 
@@ -96,11 +110,7 @@ class Decider:
         lane = self._snapshot.lanes.get(item.lane)
         if lane is None or lane.tenant != item.tenant:
             return LaneMissing()
-        if item.reject_if_busy and lane.head is not None:
-            return Busy(lane.head.id)
-        if lane.open >= item.max_open:
-            return Full()
-        return self._place(item, lane)
+        return _refused(item, lane) or self._place(item, lane)
 
     def _known(self, item: Accept) -> Outcome | None:
         found = [(key, self._snapshot.keys.get((item.tenant, key.value, key.scope))) for key in item.keys]
@@ -117,36 +127,64 @@ class Decider:
         return NeedsStored(first.run_no, lambda run, _: Repeated(run))
 
     def _place(self, item: Accept, lane: LaneRow) -> Outcome:
+        superseded = self._supersede(item.supersedes, lane) if item.supersedes is not None else ()
         row = self._add_run(item, lane)
-        if lane.open == 1:
-            lane.head_seq = row.seq
-        if lane.open > 1 or lane.owner is not None:
-            return Placed(item.run, None)
+        placed = partial(Placed, item.run, continued=self._continue(item, lane), superseded=superseded)
+        if row is not lane.head:
+            return placed(None)
+        lane.head_seq = row.seq
+        if not self._is_free(lane):
+            return placed(None)
         if not item.lease:
             lane.ready_at_ns = self._tick()
-            return Placed(item.run, None)
+            return placed(None)
         lane.owner = self._replica_no
-        return Placed(item.run, _claim(lane, row)(run=item.run, request=item.request))
+        return placed(_claim(lane, row)(run=item.run, request=item.request))
+
+    def _supersede(self, cancel: Cancel, lane: LaneRow) -> list[str]:
+        marked = [row.id for row in lane.queue if self._mark(row, cancel)]
+        if lane.held and self._is_free(lane):
+            lane.ready_at_ns = self._tick()
+        return marked
+
+    def _continue(self, item: Accept, lane: LaneRow) -> v1.Run | None:
+        """The run that it continues, told so."""
+        if not item.continues:
+            return None
+        actions = _actions(lane)
+        actions.answered_by = item.run.id
+        actions.continuations += 1
+        self.changes.actions[lane.no] = lane
+        return self._rewrite(actions.run, continued_by_run_id=item.run.id)
+
+    def _is_free(self, lane: LaneRow) -> bool:
+        """Whether its lease can be had. What keeps it from those who look for one is noted in the lane."""
+        lane.held = lane.owner is None and lane.head is not None and not lane.is_at_work
+        return lane.owner is None and not lane.held
 
     def _add_run(self, item: Accept, lane: LaneRow) -> RunRow:
-        run, seq, no = item.run, lane.last_seq + 1, self._next_run_no
+        run, no = item.run, self._next_run_no
         row = RunRow(
-            no,
-            run.id,
-            item.tenant,
-            lane.no,
-            seq,
-            run.status,
-            run.last_sequence,
-            None,
-            run,
-            item.request,
-            item.fingerprint,
+            no=no,
+            id=run.id,
+            tenant=item.tenant,
+            lane_no=lane.no,
+            seq=_next_seq(item, lane),
+            status=run.status,
+            last_sequence=run.last_sequence,
+            waits=item.when_pending == WhenPending.WAIT and not item.continues,
+            cancel=None,
+            run=run,
+            request=item.request,
+            fingerprint=item.fingerprint,
+            start_before_ns=item.start_before_ns,
         )
         event = item.event.SerializeToString()
         self._next_run_no += 1
-        lane.last_seq = seq
-        if len(lane.queue) == lane.open:
+        lane.last_seq = max(lane.last_seq, row.seq)
+        if item.continues:
+            lane.queue.insert(0, row)
+        elif len(lane.queue) == lane.open:
             lane.queue.append(row)
         lane.open += 1
         self._snapshot.add(row)
@@ -169,11 +207,13 @@ class Decider:
             return Poisoned(f"run {row.id} is not in lane {lane.id}")
         if row.status not in OPEN or row.last_sequence != item.after_sequence or not self._may_write(item, row, lane):
             return _told(row, Outdated)
-        fault = _fault(item, row)
+        fault = _fault(item, row, lane)
         if fault:
             return Poisoned(f"run {row.id}: {fault}")
         self._write(item, row)
-        return self._end(item, row, lane) if item.run.status not in OPEN else Recorded(None)
+        continued = self._settle(lane, row) if item.settles and lane.paused_by is not None else None
+        recorded = partial(Recorded, continued=continued)
+        return self._end(item, row, lane, recorded) if item.run.status not in OPEN else recorded(None)
 
     def _may_write(self, item: Progress, row: RunRow, lane: LaneRow) -> bool:
         """Who says that it holds the lease must hold it, and with it executes the head and nothing else."""
@@ -184,21 +224,78 @@ class Decider:
         log = [(base | event.sequence, event.SerializeToString()) for event in item.events]
         messages = [(base | message.position & PLACES - 1, message.SerializeToString()) for message in item.messages]
         if item.step is not None:
-            self.changes.steps[base | item.step.index] = item.step.SerializeToString()
+            self.changes.steps[base | item.step.index] = item.step
         self.changes.log += log
         self.changes.messages += messages
         self.changes.runs[row.no] = row
         row.run, row.status, row.last_sequence = item.run, item.run.status, item.run.last_sequence
 
-    def _end(self, item: Progress, row: RunRow, lane: LaneRow) -> Outcome:
+    def _end(self, item: Progress, row: RunRow, lane: LaneRow, result: Callable[[Claim | None], Result]) -> Outcome:
         lane.open -= 1
         if row in lane.queue:
             lane.queue.remove(row)
         lane.head_seq = lane.head.seq if lane.head else lane.last_seq + 1
         self.changes.lanes[lane.no] = lane
-        if not item.holds_lease:
-            return Recorded(None)
-        return self._go_on(lane, item.keep_lease, Recorded)
+        if item.left_out:
+            self.changes.left_out.append((row.no, item.left_out))
+        if item.opens:
+            self._open(item, row, lane)
+        if item.holds_lease:
+            return self._go_on(lane, item.keep_lease, result)
+        was_held = lane.held
+        if self._is_free(lane) and was_held:
+            lane.ready_at_ns = self._tick()
+        return result(None)
+
+    # -- actions --
+
+    def _open(self, item: Progress, row: RunRow, lane: LaneRow) -> None:
+        lane.paused_by = row.id
+        lane.actions = ActionsRow(row, item.opens)
+        self.changes.actions[lane.no] = lane
+
+    def _settle(self, lane: LaneRow, by: RunRow) -> v1.Run:
+        """Nothing is pending any more; the run that had stopped, told so."""
+        actions = _actions(lane)
+        actions.settled, actions.answered_by = True, by.id
+        lane.paused_by = None
+        self.changes.lanes[lane.no] = self.changes.actions[lane.no] = lane
+        return self._rewrite(actions.run, continued_by_run_id=by.id, pending_actions=())
+
+    def _note_answers(self, item: NoteAnswers) -> Outcome:
+        lane = self._snapshot.lanes.get(item.lane)
+        if lane is None or lane.paused_by != item.run_id or lane.is_at_work:
+            return NothingPending()
+        actions = _actions(lane)
+        if sum(action.HasField("decision") for action in actions.actions) != item.answered_before:
+            return NothingPending()
+        if [action.tool_call_id for action in actions.actions] != [action.tool_call_id for action in item.actions]:
+            return Poisoned(f"run {item.run_id} waits for other actions")
+        actions.actions = item.actions
+        self.changes.actions[lane.no] = lane
+        return Noted(self._rewrite(actions.run, pending_actions=item.actions))
+
+    def _rewrite(
+        self,
+        row: RunRow,
+        *,
+        continued_by_run_id: str | None = None,
+        pending_actions: Sequence[v1.PendingAction] | None = None,
+    ) -> v1.Run:
+        """What may still change of a run that has ended."""
+        if row.run is None:
+            raise AssertionError("whoever stopped for actions comes with its body")
+        run = v1.Run()
+        run.CopyFrom(row.run)
+        run.etag = ids.etag()
+        if continued_by_run_id is not None:
+            run.continued_by_run_id = continued_by_run_id
+        if pending_actions is not None:
+            run.ClearField("pending_actions")
+            run.pending_actions.extend(pending_actions)
+        row.run = run
+        self.changes.runs[row.no] = row
+        return run
 
     # -- cancel, release --
 
@@ -206,10 +303,15 @@ class Decider:
         row = self._snapshot.runs.get(item.run_id)
         if row is None or row.tenant != item.tenant:
             return Marked(None)
-        if row.status in OPEN and row.cancel_wanted is None:
-            row.cancel_wanted = item.reason
-            self.changes.marked[row.no] = row
+        self._mark(row, item.cancel)
         return _told(row, Marked)
+
+    def _mark(self, row: RunRow, cancel: Cancel) -> bool:
+        if row.status not in OPEN or row.cancel is not None:
+            return False
+        row.cancel = cancel
+        self.changes.marked[row.no] = row
+        return True
 
     def _release(self, item: Release) -> Outcome:
         lane = self._snapshot.lanes.get(item.lane)
@@ -221,8 +323,9 @@ class Decider:
     def _go_on(self, lane: LaneRow, keep_lease: bool, result: Callable[[Claim | None], Result]) -> Outcome:
         """What becomes of a lease that we hold: on with the head, or given back behind those that wait."""
         head = lane.head
-        if head is None or not keep_lease:
+        if head is None or not keep_lease or not lane.is_at_work:
             lane.owner, lane.ready_at_ns = None, self._tick()
+            self._is_free(lane)
             return result(None)
         claim = _claim(lane, head)
         if head.run is not None and head.request is not None:
@@ -236,9 +339,45 @@ class Decider:
         return self._now_ns
 
 
+def _refused(item: Accept, lane: LaneRow) -> Accepted | None:
+    """Why a lane does not take it."""
+    if item.continues:
+        answers = lane.paused_by == item.continues and not lane.is_at_work
+        return None if answers and (lane.open == 0 or _next_seq(item, lane) < lane.head_seq) else NothingPending()
+    if item.reject_if_pending and lane.paused_by is not None and not lane.is_at_work:
+        return Pending(lane.paused_by)
+    if item.reject_if_busy and lane.head is not None:
+        return Busy(lane.head.id)
+    return Full() if lane.open >= item.max_open else None
+
+
+def _next_seq(item: Accept, lane: LaneRow) -> int:
+    """Behind all others; or, for a run that continues another one, behind that one and in front of all others."""
+    next_turn = (lane.last_seq >> TURN_SHIFT) + 1 << TURN_SHIFT
+    if not item.continues:
+        return next_turn
+    actions = _actions(lane)
+    seq = actions.run.seq + 1 + actions.continuations
+    # A turn that has used up its places goes on in another one, if no run waits that would be in front of that.
+    return seq if seq >> TURN_SHIFT == actions.run.seq >> TURN_SHIFT else next_turn
+
+
+def _actions(lane: LaneRow) -> ActionsRow:
+    if lane.actions is None:
+        raise AssertionError("a lane that waits has actions, and they are read for items that speak of them")
+    return lane.actions
+
+
 def _claim(lane: LaneRow, row: RunRow) -> Callable[..., Claim]:
     """A claim as of now, but for `run` and `request`."""
-    return partial(Claim, tenant=row.tenant, lane=lane.id, seq=row.seq, cancel_wanted=row.cancel_wanted)
+    return partial(
+        Claim,
+        tenant=row.tenant,
+        lane=lane.id,
+        seq=row.seq,
+        cancel_wanted=row.cancel,
+        paused_by=lane.paused_by or "",
+    )
 
 
 def _told(row: RunRow, result: Callable[[v1.Run], Result]) -> Outcome:
@@ -247,7 +386,7 @@ def _told(row: RunRow, result: Callable[[v1.Run], Result]) -> Outcome:
     return NeedsStored(row.no, lambda run, _: result(run))
 
 
-def _fault(item: Progress, row: RunRow) -> str | None:
+def _fault(item: Progress, row: RunRow, lane: LaneRow) -> str | None:
     """What is wrong with a step forward by itself."""
     sequences = [event.sequence for event in item.events]
     first, last = item.after_sequence + 1, item.run.last_sequence
@@ -257,4 +396,15 @@ def _fault(item: Progress, row: RunRow) -> str | None:
         return f"more than {PLACES - 1} events or steps"
     if any(message.position >> POSITION_SHIFT != row.seq for message in item.messages):
         return f"a message has a position that is not in {row.seq} << {POSITION_SHIFT}"
+    return _fault_of_end(item, lane) if item.opens or item.left_out else None
+
+
+def _fault_of_end(item: Progress, lane: LaneRow) -> str | None:
+    """What is wrong with what comes with an end."""
+    if item.run.status in OPEN:
+        return "it has not ended, and opens actions or leaves entries out"
+    if item.opens and lane.paused_by is not None and not item.settles:
+        return f"its conversation waits for actions of run {lane.paused_by}"
+    if any(not action.HasField("expire_time") for action in item.opens):
+        return "an action without expire_time"
     return None

@@ -16,6 +16,9 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
 from sendoff_server.store.port import (
+    ActionQuery,
+    ActionSet,
+    BlockChange,
     Claim,
     Fork,
     History,
@@ -29,7 +32,18 @@ from sendoff_server.store.port import (
     RunQuery,
     Store,
 )
-from sendoff_server.store.sqlite import agents, conversations, leases, messages, reads, write
+from sendoff_server.store.sqlite import (
+    actions,
+    agents,
+    blocks,
+    conversations,
+    files,
+    leases,
+    messages,
+    reads,
+    tools,
+    write,
+)
 from sendoff_server.store.sqlite.checkpoint import Checkpointer
 from sendoff_server.store.sqlite.connection import Synchronous, connect, connect_reader
 from sendoff_server.store.sqlite.group_read import GroupRead
@@ -151,6 +165,23 @@ class SqliteStore(Store):
     async def steps(self, run_id: str) -> list[v1.Step]:
         return await self._readers.submit(reads.steps, run_id)
 
+    async def step(self, tenant: str, step_id: str) -> v1.Step | None:
+        return await self._readers.submit(reads.step, tenant, step_id)
+
+    async def overdue_runs(self, now_ns: int, limit: int) -> list[tuple[str, str]]:
+        return await self._readers.submit(reads.overdue, now_ns, limit)
+
+    # -- pending actions --
+
+    async def actions(self, tenant: str, lane: str) -> ActionSet | None:
+        return await self._readers.submit(actions.read, tenant, lane)
+
+    async def list_actions(self, query: ActionQuery) -> list[tuple[v1.PendingAction, str]]:
+        return await self._readers.submit(actions.read_page, query)
+
+    async def expired_actions(self, now_ns: int, limit: int) -> list[tuple[str, str, str]]:
+        return await self._readers.submit(actions.expired, now_ns, limit)
+
     # -- agents --
 
     async def create_agent(
@@ -192,6 +223,63 @@ class SqliteStore(Store):
 
     async def delete_conversation(self, tenant: str, conversation_id: str) -> Mapping[str, int] | None:
         return await self._write(conversations.delete, self._replica_no, tenant, conversation_id)
+
+    # -- tools --
+
+    async def put_tool(self, tenant: str, tool: v1.Tool, expected_etag: str | None) -> bool:
+        return await self._write(tools.put, self._replica_no, tenant, tool, expected_etag)
+
+    async def tool(self, tenant: str, tool_id: str) -> v1.Tool | None:
+        return await self._readers.submit(tools.read, tenant, tool_id)
+
+    async def tool_named(self, tenant: str, name: str) -> v1.Tool | None:
+        return await self._readers.submit(tools.read_named, tenant, name)
+
+    async def list_tools(self, tenant: str, after_name: str, limit: int) -> list[v1.Tool]:
+        return await self._readers.submit(tools.read_page, tenant, after_name, limit)
+
+    async def delete_tool(self, tenant: str, tool_id: str) -> bool:
+        return await self._write(tools.delete, self._replica_no, tenant, tool_id)
+
+    # -- memory blocks --
+
+    async def create_block(
+        self, tenant: str, block: v1.Block, key: Key | None, fingerprint: bytes
+    ) -> v1.Block | Mismatched:
+        return await self._write(blocks.create, self._replica_no, tenant, block, key, fingerprint)
+
+    async def block(self, tenant: str, block_id: str) -> v1.Block | None:
+        return await self._readers.submit(blocks.read, tenant, block_id)
+
+    async def list_blocks(
+        self, tenant: str, label: str | None, after: tuple[int, str] | None, limit: int
+    ) -> list[v1.Block]:
+        return await self._readers.submit(blocks.read_page, tenant, label, after, limit)
+
+    async def update_block(self, tenant: str, block: v1.Block, expected_etag: str, change: str = "") -> BlockChange:
+        return await self._write(blocks.update, self._replica_no, tenant, block, expected_etag, change)
+
+    async def delete_block(self, tenant: str, block_id: str) -> bool:
+        return await self._write(blocks.delete, self._replica_no, tenant, block_id)
+
+    # -- files --
+
+    async def create_file(
+        self, tenant: str, file: v1.File, data: bytes, key: Key | None, fingerprint: bytes
+    ) -> v1.File | Mismatched:
+        return await self._write(files.create, self._replica_no, tenant, file, data, key, fingerprint)
+
+    async def file(self, tenant: str, file_id: str) -> v1.File | None:
+        return await self._readers.submit(files.read, tenant, file_id)
+
+    async def file_data(self, tenant: str, file_id: str) -> bytes | None:
+        return await self._readers.submit(files.read_data, tenant, file_id)
+
+    async def list_files(self, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.File]:
+        return await self._readers.submit(files.read_page, tenant, after, limit)
+
+    async def delete_file(self, tenant: str, file_id: str) -> bool:
+        return await self._write(files.delete, self._replica_no, tenant, file_id)
 
     # -- opening and closing --
 

@@ -8,7 +8,7 @@ import sqlite3
 from sendoff_server.store.port import Claim, Fenced
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.queries import named
-from sendoff_server.store.sqlite.snapshot import encode_list, read_stored
+from sendoff_server.store.sqlite.snapshot import encode_list, read_cancel, read_stored
 
 
 def register(connection: sqlite3.Connection, replica_id: str, now_ns: int, *, alone: bool) -> int:
@@ -56,10 +56,18 @@ def claim(connection: sqlite3.Connection, replica_no: int, limit: int) -> list[C
         connection.execute(named("take_lanes"), (replica_no, encode_list(row[0] for row in rows)))
         stored = read_stored(connection, [row[2] for row in rows])
     claims = []
-    for _, lane_id, run_no, tenant, seq, cancel_wanted in rows:
+    for _, lane_id, run_no, tenant, seq, reason, kind, paused_by in rows:
         run, request = stored[run_no]
         claims.append(
-            Claim(tenant=tenant, lane=lane_id, seq=seq, run=run, request=request, cancel_wanted=cancel_wanted)
+            Claim(
+                tenant=tenant,
+                lane=lane_id,
+                seq=seq,
+                run=run,
+                request=request,
+                cancel_wanted=read_cancel(reason, kind),
+                paused_by=paused_by or "",
+            )
         )
     return claims
 

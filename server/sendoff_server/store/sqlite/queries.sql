@@ -9,11 +9,13 @@ SELECT
   (SELECT count(*) FROM replica WHERE no = ?1),
   max((SELECT coalesce(max(no), 0) FROM run), (SELECT coalesce(max(run_no), 0) FROM inherited)),
   (
-    SELECT json_group_array(json_array(l.no, l.id, l.tenant, l.last_seq, l.head_seq, l.open, l.owner, l.ready_at_ns,
+    SELECT json_group_array(json_array(l.no, l.id, l.tenant, l.last_seq, l.head_seq, l.open, l.owner, l.ready_at_ns, l.paused_by, l.held,
       CASE WHEN ?3 > 0 THEN json((
-        SELECT json_group_array(json_array(o.no, o.id, o.tenant, o.seq, o.status, o.last_sequence, o.cancel_wanted))
+        SELECT json_group_array(json_array(
+          o.no, o.id, o.tenant, o.seq, o.status, o.last_sequence, o.waits, o.cancel_wanted, o.cancel_kind
+        ))
         FROM (
-          SELECT no, id, tenant, seq, status, last_sequence, cancel_wanted
+          SELECT no, id, tenant, seq, status, last_sequence, waits, cancel_wanted, cancel_kind
           FROM run r WHERE r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2 ORDER BY r.seq LIMIT ?3
         ) o
       )) END
@@ -21,9 +23,29 @@ SELECT
     FROM json_each(?2) wanted CROSS JOIN lane l ON l.id = wanted.value
   ),
   (
-    SELECT json_group_array(json_array(r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.cancel_wanted))
+    SELECT json_group_array(json_array(
+      r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind
+    ))
     FROM json_each(?4) wanted CROSS JOIN run r ON r.id = wanted.value
   );
+
+-- name: open_runs_of_lane
+-- All of lane ?1, in order.
+SELECT json_group_array(json_array(no, id, tenant, seq, status, last_sequence, waits, cancel_wanted, cancel_kind)) FROM (
+  SELECT r.* FROM lane l CROSS JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
+  WHERE l.no = ?1 ORDER BY r.seq
+);
+
+-- name: actions_of_lane
+-- The newest ones of lane ?1, and the run that stopped for them.
+SELECT
+  json_array(r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind),
+  r.body, s.answered_by, s.continuations, s.settled,
+  (SELECT json_group_array(hex(body)) FROM (
+    SELECT body FROM action WHERE key >= ?1 << 20 AND key < ?1 + 1 << 20 ORDER BY key
+  ))
+FROM action_set s CROSS JOIN run r ON r.no = s.run_no
+WHERE s.lane_no = ?1;
 
 -- name: known_keys
 -- Which of these (tenant, value, scope) belong to which run.
@@ -43,20 +65,21 @@ CROSS JOIN run_log request ON request.key = r.no << 20;
 
 -- name: write_runs
 INSERT INTO run (
-  no, id, tenant, lane_no, seq, create_time_ns, status, stop_reason, background, last_sequence, cancel_wanted, fingerprint, body
+  no, id, tenant, lane_no, seq, create_time_ns, status, stop_reason, background, last_sequence, cancel_wanted, cancel_kind, waits,
+  start_before_ns, fingerprint, body
 )
 SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL
 ON CONFLICT (no) DO UPDATE SET
   status = excluded.status, stop_reason = excluded.stop_reason, last_sequence = excluded.last_sequence,
-  cancel_wanted = excluded.cancel_wanted, body = excluded.body;
+  cancel_wanted = excluded.cancel_wanted, cancel_kind = excluded.cancel_kind, body = excluded.body;
 
 -- name: write_lanes
 -- Lanes are made with their agent; this only changes them.
-INSERT INTO lane (no, last_seq, head_seq, open, owner, ready_at_ns, id, tenant, agent_no)
+INSERT INTO lane (no, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, id, tenant, agent_no)
 SELECT *, '', '', 0 FROM (VALUES :rows) WHERE column1 IS NOT NULL
 ON CONFLICT (no) DO UPDATE SET
   last_seq = excluded.last_seq, head_seq = excluded.head_seq, open = excluded.open, owner = excluded.owner,
-  ready_at_ns = excluded.ready_at_ns;
+  ready_at_ns = excluded.ready_at_ns, paused_by = excluded.paused_by, held = excluded.held;
 
 -- name: write_keys
 INSERT INTO run_key (tenant, value, scope, run_no) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
@@ -68,12 +91,35 @@ INSERT INTO run_log (key, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NO
 INSERT INTO message (key, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 
 -- name: write_steps
-INSERT INTO step (key, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL
+INSERT INTO step (key, id, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL
 ON CONFLICT (key) DO UPDATE SET body = excluded.body;
 
 -- name: mark_cancels
 -- Only the note: the body of a run does not know of it.
-UPDATE run SET cancel_wanted = wanted.column2 FROM (VALUES :rows) wanted WHERE run.no = wanted.column1;
+UPDATE run SET cancel_wanted = wanted.column2, cancel_kind = wanted.column3
+FROM (VALUES :rows) wanted WHERE run.no = wanted.column1;
+
+-- name: let_go
+-- Lanes whose head waited for answers, and is to be cancelled now, which it need not wait for.
+UPDATE lane SET held = 0
+WHERE no IN (SELECT r.lane_no FROM json_each(?1) marked CROSS JOIN run r ON r.no = marked.value) AND held = 1 AND (
+  SELECT r.cancel_wanted IS NOT NULL FROM run r WHERE r.lane_no = lane.no AND r.seq = lane.head_seq
+);
+
+-- name: write_left_out
+INSERT INTO left_out (run_no, what) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+
+-- name: write_action_set
+INSERT INTO action_set (lane_no, run_no, answered_by, continuations, settled) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (lane_no) DO UPDATE SET
+  run_no = excluded.run_no, answered_by = excluded.answered_by, continuations = excluded.continuations,
+  settled = excluded.settled;
+
+-- name: clear_actions
+DELETE FROM action WHERE key >= ?1 << 20 AND key < ?1 + 1 << 20;
+
+-- name: write_actions
+INSERT INTO action (key, tenant, kind, expire_ns, settled, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 
 -- name: register
 INSERT INTO replica (id, beat_ns) VALUES (?1, ?2) RETURNING no;
@@ -93,17 +139,21 @@ DELETE FROM replica WHERE no = ?1;
 
 -- name: free_lanes
 -- What replica ?1 held waits from ?2 on.
-UPDATE lane SET owner = NULL, ready_at_ns = ?2 WHERE owner = ?1;
+UPDATE lane SET owner = NULL, ready_at_ns = ?2, held = paused_by IS NOT NULL AND EXISTS (
+  SELECT 1 FROM run r
+  WHERE r.lane_no = lane.no AND r.seq = lane.head_seq AND r.waits AND r.status = 1 AND r.cancel_wanted IS NULL
+)
+WHERE held = 0 AND owner = ?1;
 
 -- name: waiting_lanes
--- Lanes with runs and no holder, with the head of each.
-SELECT json_group_array(json_array(lane_no, lane_id, no, tenant, seq, cancel_wanted)) FROM (
-  SELECT l.no AS lane_no, l.id AS lane_id, r.no, r.tenant, r.seq, r.cancel_wanted
+-- Lanes with runs and no holder, with the head of each; none whose head waits for answers.
+SELECT json_group_array(json_array(lane_no, lane_id, no, tenant, seq, cancel_wanted, cancel_kind, paused_by)) FROM (
+  SELECT l.no AS lane_no, l.id AS lane_id, r.no, r.tenant, r.seq, r.cancel_wanted, r.cancel_kind, l.paused_by
   FROM lane l
   CROSS JOIN run r ON r.lane_no = l.no AND r.seq = (
     SELECT min(seq) FROM run o WHERE o.lane_no = l.no AND o.seq >= l.head_seq AND o.status <= 2
   )
-  WHERE l.open > 0 AND l.owner IS NULL
+  WHERE l.held = 0 AND l.owner IS NULL AND l.open > 0
   ORDER BY l.priority, l.ready_at_ns LIMIT ?1
 );
 
@@ -117,7 +167,8 @@ FROM json_each(?1) wanted CROSS JOIN run r ON r.id = wanted.value;
 -- name: queued
 SELECT
   (SELECT count(*) FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2),
-  (SELECT o.id FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2 ORDER BY o.seq LIMIT 1)
+  (SELECT o.id FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2 ORDER BY o.seq LIMIT 1),
+  CASE WHEN l.held THEN l.paused_by ELSE '' END
 FROM run r CROSS JOIN lane l ON l.no = r.lane_no
 WHERE r.id = ?1 AND r.status <= 2;
 
@@ -174,6 +225,37 @@ SELECT json_group_array(json_array(key, body)) FROM (
   WHERE r.id = ?1
   ORDER BY s.key
 );
+
+-- name: step_of_id
+SELECT s.body FROM step s CROSS JOIN run r ON r.no = s.key >> 20 WHERE s.id = ?2 AND r.tenant = ?1;
+
+-- name: overdue_runs
+-- Not begun though they were to be before ?1.
+SELECT tenant, id FROM run WHERE start_before_ns < ?1 AND status = 1 ORDER BY start_before_ns LIMIT ?2;
+
+-- name: newest_actions
+-- Of lane ?2 of tenant ?1.
+SELECT r.id, s.answered_by, s.settled, l.no
+FROM lane l CROSS JOIN action_set s ON s.lane_no = l.no CROSS JOIN run r ON r.no = s.run_no
+WHERE l.id = ?2 AND l.tenant = ?1;
+
+-- name: actions
+-- Of lane ?1.
+SELECT json_group_array(json_array(key, body)) FROM (
+  SELECT key, CASE WHEN length(body) <= 16384 THEN hex(body) END AS body FROM action
+  WHERE key >= ?1 << 20 AND key < ?1 + 1 << 20
+  ORDER BY key
+);
+
+-- name: expired_actions
+-- The runs that stopped for them. No run is at work in their lanes, which would settle them.
+SELECT l.tenant, l.id, l.paused_by
+FROM action a CROSS JOIN lane l ON l.no = a.key >> 20
+WHERE a.settled = 0 AND a.expire_ns < ?1 AND (l.open = 0 OR l.held)
+GROUP BY l.no ORDER BY min(a.expire_ns) LIMIT ?2;
+
+-- name: action
+SELECT body FROM action WHERE key = ?1;
 
 -- name: log_entry
 SELECT body FROM run_log WHERE key = ?1;
@@ -350,3 +432,77 @@ DELETE FROM conversation WHERE no IN (:lanes);
 
 -- name: delete_lanes
 DELETE FROM lane WHERE no IN (:lanes);
+
+-- name: create_tool
+-- Nothing happens if the id or the name is taken.
+INSERT INTO tool (tenant, id, name, etag, body) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING;
+
+-- name: update_tool
+-- Nothing happens if another tool has the name.
+UPDATE OR IGNORE tool SET name = ?3, etag = ?4, body = ?5 WHERE tenant = ?1 AND id = ?2 AND etag = ?6;
+
+-- name: tool
+SELECT body FROM tool WHERE tenant = ?1 AND id = ?2;
+
+-- name: tool_named
+SELECT body FROM tool WHERE tenant = ?1 AND name = ?2;
+
+-- name: list_tools
+SELECT body FROM tool WHERE tenant = ?1 AND name > ?2 ORDER BY name LIMIT ?3;
+
+-- name: delete_tool
+DELETE FROM tool WHERE tenant = ?1 AND id = ?2;
+
+-- name: create_block
+INSERT INTO block (id, tenant, label, create_time_ns, etag, key_scope, key_value, fingerprint, changes, body)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '[]', ?9);
+
+-- name: block_of_key
+SELECT id, fingerprint, body FROM block WHERE tenant = ?1 AND key_value = ?2 AND key_scope = ?3;
+
+-- name: block
+SELECT body FROM block WHERE tenant = ?1 AND id = ?2;
+
+-- name: block_changes
+SELECT no, etag, changes FROM block WHERE tenant = ?1 AND id = ?2;
+
+-- name: update_block
+UPDATE block SET label = ?2, etag = ?3, changes = ?4, body = ?5 WHERE no = ?1;
+
+-- name: list_blocks
+-- Newest first. All, if ?2 is NULL; else those that follow (?2, ?3).
+SELECT body FROM block
+WHERE tenant = ?1 AND create_time_ns <= coalesce(?2, 9223372036854775807) AND (?2 IS NULL OR create_time_ns < ?2 OR id < ?3)
+ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
+
+-- name: list_blocks_of_label
+-- The same of label ?5.
+SELECT body FROM block
+WHERE tenant = ?1 AND label = ?5
+  AND create_time_ns <= coalesce(?2, 9223372036854775807) AND (?2 IS NULL OR create_time_ns < ?2 OR id < ?3)
+ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
+
+-- name: delete_block
+DELETE FROM block WHERE tenant = ?1 AND id = ?2;
+
+-- name: create_file
+INSERT INTO file (id, tenant, create_time_ns, key_scope, key_value, fingerprint, body, data)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
+
+-- name: file_of_key
+SELECT id, fingerprint, body FROM file WHERE tenant = ?1 AND key_value = ?2 AND key_scope = ?3;
+
+-- name: file
+SELECT body FROM file WHERE tenant = ?1 AND id = ?2;
+
+-- name: file_data
+SELECT data FROM file WHERE tenant = ?1 AND id = ?2;
+
+-- name: list_files
+-- Newest first. All, if ?2 is NULL; else those that follow (?2, ?3).
+SELECT body FROM file
+WHERE tenant = ?1 AND create_time_ns <= coalesce(?2, 9223372036854775807) AND (?2 IS NULL OR create_time_ns < ?2 OR id < ?3)
+ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
+
+-- name: delete_file
+DELETE FROM file WHERE tenant = ?1 AND id = ?2;

@@ -45,6 +45,15 @@ def steps(connection: sqlite3.Connection, run_id: str) -> list[v1.Step]:
     return [v1.Step.FromString(body) for body in read_bodies(connection, "steps", (run_id,), "step")]
 
 
+def step(connection: sqlite3.Connection, tenant: str, step_id: str) -> v1.Step | None:
+    row = connection.execute(named("step_of_id"), (tenant, step_id)).fetchone()
+    return None if row is None else v1.Step.FromString(row[0])
+
+
+def overdue(connection: sqlite3.Connection, now_ns: int, limit: int) -> list[tuple[str, str]]:
+    return connection.execute(named("overdue_runs"), (now_ns, limit)).fetchall()
+
+
 def run_request(connection: sqlite3.Connection, tenant: str, run_id: str) -> bytes | None:
     row = connection.execute(named("run_request"), (tenant, run_id)).fetchone()
     return None if row is None else bytes(row[0])

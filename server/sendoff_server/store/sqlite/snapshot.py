@@ -6,10 +6,9 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sendoff import v1
-from sendoff_server.store.port import Accept, Fenced, Item, MarkCancel, Progress, Release
+from sendoff_server.store.port import Accept, Cancel, Fenced, Item, MarkCancel, NoteAnswers, Progress, Release
 from sendoff_server.store.sqlite.bodies import read_one
 from sendoff_server.store.sqlite.queries import execute_rows, named
 
@@ -26,13 +25,29 @@ class RunRow:
     seq: int
     status: int
     last_sequence: int
-    cancel_wanted: str | None
+    waits: bool
+    """It does not go on while the lane waits for answers."""
+    cancel: Cancel | None
     run: v1.Run | None = None
     """As this batch leaves it. None: as stored."""
     request: bytes | None = None
     """Set for runs of this batch."""
     fingerprint: bytes = b""
     """Set for runs of this batch."""
+    start_before_ns: int | None = None
+    """Set for runs of this batch."""
+
+
+@dataclass(slots=True)
+class ActionsRow:
+    """The newest actions of a lane."""
+
+    run: RunRow
+    """Who stopped for them, with its body."""
+    actions: Sequence[v1.PendingAction]
+    answered_by: str = ""
+    continuations: int = 0
+    settled: bool = False
 
 
 @dataclass(slots=True)
@@ -45,12 +60,26 @@ class LaneRow:
     open: int
     owner: int | None
     ready_at_ns: int
+    paused_by: str | None
+    """The run whose actions it waits for."""
+    held: bool
+    """Nobody may take its lease, because its head waits for these too."""
     queue: list[RunRow] = field(default_factory=list)
     """The first open runs, in order: all of them, or more than this batch can end."""
+    actions: ActionsRow | None = None
+    """For lanes of whose actions items speak."""
 
     @property
     def head(self) -> RunRow | None:
         return self.queue[0] if self.queue else None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether its head is executed, now or as soon as there is a slot. If not, answers are what it waits for."""
+        head = self.head
+        return head is not None and not (
+            self.paused_by is not None and head.waits and head.cancel is None and head.status == v1.RUN_STATUS_CREATED
+        )
 
 
 @dataclass(slots=True)
@@ -74,6 +103,12 @@ class Snapshot:
         self.runs[row.id] = row
         self.runs_by_no[row.no] = row
 
+    def known(self, row: RunRow) -> RunRow:
+        """The row of that run that is here already, or this one, which is from now on."""
+        if row.no not in self.runs_by_no:
+            self.add(row)
+        return self.runs_by_no[row.no]
+
 
 def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item]) -> Snapshot:
     """Read what the items refer to. Raises Fenced."""
@@ -91,14 +126,74 @@ def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item])
         for row in lane.queue:
             snapshot.add(row)
     for columns in json.loads(runs):
-        row = _run_row(*columns)
-        if row.no not in snapshot.runs_by_no:
-            snapshot.add(row)
+        snapshot.known(_run_row(*columns))
+    _read_whole_queues(connection, snapshot, items)
+    _read_actions(connection, snapshot, items)
     return snapshot
 
 
-def _run_row(lane_no: int, no: int, run_id: str, tenant: str, *rest: Any) -> RunRow:
-    return RunRow(no, run_id, tenant, lane_no, *rest)
+def _read_whole_queues(connection: sqlite3.Connection, snapshot: Snapshot, items: Sequence[Item]) -> None:
+    """For items that change every open run of their lane."""
+    for lane_id in {item.lane for item in items if isinstance(item, Accept) and item.supersedes is not None}:
+        lane = snapshot.lanes.get(lane_id)
+        if lane is not None and len(lane.queue) < lane.open:
+            (rows,) = connection.execute(named("open_runs_of_lane"), (lane.no,)).fetchone()
+            lane.queue = [snapshot.known(_run_row(lane.no, *columns)) for columns in json.loads(rows)]
+
+
+def _read_actions(connection: sqlite3.Connection, snapshot: Snapshot, items: Sequence[Item]) -> None:
+    """For items that speak of them, and lanes that have any."""
+    for lane_id in {item.lane for item in items if _speaks_of_actions(item)}:
+        lane = snapshot.lanes.get(lane_id)
+        row = lane and connection.execute(named("actions_of_lane"), (lane.no,)).fetchone()
+        if not lane or not row:
+            continue
+        run, body, answered_by, continuations, settled, bodies = row
+        opener = snapshot.known(_run_row(lane.no, *json.loads(run)))
+        opener.run = v1.Run.FromString(body)
+        actions = [v1.PendingAction.FromString(bytes.fromhex(action)) for action in json.loads(bodies)]
+        lane.actions = ActionsRow(opener, actions, answered_by, continuations, bool(settled))
+
+
+def _speaks_of_actions(item: Item) -> bool:
+    return (
+        isinstance(item, NoteAnswers)
+        or (isinstance(item, Accept) and bool(item.continues))
+        or (isinstance(item, Progress) and item.settles)
+    )
+
+
+def _run_row(
+    lane_no: int,
+    no: int,
+    run_id: str,
+    tenant: str,
+    seq: int,
+    status: int,
+    last_sequence: int,
+    waits: int,
+    reason: str | None,
+    kind: int,
+) -> RunRow:
+    cancel = read_cancel(reason, kind)
+    return RunRow(no, run_id, tenant, lane_no, seq, status, last_sequence, bool(waits), cancel)
+
+
+_SUPERSEDED, _ROLLBACK = 1, 2
+
+
+def read_cancel(reason: str | None, kind: int) -> Cancel | None:
+    """A cancel as its columns have it."""
+    if reason is None:
+        return None
+    return Cancel(reason=reason, superseded=bool(kind & _SUPERSEDED), rollback=bool(kind & _ROLLBACK))
+
+
+def cancel_columns(cancel: Cancel | None) -> tuple[str | None, int]:
+    """The way back of `read_cancel`."""
+    if cancel is None:
+        return None, 0
+    return cancel.reason, cancel.superseded * _SUPERSEDED + cancel.rollback * _ROLLBACK
 
 
 def encode_list(values: Iterable[str | int]) -> str:
@@ -126,9 +221,13 @@ def _longest_queue(items: Sequence[Item]) -> int:
     for item in items:
         if isinstance(item, Progress) and item.run.status not in OPEN:
             ending[item.lane] = ending.get(item.lane, 1) + 1
-        elif isinstance(item, Release) or (isinstance(item, Accept) and item.reject_if_busy):
+        elif isinstance(item, Release | NoteAnswers) or (isinstance(item, Accept) and _asks_for_head(item)):
             ending.setdefault(item.lane, 1)
     return max(ending.values(), default=0)
+
+
+def _asks_for_head(item: Accept) -> bool:
+    return item.reject_if_busy or item.reject_if_pending or bool(item.continues)
 
 
 def _known_keys(connection: sqlite3.Connection, items: Sequence[Item]) -> dict[tuple[str, str, str], KnownKey]:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.port import Item, Poisoned, Result
 from sendoff_server.store.sqlite import snapshot
+from sendoff_server.store.sqlite.actions import write_actions
 from sendoff_server.store.sqlite.connection import DATA_ERRORS, transaction
 from sendoff_server.store.sqlite.decide import Changes, Decider, NeedsStored, Outcome
-from sendoff_server.store.sqlite.queries import execute_rows
-from sendoff_server.store.sqlite.snapshot import RunRow
+from sendoff_server.store.sqlite.queries import execute_rows, named
+from sendoff_server.store.sqlite.snapshot import RunRow, cancel_columns, encode_list
 
 Results = list[Result | Poisoned]
 
@@ -69,9 +70,10 @@ def _complete(connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> Re
 
 
 def _write(connection: sqlite3.Connection, changes: Changes) -> None:
-    marked = [(row.no, row.cancel_wanted) for row in changes.marked.values() if row.no not in changes.runs]
+    marked = [(row.no, *cancel_columns(row.cancel)) for row in changes.marked.values() if row.no not in changes.runs]
+    steps = [(key, step.id, step.SerializeToString()) for key, step in changes.steps.items()]
     lanes = [
-        (lane.no, lane.last_seq, lane.head_seq, lane.open, lane.owner, lane.ready_at_ns)
+        (lane.no, lane.last_seq, lane.head_seq, lane.open, lane.owner, lane.ready_at_ns, lane.paused_by, lane.held)
         for lane in changes.lanes.values()
     ]
     execute_rows(connection, "write_runs", [_columns(row) for row in changes.runs.values()])
@@ -79,8 +81,13 @@ def _write(connection: sqlite3.Connection, changes: Changes) -> None:
     execute_rows(connection, "write_log", changes.log)
     execute_rows(connection, "write_keys", changes.keys)
     execute_rows(connection, "write_messages", changes.messages)
-    execute_rows(connection, "write_steps", list(changes.steps.items()))
-    execute_rows(connection, "mark_cancels", marked)
+    execute_rows(connection, "write_steps", steps)
+    execute_rows(connection, "write_left_out", changes.left_out)
+    if changes.marked:
+        execute_rows(connection, "mark_cancels", marked)
+        connection.execute(named("let_go"), (encode_list(changes.marked),))
+    for lane in changes.actions.values():
+        write_actions(connection, lane)
 
 
 def _columns(row: RunRow) -> tuple[object, ...]:
@@ -98,7 +105,9 @@ def _columns(row: RunRow) -> tuple[object, ...]:
         run.stop_reason if run.HasField("stop_reason") else None,
         run.background if run.HasField("background") else None,
         run.last_sequence,
-        row.cancel_wanted,
+        *cancel_columns(row.cancel),
+        row.waits,
+        row.start_before_ns,
         row.fingerprint,
         run.SerializeToString(),
     )
