@@ -32,7 +32,10 @@ from tests.contract.making import (
 )
 
 ROOT = Path(__file__).parents[2]
-TABLES = ("agent", "conversation", "inherited", "lane", "run", "run_key", "run_log", "message", "step")
+TABLES = (
+    *("agent", "conversation", "inherited", "lane", "run", "run_key", "run_log", "message", "step", "left_out"),
+    *("action_set", "action"),
+)
 
 
 @pytest.fixture
@@ -267,7 +270,7 @@ async def test_a_checkpoint_follows_a_write(database: SqliteDatabase, monkeypatc
 def test_no_query_walks_a_table_that_grows(database: SqliteDatabase) -> None:
     connection = connect(database.path)
     migrations.migrate(connection, 1)
-    growing = {*TABLES}
+    growing = {*TABLES, "tool", "block", "file"}
     for name, text in _statements():
         count = max((int(number) for number in re.findall(r"\?(\d+)", text)), default=0)
         plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + text, [None] * count)]
@@ -281,7 +284,7 @@ def _statements() -> list[tuple[str, str]]:
     """Those of `queries.sql` with each text that a `:name` in them can stand for; not those with many rows."""
     choices = [
         {"runs": runs, "lanes": lanes, "order": order, "behind": behind}
-        for runs in (messages.OWN, messages.ENDED, messages.INHERITED)
+        for runs in (messages.OWN, messages.ENDED, messages.INHERITED, messages.OWN_CONTEXT, messages.INHERITED_CONTEXT)
         for lanes in (deletes.ONE_LANE, deletes.LANES_OF_AGENT)
         for order, behind in (("ASC", ">"), ("DESC", "<"))
     ]

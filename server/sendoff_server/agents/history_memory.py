@@ -45,6 +45,10 @@ class Remembered:
     def is_of(self, agent_id: str) -> bool:
         return bool(self._messages) and self._messages[0].agent_id == agent_id
 
+    @property
+    def newest_position(self) -> int:
+        return self._messages[-1].position if self._messages else -1
+
     def add(self, messages: Sequence[v1.Message]) -> None:
         for message in messages:
             self._messages.append(message)
@@ -66,6 +70,16 @@ class Remembered:
         newest = _newest(found, max_bytes)
         compaction = self._compaction if any(message is self._compaction for message in newest) else None
         return History(newest, self._is_whole and len(newest) == len(found), compaction)
+
+
+def _changes_what_was(item: Progress, remembered: Remembered) -> bool:
+    """Whether it does more than add entries behind those that are remembered."""
+    position = remembered.newest_position
+    for message in item.messages:
+        if message.HasField("context_start") or message.position <= position:
+            return True
+        position = message.position
+    return False
 
 
 def _newest(messages: list[v1.Message], max_bytes: int) -> list[v1.Message]:
@@ -116,13 +130,14 @@ class HistoryMemory:
 
     def on_result(self, item: Item, result: Result) -> None:
         """Called for every item that is durable, in order."""
-        if not isinstance(result, Recorded) or not isinstance(item, Progress) or not item.messages:
-            return
-        if any(message.HasField("context_start") for message in item.messages):
-            self.forget(item.lane)  # compactions are rare: what one leaves is read anew
+        if not isinstance(result, Recorded) or not isinstance(item, Progress):
             return
         remembered = self._remembered.get(item.lane)
-        if remembered is not None:
+        if remembered is None:
+            return
+        if item.left_out or _changes_what_was(item, remembered):
+            self.forget(item.lane)  # which is rare: what it leaves is read anew
+        elif item.messages:
             self._size -= remembered.size
             remembered.add(item.messages)
             self._size += remembered.size

@@ -11,7 +11,7 @@ from sendoff_server.store.sqlite.bodies import read_one
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.deletes import ONE_LANE, delete_lanes
 from sendoff_server.store.sqlite.leases import check_alive
-from sendoff_server.store.sqlite.messages import ENDED, INHERITED, LAST_POSITION
+from sendoff_server.store.sqlite.messages import ENDED, INHERITED, LAST_POSITION, OWN
 from sendoff_server.store.sqlite.queries import named
 
 
@@ -126,14 +126,12 @@ def read_page(
 def _as_now(connection: sqlite3.Connection, no: int, body: bytes) -> v1.Conversation:
     """With what its lane tells. One that is deleted meanwhile comes as if nothing were going on."""
     conversation = v1.Conversation.FromString(body)
-    active_run_id, open_runs, newest = connection.execute(named("conversation_now"), (no,)).fetchone() or (
-        None,
-        0,
-        None,
-    )
+    now = connection.execute(named("conversation_now", runs=OWN), (no,)).fetchone()
+    active_run_id, open_runs, newest, pending = now or (None, 0, None, 0)
     if active_run_id is not None:
         conversation.active_run_id = active_run_id
     conversation.queued_runs = open_runs - (active_run_id is not None)
+    conversation.pending_actions = pending
     for message in read_one(connection, "message", newest) if newest is not None else ():
         conversation.last_message_time.CopyFrom(v1.Message.FromString(message).create_time)
     return conversation
@@ -145,5 +143,6 @@ def _body(conversation: v1.Conversation) -> bytes:
     stored.CopyFrom(conversation)
     stored.ClearField("active_run_id")
     stored.ClearField("queued_runs")
+    stored.ClearField("pending_actions")
     stored.ClearField("last_message_time")
     return stored.SerializeToString()

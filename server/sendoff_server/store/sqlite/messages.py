@@ -10,13 +10,32 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 
 from sendoff import v1
-from sendoff_server.store.port import History
+from sendoff_server.store.port import INPUT_PLACE, History, LeftOut
 from sendoff_server.store.sqlite.bodies import read_bodies, read_one
 from sendoff_server.store.sqlite.queries import named
 
-OWN = "SELECT lane_no, seq, no, 1048575 AS last_place FROM run"
+# Runs with their last place that is shown: of those that are left out, the one in front of their input.
+_WHAT = "coalesce((SELECT what FROM left_out WHERE run_no = run.no), 0)"
+_OWN = (
+    "SELECT lane_no, seq, no, {what} AS left_out, "
+    "CASE WHEN {what} >= {hidden} THEN {settled} ELSE 1048575 END AS last_place FROM run"
+)
+_INHERITED = (
+    "SELECT lane_no, seq, run_no AS no, left_out, "
+    "CASE WHEN left_out >= {hidden} THEN min(last_place, {settled}) ELSE last_place END AS last_place FROM inherited"
+)
+
+
+def _shown(runs: str, hidden: LeftOut) -> str:
+    """Of these runs what is shown, if what is left out like that, or more, is not."""
+    return runs.format(what=_WHAT, hidden=hidden.value, settled=INPUT_PLACE - 1)
+
+
+OWN = _shown(_OWN, LeftOut.CONVERSATION)
 ENDED = f"{OWN} WHERE status > 2"
-INHERITED = "SELECT lane_no, seq, run_no AS no, last_place FROM inherited"
+INHERITED = _shown(_INHERITED, LeftOut.CONVERSATION)
+OWN_CONTEXT = _shown(_OWN, LeftOut.CONTEXT)
+INHERITED_CONTEXT = _shown(_INHERITED, LeftOut.CONTEXT)
 
 LAST_POSITION = (1 << 63) - 1
 
@@ -48,7 +67,7 @@ def _backwards(
     """The messages of a lane, newest first, read a page at a time: each with the runs it is of, its position, the bytes
     up to and with it, its key, and its body in hex, unless that is long or the bytes are more than `max_bytes`."""
     taken = 0
-    for runs in (OWN, INHERITED):
+    for runs in (OWN_CONTEXT, INHERITED_CONTEXT):
         page_end, found = before_position, None
         while found is None or len(found) == _HISTORY_PAGE:
             values = (lane, page_end, _HISTORY_PAGE, max_bytes - taken)
@@ -91,6 +110,6 @@ def position_of(connection: sqlite3.Connection, tenant: str, lane: str, message_
 def _told(runs: str, lane: str, bodies: Iterable[bytes]) -> Iterator[v1.Message]:
     for body in bodies:
         message = v1.Message.FromString(body)
-        if runs == INHERITED:
+        if runs in (INHERITED, INHERITED_CONTEXT):
             message.conversation_id = lane
         yield message

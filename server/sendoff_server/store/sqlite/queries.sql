@@ -1,6 +1,6 @@
 -- Parameters named ?1, ?2 are single values; a list comes as one JSON text. `:rows` stands for many rows (`execute_rows`), other
 -- names with a colon for one of a few texts (`named`): `:lanes` for a statement of theirs about ?1, `:runs` for the runs whose
--- messages are history, each with (lane_no, seq, no, last_place), `:order` and `:behind` for a direction.
+-- messages are history, each with (lane_no, seq, no, last_place, and left_out where it is to be inherited), `:order` and `:behind` for a direction.
 -- What goes into a batch comes back as one JSON text, bodies in hex: a row each would cost a hand-over of the interpreter lock each.
 
 -- name: snapshot
@@ -332,9 +332,9 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
 
 -- name: inherit
 -- Lane ?1 begins with what lane ?2 has up to position ?3.
-INSERT INTO inherited (lane_no, seq, run_no, last_place)
-SELECT ?1, seq, no, last_key & 1048575 FROM (
-  SELECT r.seq, r.no, (
+INSERT INTO inherited (lane_no, seq, run_no, last_place, left_out)
+SELECT ?1, seq, no, last_key & 1048575, left_out FROM (
+  SELECT r.seq, r.no, r.left_out, (
     SELECT max(m.key) FROM message m
     WHERE m.key >= r.no << 20
       AND m.key <= (r.no << 20) + CASE WHEN r.seq = ?3 >> 20 THEN min(r.last_place, ?3 & 1048575) ELSE r.last_place END
@@ -367,17 +367,21 @@ WHERE agent_no = (SELECT no FROM agent WHERE id = ?5 AND tenant = ?1)
 ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
 
 -- name: conversation_now
--- What lane ?1 is doing: the run under way, how many have not ended, its newest message. Only the head can be under way.
+-- What lane ?1 is doing: the run under way, how many have not ended, its newest message, how many answers it waits for. Only
+-- the head can be under way.
 SELECT
   (SELECT r.id FROM run r WHERE r.lane_no = l.no AND r.seq = l.head_seq AND r.status = 2),
   l.open,
   coalesce(
     (
-      SELECT m.key FROM run r CROSS JOIN message m ON m.key >= r.no << 20 AND m.key < r.no + 1 << 20
+      SELECT m.key FROM (:runs) r CROSS JOIN message m ON m.key >= r.no << 20 AND m.key <= (r.no << 20) + r.last_place
       WHERE r.lane_no = l.no ORDER BY r.seq DESC, m.key DESC LIMIT 1
     ),
     (SELECT (i.run_no << 20) + i.last_place FROM inherited i WHERE i.lane_no = l.no ORDER BY i.seq DESC LIMIT 1)
-  )
+  ),
+  CASE WHEN l.paused_by IS NOT NULL AND (l.open = 0 OR l.held) THEN (
+    SELECT count(*) FROM action a WHERE a.key >= l.no << 20 AND a.key < l.no + 1 << 20
+  ) ELSE 0 END
 FROM lane l WHERE l.no = ?1;
 
 -- name: update_conversation
@@ -423,6 +427,17 @@ DELETE FROM inherited WHERE lane_no IN (:lanes);
 DELETE FROM step WHERE key IN (
   SELECT s.key FROM run r CROSS JOIN step s ON s.key >= r.no << 20 AND s.key < r.no + 1 << 20 WHERE r.lane_no IN (:lanes)
 );
+
+-- name: delete_left_out
+DELETE FROM left_out WHERE run_no IN (SELECT no FROM run WHERE lane_no IN (:lanes));
+
+-- name: delete_actions
+DELETE FROM action WHERE key IN (
+  SELECT a.key FROM lane l CROSS JOIN action a ON a.key >= l.no << 20 AND a.key < l.no + 1 << 20 WHERE l.no IN (:lanes)
+);
+
+-- name: delete_action_sets
+DELETE FROM action_set WHERE lane_no IN (:lanes);
 
 -- name: delete_runs
 DELETE FROM run WHERE lane_no IN (:lanes);

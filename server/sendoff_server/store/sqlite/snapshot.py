@@ -143,7 +143,8 @@ def _read_whole_queues(connection: sqlite3.Connection, snapshot: Snapshot, items
 
 def _read_actions(connection: sqlite3.Connection, snapshot: Snapshot, items: Sequence[Item]) -> None:
     """For items that speak of them, and lanes that have any."""
-    for lane_id in {item.lane for item in items if _speaks_of_actions(item)}:
+    speaking = {item.lane for item in items if not isinstance(item, MarkCancel) and _speaks_of_actions(item)}
+    for lane_id in speaking:
         lane = snapshot.lanes.get(lane_id)
         row = lane and connection.execute(named("actions_of_lane"), (lane.no,)).fetchone()
         if not lane or not row:
