@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -15,6 +16,8 @@ from sendoff_server.store.port import (
     POSITION_SHIFT,
     TURN_SHIFT,
     Accept,
+    ActionQuery,
+    Cancel,
     Claim,
     Item,
     Key,
@@ -22,6 +25,7 @@ from sendoff_server.store.port import (
     Progress,
     Recorded,
     Store,
+    WhenPending,
 )
 
 ENDED = (v1.RUN_STATUS_COMPLETED, v1.RUN_STATUS_FAILED, v1.RUN_STATUS_CANCELLED)
@@ -76,6 +80,11 @@ def accept(
     request: bytes = b"request",
     run: v1.Run | None = None,
     agent_id: str | None = None,
+    continues: str = "",
+    when_pending: WhenPending = WhenPending.GO_ON,
+    reject_if_pending: bool = False,
+    supersedes: Cancel | None = None,
+    start_before_ns: int | None = None,
 ) -> Accept:
     """`agent_id`: of a lane that is not the agent's default one."""
     made = v1.Run(
@@ -99,7 +108,55 @@ def accept(
         lease=lease,
         reject_if_busy=reject_if_busy,
         max_open=max_open,
+        continues=continues,
+        when_pending=when_pending,
+        reject_if_pending=reject_if_pending,
+        supersedes=supersedes,
+        start_before_ns=start_before_ns,
     )
+
+
+def waiting(lane: str, *, lease: bool = True) -> Accept:
+    """A run that does not go on while something is pending."""
+    return accept(lane, lease=lease, when_pending=WhenPending.WAIT)
+
+
+def action(
+    call: str, run: v1.Run, expire_s: int = 10_000, kind: v1.ActionKind.ValueType = v1.ACTION_KIND_APPROVAL
+) -> v1.PendingAction:
+    """It expires that long after 1970."""
+    return v1.PendingAction(
+        tool_call_id=call, kind=kind, run_id=run.id, agent_id=run.agent_id, expire_time=Timestamp(seconds=expire_s)
+    )
+
+
+def answered(asked: v1.PendingAction, reason: str = "yes") -> v1.PendingAction:
+    told = v1.PendingAction()
+    told.CopyFrom(asked)
+    told.decision.approval.tool_call_id, told.decision.approval.reason = asked.tool_call_id, reason
+    return told
+
+
+def stop(claim: Claim, *actions: v1.PendingAction, keep_lease: bool = True, settles: bool = False) -> Progress:
+    """End the run because it waits for these; for one action if none is told."""
+    opens = actions or (action("call-1", claim.run),)
+    ended = progress(claim.lane, claim.run, v1.RUN_STATUS_COMPLETED, keep_lease=keep_lease)
+    ended.run.stop_reason = v1.STOP_REASON_REQUIRES_APPROVAL
+    ended.run.pending_actions.extend(opens)
+    return replace(ended, opens=opens, settles=settles)
+
+
+def settle(claim: Claim) -> Progress:
+    """The first step of a run that settles what is pending."""
+    return replace(start(claim), settles=True)
+
+
+async def stopped(store: Store, lane: str, *calls: str, expire_s: int = 10_000) -> v1.Run:
+    """A run that has stopped for actions of these calls, or of one."""
+    claim = await claim_of(store, accept(lane))
+    ended = stop(claim, *(action(call, claim.run, expire_s) for call in calls or ("call-1",)))
+    assert await next_of(store, ended) is None
+    return ended.run
 
 
 def event(run: v1.Run, sequence: int) -> v1.RunEvent:
@@ -169,10 +226,9 @@ async def flush_one(store: Store, item: Item) -> object:
 
 async def claim_of(store: Store, item: Accept) -> Claim:
     """Accept it, with the lease."""
-    placed = await flush_one(store, item)
-    assert isinstance(placed, Placed)
-    assert placed.claim is not None
-    return placed.claim
+    claim = (await placed(store, item)).claim
+    assert claim is not None
+    return claim
 
 
 async def next_of(store: Store, item: Progress) -> Claim | None:
@@ -190,3 +246,15 @@ async def run_to_end(store: Store, claim: Claim, *, texts: Sequence[str] = ()) -
 
 async def stored(store: Store, run_id: str, tenant: str = DEFAULT_TENANT) -> v1.Run | None:
     return (await store.runs(tenant, [run_id])).get(run_id)
+
+
+async def placed(store: Store, item: Accept) -> Placed:
+    result = await flush_one(store, item)
+    assert isinstance(result, Placed), result
+    return result
+
+
+async def pending(store: Store, **filters: Any) -> list[str]:
+    """Ids of the calls that wait for answers; filters as those of ActionQuery."""
+    asked = await store.list_actions(ActionQuery(tenant=DEFAULT_TENANT, **filters))
+    return [each.tool_call_id for each, _ in asked]
