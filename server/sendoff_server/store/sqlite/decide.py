@@ -143,8 +143,7 @@ class Decider:
 
     def _supersede(self, cancel: Cancel, lane: LaneRow) -> list[str]:
         marked = [row.id for row in lane.queue if self._mark(row, cancel)]
-        if lane.held and self._is_free(lane):
-            lane.ready_at_ns = self._tick()
+        self._look_again(lane)
         return marked
 
     def _continue(self, item: Accept, lane: LaneRow) -> v1.Run | None:
@@ -156,6 +155,13 @@ class Decider:
         actions.continuations += 1
         self.changes.actions[lane.no] = lane
         return self._rewrite(actions.run, continued_by_run_id=item.run.id)
+
+    def _look_again(self, lane: LaneRow) -> None:
+        """Its head is another one, or another thing is to be done with it: whether it waits may have changed."""
+        was_held = lane.held
+        if self._is_free(lane) and was_held:
+            lane.ready_at_ns = self._tick()
+        self.changes.lanes[lane.no] = lane
 
     def _is_free(self, lane: LaneRow) -> bool:
         """Whether its lease can be had. What keeps it from those who look for one is noted in the lane."""
@@ -242,9 +248,7 @@ class Decider:
             self._open(item, row, lane)
         if item.holds_lease:
             return self._go_on(lane, item.keep_lease, result)
-        was_held = lane.held
-        if self._is_free(lane) and was_held:
-            lane.ready_at_ns = self._tick()
+        self._look_again(lane)
         return result(None)
 
     # -- actions --
@@ -303,7 +307,8 @@ class Decider:
         row = self._snapshot.runs.get(item.run_id)
         if row is None or row.tenant != item.tenant:
             return Marked(None)
-        self._mark(row, item.cancel)
+        if self._mark(row, item.cancel) and row.waits:
+            self._look_again(self._snapshot.lane_of(row))
         return _told(row, Marked)
 
     def _mark(self, row: RunRow, cancel: Cancel) -> bool:

@@ -29,6 +29,9 @@ SELECT
     FROM json_each(?4) wanted CROSS JOIN run r ON r.id = wanted.value
   );
 
+-- name: lane_of_run
+SELECT l.id FROM run r CROSS JOIN lane l ON l.no = r.lane_no WHERE r.no = ?1;
+
 -- name: open_runs_of_lane
 -- All of lane ?1, in order.
 SELECT json_group_array(json_array(no, id, tenant, seq, status, last_sequence, waits, cancel_wanted, cancel_kind)) FROM (
@@ -98,13 +101,6 @@ ON CONFLICT (key) DO UPDATE SET body = excluded.body;
 -- Only the note: the body of a run does not know of it.
 UPDATE run SET cancel_wanted = wanted.column2, cancel_kind = wanted.column3
 FROM (VALUES :rows) wanted WHERE run.no = wanted.column1;
-
--- name: let_go
--- Lanes whose head waited for answers, and is to be cancelled now, which it need not wait for.
-UPDATE lane SET held = 0
-WHERE no IN (SELECT r.lane_no FROM json_each(?1) marked CROSS JOIN run r ON r.no = marked.value) AND held = 1 AND (
-  SELECT r.cancel_wanted IS NOT NULL FROM run r WHERE r.lane_no = lane.no AND r.seq = lane.head_seq
-);
 
 -- name: write_left_out
 INSERT INTO left_out (run_no, what) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;

@@ -103,6 +103,10 @@ class Snapshot:
         self.runs[row.id] = row
         self.runs_by_no[row.no] = row
 
+    def lane_of(self, row: RunRow) -> LaneRow:
+        """The lane of a run of a lane that is here."""
+        return next(lane for lane in self.lanes.values() if lane.no == row.lane_no)
+
     def known(self, row: RunRow) -> RunRow:
         """The row of that run that is here already, or this one, which is from now on."""
         if row.no not in self.runs_by_no:
@@ -110,11 +114,13 @@ class Snapshot:
         return self.runs_by_no[row.no]
 
 
-def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item]) -> Snapshot:
-    """Read what the items refer to. Raises Fenced."""
-    lane_ids = {item.lane for item in items if not isinstance(item, MarkCancel)}
+def take(
+    connection: sqlite3.Connection, replica_no: int, items: Sequence[Item], more_lanes: Iterable[str] = ()
+) -> Snapshot:
+    """Read what the items refer to, and these lanes. Raises Fenced."""
+    lane_ids = {item.lane for item in items if not isinstance(item, MarkCancel)}.union(more_lanes)
     run_ids = {_run_id(item) for item in items if isinstance(item, Progress | MarkCancel)}
-    wanted = (replica_no, encode_list(lane_ids), _longest_queue(items), encode_list(run_ids))
+    wanted = (replica_no, encode_list(lane_ids), max(_longest_queue(items), bool(more_lanes)), encode_list(run_ids))
     alive, last_run_no, lanes, runs = connection.execute(named("snapshot"), wanted).fetchone()
     if not alive:
         raise Fenced("this replica was declared dead")
@@ -127,9 +133,18 @@ def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item])
             snapshot.add(row)
     for columns in json.loads(runs):
         snapshot.known(_run_row(*columns))
+    if not more_lanes and (waiting := _marked_that_wait(connection, snapshot, items)):
+        return take(connection, replica_no, items, waiting)
     _read_whole_queues(connection, snapshot, items)
     _read_actions(connection, snapshot, items)
     return snapshot
+
+
+def _marked_that_wait(connection: sqlite3.Connection, snapshot: Snapshot, items: Sequence[Item]) -> list[str]:
+    """Lanes of runs that are to be cancelled and may wait for answers, which they need not do for that."""
+    marked = [snapshot.runs.get(item.run_id) for item in items if isinstance(item, MarkCancel)]
+    nos = [row.no for row in marked if row is not None and row.waits]
+    return [lane_id for no in nos for (lane_id,) in connection.execute(named("lane_of_run"), (no,))]
 
 
 def _read_whole_queues(connection: sqlite3.Connection, snapshot: Snapshot, items: Sequence[Item]) -> None:

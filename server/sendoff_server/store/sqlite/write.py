@@ -11,8 +11,8 @@ from sendoff_server.store.sqlite import snapshot
 from sendoff_server.store.sqlite.actions import write_actions
 from sendoff_server.store.sqlite.connection import DATA_ERRORS, transaction
 from sendoff_server.store.sqlite.decide import Changes, Decider, NeedsStored, Outcome
-from sendoff_server.store.sqlite.queries import execute_rows, named
-from sendoff_server.store.sqlite.snapshot import RunRow, cancel_columns, encode_list
+from sendoff_server.store.sqlite.queries import execute_rows
+from sendoff_server.store.sqlite.snapshot import RunRow, cancel_columns
 
 Results = list[Result | Poisoned]
 
@@ -83,9 +83,7 @@ def _write(connection: sqlite3.Connection, changes: Changes) -> None:
     execute_rows(connection, "write_messages", changes.messages)
     execute_rows(connection, "write_steps", steps)
     execute_rows(connection, "write_left_out", changes.left_out)
-    if changes.marked:
-        execute_rows(connection, "mark_cancels", marked)
-        connection.execute(named("let_go"), (encode_list(changes.marked),))
+    execute_rows(connection, "mark_cancels", marked)
     for lane in changes.actions.values():
         write_actions(connection, lane)
 

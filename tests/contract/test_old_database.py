@@ -1,0 +1,156 @@
+"""A SQLite database of the first release, whose runs were numbered 1, 2, 3 in their lanes, goes on."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from sendoff import v1
+from sendoff_server import ids
+from sendoff_server.store.port import POSITION_SHIFT, TURN_SHIFT, NothingPending, Queued
+from sendoff_server.store.sqlite import migrations
+from sendoff_server.store.sqlite.connection import connect
+from tests.contract.databases import SqliteDatabase
+from tests.contract.making import (
+    accept,
+    after,
+    agent,
+    claim_of,
+    flush_one,
+    message,
+    next_of,
+    run_to_end,
+    settle,
+    start,
+    stop,
+)
+
+TENANT = "default"
+CREATED, RUNNING, ENDED = v1.RUN_STATUS_CREATED, v1.RUN_STATUS_RUNNING, v1.RUN_STATUS_COMPLETED
+CANCELLED = v1.RUN_STATUS_CANCELLED
+
+
+class OldDatabase:
+    """Rows as the first release wrote them."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = path
+        self._connection = connect(path)
+        with monkeypatch.context() as patch:
+            known = migrations.known()[:2]
+            patch.setattr(migrations, "known", lambda: known)
+            migrations.migrate(self._connection, 1)
+
+    def __enter__(self) -> OldDatabase:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def write(self, statement: str, *values: object) -> sqlite3.Cursor:
+        return self._connection.execute(statement, values)
+
+    def lane(self, *statuses: v1.RunStatus.ValueType, last_seq: int) -> tuple[str, list[v1.Run]]:
+        """A lane with runs of these statuses, the last of which has that seq."""
+        made = agent()
+        row = (made.id, TENANT, 1, made.etag, b"", made.SerializeToString())
+        (agent_no,) = self.write(
+            "INSERT INTO agent (id, tenant, create_time_ns, etag, fingerprint, body) "
+            "VALUES (?, ?, ?, ?, ?, ?) RETURNING no",
+            *row,
+        ).fetchone()
+        first = last_seq - len(statuses) + 1
+        open_seqs = [first + place for place, status in enumerate(statuses) if status in (CREATED, RUNNING)]
+        (lane_no,) = self.write(
+            "INSERT INTO lane (id, tenant, agent_no, last_seq, head_seq, open) VALUES (?, ?, ?, ?, ?, ?) RETURNING no",
+            *(made.id, TENANT, agent_no, last_seq, open_seqs[0] if open_seqs else last_seq + 1, len(open_seqs)),
+        ).fetchone()
+        return made.id, [self._run(made.id, lane_no, first + place, status) for place, status in enumerate(statuses)]
+
+    def _run(self, lane: str, lane_no: int, seq: int, status: v1.RunStatus.ValueType) -> v1.Run:
+        run = v1.Run(id=ids.new("run"), agent_id=lane, status=status, last_sequence=1, etag="1")
+        (no,) = self.write(
+            "INSERT INTO run (id, tenant, lane_no, seq, create_time_ns, status, last_sequence, fingerprint, body) "
+            "VALUES (?, ?, ?, ?, 1, ?, 1, x'', ?) RETURNING no",
+            *(run.id, TENANT, lane_no, seq, status, run.SerializeToString()),
+        ).fetchone()
+        self.write("INSERT INTO run_log (key, body) VALUES (?, ?)", no << 20, f"request {seq}".encode())
+        if status in (ENDED, RUNNING):
+            written = message(run, seq << POSITION_SHIFT, f"message {seq}")
+            step = v1.Step(id=ids.derive("step", run.id, 0), run_id=run.id)
+            self.write("INSERT INTO message (key, body) VALUES (?, ?)", no << 20, written.SerializeToString())
+            self.write("INSERT INTO step (key, body) VALUES (?, ?)", no << 20, step.SerializeToString())
+        return run
+
+
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OldDatabase:
+    return OldDatabase(tmp_path / "store.db", monkeypatch)
+
+
+@pytest.mark.parametrize("last_seq", [4, 1022, 1023, 1024, 1025, 1026, 1027, 5000])
+async def test_runs_go_on_in_their_order_and_can_be_continued(old: OldDatabase, last_seq: int) -> None:
+    with old:
+        lane, runs = old.lane(ENDED, RUNNING, CREATED, CREATED, last_seq=last_seq)
+    async with SqliteDatabase(old.path).alone() as store:
+        assert await store.queued(runs[3].id) == Queued(2, runs[1].id)
+        (claim,) = await store.claim(10)
+        assert (claim.run, claim.seq) == (runs[1], last_seq - 2)
+        new = accept(lane)
+        await flush_one(store, new)
+        waits = await next_of(store, stop(claim))
+        assert waits is not None
+        assert (waits.run, waits.paused_by) == (runs[2], runs[1].id)
+        answer = accept(lane, continues=runs[1].id)
+        assert await flush_one(store, answer) == NothingPending(), "one that goes on is at work"
+        await flush_one(store, started := settle(waits))
+        stopped = stop(after(waits, started))
+        following = await next_of(store, stopped)
+        assert following is not None
+        assert following.run == runs[3]
+        last = await run_to_end(store, following)
+        assert last is not None
+        assert last.run == new.run
+        seqs = [claim.seq, waits.seq, following.seq, last.seq]
+        assert seqs == sorted(seqs)
+        assert all(seq % (1 << TURN_SHIFT) == 0 for seq in seqs[1:])
+
+
+@pytest.mark.parametrize("last_seq", [1, 1022, 1023, 1024, 1025])
+async def test_a_run_with_an_old_number_can_be_continued_in_front_of_new_ones(old: OldDatabase, last_seq: int) -> None:
+    with old:
+        lane, (run,) = old.lane(RUNNING, last_seq=last_seq)
+    async with SqliteDatabase(old.path).alone() as store:
+        (claim,) = await store.claim(10)
+        assert await next_of(store, stop(claim)) is None
+        answer = await claim_of(store, accept(lane, continues=run.id))
+        assert answer.seq > last_seq
+        await flush_one(store, new := accept(lane))
+        await flush_one(store, started := settle(answer))
+        following = await next_of(store, stop(after(answer, started)))
+        assert following is not None
+        assert (following.run, following.paused_by) == (new.run, answer.run.id)
+        assert following.seq > answer.seq
+
+
+async def test_history_steps_and_requests_of_old_runs_are_told(old: OldDatabase) -> None:
+    with old:
+        lane, runs = old.lane(ENDED, CANCELLED, ENDED, RUNNING, CREATED, last_seq=5)
+        idle, _ = old.lane(ENDED, CANCELLED, last_seq=2)
+    async with SqliteDatabase(old.path).alone() as store:
+        for run in (runs[0], runs[2], runs[3]):
+            step = await store.step(TENANT, ids.derive("step", run.id, 0))
+            assert step is not None
+            assert step.run_id == run.id
+        (claim,) = await store.claim(10)
+        following = await next_of(store, stop(claim))
+        assert following is not None
+        assert following.request == b"request 5"
+        await flush_one(store, start(following, texts=["new"]))
+        found = (await store.history(lane, 1 << 62, 10_000)).messages
+        told = [each.assistant_message.content.text for each in found]
+        assert told == ["message 1", "message 3", "message 4", "new"]
+        assert [each.position for each in found] == sorted(each.position for each in found)
+        assert (await claim_of(store, accept(idle))).seq % (1 << TURN_SHIFT) == 0
