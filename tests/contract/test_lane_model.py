@@ -47,7 +47,7 @@ from tests.contract.databases import SqliteDatabase
 from tests.contract.making import ENDED, accept, action, answered, new_lane, progress, turn
 
 T = TypeVar("T")
-LANES = 3
+LANES = 2
 
 
 @dataclass
@@ -132,7 +132,7 @@ STEPS = ["start", "settle", "finish", "stop", "stop settling"]
 ACCEPTS = ["accept", "accept waiting", "accept if not pending", "supersede", "continue", "continue another"]
 OTHERS = ["repeat", "cancel queued", "mark", "release", "answer one"]
 choices = st.tuples(
-    st.sampled_from([*ACCEPTS, *STEPS, *STEPS, *OTHERS]),
+    st.sampled_from([*ACCEPTS, *STEPS, *STEPS, *OTHERS, "stop", "continue", "accept waiting"]),
     st.integers(0, LANES - 1),
     st.integers(0, 5),
     st.booleans(),
@@ -151,6 +151,7 @@ class Lanes(RuleBasedStateMachine):
         self.lanes = [ModelLane(self.wait(new_lane(self.store))) for _ in range(LANES)]
         self.waiting: list[ModelLane] = []
         self.accepted = 0
+        self.flushed = 0
 
     def wait(self, awaitable: Awaitable[T]) -> T:
         return self.loop.run_until_complete(awaitable)
@@ -163,10 +164,11 @@ class Lanes(RuleBasedStateMachine):
 
     # -- rules --
 
-    @rule(wanted=st.lists(choices, min_size=1, max_size=8))
+    @rule(wanted=st.lists(choices, min_size=1, max_size=12))
     def flush(self, wanted: list[Choice]) -> None:
         decided = [self.decide(choice) for choice in wanted]
         batch = [each for each in decided if each is not None]
+        self.flushed += 1
         results = self.wait(self.store.flush([item for item, _ in batch]))
         assert len(results) == len(batch)
         for (item, expected), result in zip(batch, results, strict=True):
@@ -181,8 +183,10 @@ class Lanes(RuleBasedStateMachine):
         claims = self.wait(self.store.claim(limit))
         assert [bare(claim) for claim in claims] == [bare(lane.claim()) for lane in taken]
 
+    @precondition(lambda self: self.flushed >= 3)
     @rule()
     def reopen(self) -> None:
+        self.flushed = 0
         self.wait(self.store.__aexit__(None, None, None))
         self.store = self.wait(self.database.alone().__aenter__())
         for lane in self.lanes:
@@ -402,8 +406,8 @@ class Lanes(RuleBasedStateMachine):
 
 TestLanes = Lanes.TestCase
 TestLanes.settings = settings(
-    max_examples=25,
-    stateful_step_count=15,
+    max_examples=30,
+    stateful_step_count=20,
     deadline=None,
     derandomize=True,
     database=None,
