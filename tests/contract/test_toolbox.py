@@ -216,7 +216,8 @@ async def test_a_file_that_is_deleted_is_gone(store: Store) -> None:
     assert not await store.delete_file("other", made.id)
     assert await store.delete_file(TENANT, made.id)
     assert not await store.delete_file(TENANT, made.id)
-    assert await store.file(TENANT, made.id) is await store.file_data(TENANT, made.id) is None
+    assert await store.file(TENANT, made.id) is None
+    assert await store.file_data(TENANT, made.id) is None
 
 
 # ---- all of them ----
