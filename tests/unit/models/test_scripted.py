@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sendoff import v1
 from sendoff_server.clock import SystemClock
-from sendoff_server.models.port import Delta, DeltaKind, Finish, Model, ModelCall, ModelFailed
+from sendoff_server.models.port import Answer, Delta, DeltaKind, Finish, Model, ModelCall, ModelFailed, ToolSpec
 from sendoff_server.models.scripted import SMALL, SMALL_WINDOW, Gate, ScriptedModels
 from tests.fixtures.scripted_gate import HeldCalls
-from tests.unit.models.asking import ask, call, text_of
+from tests.unit.models.asking import ask, call, text_of, user
 
 
 class NotedClock(SystemClock):
@@ -127,6 +129,8 @@ async def test_a_script_in_the_message_comes_before_the_system_prompt() -> None:
         ('{"script": {"delay_ms": -1}}', "script.delay_ms"),
         ('{"script": {"error": {"kind": "odd"}}}', "script.error.kind"),
         ('{"script": {"text": "a"}, "more": 1}', "more"),
+        ('{"script": {"steps": [{"txt": "a"}]}}', "script.steps.0.txt"),
+        ('{"script": {"steps": [{"text": "a"}], "text": "b"}}', "only be repeat"),
         ('{"script": {"text": "a"', "Invalid JSON"),
     ],
 )
@@ -223,3 +227,102 @@ async def test_the_small_model_guards_its_window_and_counts_all_that_it_is_shown
 async def test_the_small_model_plays_a_script_too() -> None:
     _, answer = await ask(model("small"), call(json.dumps({"script": {"text": "played"}}), handle=SMALL))
     assert text_of(answer) == "played"
+
+
+TWO_STEPS = json.dumps(
+    {"script": {"steps": [{"text": "looking", "tool_calls": [{"name": "look"}]}, {"text": "found"}]}}
+)
+LOOK = ToolSpec("look", "Look.", '{"type":"object"}')
+
+
+def answered(answer_id: str, *, calls: int = 0) -> Sequence[v1.Message]:
+    """An answer as it stands in history: text, and calls with their returns."""
+    made = [v1.ToolCall(tool_call_id=f"{answer_id}-{number}", name="look") for number in range(calls)]
+    said = v1.AssistantMessage(content=v1.Content(text="said"))
+    messages = [v1.Message(id=answer_id, assistant_message=said)]
+    if made:
+        returns = [v1.ToolReturn(tool_call_id=told.tool_call_id) for told in made]
+        messages.append(v1.Message(id=answer_id, tool_call_message=v1.ToolCallMessage(tool_calls=made)))
+        messages.append(v1.Message(id=f"r-{answer_id}", tool_return_message=v1.ToolReturnMessage(tool_returns=returns)))
+    return messages
+
+
+async def play(*messages: v1.Message, **more: Any) -> Answer:
+    question = replace(call(handle="scripted/script", messages=messages), **more)
+    return (await ask(model("script"), question))[1]
+
+
+async def test_steps_are_played_one_for_each_answer_since_the_users_newest_message() -> None:
+    first = await play(user(TWO_STEPS))
+    assert (text_of(first), first.parts[1].tool_call.name, first.finish) == ("looking", "look", Finish.TOOL_CALLS)
+    assert text_of(await play(user(TWO_STEPS), *answered("a", calls=2))) == "found"
+    assert text_of(await play(user(TWO_STEPS), *answered("a", calls=1), *answered("b"))) == "done"
+    assert text_of(await play(user("hi"), *answered("a"), user(TWO_STEPS))) == "looking"
+
+
+async def test_what_the_server_says_in_the_users_place_is_not_the_users_newest_message() -> None:
+    nudge = user('{"type": "heartbeat", "reason": "call look first"}')
+    summary = user("what was said before")
+    summary.context_start = 1
+    assert text_of(await play(user(TWO_STEPS), *answered("a"), nudge)) == "found"
+    assert text_of(await play(user(TWO_STEPS), summary, *answered("a"))) == "found"
+
+
+async def test_the_last_step_can_be_repeated_for_ever() -> None:
+    script = json.dumps({"script": {"steps": [{"text": "one"}, {"text": "again"}], "repeat": True}})
+    told = [await play(user(script), *(m for n in range(count) for m in answered(f"a{n}"))) for count in (0, 1, 2, 9)]
+    assert [text_of(answer) for answer in told] == ["one", "again", "again", "again"]
+
+
+async def test_a_script_without_steps_is_its_own_only_step() -> None:
+    script = user('{"script": {"text": "once"}}')
+    assert text_of(await play(script)) == "once"
+    assert text_of(await play(script, *answered("a"))) == "done"
+
+
+async def test_every_tool_call_has_an_id_of_its_own_which_is_the_same_for_the_same_call() -> None:
+    script = user(json.dumps({"script": {"steps": [{"tool_calls": [{"name": "a"}, {"name": "b"}]}], "repeat": True}}))
+    questions: list[dict[str, Any]] = [{}, {"attempt": 1}, {"run_id": "run-2"}]
+    answers = [await play(script, **question) for question in questions]
+    answers.append(await play(script, *answered("x", calls=1)))
+    ids = [part.tool_call.id for answer in answers for part in answer.parts]
+    assert len(set(ids)) == 8
+    assert [part.tool_call.id for part in (await play(script)).parts] == ids[:2]
+
+
+async def test_the_id_of_a_tool_call_can_be_told() -> None:
+    answer = await play(user('{"script": {"tool_calls": [{"name": "a", "id": "mine"}, {"name": "b"}]}}'))
+    assert answer.parts[0].tool_call.id == "mine" != answer.parts[1].tool_call.id
+
+
+async def test_a_script_refuses_a_call_that_it_does_not_expect() -> None:
+    script = user('{"script": {"text": "ok", "expect_tools": ["look"], "expect_must_call": false}}')
+    assert text_of(await play(script, tools=[LOOK])) == "ok"
+    with pytest.raises(ModelFailed, match=r"expects the tools \['look'\], not \[\]"):
+        await play(script)
+    with pytest.raises(ModelFailed, match="must_call"):
+        await play(script, tools=[LOOK], must_call=True)
+
+
+async def test_who_must_call_a_tool_and_has_no_script_calls_the_first_one() -> None:
+    _, answer = await ask(model("echo"), replace(call("hi"), tools=[LOOK], must_call=True))
+    assert (answer.parts[0].tool_call.name, answer.parts[0].tool_call.input.json) == ("look", "{}")
+    assert text_of(await play(user('{"script": {"text": "I will not"}}'), tools=[LOOK], must_call=True)) == "I will not"
+
+
+async def test_tokens_are_told_to_whom_asks_for_them() -> None:
+    script = user('{"script": {"text": "a b", "tokens": [{"token": "a b", "id": 7, "logprob": -0.5}]}}')
+    assert not (await play(script)).tokens
+    (ids,) = (await play(script, token_ids=True)).tokens
+    assert ids == v1.TokenTurn(role="assistant", content="a b", output_ids=[7], output_token_logprobs=[-0.5])
+    (probable,) = (await play(script, top_logprobs=2)).tokens
+    assert (probable.logprobs[0].token, probable.logprobs[0].logprob) == ("a b", -0.5)
+    assert [told.logprob for told in probable.logprobs[0].top_logprobs] == [-0.5, -1.5]
+    assert not probable.output_ids
+
+
+async def test_tokens_that_are_not_told_are_made_up_from_the_chunks() -> None:
+    _, answer = await ask(model("echo"), replace(call("hi"), token_ids=True, top_logprobs=0))
+    (turn,) = answer.tokens
+    assert [told.token for told in turn.logprobs] == ["You ", "said: ", "hi"]
+    assert len(turn.output_ids) == len(set(turn.output_ids)) == len(turn.output_token_logprobs) == 3
