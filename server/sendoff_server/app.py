@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
+from sendoff import v1
+from sendoff_server.agents.calling import Callers
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.history_memory import HistoryMemory
 from sendoff_server.agents.loop import Loop
+from sendoff_server.agents.outfit import NoMemory, NoTools, Wardrobe
 from sendoff_server.agents.retry import RetryPolicy
 from sendoff_server.agents.service import AgentService
+from sendoff_server.agents.toolset import Toolbox
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.clock import Clock, SystemClock
 from sendoff_server.models.catalogue import ModelCatalogue, catalogue
@@ -34,6 +39,7 @@ from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Item, Result, Store, StoreFailed
 from sendoff_server.store.sqlite.engine import SqliteStore
+from sendoff_server.tools.port import Tools
 
 BEAT_S = 2.0
 LEASE_S = 10.0
@@ -97,7 +103,10 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
 
         commits = GroupCommit(store, clock, on_result)
         retry = RetryPolicy(settings.model_retries)
-        loop = Loop(history, agent_directory, conversation_directory, models, clock, retry)
+        wardrobe = Wardrobe(agent_directory, conversation_directory, models, _toolbox(), NoMemory())
+        callers = Callers(_tools(), clock, settings.tool_timeout_s)
+        action_timeout = timedelta(seconds=settings.action_timeout_s)
+        loop = Loop(store, history, wardrobe, callers, clock, retry, action_timeout=action_timeout)
         max_open = settings.max_queued_per_conversation
         acceptance = Acceptance(agent_directory, conversation_directory, models, clock, max_open=max_open)
         watching = Watching(
@@ -142,6 +151,15 @@ def _store(settings: Settings) -> Store:
     path = settings.database_path
     path.parent.mkdir(parents=True, exist_ok=True)
     return SqliteStore(path, synchronous=settings.sqlite_synchronous)
+
+
+def _toolbox() -> Toolbox:
+    return NoTools()
+
+
+def _tools() -> Mapping[v1.ToolType.ValueType, Tools]:
+    """Who calls tools of which kind."""
+    return {}
 
 
 async def _drain(runs: RunService, scheduler: Scheduler, grpc: GrpcServer, grace_s: float) -> None:

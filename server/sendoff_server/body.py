@@ -1,7 +1,8 @@
 """The seam between a run's execution and what an agent does in it.
 
-The executor drives a `Body`: ask for the next step, perform it, record it, again, until there is an end. Results are
-recorded in the store before the next step is asked for, so another dispatcher could drive the same body.
+The executor drives a `Body`: ask what comes next, perform it, record it, again, until there is an end. What comes next
+follows from what is done, and that is what the run's log tells: results are recorded in the store before the next step
+is asked for, so another process, or another dispatcher, can go on from there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sendoff import v1
-from sendoff_server.store.port import LeftOut
+from sendoff_server.store.port import History, LeftOut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +25,97 @@ class Work:
     run: v1.Run
     request: v1.CreateMessageAsyncRequest
     input: Sequence[v1.Message]
+    paused_by: str = ""
+    """The run whose pending actions are to be settled first; empty for none."""
+
+
+# ---- what a run has done ----
+
+
+@dataclass(slots=True)
+class Made:
+    """A call of a tool that the run has made, and what it returned."""
+
+    call_id: str
+    name: str
+    output: str
+    """Of all but the newest answer's calls only how it begins."""
+
+
+@dataclass(slots=True)
+class OpenAnswer:
+    """An answer whose calls have no return yet."""
+
+    step_id: str
+    position: int
+    """Of the entry that makes the calls."""
+    calls: Sequence[v1.ToolCall]
+
+
+@dataclass(slots=True)
+class Done:
+    """What a run has done so far, as its log tells it."""
+
+    settled: bool = False
+    """No call of an earlier run is left without a return. Known only to who has looked in this process."""
+    has_settled: bool = False
+    """There were such calls, and this run has settled them."""
+    has_input: bool = False
+    """The input is in the conversation."""
+    entries: list[v1.Message] = field(default_factory=list)
+    """The run's own, its input included, without those that a compaction of its own has left behind."""
+    steps: int = 0
+    """How many are over."""
+    answered: bool = False
+    """An answer of the model is in the conversation."""
+    nudged: bool = False
+    """It was an attempt to end the run, and was answered with a message that tells why the run does not end."""
+    asking: v1.RunEvent | None = None
+    """The start of a model call whose answer neither came nor was retracted."""
+    open: OpenAnswer | None = None
+    made: list[Made] = field(default_factory=list)
+    """Calls that have returns, in order; those of earlier runs, which this one has settled, without a name."""
+    call_ids: set[str] = field(default_factory=set)
+    """Of all calls of the run."""
+    started: dict[str, v1.ToolCallStarted] = field(default_factory=dict)
+    """By call, the newest start. Also of calls of earlier runs, which this one makes."""
+    finished: dict[str, v1.ToolReturn] = field(default_factory=dict)
+    usage: v1.Usage = field(default_factory=v1.Usage)
+    past: History | None = None
+    """What the conversation holds of earlier runs, once it was read."""
+
+
+# ---- what comes next ----
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The next model call."""
+    """A model call, and the tool calls that it asks for."""
 
     id: str
     index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """See to it that no call of an earlier run is without a return."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Call the model."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class CallTools:
+    """Call the tools that the newest answer asks for."""
+
+    step: Step
+
+
+Next = Settle | Ask | CallTools
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +129,49 @@ class End:
     """Which of the run's entries are not shown any more."""
 
 
+# ---- what came of it ----
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepResult:
-    """What a step came to."""
+class Settled:
+    """Calls of earlier runs have returns."""
+
+    messages: Sequence[v1.Message] = ()
+    resolved: Sequence[v1.ActionResolved] = ()
+    continues: v1.Run | None = None
+    """The run whose pending actions are settled with this."""
+    opens: Sequence[v1.PendingAction] = ()
+    """With an end: what is to be answered before anything goes on."""
+    end: End | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The model has answered, or has not."""
 
     messages: Sequence[v1.Message] = ()
     """Final, with position."""
     usage: v1.Usage = field(default_factory=v1.Usage)
-    end: End | None = None
-    """Set when the run ends with this step."""
+    tokens: Sequence[v1.TokenTurn] = ()
+    calls: Sequence[str] = ()
+    """Names of the tools that it calls."""
     provider_request_id: str = ""
+    opens: Sequence[v1.PendingAction] = ()
+    """With an end: what is to be answered before the calls go on."""
+    end: End | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """The tools have returned."""
+
+    messages: Sequence[v1.Message] = ()
+    opens: Sequence[v1.PendingAction] = ()
+    """With an end: calls of which nobody knows what became."""
+    end: End | None = None
+
+
+Result = Settled | Asked | Called
 
 
 class Live(Protocol):
@@ -65,7 +182,7 @@ class Live(Protocol):
         """The attempt of the run: 1, 2, 3."""
         ...
 
-    async def calling(self, model_handle: str, message_id: str) -> None:
+    async def calling(self, model: v1.Model, message_id: str) -> None:
         """The model is called now and its answer will have that id. Returns once that is durable."""
         ...
 
@@ -82,19 +199,36 @@ class Live(Protocol):
         Returns once that is durable."""
         ...
 
-    def compacted(self, messages: Sequence[v1.Message], usage: v1.Usage) -> None:
-        """These entries stand for older ones from now on; making them used so much, which counts for the run and not as
-        a step. They become durable together with what is told next, or with the run's end."""
+    def compacted(self, messages: Sequence[v1.Message]) -> None:
+        """These entries stand for older ones from now on. They become durable together with what is told next, or with
+        the run's end."""
+        ...
+
+    def spent(self, usage: v1.Usage) -> None:
+        """A model call used so much that is no step of its own."""
+        ...
+
+    async def tools_begin(self, step_id: str, calls: Sequence[v1.ToolCallStarted]) -> None:
+        """These calls of that step's answer begin now. Returns once that is durable, and the answer with it."""
+        ...
+
+    async def tool_ended(self, step_id: str, ended: v1.ToolCallFinished, *, more: bool) -> None:
+        """A tool gave this. `more`: others are still at work, so it is made durable at once; else it is with the
+        result of the step."""
         ...
 
 
 class Body(Protocol):
     """What an agent does in a run."""
 
-    def next_step(self, work: Work, done: Sequence[StepResult]) -> Step | End:
-        """What comes after these steps."""
+    def next_step(self, work: Work, done: Done) -> Next | End:
+        """What comes after that."""
         ...
 
-    async def perform(self, work: Work, step: Step, live: Live) -> StepResult:
-        """Do a step. Its own failures are results; cancelling it ends the model call under way."""
+    async def perform(self, work: Work, following: Next, done: Done, live: Live) -> Result:
+        """Do it. Its own failures are results; cancelling it ends the calls of models and tools that are under way."""
+        ...
+
+    async def close(self, work: Work, done: Done, end: End) -> Settled:
+        """What is to be written with such an end, which came from outside, so that every call has a return."""
         ...

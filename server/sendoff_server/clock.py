@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -27,7 +27,7 @@ class Clock(Protocol):
         """Return after that time; at once for zero or less."""
         ...
 
-    async def wait(self, future: asyncio.Future[None], seconds: float) -> bool:
+    async def wait(self, future: asyncio.Future[Any], seconds: float) -> bool:
         """Wait for `future`, at most so long. True if it is done. The future is never cancelled."""
         ...
 
@@ -44,7 +44,7 @@ class SystemClock(Clock):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
 
-    async def wait(self, future: asyncio.Future[None], seconds: float) -> bool:
+    async def wait(self, future: asyncio.Future[Any], seconds: float) -> bool:
         if future.done() or seconds <= 0:
             return future.done()
         loop = asyncio.get_running_loop()

@@ -72,3 +72,9 @@ def otid(message_id: str, part_index: int) -> str:
     bits = int(message_id.partition("-")[2].replace("-", ""), 16)
     h = f"{bits >> 7 << 7 | part_index & 0x7F:032x}"
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+def call_id(*words: str | int) -> str:
+    """An id of a tool call that every model provider takes; equal words, equal id."""
+    digest = hashlib.blake2b("\x1f".join(map(str, words)).encode(), digest_size=12)
+    return f"call_{digest.hexdigest()}"

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds, timestamp
-from sendoff_server.store.port import POSITION_SHIFT
+from sendoff_server.store.port import INPUT_PLACE, POSITION_SHIFT, TURN_SHIFT, LeftOut
 
 TERMINAL = frozenset({v1.RUN_STATUS_COMPLETED, v1.RUN_STATUS_FAILED, v1.RUN_STATUS_CANCELLED})
 
@@ -30,9 +30,17 @@ _COMPLETED = frozenset(
 _CANCELLED = frozenset({v1.STOP_REASON_CANCELLED, v1.STOP_REASON_SUPERSEDED})
 
 OUTPUT_SLOTS_PER_STEP = 1 << 10
-"""Positions inside a run: the input takes the first this many, step n the n-th this many after them."""
-_COMPACTION_SLOTS = 24
-"""Positions in front of a step's own. Input takes 1000 at most, and no answer has so many parts."""
+"""Places inside a run: what comes before the first model call takes the first this many, step n the n-th this many
+after them."""
+APPROVAL_PLACE, SETTLEMENT_PLACE = 0, 1
+"""Of what settles calls of earlier runs: the answers to pending actions, and the returns. Input follows, 1000 messages
+at most."""
+MAX_PARTS = 1_000
+"""Of an answer. A part's place in its step is its index."""
+REQUEST_PLACE, RETURN_PLACE, NUDGE_PLACE = 1_000, 1_001, 1_002
+"""Places in a step of what follows the answer: calls that wait, returns, and why the run does not end."""
+_COMPACTION_SLOTS = 16
+"""Places in front of a step's own."""
 
 
 def is_terminal(run: v1.Run) -> bool:
@@ -44,6 +52,13 @@ def status_for(reason: v1.StopReason.ValueType) -> v1.RunStatus.ValueType:
     if reason in _COMPLETED:
         return v1.RUN_STATUS_COMPLETED
     return v1.RUN_STATUS_CANCELLED if reason in _CANCELLED else v1.RUN_STATUS_FAILED
+
+
+def left_out_by(run: v1.Run, *, answered: bool) -> LeftOut:
+    """What models are not shown any more of a run that has ended so: what led to nothing but a failure would lead the
+    next run to the same one."""
+    failed = run.status == v1.RUN_STATUS_FAILED and not answered
+    return LeftOut.CONTEXT if failed else LeftOut.NOTHING
 
 
 def lane_of(run: v1.Run) -> str:
@@ -113,6 +128,14 @@ def input_of(request: v1.CreateMessageAsyncRequest) -> Sequence[v1.MessageCreate
     return [message.message for message in request.messages.messages if message.HasField("message")]
 
 
+def decisions_of(request: v1.CreateMessageAsyncRequest) -> Sequence[v1.ActionDecision] | None:
+    """The answers to pending actions that a request brings; None for one that brings none."""
+    first = request.messages.messages[0] if request.messages.messages else v1.InputMessage()
+    if first.HasField("tool_return"):
+        return [v1.ActionDecision(tool=each) for each in first.tool_return.tool_returns]
+    return first.approval.approvals if first.HasField("approval") else None
+
+
 def client_otids(request: v1.CreateMessageAsyncRequest) -> Sequence[str]:
     """The OTIDs of a request if every one of its messages has one; else none, because then they name no request."""
     otids = [_otid_of(message) for message in request.messages.messages]
@@ -129,7 +152,11 @@ def input_messages(run: v1.Run, request: v1.CreateMessageAsyncRequest, seq: int)
     same."""
     return [
         _entry(
-            run, create, ids.derive("message", run.id, "input", index), run.create_time, (seq << POSITION_SHIFT) + index
+            run,
+            create,
+            ids.derive("message", run.id, "input", index),
+            run.create_time,
+            (seq << POSITION_SHIFT) + INPUT_PLACE + index,
         )
         for index, create in enumerate(input_of(request))
     ]
@@ -151,7 +178,7 @@ def _entry(run: v1.Run, create: v1.MessageCreate, message_id: str, at: Timestamp
             setattr(message, name, getattr(create, name))
     content = _plain(create.content)
     if create.role == v1.ROLE_SYSTEM:
-        message.system_message.content = _as_text(content)
+        message.system_message.content = text_of(content)
     elif create.role == v1.ROLE_ASSISTANT:
         message.assistant_message.content.CopyFrom(content)
     else:
@@ -167,15 +194,31 @@ def _plain(content: v1.Content) -> v1.Content:
     return content
 
 
-def _as_text(content: v1.Content) -> str:
+def text_of(content: v1.Content, between: str = "\n\n") -> str:
+    """The text of a content, that of its parts joined."""
     if content.HasField("text"):
         return content.text
-    return "\n\n".join(part.text.text for part in content.parts.parts if part.HasField("text"))
+    return between.join(part.text.text for part in content.parts.parts if part.HasField("text"))
 
 
-def output_position(seq: int, step_index: int, part_index: int) -> int:
+def began(seq: int) -> int:
+    """The first position of a run; those of earlier runs are smaller."""
+    return seq << POSITION_SHIFT
+
+
+def turn_began(seq: int) -> int:
+    """The first position of the turn that a run belongs to."""
+    return seq >> TURN_SHIFT << TURN_SHIFT + POSITION_SHIFT
+
+
+def place_of(entry: v1.Message) -> int:
+    """Where an entry stands inside its run."""
+    return entry.position & ((1 << POSITION_SHIFT) - 1)
+
+
+def output_position(seq: int, step_index: int, place: int) -> int:
     """Where an entry that a step wrote stands in the conversation."""
-    return (seq << POSITION_SHIFT) + (step_index + 1) * OUTPUT_SLOTS_PER_STEP + part_index
+    return began(seq) + (step_index + 1) * OUTPUT_SLOTS_PER_STEP + place
 
 
 def compaction_position(seq: int, step_index: int) -> int:

@@ -60,6 +60,13 @@ class Settings(BaseSettings):
     model_retries: Annotated[int, Field(ge=0, le=20)] = Field(
         4, description="How often a model call is repeated after a passing failure, with growing pauses."
     )
+    tool_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        60.0, description="How many seconds a call of a tool may take that has no limit of its own."
+    )
+    action_timeout_s: Annotated[float, Field(gt=0, le=31_536_000)] = Field(
+        604_800.0,
+        description="How many seconds a conversation waits for an approval or a client tool, where a run says nothing.",
+    )
     sqlite_synchronous: Literal["FULL", "NORMAL"] = Field(
         "FULL",
         description="FULL survives a power cut; NORMAL may lose the last moments then, and is faster on slow disks.",

@@ -2,41 +2,112 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import v1
 from sendoff_server import ids
+from sendoff_server.agents.arguments import is_object
+from sendoff_server.agents.entries import entry
 from sendoff_server.body import End, Step, Work
-from sendoff_server.lifecycle import output_position
+from sendoff_server.lifecycle import MAX_PARTS, REQUEST_PLACE, output_position
 from sendoff_server.models.port import Answer, Finish
 
+MAX_CALLS = 256
+"""Of one answer that count; as many as one request can answer."""
 
-def entries(work: Work, step: Step, message_id: str, answer: Answer, now: Timestamp) -> list[v1.Message]:
-    """One entry per part, in order. They share the answer's id and differ in OTID and position."""
-    return [
-        _entry(work, step, message_id, index, part, now)
-        for index, part in enumerate(answer.parts)
+_USABLE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_USABLE_ID = re.compile(r"[a-zA-Z0-9_-]{9,64}")  # shorter ones, as call_0, come again in the next answer
+_SHOWN = frozenset({"text", "reasoning", "redacted_reasoning", "omitted_reasoning", "summarized_reasoning"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Where an answer is written, and under which id."""
+
+    work: Work
+    step: Step
+    message_id: str
+    now: Timestamp
+
+
+# ---- the calls of an answer ----
+
+
+def calls_in(answer: Answer, message_id: str, taken: Collection[str], *, parallel: bool) -> list[v1.ToolCall]:
+    """The calls of an answer that count, in order, with ids that no other call has. `taken`: ids of other calls.
+
+    Ids that look as if they come again are replaced, and the same answer always gets the same ones.
+    """
+    parts = [part.tool_call for part in answer.parts if part.HasField("tool_call")]
+    seen = set(taken)
+    calls: list[v1.ToolCall] = []
+    for index, part in enumerate(parts[: MAX_CALLS if parallel else 1]):
+        call_id = part.id
+        if call_id in seen or not _USABLE_ID.fullmatch(call_id):
+            call_id = ids.call_id(message_id, index)
+        seen.add(call_id)
+        arguments = part.input.json
+        calls.append(
+            v1.ToolCall(
+                tool_call_id=call_id,
+                name=part.name,
+                arguments=arguments,
+                arguments_are_valid_json=is_object(arguments),
+            )
+        )
+    return calls
+
+
+def is_readable(calls: Sequence[v1.ToolCall], offered: Collection[str]) -> bool:
+    """Whether each call names a tool in such a way that its return can be shown to a model."""
+    return all(call.name in offered or _USABLE_NAME.fullmatch(call.name) for call in calls)
+
+
+# ---- its entries ----
+
+
+def entries(written: Written, answer: Answer, calls: Sequence[v1.ToolCall] = ()) -> list[v1.Message]:
+    """One entry for each part that is shown, in order, and one for all calls, which is last. They share the answer's id
+    and differ in OTID and position."""
+    shown = [
+        _shown(written, index, part)
+        for index, part in enumerate(answer.parts[:MAX_PARTS])
         if part.WhichOneof("part") in _SHOWN
     ]
+    return [*shown, _called(written, answer, calls)] if calls else shown
 
 
-def _entry(work: Work, step: Step, message_id: str, index: int, part: v1.ContentPart, now: Timestamp) -> v1.Message:
-    message = v1.Message(
-        id=message_id,
-        create_time=now,
-        agent_id=work.run.agent_id,
-        run_id=work.run.id,
-        step_id=step.id,
-        otid=ids.otid(message_id, index),
-        position=output_position(work.seq, step.index, index),
-    )
-    if work.run.HasField("conversation_id"):
-        message.conversation_id = work.run.conversation_id
+def request_entry(written: Written, calls: Sequence[v1.ToolCall]) -> v1.Message:
+    """The calls of an answer that wait for somebody."""
+    message_id = ids.derive("message", written.message_id, "request")
+    message = _at(written, message_id, REQUEST_PLACE, 0)
+    message.approval_request_message.tool_calls.extend(calls)
+    return message
+
+
+def _called(written: Written, answer: Answer, calls: Sequence[v1.ToolCall]) -> v1.Message:
+    message = _part(written, min(len(answer.parts), MAX_PARTS) - 1)
+    message.tool_call_message.tool_calls.extend(calls)
+    return message
+
+
+def _shown(written: Written, index: int, part: v1.ContentPart) -> v1.Message:
+    message = _part(written, index)
     _fill(message, part)
     return message
 
 
-_SHOWN = frozenset({"text", "reasoning", "redacted_reasoning", "omitted_reasoning", "summarized_reasoning"})
+def _part(written: Written, index: int) -> v1.Message:
+    return _at(written, written.message_id, index, index)
+
+
+def _at(written: Written, message_id: str, place: int, part: int) -> v1.Message:
+    position = output_position(written.work.seq, written.step.index, place)
+    return entry(written.work, message_id, position, written.now, step_id=written.step.id, part=part)
 
 
 def _fill(message: v1.Message, part: v1.ContentPart) -> None:
@@ -65,21 +136,34 @@ def _fill(message: v1.Message, part: v1.ContentPart) -> None:
                 message.reasoning_message.signature = part.summarized_reasoning.encrypted_content
 
 
-def end_for(answer: Answer) -> End:
-    """How the run ends after an answer. What was said is kept also where it ends badly."""
-    if any(part.HasField("tool_call") for part in answer.parts):
-        told = "the model called a tool, and this agent has none"
-        return End(v1.STOP_REASON_INVALID_TOOL_CALL, v1.RunError(reason="UNKNOWN_TOOL", message=told))
-    if answer.finish is Finish.LENGTH:
-        told = "the answer was cut off by the model's token limit; what it said so far is kept"
-        return End(v1.STOP_REASON_MAX_TOKENS_EXCEEDED, v1.RunError(reason="MAX_TOKENS_EXCEEDED", message=told))
+# ---- what it means ----
+
+
+def unusable(answer: Answer) -> End | None:
+    """How the run ends after an answer that is no good; None for a good one. What was said is kept all the same."""
     if answer.finish is Finish.REFUSED:
         told = "the model's provider withheld the answer or a part of it"
         return End(v1.STOP_REASON_INVALID_LLM_RESPONSE, v1.RunError(reason="MODEL_REFUSED", message=told))
+    if any(part.HasField("tool_call") for part in answer.parts):
+        return None
+    if answer.finish is Finish.LENGTH:
+        told = "the answer was cut off by the model's token limit; what it said so far is kept"
+        return End(v1.STOP_REASON_MAX_TOKENS_EXCEEDED, v1.RunError(reason="MAX_TOKENS_EXCEEDED", message=told))
     if not any(part.WhichOneof("part") == "text" and part.text.text for part in answer.parts):
         told = "the model ended its turn without a word"
         return End(
             v1.STOP_REASON_INVALID_LLM_RESPONSE,
             v1.RunError(reason="MODEL_ANSWER_INVALID", message=told, retryable=True),
         )
-    return End(v1.STOP_REASON_END_TURN)
+    return None
+
+
+def unreadable_calls() -> End:
+    told = "the model called tools without usable names, again and again"
+    return End(v1.STOP_REASON_INVALID_TOOL_CALL, v1.RunError(reason="UNREADABLE_TOOL_CALL", message=told))
+
+
+def no_call(allowed: Sequence[str]) -> End:
+    told = f"a rule of the agent demands a call of one of its tools, and the model called none: {', '.join(allowed)}"
+    error = v1.RunError(reason="NO_TOOL_CALL", message=told, metadata={"tools": ",".join(allowed)})
+    return End(v1.STOP_REASON_NO_TOOL_CALL, error)

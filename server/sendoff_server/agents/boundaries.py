@@ -63,8 +63,14 @@ def _answers(history: Sequence[v1.Message]) -> Iterator[int]:
     return (
         i
         for i, entry in enumerate(history)
-        if entry.WhichOneof("kind") in ANSWERED and i not in torn and not (i and history[i - 1].id == entry.id)
+        if entry.WhichOneof("kind") in ANSWERED and i not in torn and not (i and _is_one_answer(history[i - 1], entry))
     )
+
+
+def _is_one_answer(before: v1.Message, entry: v1.Message) -> bool:
+    """Whether both are of one answer: its calls that wait for somebody have an id of their own."""
+    same_step = entry.HasField("step_id") and before.step_id == entry.step_id and before.run_id == entry.run_id
+    return before.id == entry.id or (same_step and before.WhichOneof("kind") in ANSWERED)
 
 
 def _inside_a_call(history: Sequence[v1.Message]) -> set[int]:

@@ -54,6 +54,16 @@ class StepCall:
     handle: str
 
     @property
+    def info(self) -> v1.Model:
+        """The model, under the handle by which it was asked for."""
+        if self.model.info.handle == self.handle:
+            return self.model.info
+        info = v1.Model()
+        info.CopyFrom(self.model.info)
+        info.handle = self.handle
+        return info
+
+    @property
     def window(self) -> Window:
         return Window.of(self.model.info)
 
@@ -111,7 +121,8 @@ class Compactor:
         smaller = _begun_at(context, kept_from, compaction)
         after = int(smaller.estimated_tokens * off_by(context.estimated_tokens, filled))
         entries = self._entries(call, place, smaller, replace(compaction, tokens_after=after))
-        call.live.compacted(entries, written.usage)
+        call.live.compacted(entries)
+        call.live.spent(written.usage)
         return replace(smaller, newest_position=entries[-1].position)
 
     async def _summary(

@@ -1,6 +1,7 @@
-"""What the model is shown: the system prompt, the conversation so far, the new input.
+"""What the model is shown: the system prompt, the conversation so far, the new input, and what the run has done since.
 
-Of the conversation it is shown what the newest compaction kept, behind the summary that stands for the rest.
+Of the conversation it is shown what the newest compaction kept, behind the summary that stands for the rest. That may
+have been a compaction of the run itself: a long run leaves its own beginning behind.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from sendoff_server.agents.boundaries import from_a_turn_on
 from sendoff_server.agents.history_memory import HistoryMemory, Measured
 from sendoff_server.agents.skills import with_skills
 from sendoff_server.agents.summary import as_told
-from sendoff_server.body import Work
-from sendoff_server.store.port import POSITION_SHIFT, History
+from sendoff_server.body import Done, Work
+from sendoff_server.lifecycle import began
+from sendoff_server.store.port import History
 
 MAX_HISTORY_BYTES = 16 * 1024 * 1024
 """Of a conversation since its newest compaction. Only pictures, or a sudden change to a small model, come near it."""
@@ -27,11 +29,15 @@ class Context:
     """What a model is shown."""
 
     system: str
+    tool_tokens: int = 0
+    """What the tools take that it is told of."""
     summary: v1.Message | None = None
     """What stands for earlier entries, as the model reads it."""
     history: Sequence[v1.Message] = ()
-    """Entries of earlier runs, oldest first."""
+    """What may become part of a summary, oldest first: entries of earlier runs and, once the model has answered in this
+    run, of this one too."""
     input: Sequence[v1.Message] = ()
+    """What may not: the run's input, until the model has answered it."""
     is_whole: bool = True
     """False: there are older entries that nothing here stands for."""
     newest_position: int = 0
@@ -43,53 +49,55 @@ class Context:
         return [*summary, *self.history, *self.input]
 
     @property
+    def system_tokens(self) -> int:
+        """What is there in front of all messages."""
+        return tokens.of_text(self.system) + self.tool_tokens
+
+    @property
     def fixed_tokens(self) -> int:
-        """What is always there: system prompt and input."""
-        return tokens.of_text(self.system) + tokens.of_entries(self.input)
+        """What is always there: system prompt, tools and input."""
+        return self.system_tokens + tokens.of_entries(self.input)
 
     @property
     def estimated_tokens(self) -> int:
-        return tokens.of_text(self.system) + tokens.of_entries(self.messages)
+        return self.system_tokens + tokens.of_entries(self.messages)
 
 
-def system_prompt(agent: v1.Agent, request: v1.CreateMessageAsyncRequest) -> str:
-    """The request's own system prompt alone, word for word, or the agent's and the skills that the request names."""
+def system_prompt(agent: v1.Agent, request: v1.CreateMessageAsyncRequest, sections: Sequence[str] = ()) -> str:
+    """The request's own system prompt alone, word for word, or the agent's, with sections behind it and the skills that
+    the request names."""
     if request.HasField("override_system"):
         return request.override_system
-    return with_skills(agent.system, request.client_skills)
+    said = "\n\n".join([agent.system, *sections]) if sections else agent.system
+    return with_skills(said, request.client_skills)
 
 
-async def read(memory: HistoryMemory, work: Work, system: str, *, resumed: bool) -> Context:
-    """The context of a run that begins, or of one that a process, now gone, had begun and perhaps compacted."""
-    end = (work.seq + 1) << POSITION_SHIFT
-    history = await memory.before(work.lane, end, MAX_HISTORY_BYTES, resumed=resumed)
-    return assembled(history, work, system)
+async def past_of(memory: HistoryMemory, work: Work, *, resumed: bool) -> History:
+    """What the conversation holds of earlier runs. `resumed`: another process, now gone, had begun the run."""
+    return await memory.before(work.lane, began(work.seq), MAX_HISTORY_BYTES, resumed=resumed)
 
 
-def assembled(history: History, work: Work, system: str) -> Context:
-    began = work.seq << POSITION_SHIFT
-    newest = history.compaction
+def assembled(past: History, done: Done, work: Work, system: str, tool_tokens: int = 0) -> Context:
+    """The context of the next model call."""
+    own = sorted(done.entries, key=lambda entry: entry.position)
+    newest = next((entry for entry in reversed(own) if entry.HasField("context_start")), past.compaction)
+    given = () if done.answered else work.input
+    held_back = {entry.position for entry in given}
+    history = [*past.messages, *(entry for entry in own if entry.position not in held_back)]
     return Context(
         system=system,
+        tool_tokens=tool_tokens,
         summary=as_told(newest) if newest else None,
-        history=_kept(history, newest, began) if newest else from_a_turn_on(_before(history.messages, began)),
-        input=work.input,
-        is_whole=history.is_whole,
-        newest_position=max((entry.position for entry in (*history.messages[-1:], *work.input)), default=0),
+        history=_kept(history, newest) if newest else from_a_turn_on(history),
+        input=given,
+        is_whole=past.is_whole or newest is not past.compaction,
+        newest_position=max((entry.position for entry in (*past.messages[-1:], *own, *given)), default=0),
     )
 
 
-def _before(entries: Sequence[v1.Message], position: int) -> Sequence[v1.Message]:
-    """Without the run's own at the end. Looks at no others: a long history is looked through as rarely as can be."""
-    end = len(entries)
-    while end and entries[end - 1].position >= position:
-        end -= 1
-    return entries[:end]
-
-
-def _kept(history: History, compaction: v1.Message, began: int) -> list[v1.Message]:
+def _kept(entries: Sequence[v1.Message], compaction: v1.Message) -> list[v1.Message]:
     start = compaction.context_start
-    return [entry for entry in _before(history.messages, began) if entry.position >= start and _is_shown(entry)]
+    return [entry for entry in entries if entry.position >= start and _is_shown(entry)]
 
 
 def _is_shown(entry: v1.Message) -> bool:
@@ -105,5 +113,5 @@ def fill(context: Context, handle: str, measured: Measured | None) -> int:
     counted = context.history[: len(context.history) - len(newer)]
     if not counted or counted[-1].position != measured.position:
         return context.estimated_tokens
-    system = tokens.of_text(context.system) - measured.system_tokens
+    system = context.system_tokens - measured.system_tokens
     return measured.tokens + system + tokens.of_entries(newer) + tokens.of_entries(context.input)

@@ -1,29 +1,50 @@
 """Think, act, observe: what an agent does in a run. The body that the executor drives.
 
-First form: one model call, because there are no tools yet. Input is in the conversation before the model is called,
-so it stays whatever becomes of the call.
+A run settles what earlier ones have left open (`settler`), then asks the model and calls the tools that its answer asks
+for (`acting`), again and again, until an answer without calls, a limit, a rule, or a call that somebody outside has to
+decide on. Input is in the conversation before the model is called, so it stays whatever becomes of the call.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from itertools import count
+from datetime import timedelta
 
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.agents import context as contexts
-from sendoff_server.agents import tokens
-from sendoff_server.agents.answers import end_for, entries
-from sendoff_server.agents.compaction import Compactor, StepCall, does_not_fit
+from sendoff_server.agents import limits
+from sendoff_server.agents.acting import Acting, nudge
+from sendoff_server.agents.answers import Written, entries, request_entry
+from sendoff_server.agents.asking import Asker, Offer, Reply
+from sendoff_server.agents.calling import Callers
+from sendoff_server.agents.compaction import Compactor, StepCall
 from sendoff_server.agents.context import Context
-from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
+from sendoff_server.agents.held import actions_for
 from sendoff_server.agents.history_memory import HistoryMemory, Measured
+from sendoff_server.agents.outfit import Outfit, Wardrobe
 from sendoff_server.agents.retry import RetryPolicy
-from sendoff_server.body import Body, End, Live, Step, StepResult, Work
+from sendoff_server.agents.settler import Settler
+from sendoff_server.agents.toolset import tokens_of
+from sendoff_server.agents.turns import calls_so_far
+from sendoff_server.body import (
+    Ask,
+    Asked,
+    Body,
+    CallTools,
+    Done,
+    End,
+    Live,
+    Next,
+    Result,
+    Settle,
+    Settled,
+    Step,
+    Work,
+)
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import ModelNotFound
-from sendoff_server.lifecycle import model_of
-from sendoff_server.models.port import Answer, Catalogue, Delta, ModelCall, ModelFailed
+from sendoff_server.models.port import ModelFailed
+from sendoff_server.store.port import Store
 
 
 class Loop(Body):
@@ -31,104 +52,146 @@ class Loop(Body):
 
     def __init__(
         self,
+        store: Store,
         history: HistoryMemory,
-        agents: AgentDirectory,
-        conversations: ConversationDirectory,
-        models: Catalogue,
+        wardrobe: Wardrobe,
+        callers: Callers,
         clock: Clock,
         retry: RetryPolicy,
+        *,
+        action_timeout: timedelta,
     ) -> None:
         self._history = history
-        self._agents = agents
-        self._conversations = conversations
-        self._models = models
+        self._wardrobe = wardrobe
         self._clock = clock
-        self._retry = retry
+        self._action_timeout = action_timeout
         self._compactor = Compactor(retry, clock)
+        self._asker = Asker(self._compactor, retry)
+        self._settler = Settler(store, wardrobe, callers, clock, action_timeout)
+        self._acting = Acting(wardrobe, callers, clock, action_timeout)
 
-    def next_step(self, work: Work, done: Sequence[StepResult]) -> Step | End:
-        if done:
-            return End(v1.STOP_REASON_END_TURN)
-        return Step(id=ids.derive("step", work.run.id, len(done)), index=len(done))
+    def next_step(self, work: Work, done: Done) -> Next | End:
+        if not done.settled:
+            return Settle()
+        if done.open is not None:
+            return CallTools(Step(done.open.step_id, done.steps))
+        end = limits.reached(work.request, done)
+        return end or Ask(Step(ids.derive("step", work.run.id, done.steps), done.steps))
 
-    async def perform(self, work: Work, step: Step, live: Live) -> StepResult:
-        agent = await self._agents.find(work.tenant, work.run.agent_id)
-        handle = model_of(work.request, await self._conversation(work), agent)
-        try:
-            model = await self._models.find(handle)
-        except ModelNotFound as missing:
-            error = v1.RunError(reason=missing.reason, message=missing.message, metadata=missing.metadata)
-            return StepResult(end=End(v1.STOP_REASON_ERROR, error))
-        call = StepCall(work=work, step=step, live=live, model=model, handle=handle)
-        try:
-            return await self._within_the_window(call, contexts.system_prompt(agent, work.request))
-        except ModelFailed as failure:
-            return StepResult(end=End(failure.stop_reason, _run_error(failure)))
+    async def perform(self, work: Work, following: Next, done: Done, live: Live) -> Result:
+        match following:
+            case Settle():
+                await self._read_past(work, done)
+                return Settled() if done.has_settled else await self._settler.settle(work, done, live)
+            case CallTools(step):
+                return await self._acting.act(work, step, done, live)
+            case Ask(step):
+                return await self._ask(work, step, done, live)
 
-    async def _within_the_window(self, call: StepCall, system: str) -> StepResult:
-        """Make room if the context is about to be too large, and once more if the provider says that it is."""
-        context = await contexts.read(self._history, call.work, system, resumed=call.live.attempt > 1)
-        filled = contexts.fill(context, call.handle, self._history.measured(call.work.lane))
-        context = await self._compactor.make_room(call, context, filled)
-        tries = count()
-        try:
-            return await self._answered(call, context, tries)
-        except ModelFailed as failure:
-            if failure.reason != "CONTEXT_OVERFLOW":
-                raise
-            context = await self._compactor.after_overflow(call, context, failure)
-        try:
-            return await self._answered(call, context, tries)
-        except ModelFailed as failure:
-            if failure.reason != "CONTEXT_OVERFLOW":
-                raise
-            raise does_not_fit(call, context.estimated_tokens, failure) from failure
-
-    async def _answered(self, call: StepCall, context: Context, tries: Iterator[int]) -> StepResult:
-        async def ask(_: int) -> StepResult:
-            attempt = next(tries)
-            message_id = ids.derive("message", call.work.run.id, call.step.index, call.live.attempt, attempt)
-            await call.live.calling(call.handle, message_id)
-            question = ModelCall(
-                handle=call.handle,
-                system=context.system,
-                messages=context.messages,
-                run_id=call.work.run.id,
-                attempt=attempt,
-            )
-            answer = await self._answer(call.model.stream(question), call.live)
-            return self._result(call, context, message_id, answer)
-
-        return await self._retry.repeated(call.live, ask)
-
-    async def _conversation(self, work: Work) -> v1.Conversation | None:
-        if not work.run.HasField("conversation_id"):
-            return None
-        return await self._conversations.find(work.tenant, work.run.conversation_id)
-
-    async def _answer(self, stream: AsyncGenerator[Delta | Answer], live: Live) -> Answer:
-        """The whole answer, its pieces shown as they come."""
-        try:
-            async for event in stream:
-                if isinstance(event, Answer):
-                    return event
-                live.write(event.part_index, event.kind.value, event.text)
-        finally:
-            await stream.aclose()
-        raise AssertionError("a model's stream ends with its answer")
-
-    def _result(self, call: StepCall, context: Context, message_id: str, answer: Answer) -> StepResult:
-        written = entries(call.work, call.step, message_id, answer, timestamp(self._clock.now_ns()))
-        if written and answer.usage.HasField("total_tokens"):
-            system, used = tokens.of_text(context.system), answer.usage.total_tokens
-            measured = Measured(call.handle, written[-1].position, system, used)
-            self._history.note(call.work.lane, measured)
-        return StepResult(
-            messages=written,
-            usage=answer.usage,
-            end=end_for(answer),
-            provider_request_id=answer.provider_request_id,
+    async def close(self, work: Work, done: Done, end: End) -> Settled:
+        because = _BECAUSE.get(end.reason, "the run failed")
+        settled = Settled()
+        if not done.settled and not done.has_settled:
+            await self._read_past(work, done)
+            settled = await self._settler.close(work, done, because)
+        return Settled(
+            messages=[*settled.messages, *self._acting.closed(work, done, because)],
+            resolved=settled.resolved,
+            continues=settled.continues,
         )
+
+    async def _read_past(self, work: Work, done: Done) -> None:
+        if done.past is None:
+            done.past = await contexts.past_of(self._history, work, resumed=work.run.attempt > 0)
+
+    # ---- a model call ----
+
+    async def _ask(self, work: Work, step: Step, done: Done, live: Live) -> Asked:
+        outfit = await self._wardrobe.outfit(work)
+        if outfit.model is None:
+            return Asked(end=_no_model(outfit.handle))
+        call = StepCall(work=work, step=step, live=live, model=outfit.model, handle=outfit.handle)
+        choice = outfit.tools.rules.choice(calls_so_far(work, done), nudged=done.nudged)
+        offer = Offer(tools=outfit.tools.specs(choice.tools), must_call=choice.must, parallel=outfit.parallel_calls)
+        system = await self._wardrobe.system(work, outfit)
+        try:
+            context = await self._with_room(call, done, system, tokens_of(offer.tools))
+            reply = await self._asker.ask(call, context, offer, done)
+        except ModelFailed as failure:
+            return Asked(end=End(failure.stop_reason, _run_error(failure)))
+        return self._asked(work, step, done, outfit, reply)
+
+    async def _with_room(self, call: StepCall, done: Done, system: str, tool_tokens: int) -> Context:
+        """The context, compacted if it is about to be too large."""
+        assert done.past is not None
+        context = contexts.assembled(done.past, done, call.work, system, tool_tokens)
+        filled = contexts.fill(context, call.handle, self._history.measured(call.work.lane))
+        return await self._compactor.make_room(call, context, filled)
+
+    def _asked(self, work: Work, step: Step, done: Done, outfit: Outfit, reply: Reply) -> Asked:
+        written = Written(work=work, step=step, message_id=reply.message_id, now=timestamp(self._clock.now_ns()))
+        messages, end, opens = self._meaning(written, done, outfit, reply)
+        self._note_usage(work, outfit, reply, messages)
+        return Asked(
+            messages=messages,
+            usage=reply.answer.usage,
+            tokens=[_of_message(turn, reply.message_id) for turn in reply.answer.tokens],
+            calls=[call.name for call in reply.calls],
+            provider_request_id=reply.answer.provider_request_id,
+            opens=opens,
+            end=end,
+        )
+
+    def _meaning(
+        self, written: Written, done: Done, outfit: Outfit, reply: Reply
+    ) -> tuple[list[v1.Message], End | None, list[v1.PendingAction]]:
+        """What is written of an answer, whether the run ends with it, and what it waits for then."""
+        if reply.end is not None:
+            return entries(written, reply.answer), reply.end, []
+        before = calls_so_far(written.work, done)
+        if not reply.calls:
+            onward = outfit.tools.rules.after_words(before)
+            said = entries(written, reply.answer)
+            if onward.nudge:
+                said.append(nudge(written.work, written.step, onward.nudge, self._clock))
+            return said, onward.end, []
+        calls = outfit.tools.with_fixed_arguments(reply.calls, before)
+        plans = outfit.tools.planned(calls, before)
+        held = [plan.call for plan in plans if plan.held]
+        if not held:
+            return entries(written, reply.answer, calls), None, []
+        others = [plan.call for plan in plans if not plan.held]
+        messages = [*entries(written, reply.answer, others), request_entry(written, held)]
+        opens = actions_for(plans, written.work, written.now, self._action_timeout)
+        return messages, End(v1.STOP_REASON_REQUIRES_APPROVAL), opens
+
+    def _note_usage(self, work: Work, outfit: Outfit, reply: Reply, messages: list[v1.Message]) -> None:
+        """What the provider has counted, for the next look at how full the window is."""
+        usage = reply.answer.usage
+        newest = next((each for each in reversed(messages) if not each.HasField("user_message")), None)
+        if newest is not None and usage.HasField("total_tokens"):
+            system = reply.context.system_tokens
+            self._history.note(work.lane, Measured(outfit.handle, newest.position, system, usage.total_tokens))
+
+
+_BECAUSE = {
+    v1.STOP_REASON_CANCELLED: "the run was cancelled",
+    v1.STOP_REASON_SUPERSEDED: "a newer message took the place of the run",
+    v1.STOP_REASON_DEADLINE_EXCEEDED: "the time of the run was over",
+}
+
+
+def _of_message(turn: v1.TokenTurn, message_id: str) -> v1.TokenTurn:
+    told = v1.TokenTurn()
+    told.CopyFrom(turn)
+    told.message_id = message_id
+    return told
+
+
+def _no_model(handle: str) -> End:
+    missing = ModelNotFound(handle)
+    error = v1.RunError(reason=missing.reason, message=missing.message, metadata=missing.metadata)
+    return End(v1.STOP_REASON_ERROR, error)
 
 
 def _run_error(failure: ModelFailed) -> v1.RunError:

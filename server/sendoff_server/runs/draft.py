@@ -6,7 +6,7 @@ because the store refuses a progress that does not follow what is stored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import Message as ProtobufMessage
@@ -21,13 +21,17 @@ from sendoff_server.store.port import LeftOut, Progress
 class Draft:
     """A private copy of a run, and what is to be added to its log."""
 
-    def __init__(self, run: v1.Run, clock: Clock) -> None:
+    def __init__(self, run: v1.Run, clock: Clock, told: Callable[[v1.RunEvent], None] = lambda _: None) -> None:
+        """`told` hears of each event that is drafted."""
         self.run = v1.Run()
         self.run.CopyFrom(run)
         self._clock = clock
+        self._told = told
         self._recorded = run.last_sequence
         self._events: list[v1.RunEvent] = []
         self._messages: list[v1.Message] = []
+        self._opens: Sequence[v1.PendingAction] = ()
+        self._settles = False
         self._now: Timestamp | None = None
 
     def _time(self) -> Timestamp:
@@ -49,6 +53,7 @@ class Draft:
             **arm,
         )
         self._events.append(event)
+        self._told(event)
 
     def start(self) -> None:
         """The run goes from CREATED to RUNNING, or begins another attempt after a crash."""
@@ -74,6 +79,21 @@ class Draft:
     def retract(self, message_id: str, reason: str, step_id: str) -> None:
         """Tell watchers that a message whose deltas they may have seen will not come."""
         self.event("message_retracted", v1.MessageRetracted(message_id=message_id, reason=reason), step_id)
+
+    def open(self, actions: Sequence[v1.PendingAction]) -> None:
+        """With its end the conversation will wait for these."""
+        self._opens = actions
+        self.run.pending_actions.extend(actions)
+        for action in actions:
+            self.event("action_required", action)
+
+    def settle(self, continued: v1.Run, resolved: Sequence[v1.ActionResolved]) -> None:
+        """What the conversation has waited for since that run is settled by this one."""
+        self._settles = True
+        self.run.continues_run_id = continued.id
+        self.run.turn_id = continued.turn_id
+        for each in resolved:
+            self.event("action_resolved", each)
 
     def end(
         self, reason: v1.StopReason.ValueType, error: v1.RunError | None = None, *, cancel_reason: str = ""
@@ -117,11 +137,12 @@ class Draft:
             step=step,
             holds_lease=holds_lease,
             keep_lease=keep_lease,
+            opens=self._opens,
+            settles=self._settles,
             left_out=left_out,
         )
         self._recorded = run.last_sequence
-        self._events = []
-        self._messages = []
+        self._events, self._messages, self._opens, self._settles = [], [], (), False
         self._now = None
         return progress
 

@@ -4,22 +4,23 @@ A run's own failure is an outcome, not an exception. Three things end an executi
 for and the run's deadline, which are recorded as the run's end; and the end of this process, which records nothing, so
 that the next process goes on from the last commit.
 
-After a crash the run is claimed again. The answer that was under way is looked up in the log and retracted there, so
-that watchers forget the text they saw of it.
+After a crash the run is claimed again. What it has done is read from its log (`retrace`), and it goes on from there. An
+answer that was under way is retracted in the log, so that watchers forget the text they saw of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
 from sendoff import v1
-from sendoff_server.body import Body, End, StepResult, Work
+from sendoff_server.body import Body, End, Work
 from sendoff_server.clock import Clock
-from sendoff_server.lifecycle import input_messages
+from sendoff_server.lifecycle import decisions_of, input_messages
 from sendoff_server.runs.deadline import alarm, overdue
 from sendoff_server.runs.draft import run_error
 from sendoff_server.runs.following import PAGE_EVENTS
@@ -33,6 +34,8 @@ MAX_ATTEMPTS = 20
 
 STORE_PAUSE_S = 0.5
 """Before work is begun again whose reading from the store failed."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -83,87 +86,106 @@ class Executor:
             await self._commits.submit(Release(claim.lane, keep_lease()))
 
     async def _to_recorded_end(self, claim: Claim, recorder: Recorder, interruption: Interruption) -> None:
+        work = _work(claim)
         try:
-            await recorder.finish(await self._until_end(claim, recorder, interruption))
+            await recorder.finish(await self._until_end(claim, work, recorder, interruption))
         except Poisoned:
             log.exception("result can not be stored", run_id=claim.run.id)
             recorder.start_over()
-            await recorder.finish(_not_storable())
+            await self._patiently(work, lambda: self._recall(work, recorder, "FAILED"))
+            await recorder.finish(await self._closed(work, recorder, _not_storable()))
 
-    async def _until_end(self, claim: Claim, recorder: Recorder, interruption: Interruption) -> End:
+    async def _until_end(self, claim: Claim, work: Work, recorder: Recorder, interruption: Interruption) -> End:
         if claim.cancel_wanted is not None:
             interruption.cancel(claim.cancel_wanted)
         try:
-            while True:
-                try:
-                    return await self._begin_and_work(claim, recorder, interruption)
-                except StoreFailed as failure:
-                    interruption.open = False
-                    log.warning("store can not be read; waiting", run_id=claim.run.id, error=str(failure))
-                    recorder.start_over()
-                    await self._clock.sleep(STORE_PAUSE_S)
+            return await self._to_end(work, recorder, interruption)
         except asyncio.CancelledError:
             if interruption.end is None:
                 raise
             _uncancel()
-            return interruption.end
+            end = interruption.end
         except (MovedOn, Poisoned, Fenced):
             raise
         except Exception:
             log.exception("run failed inside", run_id=claim.run.id)
-            return End(v1.STOP_REASON_ERROR, run_error("INTERNAL", "the server failed at this run; its log says why"))
+            end = _failed_inside()
         finally:
             interruption.open = False
+        return await self._closed(work, recorder, end)
 
-    async def _begin_and_work(self, claim: Claim, recorder: Recorder, interruption: Interruption) -> End:
-        await self._retract_unfinished(claim.run, recorder)
+    async def _to_end(self, work: Work, recorder: Recorder, interruption: Interruption) -> End:
+        """Begin, and begin again while the store cannot be read."""
+        reason = "SERVER_RESTARTED"
+        while True:
+            try:
+                await self._recall(work, recorder, reason)
+                end = self._ended_before(work, recorder, interruption)
+                if end is not None:
+                    return await self._closed(work, recorder, end)
+                return await self._begin_and_work(work, recorder, interruption)
+            except StoreFailed as failure:
+                interruption.open = False
+                recorder.start_over()
+                reason = "FAILED"
+                await self._pause(work, failure)
+
+    def _ended_before(self, work: Work, recorder: Recorder, interruption: Interruption) -> End | None:
+        """The end of a run that is not to go on."""
         if interruption.end is not None:
+            if work.paused_by and decisions_of(work.request) is not None:
+                recorder.draft.start()  # it takes with it what it was to answer
             return interruption.end
-        if claim.run.attempt >= MAX_ATTEMPTS:
-            return _given_up(claim.run.attempt)
-        work = _work(claim)
-        if (end := overdue(recorder.draft.run, work.request.limits, self._clock.now_ns())) is not None:
-            return end
-        _begin(work, recorder)
+        if work.run.attempt >= MAX_ATTEMPTS:
+            return _given_up(work.run.attempt)
+        return overdue(recorder.draft.run, work.request.limits, self._clock.now_ns())
+
+    async def _begin_and_work(self, work: Work, recorder: Recorder, interruption: Interruption) -> End:
+        recorder.draft.start()
         with alarm(self._clock, recorder.draft.run, work.request.limits, interruption.expire):
             interruption.open = True
             return await self._work_through(work, recorder)
 
     async def _work_through(self, work: Work, recorder: Recorder) -> End:
-        done: list[StepResult] = []
         while True:
-            following = self._body.next_step(work, done)
+            following = self._body.next_step(work, recorder.done)
             if isinstance(following, End):
                 return following
             recorder.open_step(following)
-            result = await self._body.perform(work, following, recorder)
-            recorder.close_step(result)
+            result = await self._body.perform(work, following, recorder.done, recorder)
+            recorder.take(result, work.input)
             if result.end is not None:
                 return result.end
-            await recorder.record()
-            done.append(result)
+            if recorder.owes_record(result) and not isinstance(self._body.next_step(work, recorder.done), End):
+                await recorder.record()
 
-    async def _retract_unfinished(self, run: v1.Run, recorder: Recorder) -> None:
-        """Whatever becomes of a run that a process, now gone, had begun: the answer under way then will not come."""
-        if run.attempt == 0:
+    async def _closed(self, work: Work, recorder: Recorder, end: End) -> End:
+        """The same end, with all drafted that it needs."""
+        if recorder.draft.run.attempt:
+            recorder.take(await self._patiently(work, lambda: self._body.close(work, recorder.done, end)), work.input)
+        return end
+
+    async def _recall(self, work: Work, recorder: Recorder, reason: str) -> None:
+        """What a process, now gone, has done of the run, or this one before it lost touch with the store."""
+        if not recorder.has_begun:
             return
-        unfinished = await self._unfinished(run.id)
-        if unfinished is not None:
-            recorder.draft.retract(unfinished.step_started.message_id, "SERVER_RESTARTED", unfinished.step_id)
+        events: list[v1.RunEvent] = []
+        while page := await self._store.events(work.run.id, len(events), PAGE_EVENTS):
+            events += page
+        steps = await self._store.steps(work.run.id)
+        recorder.recall(events, steps[-1] if steps else None, reason)
 
-    async def _unfinished(self, run_id: str) -> v1.RunEvent | None:
-        """The start of the model call that a process, now gone, left unfinished."""
-        started: v1.RunEvent | None = None
-        sequence = 0
-        while events := await self._store.events(run_id, sequence, PAGE_EVENTS):
-            for event in events:
-                kind = event.WhichOneof("event")
-                if kind == "step_started":
-                    started = event
-                elif kind in ("step_finished", "message_retracted"):
-                    started = None
-            sequence = events[-1].sequence
-        return started
+    async def _patiently(self, work: Work, act: Callable[[], Awaitable[T]]) -> T:
+        """Do it, again and again while the store cannot be read."""
+        while True:
+            try:
+                return await act()
+            except StoreFailed as failure:
+                await self._pause(work, failure)
+
+    async def _pause(self, work: Work, failure: StoreFailed) -> None:
+        log.warning("store can not be read; waiting", run_id=work.run.id, error=str(failure))
+        await self._clock.sleep(STORE_PAUSE_S)
 
 
 def cancelled(cancel: Cancel) -> End:
@@ -182,14 +204,12 @@ def _work(claim: Claim) -> Work:
         run=claim.run,
         request=request,
         input=input_messages(claim.run, request, claim.seq),
+        paused_by=claim.paused_by,
     )
 
 
-def _begin(work: Work, recorder: Recorder) -> None:
-    first = recorder.draft.run.attempt == 0
-    recorder.draft.start()
-    for message in work.input if first else ():
-        recorder.draft.message(message)
+def _failed_inside() -> End:
+    return End(v1.STOP_REASON_ERROR, run_error("INTERNAL", "the server failed at this run; its log says why"))
 
 
 def _not_storable() -> End:

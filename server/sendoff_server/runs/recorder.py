@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from sendoff import v1
-from sendoff_server.body import End, Step, StepResult
+from sendoff_server.body import Ask, Asked, Called, Done, End, Next, Result, Settled, Step
 from sendoff_server.clock import SECOND_NS, Clock, timestamp
-from sendoff_server.lifecycle import elapsed_ns
+from sendoff_server.lifecycle import elapsed_ns, left_out_by
 from sendoff_server.runs.draft import Draft
 from sendoff_server.runs.hub import Topic
+from sendoff_server.runs.retrace import fold
+from sendoff_server.runs.step_record import StepRecord
 from sendoff_server.runs.usage import add_tokens, add_usage
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Claim, LeftOut, Outdated
@@ -24,7 +26,7 @@ class MovedOn(Exception):
 
 
 class Recorder:
-    """Writes one run's progress. Is its body's `Live`."""
+    """Writes one run's progress. Is its body's `Live`, and keeps what the run has done."""
 
     def __init__(
         self, commits: GroupCommit, clock: Clock, claim: Claim, topic: Topic, keep_lease: Callable[[], bool]
@@ -34,33 +36,48 @@ class Recorder:
         self._topic = topic
         self._keep_lease = keep_lease
         self._stored = claim.run
-        self._step: v1.Step | None = None
-        self._under_way: str | None = None
-        """Id of the answer that watchers may be seeing."""
-        self._answered: str | None = None
-        """Id of an answer that is drafted and not yet written."""
-        self.draft = Draft(claim.run, clock)
+        self._step: StepRecord | None = None
+        self.start_over()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the stored log has more to tell than that the run was accepted."""
+        return self._stored.attempt > 0
 
     @property
     def attempt(self) -> int:
         return self.draft.run.attempt
 
+    def start_over(self) -> None:
+        """Forget what was drafted since the last record. What the store has is to be recalled then."""
+        self.done = Done()
+        self.draft = Draft(self._stored, self._clock, lambda event: fold(self.done, event))
+        self.done.usage = self.draft.run.usage
+        self._step = None
+
+    def recall(self, events: Sequence[v1.RunEvent], newest: v1.Step | None, reason: str) -> None:
+        """Go on from what is stored: the whole log, and the newest step. An answer that was under way will not come,
+        for that reason."""
+        for event in events:
+            fold(self.done, event)
+        self._retract(reason)
+        if newest is not None and newest.status == v1.STEP_STATUS_PENDING and self.done.open:
+            self._step = StepRecord(newest, self._clock)
+
     # ---- Live ----
 
-    async def calling(self, model_handle: str, message_id: str) -> None:
+    async def calling(self, model: v1.Model, message_id: str) -> None:
         assert self._step is not None
-        if self.draft.run.phase != v1.RUN_PHASE_CALLING_MODEL:
-            self.draft.phase(v1.RUN_PHASE_CALLING_MODEL)
-        self._step.model_handle = model_handle
-        self._under_way = message_id
-        started = v1.StepStarted(model_handle=model_handle, index=self._step.index, message_id=message_id)
-        self.draft.event("step_started", started, self._step.id)
+        self._in_phase(v1.RUN_PHASE_CALLING_MODEL)
+        step = self._step.calling(model)
+        started = v1.StepStarted(model_handle=model.handle, index=step.index, message_id=message_id)
+        self.draft.event("step_started", started, step.id)
         await self.record()
 
     def write(self, part_index: int, kind: str, text: str) -> None:
-        assert self._under_way is not None
+        assert self.done.asking is not None
         self._note_first_output()
-        self._topic.write(self._under_way, part_index, kind, text)
+        self._topic.write(self.done.asking.step_started.message_id, part_index, kind, text)
 
     async def back_off(self, reason: str, pause_s: float) -> None:
         self._retract("MODEL_RETRY")
@@ -76,56 +93,109 @@ class Recorder:
         self.draft.phase(v1.RUN_PHASE_COMPACTING)
         await self.record()
 
-    def compacted(self, messages: Sequence[v1.Message], usage: v1.Usage) -> None:
+    def compacted(self, messages: Sequence[v1.Message]) -> None:
         for message in messages:
             self.draft.message(message)
+
+    def spent(self, usage: v1.Usage) -> None:
         add_tokens(self.draft.run.usage, usage)
 
-    # ---- steps ----
+    async def tools_begin(self, step_id: str, calls: Sequence[v1.ToolCallStarted]) -> None:
+        self._in_phase(v1.RUN_PHASE_EXECUTING_TOOL)
+        for call in calls:
+            self.draft.event("tool_call_started", call, step_id)
+        await self.record()
+        if self._step is not None:
+            self._step.tools_begin()
 
-    def open_step(self, step: Step) -> None:
-        self._step = v1.Step(
+    async def tool_ended(self, step_id: str, ended: v1.ToolCallFinished, *, more: bool) -> None:
+        self.draft.event("tool_call_finished", ended, step_id)
+        if more:
+            await self.record()
+
+    # ---- what the body did ----
+
+    def open_step(self, following: Next) -> None:
+        """That is done now."""
+        if isinstance(following, Ask):
+            self._step = StepRecord(self._new_step(following.step), self._clock)
+
+    def _new_step(self, step: Step) -> v1.Step:
+        return v1.Step(
             id=step.id,
             run_id=self.draft.run.id,
+            agent_id=self.draft.run.agent_id,
             index=step.index,
             attempt=self.attempt,
             status=v1.STEP_STATUS_PENDING,
             start_time=timestamp(self._clock.now_ns()),
         )
 
-    def close_step(self, result: StepResult) -> None:
-        """Draft what the step came to. It is written with the next record, or with the run's end."""
+    def take(self, result: Result, given: Sequence[v1.Message] = ()) -> None:
+        """Draft what came of it. It is written with the next record, or with the run's end.
+
+        `given`: the run's input, which follows on what settles calls of earlier runs.
+        """
+        match result:
+            case Settled():
+                self._take_settled(result)
+                self._add(() if self.done.has_input else given)
+            case Asked():
+                self._take_answer(result)
+            case Called():
+                self._add(result.messages)
+                self._end_step(v1.STEP_STATUS_SUCCESS, result.end)
+        if result.opens:
+            self.draft.open(result.opens)
+        if result.end is not None:
+            self.done.open = None  # with this end nothing more is owed
+            self.done.settled = True
+
+    def owes_record(self, result: Result) -> bool:
+        """Whether that is to be durable before anything else is begun. Calling a tool or a model makes durable what
+        came before it; what a tool has given does not wait for that."""
+        return isinstance(result, Called) or (isinstance(result, Settled) and bool(self.done.finished))
+
+    def _take_settled(self, result: Settled) -> None:
+        self.done.settled = True
+        if result.continues is not None:
+            self.draft.settle(result.continues, result.resolved)
+        self._add(result.messages)
+
+    def _take_answer(self, result: Asked) -> None:
         assert self._step is not None
         if result.messages:
             self._note_first_output()
-            self._answered, self._under_way = self._under_way, None
-        for message in result.messages:
-            self.draft.message(message)
-        self._step.usage.CopyFrom(result.usage)
-        self._step.provider_request_id = result.provider_request_id
+        self._add(result.messages)
+        step = self._step.answered(result)
+        for turn in result.tokens:
+            self.draft.event("token_turn", turn, step.id)
         add_usage(self.draft.run.usage, result.usage)
-        self._end_step(v1.STEP_STATUS_SUCCESS, result.end)
+        if not self.done.open:
+            self._end_step(v1.STEP_STATUS_SUCCESS, result.end)
+
+    def _add(self, messages: Sequence[v1.Message]) -> None:
+        for message in messages:
+            self.draft.message(message)
 
     def _end_step(self, status: v1.StepStatus.ValueType, end: End | None) -> None:
-        step = self._step
-        if step is None or step.status != v1.STEP_STATUS_PENDING:
+        if self._step is None or self._step.is_over:
             return
-        finished = v1.StepFinished(usage=step.usage)
-        if end is not None:
-            step.stop_reason = finished.stop_reason = end.reason
-            if end.error is not None:
-                step.error.CopyFrom(end.error)
-                status = v1.STEP_STATUS_FAILED
-        step.status = status
-        step.end_time.CopyFrom(timestamp(self._clock.now_ns()))
-        if self._under_way is not None:
-            self._retract("CANCELLED" if status == v1.STEP_STATUS_CANCELLED else "FAILED")
-        self.draft.event("step_finished", finished, step.id)
+        step = self._step.ended(status, end)
+        self._retract("CANCELLED" if step.status == v1.STEP_STATUS_CANCELLED else "FAILED")
+        reason = step.stop_reason if step.HasField("stop_reason") else None
+        self.draft.event("step_finished", v1.StepFinished(usage=step.usage, stop_reason=reason), step.id)
 
     def _retract(self, reason: str) -> None:
-        if self._under_way is not None and self._step is not None:
-            self.draft.retract(self._under_way, reason, self._step.id)
-            self._under_way = None
+        asking = self.done.asking
+        if asking is not None:
+            self.draft.retract(asking.step_started.message_id, reason, asking.step_id)
+            if self._step is not None:
+                self._step.model_paused()
+
+    def _in_phase(self, phase: v1.RunPhase.ValueType) -> None:
+        if self.draft.run.phase != phase:
+            self.draft.phase(phase)
 
     def _note_first_output(self) -> None:
         run = self.draft.run
@@ -142,26 +212,14 @@ class Recorder:
         """Write what was drafted together with the run's end. Cancelling does not take it back."""
         self._end_step(v1.STEP_STATUS_CANCELLED, end)
         self.draft.end(end.reason, end.error, cancel_reason=end.cancel_reason)
-        await self._write(keep_lease=self._keep_lease(), left_out=end.left_out)
-
-    def start_over(self) -> None:
-        """Forget what was drafted since the last record; watchers forget the answer that they may be seeing."""
-        self.draft = Draft(self._stored, self._clock)
-        self._under_way = self._under_way or self._answered
-        self._retract("FAILED")
-        self._step = None
+        left_out = end.left_out or left_out_by(self.draft.run, answered=self.done.answered)
+        await self._write(keep_lease=self._keep_lease(), left_out=left_out)
 
     async def _write(self, *, keep_lease: bool, left_out: LeftOut) -> None:
-        progress = self.draft.progress(step=self._step_as_it_is(), keep_lease=keep_lease, left_out=left_out)
+        step = self._step.copied() if self._step else None
+        progress = self.draft.progress(step=step, keep_lease=keep_lease, left_out=left_out)
         result = await self._commits.submit(progress)
         if isinstance(result, Outdated):
             raise MovedOn
-        self._answered = None
-        self._stored = progress.run
-
-    def _step_as_it_is(self) -> v1.Step | None:
-        if self._step is None:
-            return None
-        step = v1.Step()
-        step.CopyFrom(self._step)
-        return step
+        if progress.run.last_sequence > self._stored.last_sequence:
+            self._stored = progress.run
