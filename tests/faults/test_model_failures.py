@@ -125,9 +125,12 @@ async def test_an_answer_withheld_by_its_provider_fails_the_run(caller: Caller) 
     assert not run.error.retryable
 
 
-async def test_a_tool_that_nobody_has_fails_the_run(caller: Caller) -> None:
-    run = await _ended(caller, tool_calls=[{"name": "weather", "arguments": {"city": "Ulm"}}])
-    assert (run.status, run.stop_reason) == (v1.RUN_STATUS_FAILED, v1.STOP_REASON_INVALID_TOOL_CALL)
+async def test_the_model_is_told_that_nobody_has_the_tool_and_goes_on(caller: Caller) -> None:
+    run = await _ended(caller, steps=[{"tool_calls": [{"name": "weather"}]}, {"text": "Then without."}])
+    assert (run.status, run.stop_reason) == (v1.RUN_STATUS_COMPLETED, v1.STOP_REASON_END_TURN)
+    (returned,) = (await caller.messages(run.id))[2].tool_return_message.tool_returns
+    assert returned.status == v1.TOOL_RETURN_STATUS_ERROR
+    assert returned.tool_return.text.startswith("[ToolConstraintError] weather cannot be called")
 
 
 async def test_a_good_run_tells_its_times_and_its_usage(caller: Caller) -> None:

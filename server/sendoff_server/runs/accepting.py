@@ -173,9 +173,16 @@ def normalised(
 
 
 def _check_capabilities(request: v1.CreateMessageAsyncRequest, model: Model) -> None:
+    if request.limits.HasField("max_cost_microusd") and not _has_price(model.info):
+        told = f"no price of the model {model.info.handle} is known; limit max_total_tokens instead"
+        raise Unsupported([Violation("limits.max_cost_microusd", told)])
     if model.info.supports_images:
         return
     for create in input_of(request):
         if any(part.HasField("image") for part in create.content.parts.parts):
             told = f"the model {model.info.handle} can not look at images; choose one that can (ListModels tells)"
             raise Unsupported([Violation(request.WhichOneof("payload") or "", told)])
+
+
+def _has_price(model: v1.Model) -> bool:
+    return model.HasField("input_microusd_per_mtok") and model.HasField("output_microusd_per_mtok")

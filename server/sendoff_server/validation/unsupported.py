@@ -26,14 +26,12 @@ class NotYet:
     """Values that do work. Unset, false, 0, "" and [] always do."""
 
 
-_CLIENT_TOOLS = NotYet("tools that run at the caller do not work yet")
 _APPROVALS = NotYet("answers to pending actions do not work yet")
 _CALLBACKS = NotYet("callbacks do not work yet; follow the run with WatchRun or WaitRun")
-_LIMITS = NotYet("of the limits only max_steps and run_timeout work yet")
+_LIMITS = NotYet("limits of waiting do not work yet")
 _SCHEDULING = NotYet("of the scheduling only when_busy works yet")
 
 NOT_YET: Mapping[str, NotYet] = {
-    "CreateMessageAsyncRequest.client_tools": _CLIENT_TOOLS,
     "CreateMessageAsyncRequest.return_logprobs": NotYet("log-probabilities are not kept yet"),
     "CreateMessageAsyncRequest.return_token_ids": NotYet("token ids are not kept yet"),
     "CreateMessageAsyncRequest.callback_url": _CALLBACKS,
@@ -44,8 +42,6 @@ NOT_YET: Mapping[str, NotYet] = {
     "Limits.queue_ttl": _LIMITS,
     "Limits.action_timeout": _LIMITS,
     "Limits.on_action_timeout": _LIMITS,
-    "Limits.max_total_tokens": _LIMITS,
-    "Limits.max_cost_microusd": _LIMITS,
     "Scheduling.when_busy": NotYet(
         "only ENQUEUE and REJECT work yet", frozenset({v1.WHEN_BUSY_ENQUEUE, v1.WHEN_BUSY_REJECT})
     ),
@@ -63,7 +59,6 @@ NOT_YET: Mapping[str, NotYet] = {
     "Agent.tool_ids": NotYet("agents have no tools yet"),
     "Agent.block_ids": NotYet("agents have no memory blocks yet"),
     "Agent.tool_rules": NotYet("agents have no tools yet"),
-    "Agent.parallel_tool_calls": NotYet("agents have no tools yet"),
 }
 """By message and field of the contract."""
 

@@ -7,20 +7,23 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic_ai.messages import ModelResponse, TextPart, ThinkingPart
 
 from sendoff import v1
-from sendoff_server.agents.answers import entries
+from sendoff_server import ids
+from sendoff_server.agents.answers import Written, entries
 from sendoff_server.body import Step, Work
 from sendoff_server.models.mapping import history
 from sendoff_server.models.port import Answer, Finish, ModelCall
 from sendoff_server.models.seals import seal
 
 SIGNED = seal("openai", "rs_1", "opaque")
+MESSAGE = ids.derive("message", "one")
 TEXT = v1.ContentPart(text=v1.Text(text="Yes."))
 
 
 def kept(*parts: v1.ContentPart) -> list[v1.Message]:
     work = Work(tenant="t", lane="l", seq=1, run=v1.Run(id="run-1"), request=v1.CreateMessageAsyncRequest(), input=[])
     answer = Answer(parts=parts, usage=v1.Usage(), finish=Finish.STOP)
-    return entries(work, Step(id="step-1", index=0), "message-1", answer, Timestamp())
+    written = Written(work=work, step=Step(id="step-1", index=0), message_id=MESSAGE, now=Timestamp())
+    return entries(written, answer)
 
 
 def given_again(messages: list[v1.Message], system: str) -> list[object]:

@@ -10,9 +10,9 @@ from sendoff import v1
 from sendoff_server.agents import summary, tokens
 from sendoff_server.agents.context import Context, assembled, fill
 from sendoff_server.agents.history_memory import Measured
-from sendoff_server.body import Work
-from sendoff_server.store.port import POSITION_SHIFT, History
-from tests.unit.agents.histories import answered, check_valid, histories, said
+from sendoff_server.body import Done, Work
+from sendoff_server.store.port import INPUT_PLACE, POSITION_SHIFT, History
+from tests.unit.agents.histories import answered, called, check_valid, histories, returned, said
 
 SEQ = 7
 BEGAN = SEQ << POSITION_SHIFT
@@ -23,9 +23,13 @@ COMPACTION = summary.Compaction(
 
 def work() -> Work:
     entry = said("Well?")
-    entry.position = BEGAN
+    entry.position = BEGAN + INPUT_PLACE
     run, request = v1.Run(id="run-1"), v1.CreateMessageAsyncRequest()
     return Work(tenant="t", lane="l", seq=SEQ, run=run, request=request, input=[entry])
+
+
+def shown_of(history: History, *own: v1.Message, answered: bool = False) -> Context:
+    return assembled(history, Done(entries=list(own), answered=answered), work(), "")
 
 
 def compacted(position: int, context_start: int) -> list[v1.Message]:
@@ -42,7 +46,7 @@ def test_a_context_is_summary_then_what_was_kept_then_the_input(history: list[v1
         entry.position += 2
     start = history[keep].position if keep < len(history) else BEGAN
     entries = [*history[:at], *compacted(10 + at, start), *history[at:]]
-    shown = assembled(History(entries, True, entries[at + 1]), work(), "").messages
+    shown = shown_of(History(entries, True, entries[at + 1]), *work().input).messages
     assert shown[0].summary_message.summary == f"{summary.NOTE}\n\nLanterns."
     assert shown[1:-1] == [entry for entry in history if entry.position >= start]
     assert shown[-1] == work().input[0]
@@ -51,21 +55,39 @@ def test_a_context_is_summary_then_what_was_kept_then_the_input(history: list[v1
 @given(histories())
 def test_without_a_compaction_a_context_begins_where_somebody_speaks(history: list[v1.Message]) -> None:
     for start in range(len(history)):
-        shown = assembled(History(history[start:], is_whole=False), work(), "").messages
+        shown = shown_of(History(history[start:], is_whole=False), *work().input).messages
         check_valid(shown)
         assert shown[0].WhichOneof("kind") == "user_message"
 
 
 def test_only_the_newest_of_two_compactions_counts() -> None:
-    entries = [*compacted(BEGAN + 1000, BEGAN), *compacted(BEGAN + 1002, BEGAN)]
-    context = assembled(History(entries, True, entries[-1]), work(), "")
+    own = [*work().input, *compacted(BEGAN + 1010, BEGAN), *compacted(BEGAN + 1012, BEGAN)]
+    context = shown_of(History([], True), *own)
     assert [entry.WhichOneof("kind") for entry in context.messages] == ["summary_message", "user_message"]
-    assert context.newest_position == BEGAN + 1003
+    assert context.newest_position == BEGAN + 1013
 
 
-def test_a_resumed_run_s_own_input_is_shown_once() -> None:
-    context = assembled(History([*work().input], is_whole=True), work(), "")
-    assert context.messages == list(work().input)
+def test_input_is_shown_once_and_last_until_it_is_answered() -> None:
+    (asked,) = work().input
+    settled, answer = returned("call-1"), answered("Yes.")
+    settled.position, answer.position = BEGAN + 1, BEGAN + 1024
+    past = [said("Look."), called("call-1")]
+    past[0].position, past[1].position = 1, 2
+    waiting = shown_of(History(past, True), settled, asked)
+    assert (waiting.history, waiting.input) == ([*past, settled], [asked])
+    going_on = shown_of(History(past, True), settled, asked, answer, answered=True)
+    assert (going_on.history, list(going_on.input)) == ([*past, settled, asked, answer], [])
+
+
+def test_a_run_that_compacts_itself_leaves_its_own_beginning_behind() -> None:
+    steps = [called("a"), returned("a"), called("b"), returned("b")]
+    for place, entry in enumerate(steps):
+        entry.position = BEGAN + 2_000 + place
+    own = [*work().input, *steps[:2], *compacted(BEGAN + 2_500, steps[2].position), *steps[2:]]
+    context = shown_of(History([said("Before.")], is_whole=False), *own, answered=True)
+    assert context.messages[0].HasField("summary_message")
+    assert context.messages[1:] == steps[2:]
+    assert context.is_whole
 
 
 def test_both_forms_of_a_compaction_read_the_same() -> None:
