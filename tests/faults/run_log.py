@@ -134,13 +134,16 @@ class Screen:
             assert not self.writing, f"text that nobody finished: {self.writing}"
 
     def _settle(self, message: v1.Message) -> None:
-        """The text shown so far is how the final message begins."""
+        """The text shown so far is how the final message begins. Calls are the last of an answer's entries."""
+        if message.WhichOneof("kind") in ("tool_call_message", "approval_request_message"):
+            self.writing = {key: text for key, text in self.writing.items() if key[0] != message.id}
+            return
         shown = self.writing.pop((message.id, message.position % _PARTS), "")
         assert text_of(message).startswith(shown), f"{shown!r} became {text_of(message)!r}"
 
     def _show_delta(self, delta: v1.MessageDelta) -> None:
         key = (delta.message_id, delta.part_index)
-        piece = delta.text or delta.reasoning
+        piece = delta.text or delta.reasoning or delta.tool_arguments
         assert piece, "an empty delta"
         self.deltas += 1
         if delta.replaces:

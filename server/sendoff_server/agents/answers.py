@@ -81,18 +81,25 @@ def entries(written: Written, answer: Answer, calls: Sequence[v1.ToolCall] = ())
     return [*shown, _called(written, answer, calls)] if calls else shown
 
 
-def request_entry(written: Written, calls: Sequence[v1.ToolCall]) -> v1.Message:
-    """The calls of an answer that wait for somebody."""
-    message_id = ids.derive("message", written.message_id, "request")
-    message = _at(written, message_id, REQUEST_PLACE, 0)
+def request_entry(written: Written, answer: Answer, calls: Sequence[v1.ToolCall], *, alone: bool) -> v1.Message:
+    """The calls of an answer that wait for somebody. `alone`: the answer makes no others, so this is its last entry;
+    else it is a message of its own."""
+    if alone:
+        message = _last(written, answer)
+    else:
+        message = _at(written, ids.derive("message", written.message_id, "request"), REQUEST_PLACE, 0)
     message.approval_request_message.tool_calls.extend(calls)
     return message
 
 
 def _called(written: Written, answer: Answer, calls: Sequence[v1.ToolCall]) -> v1.Message:
-    message = _part(written, min(len(answer.parts), MAX_PARTS) - 1)
+    message = _last(written, answer)
     message.tool_call_message.tool_calls.extend(calls)
     return message
+
+
+def _last(written: Written, answer: Answer) -> v1.Message:
+    return _part(written, min(len(answer.parts), MAX_PARTS) - 1)
 
 
 def _shown(written: Written, index: int, part: v1.ContentPart) -> v1.Message:

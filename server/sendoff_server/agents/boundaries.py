@@ -68,7 +68,7 @@ def _answers(history: Sequence[v1.Message]) -> Iterator[int]:
 
 
 def _is_one_answer(before: v1.Message, entry: v1.Message) -> bool:
-    """Whether both are of one answer: its calls that wait for somebody have an id of their own."""
+    """Whether both are of one answer: calls that wait for somebody may have an id of their own."""
     same_step = entry.HasField("step_id") and before.step_id == entry.step_id and before.run_id == entry.run_id
     return before.id == entry.id or (same_step and before.WhichOneof("kind") in ANSWERED)
 

@@ -161,7 +161,8 @@ class Loop(Body):
         if not held:
             return entries(written, reply.answer, calls), None, []
         others = [plan.call for plan in plans if not plan.held]
-        messages = [*entries(written, reply.answer, others), request_entry(written, held)]
+        waiting = request_entry(written, reply.answer, held, alone=not others)
+        messages = [*entries(written, reply.answer, others), waiting]
         opens = actions_for(plans, written.work, written.now, self._action_timeout)
         return messages, End(v1.STOP_REASON_REQUIRES_APPROVAL), opens
 

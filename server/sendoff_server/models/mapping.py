@@ -109,7 +109,8 @@ class _History:
             case "tool_call_message":
                 self._add_calls(message.id, message.tool_call_message.tool_calls)
             case "approval_request_message":
-                self._add_calls(message.id, message.approval_request_message.tool_calls)
+                answer_id = self._response_id if self._response else message.id  # calls that wait are of its answer
+                self._add_calls(answer_id, message.approval_request_message.tool_calls)
 
     def _add_content(self, answer_id: str, content: v1.Content) -> None:
         if content.WhichOneof("form") == "text":

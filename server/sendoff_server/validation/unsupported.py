@@ -58,7 +58,6 @@ NOT_YET: Mapping[str, NotYet] = {
     "Scheduling.when_pending": NotYet("nothing can be pending yet"),
     "Agent.tool_ids": NotYet("agents have no tools yet"),
     "Agent.block_ids": NotYet("agents have no memory blocks yet"),
-    "Agent.tool_rules": NotYet("agents have no tools yet"),
 }
 """By message and field of the contract."""
 
