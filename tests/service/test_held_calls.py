@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
 from sendoff import v1
+from sendoff_server import ids
+from sendoff_server.lifecycle import first_event, new_run
+from sendoff_server.store.port import DEFAULT_TENANT, Accept
 from sendoff_server.tools.port import ToolCall, ToolResult
 from tests.faults.caller import Caller, calling, patiently, script
 from tests.faults.run_log import check_log
@@ -242,3 +246,85 @@ async def test_a_fork_that_is_cut_between_a_call_and_its_return_goes_on(workshop
     assert await told(caller, following) == [
         ("Error: this call was not made: the run that asked for it has ended before.", True)
     ]
+
+
+@pytest.mark.parametrize("with_message", [False, True])
+async def test_a_doubt_in_a_settlement_is_asked_about_or_told_to_the_model(
+    with_message: bool, workshop: Workshop, serve: Serve
+) -> None:
+    """The server ends while an approved call that may run once is under way."""
+
+    async def hang(call: ToolCall) -> ToolResult:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    workshop.acts["book"] = hang
+    async with serve(drain_grace_s=0) as server, calling(server.grpc.address) as caller:
+        run = await stopped(caller, "look", "book")
+        (action,) = actions(run)
+        inputs = [v1.InputMessage(approval=v1.ApprovalCreate(approvals=[approval(action.tool_call_id)]))]
+        if with_message:
+            said = v1.MessageCreate(role=v1.ROLE_USER, content=v1.Content(text=script(text="On.")))
+            inputs.append(v1.InputMessage(message=said))
+        request = v1.CreateMessageAsyncRequest(agent_id=run.agent_id, messages=v1.InputMessages(messages=inputs))
+        continued = await caller.runs.CreateMessageAsync(request)
+        while "tool_call_finished" not in [e.WhichOneof("event") for e in await caller.log(continued.id)]:
+            continued = await caller.changed(continued.id, continued.last_sequence)  # look has returned
+    workshop.acts["book"] = says("booked after all")
+    async with serve() as server, calling(server.grpc.address) as caller:
+        continued = await caller.ended(continued.id)
+        check_log(continued, await caller.log(continued.id))
+        found = dict(
+            zip(
+                [each.tool_call_id for each in await returns(caller, continued)],
+                await told(caller, continued),
+                strict=True,
+            )
+        )
+        if with_message:
+            assert end(continued) == DONE
+            assert found[action.tool_call_id][1]
+            assert "nobody knows whether it was carried out" in found[action.tool_call_id][0]
+        else:
+            assert end(continued) == (v1.RUN_STATUS_COMPLETED, v1.STOP_REASON_TOOL_OUTCOME_UNKNOWN)
+            assert list(found.values()) == [("seven", False)]
+            (doubt,) = actions(continued)
+            assert (doubt.kind, doubt.tool_call_id) == (v1.ACTION_KIND_RESOLVE_UNKNOWN_OUTCOME, action.tool_call_id)
+            again = await answer(caller, continued, approval(doubt.tool_call_id))
+            assert end(again) == DONE
+            assert await told(caller, again) == [("booked after all", False)]
+            assert (again.continues_run_id, again.turn_id) == (continued.id, run.turn_id)
+        assert [call.tool.name for call in workshop.calls].count("look") == 1
+        keys = {call.key for call in workshop.calls if call.tool.name == "book"}
+        assert len(keys) == 1, "the same call has the same key"
+
+
+async def test_answers_whose_turn_comes_too_late_fail_their_run_and_nothing_else(
+    workshop: Workshop, serve: Serve
+) -> None:
+    """A continuation that finds nothing to settle: written by hand, because no accept lets it through."""
+    async with serve() as server, calling(server.grpc.address) as caller:
+        agent = await caller.agent()
+        service = server.runs
+        inputs = [v1.InputMessage(approval=v1.ApprovalCreate(approvals=[approval("call-1")]))]
+        request = v1.CreateMessageAsyncRequest(agent_id=agent, messages=v1.InputMessages(messages=inputs))
+        run = new_run(request, "", time.time_ns(), ids.new("run"))
+        accept = Accept(
+            tenant=DEFAULT_TENANT,
+            lane=agent,
+            run=run,
+            request=request.SerializeToString(),
+            event=first_event(run),
+            keys=[],
+            fingerprint=b"",
+            lease=True,
+            reject_if_busy=False,
+            max_open=10,
+        )
+        await service._commits.submit(accept)
+        over = await caller.ended(run.id)
+        check_log(over, await caller.log(run.id))
+        assert end(over) == (v1.RUN_STATUS_FAILED, v1.STOP_REASON_INVALID_TOOL_CALL)
+        assert over.error.reason == "NO_PENDING_ACTION"
+        following = await caller.ended((await caller.send(agent, script(text="on"))).id)
+        assert end(following) == DONE

@@ -10,6 +10,8 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.models.scripted import SMALL
+from sendoff_server.store.port import Item, Poisoned, Progress, Result
+from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.tools.port import ToolCall, ToolResult, text_result
 from tests.faults.caller import Caller, calling, patiently, refused, script, seconds
 from tests.faults.run_log import check_log
@@ -334,6 +336,26 @@ async def test_a_step_tells_what_it_called_and_how_long_everything_took(workshop
         assert step.context_window == 2_000_000
         assert step.start_time.ToNanoseconds() <= step.model_call_time.ToNanoseconds() <= step.end_time.ToNanoseconds()
     assert (first.HasField("stop_reason"), second.stop_reason) == (False, v1.STOP_REASON_END_TURN)
+
+
+@pytest.mark.parametrize(
+    ("text", "commits"), [(script(text="Yes."), 2), (steps({"tool_calls": [LOOK]}, {"text": "Seen."}), 5)]
+)
+async def test_a_run_is_written_in_few_commits(
+    text: str, commits: int, workshop: Workshop, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two without tools. A step with a tool takes three: what is to be called, what came of it, the next step."""
+    written: list[Item] = []
+    flush = SqliteStore.flush
+
+    async def counted(self: SqliteStore, batch: Sequence[Item]) -> list[Result | Poisoned]:
+        written.extend(item for item in batch if isinstance(item, Progress))
+        return await flush(self, batch)
+
+    workshop.has("look")
+    monkeypatch.setattr(SqliteStore, "flush", counted)
+    await ended(caller, text)
+    assert len(written) == commits
 
 
 # ---- cancelled ----
