@@ -130,7 +130,9 @@ def input_of(request: v1.CreateMessageAsyncRequest) -> Sequence[v1.MessageCreate
 
 def decisions_of(request: v1.CreateMessageAsyncRequest) -> Sequence[v1.ActionDecision] | None:
     """The answers to pending actions that a request brings; None for one that brings none."""
-    first = request.messages.messages[0] if request.messages.messages else v1.InputMessage()
+    if not request.messages.messages:
+        return None
+    first = request.messages.messages[0]
     if first.HasField("tool_return"):
         return [v1.ActionDecision(tool=each) for each in first.tool_return.tool_returns]
     return first.approval.approvals if first.HasField("approval") else None

@@ -37,6 +37,10 @@ class Written:
 # ---- the calls of an answer ----
 
 
+def calls_tools(answer: Answer) -> bool:
+    return any(part.HasField("tool_call") for part in answer.parts)
+
+
 def calls_in(answer: Answer, message_id: str, taken: Collection[str], *, parallel: bool) -> list[v1.ToolCall]:
     """The calls of an answer that count, in order, with ids that no other call has. `taken`: ids of other calls.
 
@@ -151,7 +155,7 @@ def unusable(answer: Answer) -> End | None:
     if answer.finish is Finish.REFUSED:
         told = "the model's provider withheld the answer or a part of it"
         return End(v1.STOP_REASON_INVALID_LLM_RESPONSE, v1.RunError(reason="MODEL_REFUSED", message=told))
-    if any(part.HasField("tool_call") for part in answer.parts):
+    if calls_tools(answer):
         return None
     if answer.finish is Finish.LENGTH:
         told = "the answer was cut off by the model's token limit; what it said so far is kept"

@@ -99,10 +99,12 @@ class Asker:
             message_id = ids.derive("message", call.work.run.id, call.step.index, call.live.attempt, attempt)
             await call.live.calling(call.info, message_id)
             answer = await _streamed(call.model.stream(_question(call, context, offer, attempt)), call.live)
-            taken = done.call_ids | _call_ids(context.history)
-            calls = answers.calls_in(answer, message_id, taken, parallel=offer.parallel)
             return Reply(
-                message_id=message_id, context=context, answer=answer, calls=calls, end=answers.unusable(answer)
+                message_id=message_id,
+                context=context,
+                answer=answer,
+                calls=_calls(answer, message_id, context, offer, done),
+                end=answers.unusable(answer),
             )
 
         return await self._retry.repeated(call.live, ask)
@@ -136,12 +138,16 @@ async def _streamed(stream: AsyncGenerator[Delta | Answer], live: Live) -> Answe
     raise AssertionError("a model's stream ends with its answer")
 
 
-def _call_ids(entries: Sequence[v1.Message]) -> set[str]:
-    return {
+def _calls(answer: Answer, message_id: str, context: Context, offer: Offer, done: Done) -> Sequence[v1.ToolCall]:
+    """The calls of the answer, with ids that no call has which the model was shown, or the run has made."""
+    if not answers.calls_tools(answer):
+        return ()
+    shown = {
         call.tool_call_id
-        for entry in entries
+        for entry in context.history
         for call in (*entry.tool_call_message.tool_calls, *entry.approval_request_message.tool_calls)
     }
+    return answers.calls_in(answer, message_id, done.call_ids | shown, parallel=offer.parallel)
 
 
 def _given_up(reply: Reply, end: End) -> Reply:

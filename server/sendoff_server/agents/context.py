@@ -80,10 +80,9 @@ async def past_of(memory: HistoryMemory, work: Work, *, resumed: bool) -> Histor
 def assembled(past: History, done: Done, work: Work, system: str, tool_tokens: int = 0) -> Context:
     """The context of the next model call."""
     own = sorted(done.entries, key=lambda entry: entry.position)
-    newest = next((entry for entry in reversed(own) if entry.HasField("context_start")), past.compaction)
     given = () if done.answered else work.input
-    held_back = {entry.position for entry in given}
-    history = [*past.messages, *(entry for entry in own if entry.position not in held_back)]
+    newest = next((entry for entry in reversed(own) if entry.HasField("context_start")), past.compaction)
+    history = [*past.messages, *_without(own, given)]
     return Context(
         system=system,
         tool_tokens=tool_tokens,
@@ -93,6 +92,14 @@ def assembled(past: History, done: Done, work: Work, system: str, tool_tokens: i
         is_whole=past.is_whole or newest is not past.compaction,
         newest_position=max((entry.position for entry in (*past.messages[-1:], *own, *given)), default=0),
     )
+
+
+def _without(own: Sequence[v1.Message], given: Sequence[v1.Message]) -> Sequence[v1.Message]:
+    """The run's own entries but for the input."""
+    if len(own) == len(given):  # the input is all that there is
+        return ()
+    positions = {entry.position for entry in given}
+    return [entry for entry in own if entry.position not in positions]
 
 
 def _kept(entries: Sequence[v1.Message], compaction: v1.Message) -> list[v1.Message]:

@@ -111,8 +111,7 @@ class Loop(Body):
         if outfit.model is None:
             return Asked(end=_no_model(outfit.handle))
         call = StepCall(work=work, step=step, live=live, model=outfit.model, handle=outfit.handle)
-        choice = outfit.tools.rules.choice(calls_so_far(work, done), nudged=done.nudged)
-        offer = Offer(tools=outfit.tools.specs(choice.tools), must_call=choice.must, parallel=outfit.parallel_calls)
+        offer = self._offer(work, done, outfit)
         system = await self._wardrobe.system(work, outfit)
         try:
             context = await self._with_room(call, done, system, tokens_of(offer.tools))
@@ -120,6 +119,12 @@ class Loop(Body):
         except ModelFailed as failure:
             return Asked(end=End(failure.stop_reason, _run_error(failure)))
         return self._asked(work, step, done, outfit, reply)
+
+    def _offer(self, work: Work, done: Done, outfit: Outfit) -> Offer:
+        if not outfit.tools.names:
+            return _NOTHING
+        choice = outfit.tools.rules.choice(calls_so_far(work, done), nudged=done.nudged)
+        return Offer(tools=outfit.tools.specs(choice.tools), must_call=choice.must, parallel=outfit.parallel_calls)
 
     async def _with_room(self, call: StepCall, done: Done, system: str, tool_tokens: int) -> Context:
         """The context, compacted if it is about to be too large."""
@@ -148,7 +153,7 @@ class Loop(Body):
         """What is written of an answer, whether the run ends with it, and what it waits for then."""
         if reply.end is not None:
             return entries(written, reply.answer), reply.end, []
-        before = calls_so_far(written.work, done)
+        before = calls_so_far(written.work, done) if outfit.tools.names else []
         if not reply.calls:
             onward = outfit.tools.rules.after_words(before)
             said = entries(written, reply.answer)
@@ -175,6 +180,7 @@ class Loop(Body):
             self._history.note(work.lane, Measured(outfit.handle, newest.position, system, usage.total_tokens))
 
 
+_NOTHING = Offer()
 _BECAUSE = {
     v1.STOP_REASON_CANCELLED: "the run was cancelled",
     v1.STOP_REASON_SUPERSEDED: "a newer message took the place of the run",

@@ -53,11 +53,8 @@ class Toolset:
         by_name = {tool.name: tool for tool in tools}
         by_name |= {tool.name: _of_client(tool) for tool in client_tools}
         self._tools: Mapping[str, v1.Tool] = by_name
-        self.rules = Rules(rules, list(by_name))
-
-    @property
-    def names(self) -> Sequence[str]:
-        return list(self._tools)
+        self.names: Sequence[str] = list(by_name)
+        self.rules = Rules(rules, self.names) if by_name else _NO_RULES
 
     def specs(self, names: Sequence[str]) -> list[ToolSpec]:
         """Those tools as a model is told of them."""
@@ -96,6 +93,10 @@ class Toolset:
         if tool.type == v1.TOOL_TYPE_CLIENT:
             return Held.CLIENT
         return Held.APPROVAL if tool.requires_approval or self.rules.needs_approval(tool.name) else None
+
+
+_NO_RULES = Rules((), ())
+"""Rules for tools that the agent does not have mean nothing."""
 
 
 def _of_client(tool: v1.ClientTool) -> v1.Tool:

@@ -12,8 +12,7 @@ class StepRecord:
 
     def __init__(self, step: v1.Step, clock: Clock) -> None:
         """`step` is taken over; it is PENDING."""
-        self._step = v1.Step()
-        self._step.CopyFrom(step)
+        self._step = step
         self._clock = clock
         self._model_since: float | None = None
         self._model_ns = 0
