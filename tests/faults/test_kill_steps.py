@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.fixtures.server import ServerProcess
 
 DONE = v1.STOP_REASON_END_TURN
 DOUBT = v1.STOP_REASON_TOOL_OUTCOME_UNKNOWN
-LOOK = {"text": "Let me see.", "chunk_words": 1, "tool_calls": [{"name": "look"}]}
+LOOK: dict[str, Any] = {"text": "Let me see.", "chunk_words": 1, "tool_calls": [{"name": "look"}]}
 STEPS = [LOOK, {"text": "There are seven."}]
 ONCE, AGAIN = v1.TOOL_EFFECT_ONCE, v1.TOOL_EFFECT_IDEMPOTENT
 
@@ -38,7 +39,7 @@ class Subject:
 
     @asynccontextmanager
     async def killed_at(
-        self, point: str, effect: v1.ToolEffect.ValueType, steps: list[dict[str, object]]
+        self, point: str, effect: v1.ToolEffect.ValueType, steps: list[dict[str, Any]]
     ) -> AsyncIterator[tuple[Caller, v1.Run, Screen]]:
         """The server again, after it was killed at that point of a run."""
         self._monkeypatch.setenv("SUBJECT_STOP", point)

@@ -205,10 +205,9 @@ async def test_a_deleted_agent_takes_no_more_messages_and_its_runs_are_gone(call
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"client_tools": [v1.ClientTool(name="t")]}, ["client_tools"]),
         ({"callback_url": "https://example.com", "return_logprobs": True}, ["callback_url", "return_logprobs"]),
         ({"scheduling": v1.Scheduling(when_busy=v1.WHEN_BUSY_STEER)}, ["scheduling.when_busy"]),
-        ({"limits": v1.Limits(max_total_tokens=1)}, ["limits.max_total_tokens"]),
+        ({"limits": v1.Limits(max_cost_microusd=1)}, ["limits.max_cost_microusd"]),
     ],
 )
 async def test_what_does_not_work_yet_is_refused_by_name(

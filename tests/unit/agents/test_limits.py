@@ -31,13 +31,15 @@ def test_the_smaller_number_of_steps_counts(asked: v1.CreateMessageAsyncRequest,
     assert end.reason == v1.STOP_REASON_MAX_STEPS
 
 
-@pytest.mark.parametrize("name", ["max_total_tokens", "max_cost_microusd"])
+LIMITS = {"max_total_tokens": v1.Limits(max_total_tokens=10), "max_cost_microusd": v1.Limits(max_cost_microusd=10)}
+
+
+@pytest.mark.parametrize("name", LIMITS)
 def test_what_is_spent_is_spent(name: str) -> None:
-    asked = request(limits=v1.Limits(**{name: 10}))
-    of = "total_tokens" if name == "max_total_tokens" else "cost_microusd"
-    assert reached(asked, Done(usage=v1.Usage())) is None, "unknown"
-    assert reached(asked, Done(usage=v1.Usage(**{of: 9}))) is None
-    end = reached(asked, Done(usage=v1.Usage(**{of: 10})))
+    asked = request(limits=LIMITS[name])
+    assert reached(asked, Done()) is None, "unknown"
+    assert reached(asked, Done(usage=v1.Usage(total_tokens=9, cost_microusd=9))) is None
+    end = reached(asked, Done(usage=v1.Usage(total_tokens=10, cost_microusd=10)))
     assert end is not None
     assert end.reason == v1.STOP_REASON_BUDGET_EXCEEDED
     assert end.error is not None

@@ -124,8 +124,8 @@ def test_noted_answers_count_where_a_plain_message_comes() -> None:
 
 
 def test_an_unanswered_action_that_ends_the_turn_lets_nothing_be_called() -> None:
-    late = {"expire_time": timestamp(NOW), "on_timeout": v1.ON_TIMEOUT_FAIL_TURN}
-    actions = [action("a", **late), action("b", **late)]
+    fails = v1.ON_TIMEOUT_FAIL_TURN
+    actions = [action(each, expire_time=timestamp(NOW), on_timeout=fails) for each in "ab"]
     plan = settlement([owed(each) for each in "abc"], actions, [yes("a"), no("b", TIMEOUT)], now_ns=NOW)
     assert plan.fails_turn
     assert not plan.to_call

@@ -37,7 +37,6 @@ def scheduling(**fields: Any) -> v1.CreateMessageAsyncRequest:
 
 IMAGE = "messages.messages[0].message.content.parts.parts[0].image"
 ASKING: dict[str, tuple[Message, str]] = {
-    "CreateMessageAsyncRequest.client_tools": (create(client_tools=[v1.ClientTool(name="t")]), "client_tools"),
     "CreateMessageAsyncRequest.return_logprobs": (create(return_logprobs=True), "return_logprobs"),
     "CreateMessageAsyncRequest.return_token_ids": (create(return_token_ids=True), "return_token_ids"),
     "CreateMessageAsyncRequest.callback_url": (create(callback_url="https://example.com"), "callback_url"),
@@ -48,8 +47,6 @@ ASKING: dict[str, tuple[Message, str]] = {
     "Limits.queue_ttl": (limits(queue_ttl=seconds(1)), "limits.queue_ttl"),
     "Limits.action_timeout": (limits(action_timeout=seconds(1)), "limits.action_timeout"),
     "Limits.on_action_timeout": (limits(on_action_timeout=v1.ON_TIMEOUT_DENY), "limits.on_action_timeout"),
-    "Limits.max_total_tokens": (limits(max_total_tokens=1), "limits.max_total_tokens"),
-    "Limits.max_cost_microusd": (limits(max_cost_microusd=1), "limits.max_cost_microusd"),
     "Scheduling.when_busy": (scheduling(when_busy=v1.WHEN_BUSY_STEER), "scheduling.when_busy"),
     "Scheduling.start_time": (scheduling(start_time=Timestamp(seconds=1)), "scheduling.start_time"),
     "Scheduling.priority": (scheduling(priority=1), "scheduling.priority"),
@@ -67,6 +64,8 @@ ASKING: dict[str, tuple[Message, str]] = {
 """By line of the table: a request that asks for it, and the path of the field."""
 
 NOT_ASKING = (
+    create(client_tools=[v1.ClientTool(name="t")]),
+    limits(max_total_tokens=1, max_cost_microusd=1),
     create(
         conversation_id="default",
         include_compaction_messages=True,
@@ -120,8 +119,8 @@ def test_changing_an_agent_s_tools_is_refused_like_giving_it_some() -> None:
 def test_all_that_does_not_work_is_named_at_once() -> None:
     request = returning(returned())
     request.callback_url = "https://example.com"
-    request.limits.max_total_tokens = 5
-    assert unsupported(request) == ["callback_url", "messages.messages[0].tool_return", "limits.max_total_tokens"]
+    request.scheduling.priority = 5
+    assert unsupported(request) == ["callback_url", "messages.messages[0].tool_return", "scheduling.priority"]
 
 
 def test_a_long_list_of_it_is_cut() -> None:
