@@ -248,6 +248,18 @@ async def test_a_fork_that_is_cut_between_a_call_and_its_return_goes_on(workshop
     ]
 
 
+async def test_an_approved_tool_with_an_exit_rule_ends_the_run(workshop: Workshop, caller: Caller) -> None:
+    exits = v1.ToolRule(tool_name="book", exit_loop=v1.ToolRule.ExitLoop())
+    agent = v1.Agent(model="scripted/script", tool_rules=[exits])
+    agent_id = (await caller.agents.CreateAgent(v1.CreateAgentRequest(agent=agent))).id
+    run = await caller.ended((await caller.send(agent_id, steps(calls("book"), {"text": "never"}))).id)
+    continued = await answer(caller, run, approval(actions(run)[0].tool_call_id))
+    assert end(continued) == (v1.RUN_STATUS_COMPLETED, v1.STOP_REASON_TOOL_RULE)
+    assert kinds(await caller.messages(continued.id)) == ["approval_response_message", "tool_return_message"]
+    following = await caller.ended((await caller.send(agent_id, script(text="on"))).id)
+    assert end(following) == DONE
+
+
 @pytest.mark.parametrize("with_message", [False, True])
 async def test_a_doubt_in_a_settlement_is_asked_about_or_told_to_the_model(
     with_message: bool, workshop: Workshop, serve: Serve

@@ -10,7 +10,7 @@ is told to the model: between a call and its return no provider takes a message.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sendoff import v1
@@ -20,11 +20,13 @@ from sendoff_server.agents.acting import left_off
 from sendoff_server.agents.calling import Batch, Callers, Outcome
 from sendoff_server.agents.entries import entry
 from sendoff_server.agents.held import opened
-from sendoff_server.agents.outfit import Wardrobe
+from sendoff_server.agents.outfit import Outfit, Wardrobe
+from sendoff_server.agents.returns import as_ruled
 from sendoff_server.agents.settlement import Owed, Settlement, misfit, settlement, unreturned
-from sendoff_server.body import Done, End, Live, Settled, Work
+from sendoff_server.agents.turns import calls_so_far
+from sendoff_server.body import Done, End, Live, Made, Settled, Work
 from sendoff_server.clock import Clock, timestamp
-from sendoff_server.lifecycle import APPROVAL_PLACE, SETTLEMENT_PLACE, began, decisions_of
+from sendoff_server.lifecycle import APPROVAL_PLACE, SETTLEMENT_PLACE, began, decisions_of, text_of
 from sendoff_server.store.port import Store
 
 
@@ -59,8 +61,12 @@ class Settler:
         if not case.owed and case.paused is None:
             return Settled()
         plan = settlement(case.owed, case.actions, decisions, now_ns=self._clock.now_ns())
-        outcome = await self._called(work, plan.to_call, done, live)
-        return await self._settled(work, case, plan, outcome)
+        outfit = await self._wardrobe.outfit(work)
+        outcome = await self._called(work, outfit, plan.to_call, done, live)
+        settled = self._settled(work, case, plan, outcome)
+        if settled.end is None and not work.input:
+            return replace(settled, end=_ruled(work, outfit, case, settled, done))
+        return settled
 
     async def close(self, work: Work, done: Done, because: str) -> Settled:
         """Settle what is open without calling anything, because the run ends."""
@@ -74,7 +80,7 @@ class Settler:
             left_off(begun[each.tool_call_id], done, because) if each.tool_call_id in begun else each
             for each in plan.denied
         ]
-        return await self._settled(work, case, plan, Outcome())
+        return self._settled(work, case, plan, Outcome())
 
     async def _case(self, work: Work, done: Done) -> _Case:
         assert done.past is not None, "the history is read first"
@@ -85,10 +91,9 @@ class Settler:
         paused = (await self._store.runs(work.tenant, [work.paused_by])).get(work.paused_by)
         return _Case(owed=owed, actions=waiting.actions if waiting else (), paused=paused)
 
-    async def _called(self, work: Work, owed: Sequence[Owed], done: Done, live: Live) -> Outcome:
+    async def _called(self, work: Work, outfit: Outfit, owed: Sequence[Owed], done: Done, live: Live) -> Outcome:
         if not owed:
             return Outcome()
-        outfit = await self._wardrobe.outfit(work)
         batch = Batch(
             work=work,
             step_id=owed[0].step_id,
@@ -99,7 +104,7 @@ class Settler:
         )
         return await self._callers.make(batch, done, live)
 
-    async def _settled(self, work: Work, case: _Case, plan: Settlement, outcome: Outcome) -> Settled:
+    def _settled(self, work: Work, case: _Case, plan: Settlement, outcome: Outcome) -> Settled:
         stops = bool(outcome.in_doubt) and not work.input
         doubts = [] if stops else [returns.in_doubt(call.tool_call_id) for call in outcome.in_doubt]
         called = [outcome.returns[call_id] for call_id in _order(plan) if call_id in outcome.returns]
@@ -138,6 +143,18 @@ class Settler:
 
 def _order(plan: Settlement) -> list[str]:
     return [owed.call.tool_call_id for owed in plan.to_call]
+
+
+def _ruled(work: Work, outfit: Outfit, case: _Case, settled: Settled, done: Done) -> End | None:
+    """The end of a run whose tools have done, with what is settled, all that rules want of it."""
+    outputs = {
+        each.tool_call_id: text_of(each.tool_return)
+        for message in settled.messages
+        for each in message.tool_return_message.tool_returns
+    }
+    calls = [owed.call for owed in case.owed]
+    made = [Made(call.tool_call_id, call.name, outputs.get(call.tool_call_id, "")) for call in calls]
+    return outfit.tools.rules.after_calls(calls_so_far(work, done), as_ruled(made, done.started)).end
 
 
 def _failed_turn(plan: Settlement) -> End | None:
