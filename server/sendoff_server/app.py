@@ -29,10 +29,14 @@ from sendoff_server.api.server import GrpcServer
 from sendoff_server.clock import Clock, SystemClock
 from sendoff_server.models.catalogue import ModelCatalogue, catalogue
 from sendoff_server.runs.accepting import Acceptance
+from sendoff_server.runs.action_service import ActionService
+from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.executor import Executor
+from sendoff_server.runs.expiry import Expiry
 from sendoff_server.runs.hub import Hub
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.service import RunService
+from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
 from sendoff_server.server_info import server_info
 from sendoff_server.settings import ProviderSettings, Settings
@@ -108,11 +112,22 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         action_timeout = timedelta(seconds=settings.action_timeout_s)
         loop = Loop(store, history, wardrobe, callers, clock, retry, action_timeout=action_timeout)
         max_open = settings.max_queued_per_conversation
-        acceptance = Acceptance(agent_directory, conversation_directory, models, clock, max_open=max_open)
+        may_approve = settings.allow_approve_on_timeout
+        acceptance = Acceptance(
+            agent_directory,
+            conversation_directory,
+            models,
+            clock,
+            max_open=max_open,
+            may_approve_on_timeout=may_approve,
+        )
+        answering = Answering(store, commits, scheduler, acceptance, clock)
+        waits = Waits(hub, clock)
         watching = Watching(
             store, hub, clock, max_stream_age_s=settings.max_stream_age_s, slow_consumer_s=settings.slow_consumer_s
         )
-        runs = RunService(store, commits, scheduler, hub, acceptance, watching, clock)
+        runs = RunService(store, commits, scheduler, hub, acceptance, answering, waits, watching, clock)
+        actions = ActionService(store, agent_directory, conversation_directory, answering)
         agents = AgentService(store, agent_directory, models, clock, cancel_all=runs.cancel_all, deleted=agent_deleted)
         conversations = ConversationService(
             store,
@@ -124,17 +139,25 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             deleted=conversation_deleted,
         )
         grpc = GrpcServer(
-            settings, runs=runs, agents=agents, conversations=conversations, models=models, info=server_info(settings)
+            settings,
+            runs=runs,
+            actions=actions,
+            agents=agents,
+            conversations=conversations,
+            models=models,
+            info=server_info(settings),
         )
 
         await stack.enter_async_context(commits.running())
         await stack.enter_async_context(scheduler.running(Executor(store, commits, hub, loop, clock)))
+        expiry = Expiry(store, answering, runs, clock, may_approve=may_approve)
+        await stack.enter_async_context(expiry.running())
         await stack.enter_async_context(grpc)
         await stack.enter_async_context(_beating(store, commits, grpc, clock))
         try:
             yield Server(runs, agents, models, scheduler, grpc)
         finally:
-            await _drain(runs, scheduler, grpc, settings.drain_grace_s)
+            await _drain(runs, actions, scheduler, grpc, settings.drain_grace_s)
 
 
 def _is_loopback(address: str) -> bool:
@@ -162,10 +185,13 @@ def _tools() -> Mapping[v1.ToolType.ValueType, Tools]:
     return {}
 
 
-async def _drain(runs: RunService, scheduler: Scheduler, grpc: GrpcServer, grace_s: float) -> None:
+async def _drain(
+    runs: RunService, actions: ActionService, scheduler: Scheduler, grpc: GrpcServer, grace_s: float
+) -> None:
     """Tell load balancers, refuse what is new, let watchers end, give runs under way their time."""
     await grpc.announce_drain()
     runs.drain()
+    actions.drain()
     await scheduler.drain(grace_s)
 
 

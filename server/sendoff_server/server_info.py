@@ -10,11 +10,19 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from sendoff import v1
-from sendoff.v1 import agent_service_pb2, conversation_service_pb2, model_service_pb2, ops_service_pb2, run_service_pb2
+from sendoff.v1 import (
+    action_service_pb2,
+    agent_service_pb2,
+    conversation_service_pb2,
+    model_service_pb2,
+    ops_service_pb2,
+    run_service_pb2,
+)
 from sendoff_server.settings import Settings
 from sendoff_server.validation import limits
 
 SERVICE_FILES: tuple[FileDescriptor, ...] = (
+    action_service_pb2.DESCRIPTOR,
     agent_service_pb2.DESCRIPTOR,
     conversation_service_pb2.DESCRIPTOR,
     model_service_pb2.DESCRIPTOR,
@@ -24,7 +32,9 @@ SERVICE_FILES: tuple[FileDescriptor, ...] = (
 """The files of the services that are served."""
 
 FEATURES = (
+    "actions",
     "cancel",
+    "cancel_rollback",
     "conversations",
     "durable_accept",
     "idempotency_by_otid",
@@ -37,7 +47,11 @@ FEATURES = (
     "watch",
     "watch_deltas",
     "watch_snapshot",
+    "watch_turn",
+    "when_busy_interrupt",
     "when_busy_reject",
+    "when_busy_rollback",
+    "when_pending",
 )
 
 
@@ -62,6 +76,7 @@ def server_info(settings: Settings) -> v1.GetServerInfoResponse:
             "max_run_metadata_bytes": limits.MAX_RUN_METADATA_BYTES,
             "max_labels": limits.MAX_LABELS,
             "max_steps": limits.MAX_STEPS,
+            "action_timeout_seconds": int(settings.action_timeout_s),
         },
     )
 

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     slow_consumer_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="How many seconds a watcher may leave a frame unread before it is cut with SLOW_CONSUMER."
     )
+    allow_approve_on_timeout: bool = Field(
+        False, description="Take requests whose calls run unapproved when nobody answers in time."
+    )
     model_timeout_s: Annotated[float, Field(gt=0)] = Field(
         300.0, description="How many seconds a model may stay silent before the call is given up and tried again."
     )

@@ -14,6 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
 from sendoff import v1
+from sendoff.v1.action_service_pb2_grpc import ActionServiceStub
 from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
 from sendoff.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from sendoff.v1.model_service_pb2_grpc import ModelServiceStub
@@ -45,6 +46,7 @@ class Caller:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.runs = RunServiceStub(channel)
+        self.actions = ActionServiceStub(channel)
         self.agents = AgentServiceStub(channel)
         self.models = ModelServiceStub(channel)
         self.conversations = ConversationServiceStub(channel)

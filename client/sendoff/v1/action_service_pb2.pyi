@@ -36,9 +36,9 @@ class ListPendingActionsRequest(_message.Message):
     agent_id: _builtins.str
     """Actions of this agent. Unset: of all. Rule: string.pattern = "^agent-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"."""
     conversation_id: _builtins.str
-    """Actions of this conversation; "default" with agent_id: the agent's own. Unset: of all."""
+    """Actions of this conversation; "default" with agent_id: the agent's own. Unset: of all. Rule: as RespondToActionsRequest.conversation_id."""
     run_id: _builtins.str
-    """Actions that this run stopped for. Unset: of all."""
+    """Actions that this run stopped for. Unset: of all. Rule: as GetRunRequest.run_id."""
     kind: _action_pb2.ActionKind.ValueType
     """Actions of this kind. Unspecified: of any. Rule: enum.defined_only = true."""
     page_size: _builtins.int
@@ -117,10 +117,10 @@ class RespondToActionsRequest(_message.Message):
     request_id: _builtins.str
     """Client-chosen id of this request, which becomes that of the run. Rule: string.min_len = 1; string.max_len = 255."""
     agent_id: _builtins.str
-    """The agent of the conversation. Unset: whoever's it is; "default" needs it."""
+    """The agent of the conversation. Unset: whoever's it is; "default" needs it. Rule: as GetAgentRequest.agent_id."""
     @_builtins.property
     def decisions(self) -> _containers.RepeatedCompositeFieldContainer[_input_message_pb2.ActionDecision]:
-        """The answers. Rule: repeated.min_items = 1; repeated.max_items = 256; no two for one call."""
+        """The answers. Rule: repeated.min_items = 1; repeated.max_items = 256; no two of them for one call."""
 
     def __init__(
         self,

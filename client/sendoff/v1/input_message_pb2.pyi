@@ -233,7 +233,7 @@ class Approval(_message.Message):
     """Why; the model reads it after a denial. Unset: no reason given."""
     @_builtins.property
     def edited_arguments(self) -> _json_pb2.JsonObject:
-        """Run the call with these arguments instead of the model's. Unset: the model's."""
+        """Run the call with these arguments instead of the model's. Unset: the model's. Rule: not empty; only with approve."""
 
     def __init__(
         self,
@@ -309,36 +309,36 @@ class ApprovalCreate(_message.Message):
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def approve(self) -> _builtins.bool:
-        """Old single form: the answer."""
+        """Old single form, without approvals, for the one call that waits: the answer. Rule: required in this form."""
 
     @approve.setter
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def approve(self, value: _builtins.bool) -> None:
-        """Old single form: the answer."""
+        """Old single form, without approvals, for the one call that waits: the answer. Rule: required in this form."""
 
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def approval_request_id(self) -> _builtins.str:
-        """Old single form: the id of the request message or of the tool call."""
+        """Old single form: the id of the request message or of the tool call. Rule: string.min_len = 1; string.max_bytes = 256."""
 
     @approval_request_id.setter
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def approval_request_id(self, value: _builtins.str) -> None:
-        """Old single form: the id of the request message or of the tool call."""
+        """Old single form: the id of the request message or of the tool call. Rule: string.min_len = 1; string.max_bytes = 256."""
 
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def reason(self) -> _builtins.str:
-        """Old single form: why."""
+        """Old single form: why. Rule: not with approvals."""
 
     @reason.setter
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def reason(self, value: _builtins.str) -> None:
-        """Old single form: why."""
+        """Old single form: why. Rule: not with approvals."""
 
     @_builtins.property
     def approvals(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActionDecision]:
-        """The answers. Rule: repeated.max_items = 256."""
+        """The answers. Rule: repeated.max_items = 256; no two of them for one call."""
 
     def __init__(
         self,
@@ -392,7 +392,7 @@ class ToolReturnCreate(_message.Message):
     """As in MessageCreate. Rule: string.max_len = 255."""
     @_builtins.property
     def tool_returns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolReturn]:
-        """The results. Rule: repeated.min_items = 1; repeated.max_items = 256."""
+        """The results. Rule: repeated.min_items = 1; repeated.max_items = 256; no two of them for one call."""
 
     def __init__(
         self,

@@ -296,7 +296,7 @@ class Run(_message.Message):
     continues_run_id: _builtins.str
     """The run that this one continues. Unset: it begins a turn."""
     continued_by_run_id: _builtins.str
-    """The run that continues this one. Unset: none does."""
+    """The newest run that continues this one, or that denied what it waited for. Unset: none does."""
     request_id: _builtins.str
     """The caller's request_id or idempotency key. Empty: none was sent."""
     cancel_reason: _builtins.str
@@ -564,9 +564,9 @@ class WaitInfo(_message.Message):
     POSITION_FIELD_NUMBER: _builtins.int
     EARLIEST_START_TIME_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """UPPER_SNAKE: CONVERSATION_BUSY, NO_SLOT, RETRY_BACKOFF. Open: may grow."""
+    """UPPER_SNAKE: CONVERSATION_BUSY, ACTION_PENDING, NO_SLOT, RETRY_BACKOFF. Open: may grow."""
     blocking_run_id: _builtins.str
-    """The run in front of it. Unset: none."""
+    """The run in front of it, or the one whose actions are pending. Unset: none."""
     position: _builtins.int
     """How many runs of the conversation are in front of it. Unset: not known."""
     @_builtins.property

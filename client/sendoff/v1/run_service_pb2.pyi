@@ -112,7 +112,9 @@ class _WaitUntilEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitUntil.V
     WAIT_UNTIL_ACTION_OR_TERMINAL: _WaitUntil.ValueType  # 3
     """The run has ended or waits for an action."""
     WAIT_UNTIL_TURN_END: _WaitUntil.ValueType  # 4
-    """The last run of the turn has ended."""
+    """The newest run of the turn has ended and waits for nothing. The answer is that run. A message that denies what is pending ends
+    the turn and begins one of its own.
+    """
 
 class WaitUntil(_WaitUntil, metaclass=_WaitUntilEnumTypeWrapper):
     """What WaitRun waits for."""
@@ -126,7 +128,9 @@ WAIT_UNTIL_STARTED: WaitUntil.ValueType  # 2
 WAIT_UNTIL_ACTION_OR_TERMINAL: WaitUntil.ValueType  # 3
 """The run has ended or waits for an action."""
 WAIT_UNTIL_TURN_END: WaitUntil.ValueType  # 4
-"""The last run of the turn has ended."""
+"""The newest run of the turn has ended and waits for nothing. The answer is that run. A message that denies what is pending ends
+the turn and begins one of its own.
+"""
 Global___WaitUntil: _TypeAlias = WaitUntil  # noqa: Y015
 
 @_typing.final
@@ -497,14 +501,16 @@ class Limits(_message.Message):
     max_steps: _builtins.int
     """As CreateMessageAsyncRequest.max_steps; the smaller one counts. Rule: int32.gte = 1; int32.lte = 1000."""
     on_action_timeout: _action_pb2.OnTimeout.ValueType
-    """What then. Default: DENY."""
+    """What then. Default: DENY. APPROVE is refused where the operator has not allowed it. Rule: enum.defined_only = true."""
     max_total_tokens: _builtins.int
     """Most tokens of all its model calls. Unset: no limit. Rule: int64.gt = 0."""
     max_cost_microusd: _builtins.int
     """Most money, in millionths of a US dollar. Unset: no limit. Rule: int64.gt = 0."""
     @_builtins.property
     def queue_ttl(self) -> _duration_pb2.Duration:
-        """Longest wait before it starts. Unset: no limit."""
+        """Longest wait before it starts. A run that has not started by then ends FAILED with stop reason EXPIRED_IN_QUEUE. Unset: no
+        limit. Rule: duration.gt = 0; duration.lte = 604800s.
+        """
 
     @_builtins.property
     def run_timeout(self) -> _duration_pb2.Duration:
@@ -515,7 +521,7 @@ class Limits(_message.Message):
 
     @_builtins.property
     def action_timeout(self) -> _duration_pb2.Duration:
-        """Longest wait for an approval or a client tool. Unset: the server's."""
+        """Longest wait for an approval or a client tool. Unset: the server's. Rule: duration.gt = 0; duration.lte = 31536000s."""
 
     def __init__(
         self,
@@ -560,13 +566,17 @@ class Scheduling(_message.Message):
     RETENTION_FIELD_NUMBER: _builtins.int
     WHEN_PENDING_FIELD_NUMBER: _builtins.int
     when_busy: Global___WhenBusy.ValueType
-    """What to do when the conversation works on another run."""
+    """What to do when the conversation works on another run. Without a meaning for a request that answers what a run waits for: then
+    there is no other. Rule: enum.defined_only = true.
+    """
     priority: _builtins.int
     """1 runs first, 5 last. Default: 3. Rule: int32.gte = 1; int32.lte = 5."""
     fairness_key: _builtins.str
     """Runs with different keys share the slots evenly. Unset: the tenant. Rule: string.max_bytes = 64."""
     when_pending: Global___WhenPending.ValueType
-    """What to do when the conversation waits for an approval or a client tool. Without a meaning for a request that answers it."""
+    """What to do when the conversation waits for an approval or a client tool. Without a meaning for a request that answers it.
+    Rule: enum.defined_only = true.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Not before this time. Unset: at once."""
@@ -790,7 +800,7 @@ class WaitRunRequest(_message.Message):
     run_id: _builtins.str
     """The run. Rule: as GetRunRequest.run_id."""
     until: Global___WaitUntil.ValueType
-    """What to wait for. Not together with changed_after_sequence."""
+    """What to wait for. Not together with changed_after_sequence. Rule: enum.defined_only = true."""
     changed_after_sequence: _builtins.int
     """Instead: wait for any event with a greater sequence. Rule: int64.gte = 0."""
     @_builtins.property
@@ -840,7 +850,9 @@ class WatchRunRequest(_message.Message):
     include_deltas: _builtins.bool
     """Send the text being written as it comes."""
     follow_continuations: _builtins.bool
-    """Go on with the runs that continue this one."""
+    """Go on with the runs that continue this one in its turn, each from its first event, and wait for them as long as answers are
+    pending. The position is that of the first run.
+    """
     @_builtins.property
     def message_types(self) -> _containers.RepeatedScalarFieldContainer[_message_pb2.MessageType.ValueType]:
         """Of the message events send only these types; other kinds of events all come. Empty: all. Rule: enum.defined_only = true; enum.not_in = [0]."""
@@ -1008,7 +1020,7 @@ class StreamEnd(_message.Message):
         REASON_UNSPECIFIED: StreamEnd._Reason.ValueType  # 0
         """Not told."""
         REASON_RUN_FINISHED: StreamEnd._Reason.ValueType  # 1
-        """The run has ended and everything was sent."""
+        """The run has ended and everything was sent; with follow_continuations: the turn."""
         REASON_SERVER_DRAINING: StreamEnd._Reason.ValueType  # 2
         """The server stops; watch again, elsewhere."""
         REASON_MAX_STREAM_AGE: StreamEnd._Reason.ValueType  # 3
@@ -1022,7 +1034,7 @@ class StreamEnd(_message.Message):
     REASON_UNSPECIFIED: StreamEnd.Reason.ValueType  # 0
     """Not told."""
     REASON_RUN_FINISHED: StreamEnd.Reason.ValueType  # 1
-    """The run has ended and everything was sent."""
+    """The run has ended and everything was sent; with follow_continuations: the turn."""
     REASON_SERVER_DRAINING: StreamEnd.Reason.ValueType  # 2
     """The server stops; watch again, elsewhere."""
     REASON_MAX_STREAM_AGE: StreamEnd.Reason.ValueType  # 3
@@ -1036,7 +1048,7 @@ class StreamEnd(_message.Message):
     reason: Global___StreamEnd.Reason.ValueType
     """Why it ends."""
     resume_after_sequence: _builtins.int
-    """Watch again after this sequence."""
+    """Watch again after this sequence, the run whose event was sent last."""
     next_run_id: _builtins.str
     """The run that continues this one. Unset: none."""
     def __init__(

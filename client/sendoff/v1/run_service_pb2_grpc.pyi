@@ -26,8 +26,14 @@ class RunServiceStub:
     Without a key it is not idempotent.
 
     Fails with NOT_FOUND (AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND, MODEL_NOT_FOUND), INVALID_ARGUMENT with every violation at once,
-    FAILED_PRECONDITION (UNSUPPORTED_FEATURE) naming the field, ABORTED (CONVERSATION_BUSY), RESOURCE_EXHAUSTED (QUEUE_FULL),
-    UNAVAILABLE (DRAINING).
+    FAILED_PRECONDITION (UNSUPPORTED_FEATURE) naming the field, FAILED_PRECONDITION (PENDING_APPROVAL), ABORTED (CONVERSATION_BUSY),
+    RESOURCE_EXHAUSTED (QUEUE_FULL), UNAVAILABLE (DRAINING).
+
+    With an approval or a tool_return as its first message it answers what the conversation waits for, all of it that has no answer
+    yet, and makes the run that continues; what stands behind the answers is its input. Answers that were given before in the same
+    words are a repeat as above. It fails with FAILED_PRECONDITION (NO_PENDING_ACTION) when nothing waits, or not any more, with
+    INVALID_ARGUMENT (INVALID_TOOL_CALL_IDS) when it answers other calls than those that wait, and with ABORTED
+    (ACTION_ALREADY_ANSWERED) when another answer was given before.
     REST: POST /v1/agents/{agent_id}/messages/async, POST /v1/conversations/{conversation_id}/messages/async
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_pb2.Run]
@@ -36,13 +42,16 @@ class RunServiceStub:
     """Lists runs, newest first unless asked otherwise."""
     WaitRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.WaitRunRequest, _run_pb2.Run]
     """Waits for a run and returns it: when what was waited for is so, or when the time is over. The time being over is a usual
-    answer, not an error: look at the run.
+    answer, not an error: look at the run. Waiting for the end of a turn returns the turn's newest run.
     """
     WatchRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]
     """Streams a run's log from any place in it, and the text being written.
 
     Every event is sent once, in order, after it is durable. A finished run is replayed. A `StreamEnd` precedes every clean end;
     a stream that ends without one was cut: watch again from the last sequence you have.
+
+    With `follow_continuations` the logs of a turn come one after another. To resume in the middle of a turn, watch the run of the
+    last event that you have, after its sequence: every event names its run.
     """
     ListRunEvents: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunEventsRequest, _run_service_pb2.ListRunEventsResponse]
     """Pages through a run's log."""
@@ -53,6 +62,9 @@ class RunServiceStub:
 
     On return the request is durable: the run is CANCELLED if it had not started, else RUNNING with phase CANCELLING, and it ends
     within a second. What it had finished stays.
+
+    A run that has stopped and still waits for answers stays COMPLETED: what it waits for is denied, by a run that continues it,
+    calls no model and ends CANCELLED. Fails with FAILED_PRECONDITION (UNSUPPORTED_FEATURE) if that is to be rolled back.
     """
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -72,8 +84,14 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         Without a key it is not idempotent.
 
         Fails with NOT_FOUND (AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND, MODEL_NOT_FOUND), INVALID_ARGUMENT with every violation at once,
-        FAILED_PRECONDITION (UNSUPPORTED_FEATURE) naming the field, ABORTED (CONVERSATION_BUSY), RESOURCE_EXHAUSTED (QUEUE_FULL),
-        UNAVAILABLE (DRAINING).
+        FAILED_PRECONDITION (UNSUPPORTED_FEATURE) naming the field, FAILED_PRECONDITION (PENDING_APPROVAL), ABORTED (CONVERSATION_BUSY),
+        RESOURCE_EXHAUSTED (QUEUE_FULL), UNAVAILABLE (DRAINING).
+
+        With an approval or a tool_return as its first message it answers what the conversation waits for, all of it that has no answer
+        yet, and makes the run that continues; what stands behind the answers is its input. Answers that were given before in the same
+        words are a repeat as above. It fails with FAILED_PRECONDITION (NO_PENDING_ACTION) when nothing waits, or not any more, with
+        INVALID_ARGUMENT (INVALID_TOOL_CALL_IDS) when it answers other calls than those that wait, and with ABORTED
+        (ACTION_ALREADY_ANSWERED) when another answer was given before.
         REST: POST /v1/agents/{agent_id}/messages/async, POST /v1/conversations/{conversation_id}/messages/async
         """
 
@@ -100,7 +118,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_run_service_pb2.WaitRunRequest, _abc.Awaitable[_run_pb2.Run]],
     ) -> _abc.Awaitable[_run_pb2.Run]:
         """Waits for a run and returns it: when what was waited for is so, or when the time is over. The time being over is a usual
-        answer, not an error: look at the run.
+        answer, not an error: look at the run. Waiting for the end of a turn returns the turn's newest run.
         """
 
     @_abc_1.abstractmethod
@@ -113,6 +131,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Every event is sent once, in order, after it is durable. A finished run is replayed. A `StreamEnd` precedes every clean end;
         a stream that ends without one was cut: watch again from the last sequence you have.
+
+        With `follow_continuations` the logs of a turn come one after another. To resume in the middle of a turn, watch the run of the
+        last event that you have, after its sequence: every event names its run.
         """
 
     @_abc_1.abstractmethod
@@ -141,6 +162,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
 
         On return the request is durable: the run is CANCELLED if it had not started, else RUNNING with phase CANCELLING, and it ends
         within a second. What it had finished stays.
+
+        A run that has stopped and still waits for answers stays COMPLETED: what it waits for is denied, by a run that continues it,
+        calls no model and ends CANCELLED. Fails with FAILED_PRECONDITION (UNSUPPORTED_FEATURE) if that is to be rolled back.
         """
 
 def add_RunServiceServicer_to_server(servicer: RunServiceServicer, server: _aio.Server) -> None: ...

@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from sendoff import v1
 from sendoff.v1 import (
+    action_service_pb2,
     agent_service_pb2,
     conversation_service_pb2,
     model_service_pb2,
@@ -19,6 +20,7 @@ from sendoff.v1 import (
 )
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.service import AgentService
+from sendoff_server.api.actions import ActionServicer
 from sendoff_server.api.agents import AgentServicer
 from sendoff_server.api.calls import Calls
 from sendoff_server.api.conversations import ConversationServicer
@@ -26,6 +28,7 @@ from sendoff_server.api.facts import ModelServicer, OpsServicer
 from sendoff_server.api.health import Health
 from sendoff_server.api.runs import RunServicer
 from sendoff_server.models.port import Catalogue
+from sendoff_server.runs.action_service import ActionService
 from sendoff_server.runs.service import RunService
 from sendoff_server.settings import Settings
 
@@ -58,6 +61,7 @@ class GrpcServer:
         settings: Settings,
         *,
         runs: RunService,
+        actions: ActionService,
         agents: AgentService,
         conversations: ConversationService,
         models: Catalogue,
@@ -71,6 +75,7 @@ class GrpcServer:
         self._calls = Calls(max_request_bytes=settings.max_request_bytes, log_each=settings.log_level == "debug")
         self._services = {
             run_service_pb2.DESCRIPTOR.services_by_name["RunService"]: RunServicer(runs),
+            action_service_pb2.DESCRIPTOR.services_by_name["ActionService"]: ActionServicer(actions),
             agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]: AgentServicer(agents),
             conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]: ConversationServicer(
                 conversations

@@ -9,6 +9,8 @@ that would write the run.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sendoff import v1
@@ -21,26 +23,58 @@ from sendoff_server.errors import (
     IdempotencyMismatch,
     InvalidRequest,
     NoPendingAction,
-    PendingApproval,
     QueueFull,
     Unsupported,
     Violation,
 )
-from sendoff_server.lifecycle import client_otids, first_event, input_of, lane_of, model_of, new_run
+from sendoff_server.lifecycle import client_otids, first_event, input_of, model_of, new_run
 from sendoff_server.models.port import Catalogue, Model
+from sendoff_server.runs.decisions import with_decisions
 from sendoff_server.store.port import (
     Accept,
-    Accepted,
     Busy,
+    Cancel,
     Full,
     Key,
     LaneMissing,
     Mismatched,
     NothingPending,
-    Pending,
     Placed,
     Repeated,
+    WhenPending,
 )
+
+Outcome = Placed | Repeated | Mismatched | Busy | Full | LaneMissing | NothingPending
+"""What becomes of an accept, but for Pending: what it was refused for has to be looked up first."""
+
+SUPERSEDED = "a newer message took its place"
+_SUPERSEDES = {
+    v1.WHEN_BUSY_INTERRUPT: Cancel(reason=SUPERSEDED, superseded=True),
+    v1.WHEN_BUSY_ROLLBACK: Cancel(reason=SUPERSEDED, superseded=True, rollback=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """What makes a request known when it comes again, and where it belongs."""
+
+    lane: str
+    keys: Sequence[Key] = ()
+    fingerprint: bytes = b""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What a run continues."""
+
+    stopped: v1.Run
+    actions: Sequence[v1.PendingAction]
+    """What the run had stopped for; all have an answer."""
+    answered_before: int
+    """How many of them had one already."""
+    cancel: Cancel | None = None
+    """The turn is to end with these answers."""
 
 
 class Agents(Protocol):
@@ -63,13 +97,21 @@ class Acceptance:
     """Makes the store's `Accept` out of a request, and the caller's answer out of what became of it."""
 
     def __init__(
-        self, agents: Agents, conversations: Conversations, models: Catalogue, clock: Clock, *, max_open: int
+        self,
+        agents: Agents,
+        conversations: Conversations,
+        models: Catalogue,
+        clock: Clock,
+        *,
+        max_open: int,
+        may_approve: bool = False,
     ) -> None:
         self._agents = agents
         self._conversations = conversations
         self._models = models
         self._clock = clock
         self._max_open = max_open
+        self._may_approve = may_approve
 
     async def checked(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> v1.CreateMessageAsyncRequest:
         """The request, normalised.
@@ -81,37 +123,84 @@ class Acceptance:
         agent = await self._agents.find(tenant, request.agent_id)
         model = await self._models.find(model_of(request, conversation, agent))
         _check_capabilities(request, model)
+        self._check_timeout(request.limits)
         return request
+
+    def _check_timeout(self, limits: v1.Limits) -> None:
+        if limits.on_action_timeout == v1.ON_TIMEOUT_APPROVE and not self._may_approve:
+            told = "this server runs no call that nobody has approved; its operator could allow it"
+            raise Unsupported([Violation("limits.on_action_timeout", told)])
 
     async def _conversation(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> v1.Conversation | None:
         if request.conversation_id in ("", "default"):
             return None
         return await self._conversations.find_of(tenant, request.conversation_id, request.agent_id)
 
-    def preview(self, request: v1.CreateMessageAsyncRequest, request_id: str) -> v1.Run:
+    def preview(
+        self, request: v1.CreateMessageAsyncRequest, request_id: str, continues: v1.Run | None = None
+    ) -> v1.Run:
         """The run that the request would make."""
         run = new_run(request, request_id, self._clock.now_ns())
         run.ClearField("last_sequence")
         run.ClearField("etag")
+        if continues is not None:
+            _continue(run, continues)
         return run
 
-    def accept(self, tenant: str, request: v1.CreateMessageAsyncRequest, request_id: str, *, lease: bool) -> Accept:
-        run = new_run(request, request_id, self._clock.now_ns(), ids.new("run"))
-        lane = lane_of(run)
+    def accept(self, tenant: str, request: v1.CreateMessageAsyncRequest, keyed: Keyed, *, lease: bool) -> Accept:
+        """What a request has written that answers nothing."""
+        now_ns = self._clock.now_ns()
+        run = new_run(request, keyed.request_id, now_ns, ids.new("run"))
+        scheduling = request.scheduling
+        ttl = request.limits.queue_ttl
         return Accept(
             tenant=tenant,
-            lane=lane,
+            lane=keyed.lane,
             run=run,
             request=request.SerializeToString(),
             event=first_event(run),
-            keys=keys_of(request, request_id, lane),
-            fingerprint=fingerprint(request),
+            keys=keyed.keys,
+            fingerprint=keyed.fingerprint,
             lease=lease,
-            reject_if_busy=request.scheduling.when_busy == v1.WHEN_BUSY_REJECT,
+            reject_if_busy=scheduling.when_busy == v1.WHEN_BUSY_REJECT,
             max_open=self._max_open,
+            when_pending=_when_pending(scheduling),
+            reject_if_pending=scheduling.when_pending == v1.WHEN_PENDING_REJECT,
+            supersedes=_SUPERSEDES.get(scheduling.when_busy),
+            start_before_ns=now_ns + ttl.ToNanoseconds() if request.limits.HasField("queue_ttl") else None,
         )
 
-    def answer(self, accept: Accept, outcome: Accepted) -> tuple[v1.Run, bool]:
+    def continuing(
+        self,
+        tenant: str,
+        request: v1.CreateMessageAsyncRequest,
+        keyed: Keyed,
+        continuation: Continuation,
+        *,
+        lease: bool,
+    ) -> Accept:
+        """What a request has written that answers all that a run waits for.
+
+        Nothing else works on the conversation then, so `when_busy` and `when_pending` are met whatever they say.
+        """
+        accept = self.accept(tenant, with_decisions(request, continuation.actions), keyed, lease=lease)
+        _continue(accept.run, continuation.stopped)
+        return replace(
+            accept,
+            reject_if_busy=False,
+            reject_if_pending=False,
+            supersedes=None,
+            when_pending=WhenPending.GO_ON,
+            continues=continuation.stopped.id,
+            answered_before=continuation.answered_before,
+            cancel=continuation.cancel,
+        )
+
+    def probe(self, tenant: str, keyed: Keyed) -> Accept:
+        """Asks whether the keys are known. Writes nothing in any case, because it continues no run that there is."""
+        return replace(self.accept(tenant, v1.CreateMessageAsyncRequest(), keyed, lease=False), continues="-")
+
+    def answer(self, accept: Accept, outcome: Outcome) -> tuple[v1.Run, bool]:
         """The run, and whether it was accepted before. Raises what the caller is to be told."""
         match outcome:
             case Placed(run):
@@ -124,8 +213,6 @@ class Acceptance:
                 raise ConversationBusy(run_id)
             case Full():
                 raise QueueFull(f"conversation {accept.lane}", self._max_open)
-            case Pending(run_id):
-                raise PendingApproval(run_id, run_id)
             case NothingPending():
                 raise NoPendingAction(accept.lane)
             case LaneMissing() if accept.run.HasField("conversation_id"):
@@ -142,6 +229,19 @@ def one_request_id(request: v1.CreateMessageAsyncRequest, idempotency_key: str |
     return request.request_id or idempotency_key or ""
 
 
+def keyed(request: v1.CreateMessageAsyncRequest, request_id: str) -> Keyed:
+    """The name of a request that is normalised."""
+    lane = request.conversation_id or request.agent_id
+    return Keyed(lane, keys_of(request, request_id, lane), fingerprint(request), request_id)
+
+
+def keyed_answers(lane: str, request: v1.RespondToActionsRequest) -> Keyed:
+    """The name of answers by themselves."""
+    keys = [Key("request", request.request_id)] if request.request_id else []
+    bare = v1.RespondToActionsRequest(conversation_id=lane, decisions=request.decisions)
+    return Keyed(lane, keys, _digest(b"answers\0" + bare.SerializeToString(deterministic=True)), request.request_id)
+
+
 def keys_of(request: v1.CreateMessageAsyncRequest, request_id: str, lane: str) -> list[Key]:
     keys = [Key("request", request_id)] if request_id else []
     return keys + [Key(f"otid:{lane}", otid) for otid in client_otids(request)]
@@ -152,7 +252,21 @@ def fingerprint(request: v1.CreateMessageAsyncRequest) -> bytes:
     bare = v1.CreateMessageAsyncRequest()
     bare.CopyFrom(request)
     bare.ClearField("request_id")
-    return hashlib.blake2b(bare.SerializeToString(deterministic=True), digest_size=16).digest()
+    return _digest(bare.SerializeToString(deterministic=True))
+
+
+def _digest(words: bytes) -> bytes:
+    return hashlib.blake2b(words, digest_size=16).digest()
+
+
+def _continue(run: v1.Run, stopped: v1.Run) -> None:
+    run.turn_id = stopped.turn_id
+    run.continues_run_id = stopped.id
+
+
+def _when_pending(scheduling: v1.Scheduling) -> WhenPending:
+    waits = scheduling.when_pending == v1.WHEN_PENDING_ENQUEUE
+    return WhenPending.WAIT if waits else WhenPending.GO_ON
 
 
 def normalised(

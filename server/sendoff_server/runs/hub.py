@@ -151,11 +151,24 @@ class Hub:
             topic.run = run
             topic.wake()
 
-    def recorded(self, run: v1.Run, events: Sequence[v1.RunEvent]) -> None:
-        """Events that are durable now, with the run as it is after them."""
+    def changed(self, run: v1.Run, tenant: str | None = None) -> None:
+        """A run that had stopped for actions is so from now on: they have answers, or are settled. The tenant is needed
+        for one that is settled."""
+        self._finished.pop(run.id, None)
+        if tenant is not None:
+            self.remember(tenant, run)
+        topic = self._topics.get(run.id)
+        if topic is not None:
+            topic.run = run
+            topic.wake()
+
+    def recorded(self, run: v1.Run, events: Sequence[v1.RunEvent], continued: v1.Run | None = None) -> None:
+        """Events that are durable now, with the run as it is after them, and the run whose actions it has settled."""
         topic = self._topics.get(run.id)
         if topic is None:
             return
+        if continued is not None and topic.tenant is not None:
+            self.changed(continued, topic.tenant)
         topic.recorded(run, events)
         if topic.tenant is not None and is_terminal(run):
             self.remember(topic.tenant, run)
@@ -186,8 +199,9 @@ class Hub:
             topic.wake()
 
     def remember(self, tenant: str, run: v1.Run) -> None:
-        """Keep a run that has ended at hand; nothing changes it any more, but that its owner may be deleted."""
-        if any(owner_id in self._deleted for owner_id in owners(run)):
+        """Keep a run that has ended at hand, if nothing changes it any more, but that its owner may be deleted. What
+        pending actions wait for is still to come."""
+        if run.pending_actions or any(owner_id in self._deleted for owner_id in owners(run)):
             return
         self._finished[run.id] = (tenant, run)
         if len(self._finished) > FINISHED_RUNS:

@@ -29,6 +29,7 @@ from sendoff_server.store.port import (
     Cancel,
     Claim,
     Item,
+    Noted,
     Placed,
     Progress,
     Recorded,
@@ -113,19 +114,18 @@ class Scheduler:
     def on_result(self, item: Item, result: Result) -> None:
         """Called for every item that is durable, in order."""
         match result:
-            case Recorded(following):
+            case Recorded(following, continued):
                 assert isinstance(item, Progress)
-                self._hub.recorded(item.run, item.events)
+                self._hub.recorded(item.run, item.events, continued)
                 if following is not None:
                     self._launch(following)
-                elif is_terminal(item.run) and not (item.holds_lease and item.keep_lease):
+                elif is_terminal(item.run) and not (item.keep_lease and item.holds_lease):
                     self._lane_waits()
-            case Placed(_, claim):
+            case Placed():
                 assert isinstance(item, Accept)
-                if claim is not None:
-                    self._launch_in_slot(claim)
-                elif not item.lease or result.superseded:
-                    self._lane_waits()
+                self._placed(item, result)
+            case Noted(run):
+                self._hub.changed(run)
             case Released(following):
                 if following is not None:
                     self._launch(following)
@@ -133,6 +133,17 @@ class Scheduler:
                     self._lane_waits()
             case _:
                 pass
+
+    def _placed(self, item: Accept, placed: Placed) -> None:
+        if placed.continued is not None:
+            self._hub.changed(placed.continued, item.tenant)
+        if item.supersedes is not None:
+            for run_id in placed.superseded:
+                self.cancel(run_id, item.supersedes)
+        if placed.claim is not None:
+            self._launch_in_slot(placed.claim)
+        elif not item.lease or placed.superseded:
+            self._lane_waits()
 
     def _launch_in_slot(self, claim: Claim) -> None:
         if self.has_room() or self._draining:

@@ -10,14 +10,17 @@ from typing import cast
 from sendoff import v1
 from sendoff_server import page_token, validation
 from sendoff_server.clock import Clock, nanoseconds
-from sendoff_server.errors import Draining, RunNotFound
+from sendoff_server.errors import Draining, RunNotFound, Unsupported, Violation
 from sendoff_server.lifecycle import input_messages, is_terminal
 from sendoff_server.message_types import returned_by
 from sendoff_server.page_fit import fitting
-from sendoff_server.runs.accepting import Acceptance, one_request_id
+from sendoff_server.runs.accepting import Acceptance, keyed, one_request_id
+from sendoff_server.runs.answering import Answering
+from sendoff_server.runs.decisions import answers
 from sendoff_server.runs.draft import Draft
 from sendoff_server.runs.hub import Hub
 from sendoff_server.runs.scheduler import Scheduler
+from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import (
@@ -28,6 +31,7 @@ from sendoff_server.store.port import (
     MarkCancel,
     Marked,
     Outdated,
+    Pending,
     RunQuery,
     Store,
 )
@@ -50,6 +54,8 @@ class RunService:
         scheduler: Scheduler,
         hub: Hub,
         acceptance: Acceptance,
+        answering: Answering,
+        waits: Waits,
         watching: Watching,
         clock: Clock,
     ) -> None:
@@ -58,6 +64,8 @@ class RunService:
         self._scheduler = scheduler
         self._hub = hub
         self._acceptance = acceptance
+        self._answering = answering
+        self._waits = waits
         self._watching = watching
         self._clock = clock
         self._draining = False
@@ -65,6 +73,7 @@ class RunService:
     def drain(self) -> None:
         """Accept nothing from now on, and have watchers end."""
         self._draining = True
+        self._waits.drain()
         self._watching.drain()
 
     # ---- accept ----
@@ -78,12 +87,22 @@ class RunService:
         validation.check_create_message(request)
         request_id = one_request_id(request, idempotency_key)
         request = await self._acceptance.checked(tenant, request)
-        if request.validate_only:
+        if answers(request):
+            run, replayed = await self._answering.create(tenant, request, request_id)
+        elif request.validate_only:
             return self._acceptance.preview(request, request_id), False
-        accept = self._acceptance.accept(tenant, request, request_id, lease=self._scheduler.has_room())
-        outcome = cast(Accepted, await self._commits.submit(accept))
-        run, replayed = self._acceptance.answer(accept, outcome)
+        else:
+            run, replayed = await self._accept(tenant, request, request_id)
         return (self._hub.known(tenant, run.id) or run) if replayed else run, replayed
+
+    async def _accept(self, tenant: str, request: v1.CreateMessageAsyncRequest, request_id: str) -> tuple[v1.Run, bool]:
+        """Accept a request that answers nothing."""
+        named = keyed(request, request_id)
+        accept = self._acceptance.accept(tenant, request, named, lease=self._scheduler.has_room())
+        outcome = cast(Accepted, await self._commits.submit(accept))
+        if isinstance(outcome, Pending):
+            raise await self._answering.refusal_of_pending(tenant, named.lane, outcome.run_id)
+        return self._acceptance.answer(accept, outcome)
 
     # ---- read ----
 
@@ -169,12 +188,13 @@ class RunService:
             return run
         told = v1.Run()
         told.CopyFrom(run)
-        if queued.blocking_run_id is None:
+        blocking = queued.blocking_run_id or queued.paused_by
+        if not blocking:
             told.wait.reason = "NO_SLOT"
             return told
         told.phase = v1.RUN_PHASE_BLOCKED
-        told.wait.reason = "CONVERSATION_BUSY"
-        told.wait.blocking_run_id = queued.blocking_run_id
+        told.wait.reason = "CONVERSATION_BUSY" if queued.blocking_run_id else "ACTION_PENDING"
+        told.wait.blocking_run_id = blocking
         told.wait.position = queued.position
         return told
 
@@ -182,15 +202,13 @@ class RunService:
 
     async def wait(self, tenant: str, request: v1.WaitRunRequest) -> v1.Run:
         validation.check_wait_run(request)
-        await self._run(tenant, request.run_id)
-        await self._watching.wait(request, lambda: self._run(tenant, request.run_id))
-        return await self._run(tenant, request.run_id)
+        return await self._waits.wait(request, lambda run_id: self._run(tenant, run_id))
 
     async def watch(self, tenant: str, request: v1.WatchRunRequest) -> AsyncGenerator[v1.WatchRunResponse]:
         """The frames of a watch, made as they are asked for; closing the generator ends it."""
         validation.check_watch_run(request)
         run = await self._run(tenant, request.run_id)
-        frames = self._watching.frames(run, request, lambda: self._run(tenant, request.run_id))
+        frames = self._watching.frames(run, request, lambda run_id: self._run(tenant, run_id))
         try:
             async for frame in frames:
                 yield frame
@@ -200,9 +218,18 @@ class RunService:
     # ---- cancel ----
 
     async def cancel(self, tenant: str, request: v1.CancelRunRequest) -> v1.Run:
-        """Ask a run to stop. On return the request is durable."""
+        """Ask a run to stop. On return the request is durable.
+
+        What a run that has stopped still waits for is denied, and with that its turn ends.
+        """
         validation.check_cancel_run(request)
-        return await self._cancel(tenant, request.run_id, request.reason)
+        run = await self._cancel(tenant, request.run_id, Cancel(reason=request.reason, rollback=request.rollback))
+        if not run.pending_actions:
+            return run
+        if request.rollback:
+            told = "the run has ended, so its messages stay; cancel it without rollback to deny what it waits for"
+            raise Unsupported([Violation("rollback", told)])
+        return await self._answering.cancel(tenant, run, request.reason)
 
     async def cancel_all(self, tenant: str, agent_id: str) -> None:
         """Cancel the runs of an agent that have not ended, and wait for their end."""
@@ -220,33 +247,42 @@ class RunService:
                 raise Draining
             # Newest first, so that no cancelled head hands its lane to a run that is to be cancelled as well.
             for run in runs:
-                await self._cancel(query.tenant, run.id, reason)
+                await self._cancel(query.tenant, run.id, Cancel(reason=reason))
             await asyncio.gather(*(self._ended(query.tenant, run.id) for run in runs))
 
     async def _ended(self, tenant: str, run_id: str) -> None:
-        await self._watching.wait(v1.WaitRunRequest(run_id=run_id), lambda: self._run(tenant, run_id))
+        await self._waits.wait(v1.WaitRunRequest(run_id=run_id), lambda run_id: self._run(tenant, run_id))
 
-    async def _cancel(self, tenant: str, run_id: str, reason: str) -> v1.Run:
+    async def _cancel(self, tenant: str, run_id: str, cancel: Cancel) -> v1.Run:
         while True:
             run = await self._stored_run(tenant, run_id)
             if is_terminal(run):
                 return run
             if run.status == v1.RUN_STATUS_CREATED and not self._scheduler.executes(run_id):
-                cancelled = await self._end_queued(tenant, run, reason)
+                cancelled = await self.end_queued(tenant, run, v1.STOP_REASON_CANCELLED, cancel_reason=cancel.reason)
                 if cancelled is not None:
                     return cancelled
                 continue
-            cancel = Cancel(reason=reason)
             marked = cast(Marked, await self._commits.submit(MarkCancel(tenant, run_id, cancel)))
             if marked.run is None:
                 raise RunNotFound(run_id)
             self._scheduler.cancel(run_id, cancel)
             return _cancelling(marked.run)
 
-    async def _end_queued(self, tenant: str, run: v1.Run, reason: str) -> v1.Run | None:
+    async def end_queued(
+        self,
+        tenant: str,
+        run: v1.Run,
+        reason: v1.StopReason.ValueType,
+        error: v1.RunError | None = None,
+        *,
+        cancel_reason: str = "",
+    ) -> v1.Run | None:
         """End a run that nobody executes; None if somebody began to, meanwhile."""
+        if self._scheduler.executes(run.id):
+            return None
         draft = Draft(run, self._clock)
-        draft.end(v1.STOP_REASON_CANCELLED, cancel_reason=reason)
+        draft.end(reason, error, cancel_reason=cancel_reason)
         progress = draft.progress(holds_lease=False)
         result = await self._commits.submit(progress)
         if isinstance(result, Outdated):

@@ -1,13 +1,16 @@
-"""WatchRun and WaitRun: following a run until something is so.
+"""WatchRun: following a run, or the runs of a turn one after another.
 
 A watch ends cleanly, with a `StreamEnd` that says where to go on, when the run has ended and all was sent, when the
 server stops, or when the stream is old. Whoever reads slowly only delays himself: the next frame is made when the
 last one was taken.
+
+Of a turn, the next run is taken up when the one before has ended and is continued. As long as that one waits for
+answers the stream goes on with heartbeats.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
 from sendoff import v1
@@ -18,16 +21,12 @@ from sendoff_server.message_types import of_type
 from sendoff_server.page_fit import fitting
 from sendoff_server.runs.following import Cursor, next_deltas, next_events
 from sendoff_server.runs.hub import Hub, Topic, owners
+from sendoff_server.runs.waits import Look, next_of_turn
 from sendoff_server.store.port import Store
-from sendoff_server.validation import limits
 
 DEFAULT_HEARTBEAT_S = 15.0
-DEFAULT_WAIT_S = 30.0
 HELD_BYTES = 512 * 1024
 """Of events that a watcher who does not read holds in memory; one event in any case."""
-
-Look = Callable[[], Awaitable[v1.Run]]
-"""Reads the run as it is now."""
 
 
 class Watching:
@@ -48,76 +47,64 @@ class Watching:
         self._draining = True
         self._hub.wake_all()
 
-    # ---- WaitRun ----
-
-    async def wait(self, request: v1.WaitRunRequest, look: Look) -> None:
-        """Return when what is waited for is so, when the time is over, or when the server stops."""
-        timeout_s = DEFAULT_WAIT_S
-        if request.HasField("timeout"):
-            timeout_s = min(request.timeout.ToTimedelta().total_seconds(), limits.MAX_WAIT_S)
-        deadline = self._clock.monotonic() + timeout_s
-        with self._hub.watching(request.run_id) as topic:
-            while not self._draining:
-                changed = topic.changed()
-                if _is_so(request, await look()):
-                    return
-                left_s = deadline - self._clock.monotonic()
-                if left_s <= 0:
-                    return
-                await self._clock.wait(changed, left_s)
-
-    # ---- WatchRun ----
-
     async def frames(self, run: v1.Run, request: v1.WatchRunRequest, look: Look) -> AsyncGenerator[v1.WatchRunResponse]:
         """The frames of a watch, each made when the one before was taken.
 
         Whoever leaves one untaken for too long is cut behind it. Nothing is done about it before, because a door can
         neither take back what it offers nor offer more.
         """
-        with self._hub.watching(run.id) as topic:
-            topic.owners = owners(run)
-            view = View(self._store, topic, request)
-            view.see_end(run)
-            async with aclosing(self._all_frames(view, topic, request, look)) as frames:
-                async for frame in frames:
-                    offered = self._clock.monotonic()
-                    yield frame
-                    if self._clock.monotonic() - offered > self._slow_consumer_s and not frame.HasField("end"):
-                        yield _end(v1.StreamEnd.REASON_SLOW_CONSUMER, view.told_by(frame))
-                        return
+        watch = Watch(self._store, self._clock, request, look)
+        async with aclosing(self._all_frames(run, watch)) as frames:
+            async for frame in frames:
+                offered = self._clock.monotonic()
+                yield frame
+                if self._clock.monotonic() - offered > self._slow_consumer_s and not frame.HasField("end"):
+                    yield _end(v1.StreamEnd.REASON_SLOW_CONSUMER, watch.view.told_by(frame))
+                    return
 
-    async def _all_frames(
-        self, view: View, topic: Topic, request: v1.WatchRunRequest, look: Look
-    ) -> AsyncGenerator[v1.WatchRunResponse]:
-        born = self._clock.monotonic()
-        silence = Silence(self._clock, request)
-        for frame in await view.opening(look):
+    async def _all_frames(self, run: v1.Run, watch: Watch) -> AsyncGenerator[v1.WatchRunResponse]:
+        watch.following = run
+        while (run_now := watch.following) is not None:
+            with self._hub.watching(run_now.id) as topic:
+                topic.owners = owners(run_now)
+                watch.begin(topic, run_now)
+                async with aclosing(self._frames_of_one(watch, topic)) as frames:
+                    async for frame in frames:
+                        yield frame
+
+    async def _frames_of_one(self, watch: Watch, topic: Topic) -> AsyncGenerator[v1.WatchRunResponse]:
+        """The frames of one run of the watch, up to its end, the watch's end, or the next run."""
+        view = watch.view
+        for frame in await view.opening(watch.look):
             yield frame
-        while not view.finished:
+        while True:
             changed = topic.changed()
             if topic.deleted:
                 raise RunNotFound(topic.run_id)
-            news = await view.news()
+            news = [] if view.finished else await view.news()
             for frame in news:
                 yield frame
-            if (reason := self._reason_to_end(view, born)) is not None:
+            if view.finished and await watch.goes_on_elsewhere():
+                return
+            if view.finished and watch.is_over:
+                yield _end(v1.StreamEnd.REASON_RUN_FINISHED, view.cursor.sequence, watch.next_run_id)
+                return
+            if (reason := self._reason_to_end(watch)) is not None:
+                watch.following = None
                 yield _end(reason, view.cursor.sequence)
                 return
             if news:
-                silence.broken()
-            elif silence.too_long():
+                watch.silence.broken()
+            elif watch.silence.too_long():
                 yield v1.WatchRunResponse(heartbeat=self._heartbeat(view))
-                silence.broken()
-            elif not view.finished:
-                await self._clock.wait(changed, min(silence.left_s(), self._left_s(born)))
-        yield _end(v1.StreamEnd.REASON_RUN_FINISHED, view.cursor.sequence)
+                watch.silence.broken()
+            else:
+                await self._clock.wait(changed, min(watch.silence.left_s(), self._left_s(watch.born)))
 
-    def _reason_to_end(self, view: View, born: float) -> v1.StreamEnd.Reason.ValueType | None:
-        if view.finished:
-            return None
+    def _reason_to_end(self, watch: Watch) -> v1.StreamEnd.Reason.ValueType | None:
         if self._draining:
             return v1.StreamEnd.REASON_SERVER_DRAINING
-        return v1.StreamEnd.REASON_MAX_STREAM_AGE if self._left_s(born) <= 0 else None
+        return v1.StreamEnd.REASON_MAX_STREAM_AGE if self._left_s(watch.born) <= 0 else None
 
     def _left_s(self, born: float) -> float:
         return born + self._max_stream_age_s - self._clock.monotonic()
@@ -127,13 +114,51 @@ class Watching:
         return v1.Heartbeat(server_time=timestamp(self._clock.now_ns()), last_sequence=view.cursor.sequence)
 
 
+class Watch:
+    """One watch: the run that it is in, and whether it goes on with another one."""
+
+    def __init__(self, store: Store, clock: Clock, request: v1.WatchRunRequest, look: Look) -> None:
+        self._store = store
+        self._request = request
+        self.look = look
+        self.born = clock.monotonic()
+        self.silence = Silence(clock, request)
+        self.view: View
+        self.following: v1.Run | None = None
+        """The run that comes next."""
+        self.next_run_id: str | None = None
+        self.is_over = False
+        """Nothing comes after the run that it is in."""
+
+    def begin(self, topic: Topic, run: v1.Run) -> None:
+        """Take up that run: the first one from where the caller wants it, others from their first event."""
+        self.following = None
+        self.view = View(self._store, topic, self._request)
+        self.view.see_end(run)
+        if self._request.WhichOneof("position") is not None:
+            onward = v1.WatchRunRequest()
+            onward.CopyFrom(self._request)
+            onward.ClearField(self._request.WhichOneof("position") or "")
+            self._request = onward
+
+    async def goes_on_elsewhere(self) -> bool:
+        """Whether the run, all of which was sent, is followed by another one of this watch."""
+        run = await self.look(self.view.run_id)
+        if self._request.follow_continuations:
+            self.following = await next_of_turn(run, self.look)
+        self.is_over = self.following is None and not (self._request.follow_continuations and run.pending_actions)
+        self.next_run_id = run.continued_by_run_id or None
+        return self.following is not None
+
+
 class View:
-    """One watch: where it stands, and what comes next."""
+    """One run of a watch: how far it was told, and what comes next."""
 
     def __init__(self, store: Store, topic: Topic, request: v1.WatchRunRequest) -> None:
         self._store = store
         self._topic = topic
         self._request = request
+        self.run_id = topic.run_id
         self.cursor = Cursor(request.after_sequence)
         self.finished = False
         """The last event of the log was seen."""
@@ -147,7 +172,7 @@ class View:
         """What comes before the first event."""
         position = self._request.WhichOneof("position")
         if position == "latest":
-            run = await look()
+            run = await look(self.run_id)
             self.cursor.sequence = run.last_sequence
             self.finished = is_terminal(run)
         if position != "snapshot":
@@ -180,7 +205,7 @@ class View:
         """Fold the log: the run as its newest event has it, the messages, and the text being written at that moment."""
         cursor = Cursor(0)
         messages: list[v1.Message] = []
-        while (run := await look()).last_sequence != cursor.sequence:
+        while (run := await look(self.run_id)).last_sequence != cursor.sequence:
             while events := await next_events(self._store, self._topic, cursor):
                 cursor.sequence = events[-1].sequence
                 messages += [e.message for e in events if e.HasField("message")]
@@ -213,16 +238,12 @@ def _sent(types: Collection[v1.MessageType.ValueType], event: v1.RunEvent) -> bo
     return not event.HasField("message") or of_type(types, event.message)
 
 
-def _is_so(request: v1.WaitRunRequest, run: v1.Run) -> bool:
-    if request.HasField("changed_after_sequence"):
-        return run.last_sequence > request.changed_after_sequence or is_terminal(run)
-    if request.until == v1.WAIT_UNTIL_STARTED:
-        return run.status != v1.RUN_STATUS_CREATED
-    return is_terminal(run)
-
-
-def _end(reason: v1.StreamEnd.Reason.ValueType, resume_after: int) -> v1.WatchRunResponse:
-    return v1.WatchRunResponse(end=v1.StreamEnd(reason=reason, resume_after_sequence=resume_after))
+def _end(
+    reason: v1.StreamEnd.Reason.ValueType, resume_after: int, next_run_id: str | None = None
+) -> v1.WatchRunResponse:
+    return v1.WatchRunResponse(
+        end=v1.StreamEnd(reason=reason, resume_after_sequence=resume_after, next_run_id=next_run_id)
+    )
 
 
 def _parts(snapshot: v1.RunSnapshot) -> list[v1.RunSnapshot]:

@@ -121,6 +121,11 @@ class Accept:
     """The run whose pending actions it answers, and must still be those that the lane waits for: else NothingPending.
     Its place is right behind that run, whose `continued_by_run_id` names it from now on. It neither waits nor is it
     refused as Busy, Full or Pending, because what stands in its way may be waiting for it."""
+    answered_before: int = 0
+    """With `continues`: how many of the actions had an answer when the caller looked. If that has changed:
+    NothingPending."""
+    cancel: Cancel | None = None
+    """It is accepted with this cancel asked for, as if MarkCancel had followed at once."""
     when_pending: WhenPending = WhenPending.GO_ON
     reject_if_pending: bool = False
     """Refuse it while the lane waits for answers. A lane with a run at work that is going to settle what is pending

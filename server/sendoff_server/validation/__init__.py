@@ -6,6 +6,8 @@ the contract carries and this version does not honour yet. The rules themselves 
 a test walks those comments.
 """
 
+from sendoff_server.validation.actions import check_list_pending_actions as check_list_pending_actions
+from sendoff_server.validation.actions import check_respond_to_actions as check_respond_to_actions
 from sendoff_server.validation.agents import UPDATABLE as UPDATABLE
 from sendoff_server.validation.agents import check_create_agent as check_create_agent
 from sendoff_server.validation.agents import check_delete_agent as check_delete_agent

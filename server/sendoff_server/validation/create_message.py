@@ -10,9 +10,11 @@ from sendoff_server.validation.content import TEXT_AND_IMAGES, check_content
 from sendoff_server.validation.input_messages import check_input_messages
 from sendoff_server.validation.json_object import check_json_object
 from sendoff_server.validation.limits import (
+    MAX_ACTION_TIMEOUT_S,
     MAX_KEY_CHARACTERS,
     MAX_LABELS,
     MAX_PARTS,
+    MAX_QUEUE_TTL_S,
     MAX_RUN_METADATA_BYTES,
     MAX_RUN_TIMEOUT_S,
     MAX_STEPS,
@@ -38,6 +40,9 @@ MESSAGE_TYPES = frozenset(v1.MessageType.values()) - {0}
 IDEMPOTENCY_KEY = "idempotency-key"
 """Name of the metadata, and of the HTTP header."""
 
+_ON_TIMEOUT = frozenset(v1.OnTimeout.values()) - {0}
+_WHEN_BUSY = frozenset(v1.WhenBusy.values()) - {0}
+_WHEN_PENDING = frozenset(v1.WhenPending.values()) - {0}
 _HANDLE_CHARACTERS = 255
 _SKILL_BYTES = 4_096
 _CALLBACK_SCHEMES = ("http", "https")
@@ -164,6 +169,12 @@ def _check_limits(found: Violations, limits: v1.Limits) -> None:
         check_number(found, "limits.max_steps", limits.max_steps, least=1, most=MAX_STEPS)
     if limits.HasField("run_timeout"):
         check_duration(found, "limits.run_timeout", limits.run_timeout, above_s=0, most_s=MAX_RUN_TIMEOUT_S)
+    if limits.HasField("queue_ttl"):
+        check_duration(found, "limits.queue_ttl", limits.queue_ttl, above_s=0, most_s=MAX_QUEUE_TTL_S)
+    if limits.HasField("action_timeout"):
+        check_duration(found, "limits.action_timeout", limits.action_timeout, above_s=0, most_s=MAX_ACTION_TIMEOUT_S)
+    if limits.on_action_timeout:
+        check_enum(found, "limits.on_action_timeout", limits.on_action_timeout, _ON_TIMEOUT)
     if limits.HasField("max_total_tokens"):
         check_number(found, "limits.max_total_tokens", limits.max_total_tokens, least=1)
     if limits.HasField("max_cost_microusd"):
@@ -171,6 +182,10 @@ def _check_limits(found: Violations, limits: v1.Limits) -> None:
 
 
 def _check_scheduling(found: Violations, scheduling: v1.Scheduling) -> None:
+    if scheduling.when_busy:
+        check_enum(found, "scheduling.when_busy", scheduling.when_busy, _WHEN_BUSY)
+    if scheduling.when_pending:
+        check_enum(found, "scheduling.when_pending", scheduling.when_pending, _WHEN_PENDING)
     if scheduling.HasField("priority"):
         check_number(found, "scheduling.priority", scheduling.priority, least=1, most=5)
     check_size(found, "scheduling.fairness_key", scheduling.fairness_key, most=64)

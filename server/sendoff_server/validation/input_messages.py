@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from sendoff import v1
+from sendoff_server.validation.actions import check_decisions, check_new_call, check_tool_return
 from sendoff_server.validation.content import EVERY_PART, TEXT_AND_IMAGES, check_content, check_tool_call_id
-from sendoff_server.validation.json_object import check_json_object
 from sendoff_server.validation.limits import MAX_KEY_CHARACTERS, MAX_MESSAGES, MAX_PARTS
 from sendoff_server.validation.rules import check_enum, check_items, check_length
 from sendoff_server.validation.tool_history import check_tool_history
 from sendoff_server.validation.violations import Violations
 
 _ROLES = frozenset(v1.Role.values()) - {0}
-_RETURN_STATUSES = frozenset(v1.ToolReturnStatus.values()) - {0}
 _NAME_CHARACTERS = 255
 
 
@@ -65,37 +64,26 @@ def _check_otid_and_group(found: Violations, path: str, message: v1.ApprovalCrea
 
 def _check_approval_create(found: Violations, path: str, message: v1.ApprovalCreate) -> None:
     _check_otid_and_group(found, path, message)
-    if not check_items(found, path + ".approvals", len(message.approvals), most=MAX_PARTS):
-        return
-    for index, answer in enumerate(message.approvals):
-        place = f"{path}.approvals[{index}]"
-        kind = answer.WhichOneof("decision")
-        if kind == "approval":
-            _check_approval(found, place + ".approval", answer.approval)
-        elif kind == "tool":
-            _check_tool_return(found, place + ".tool", answer.tool)
-        else:
-            found.add(place, "set approval or tool")
+    check_decisions(found, path + ".approvals", message.approvals)
+    old = [name for name in ("approve", "approval_request_id", "reason") if message.HasField(name)]
+    if message.approvals:
+        for name in old:
+            found.add(f"{path}.{name}", "is of the old single form; it does not go with approvals")
+    elif old:
+        _check_old_form(found, path, message)
 
 
-def _check_approval(found: Violations, path: str, approval: v1.Approval) -> None:
-    check_tool_call_id(found, path + ".tool_call_id", approval.tool_call_id)
-    if not approval.HasField("approve"):
+def _check_old_form(found: Violations, path: str, message: v1.ApprovalCreate) -> None:
+    if not message.HasField("approve"):
         found.add(path + ".approve", "must be set")
-    check_json_object(found, path + ".edited_arguments", approval.edited_arguments)
+    check_tool_call_id(found, path + ".approval_request_id", message.approval_request_id)
 
 
 def _check_tool_return_create(found: Violations, path: str, message: v1.ToolReturnCreate) -> None:
     _check_otid_and_group(found, path, message)
+    calls: set[str] = set()
     if check_items(found, path + ".tool_returns", len(message.tool_returns), least=1, most=MAX_PARTS):
         for index, answer in enumerate(message.tool_returns):
-            _check_tool_return(found, f"{path}.tool_returns[{index}]", answer)
-
-
-def _check_tool_return(found: Violations, path: str, answer: v1.ToolReturn) -> None:
-    check_tool_call_id(found, path + ".tool_call_id", answer.tool_call_id)
-    check_enum(found, path + ".status", answer.status, _RETURN_STATUSES)
-    if answer.HasField("tool_return"):
-        check_content(found, path + ".tool_return", answer.tool_return, TEXT_AND_IMAGES)
-    else:
-        found.add(path + ".tool_return", "must be set")
+            place = f"{path}.tool_returns[{index}]"
+            check_tool_return(found, place, answer)
+            check_new_call(found, place, answer.tool_call_id, calls)

@@ -20,6 +20,8 @@ MAX_LABELS = 64
 MAX_TAGS = 64
 MAX_STEPS = 1_000
 MAX_RUN_TIMEOUT_S = 7 * 24 * 3_600
+MAX_QUEUE_TTL_S = 7 * 24 * 3_600
+MAX_ACTION_TIMEOUT_S = 365 * 24 * 3_600
 MAX_PAGE_SIZE = 1_000
 """Greater page sizes are read as this one."""
 MAX_WAIT_S = 55

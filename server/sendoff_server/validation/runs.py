@@ -21,6 +21,7 @@ ORDERS = ("", "create_time", "create_time asc", "create_time desc")
 """What order_by may be."""
 
 _STATUSES = frozenset(v1.RunStatus.values()) - {0}
+_WAIT_UNTIL = frozenset(v1.WaitUntil.values()) - {0}
 _STOP_REASONS = frozenset(v1.StopReason.values()) - {0}
 
 
@@ -49,6 +50,8 @@ def check_wait_run(request: v1.WaitRunRequest) -> None:
     check_id(found, "run_id", request.run_id, RUN_ID)
     if request.HasField("timeout"):
         check_duration(found, "timeout", request.timeout, least_s=0)
+    if request.until:
+        check_enum(found, "until", request.until, _WAIT_UNTIL)
     if request.HasField("changed_after_sequence"):
         check_number(found, "changed_after_sequence", request.changed_after_sequence, least=0)
         if request.until:

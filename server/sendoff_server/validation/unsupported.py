@@ -26,36 +26,23 @@ class NotYet:
     """Values that do work. Unset, false, 0, "" and [] always do."""
 
 
-_APPROVALS = NotYet("answers to pending actions do not work yet")
 _CALLBACKS = NotYet("callbacks do not work yet; follow the run with WatchRun or WaitRun")
-_LIMITS = NotYet("limits of waiting do not work yet")
-_SCHEDULING = NotYet("of the scheduling only when_busy works yet")
+_SCHEDULING = NotYet("of the scheduling only when_busy and when_pending work yet")
 
 NOT_YET: Mapping[str, NotYet] = {
     "CreateMessageAsyncRequest.return_logprobs": NotYet("log-probabilities are not kept yet"),
     "CreateMessageAsyncRequest.return_token_ids": NotYet("token ids are not kept yet"),
     "CreateMessageAsyncRequest.callback_url": _CALLBACKS,
     "CreateMessageAsyncRequest.callback": _CALLBACKS,
-    "InputMessage.approval": _APPROVALS,
-    "InputMessage.tool_return": _APPROVALS,
     "Image.letta": NotYet("there is no file store yet; send the picture's bytes or its URL"),
-    "Limits.queue_ttl": _LIMITS,
-    "Limits.action_timeout": _LIMITS,
-    "Limits.on_action_timeout": _LIMITS,
     "Scheduling.when_busy": NotYet(
-        "only ENQUEUE and REJECT work yet", frozenset({v1.WHEN_BUSY_ENQUEUE, v1.WHEN_BUSY_REJECT})
+        "STEER does not work yet", frozenset(v1.WhenBusy.values()) - frozenset({v1.WHEN_BUSY_STEER})
     ),
     "Scheduling.start_time": _SCHEDULING,
     "Scheduling.priority": NotYet("every run has priority 3 yet", frozenset({3})),
     "Scheduling.fairness_key": _SCHEDULING,
     "Scheduling.retention": _SCHEDULING,
-    "WatchRunRequest.follow_continuations": NotYet("there are no continuations yet"),
-    "WaitRunRequest.until": NotYet(
-        "only TERMINAL and STARTED work yet", frozenset({v1.WAIT_UNTIL_TERMINAL, v1.WAIT_UNTIL_STARTED})
-    ),
     "ListRunsRequest.filter": NotYet("filter expressions do not work yet; use the other fields"),
-    "CancelRunRequest.rollback": NotYet("a cancel keeps what the run had finished"),
-    "Scheduling.when_pending": NotYet("nothing can be pending yet"),
     "Agent.tool_ids": NotYet("agents have no tools yet"),
     "Agent.block_ids": NotYet("agents have no memory blocks yet"),
 }

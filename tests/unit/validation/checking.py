@@ -19,6 +19,8 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "ListRunEventsRequest": validation.check_list_run_events,
     "ListRunMessagesRequest": validation.check_list_run_messages,
     "CancelRunRequest": validation.check_cancel_run,
+    "ListPendingActionsRequest": validation.check_list_pending_actions,
+    "RespondToActionsRequest": validation.check_respond_to_actions,
     "CreateAgentRequest": validation.check_create_agent,
     "GetAgentRequest": validation.check_get_agent,
     "ListAgentsRequest": validation.check_list_agents,

@@ -89,9 +89,19 @@ def approving(*answers: v1.ActionDecision, **fields: Any) -> v1.CreateMessageAsy
     return sending(v1.InputMessage(approval=v1.ApprovalCreate(approvals=answers, **fields)))
 
 
+def results(count: int) -> list[v1.ActionDecision]:
+    """Results of that many calls."""
+    return [v1.ActionDecision(tool=returned(tool_call_id=f"c{number}")) for number in range(count)]
+
+
 def approval(**fields: Any) -> v1.CreateMessageAsyncRequest:
     given: Fields = {"tool_call_id": "c", "approve": True}
     return approving(v1.ActionDecision(approval=v1.Approval(**given | fields)))
+
+
+def responding(**fields: Any) -> v1.RespondToActionsRequest:
+    given: Fields = {"conversation_id": "default", "agent_id": AGENT, "decisions": results(1)}
+    return v1.RespondToActionsRequest(**given | fields)
 
 
 def agent(**fields: Any) -> v1.CreateAgentRequest:
@@ -333,6 +343,18 @@ MESSAGES: Sequence[Field] = (
         "Approval.approve", f"{DECISION}.approval.approve", lambda v: approval(approve=v), {"required": (None, False)}
     ),
     Field(
+        "Approval.edited_arguments",
+        f"{DECISION}.approval.edited_arguments.json",
+        lambda v: approval(edited_arguments=v1.JsonObject(json=v)),
+        {"not empty": ("", "{}")},
+    ),
+    Field(
+        "Approval.edited_arguments",
+        f"{DECISION}.approval.edited_arguments",
+        lambda v: approval(edited_arguments=v1.JsonObject(json="{}"), approve=v),
+        {"only with approve": (False, True)},
+    ),
+    Field(
         "ActionDecision.decision",
         DECISION,
         approving,
@@ -341,8 +363,32 @@ MESSAGES: Sequence[Field] = (
     Field(
         "ApprovalCreate.approvals",
         "messages.messages[0].approval.approvals",
-        lambda v: approving(*[v1.ActionDecision(tool=returned())] * v),
+        lambda v: approving(*results(v)),
         {"repeated.max_items = 256": (257, 256)},
+    ),
+    Field(
+        "ApprovalCreate.approvals",
+        "messages.messages[0].approval.approvals[1].tool.tool_call_id",
+        lambda v: approving(*results(1), v1.ActionDecision(tool=returned(tool_call_id=v))),
+        {"no two of them for one call": ("c0", "c1")},
+    ),
+    Field(
+        "ApprovalCreate.approve",
+        "messages.messages[0].approval.approve",
+        lambda v: approving(approval_request_id="c", approve=v),
+        {"required in this form": (None, False)},
+    ),
+    Field(
+        "ApprovalCreate.approval_request_id",
+        "messages.messages[0].approval.approval_request_id",
+        lambda v: approving(approval_request_id=v, approve=True),
+        size(256, least=1),
+    ),
+    Field(
+        "ApprovalCreate.reason",
+        "messages.messages[0].approval.reason",
+        lambda v: approving(*results(1), reason=v),
+        {"not with approvals": ("because", None)},
     ),
     Field(
         "ApprovalCreate.otid",
@@ -359,8 +405,14 @@ MESSAGES: Sequence[Field] = (
     Field(
         "ToolReturnCreate.tool_returns",
         "messages.messages[0].tool_return.tool_returns",
-        lambda v: sending(v1.InputMessage(tool_return=v1.ToolReturnCreate(tool_returns=[returned()] * v))),
+        lambda v: sending(v1.InputMessage(tool_return=v1.ToolReturnCreate(tool_returns=[r.tool for r in results(v)]))),
         {"repeated.min_items = 1": (0, 1), "repeated.max_items = 256": (257, 256)},
+    ),
+    Field(
+        "ToolReturnCreate.tool_returns",
+        "messages.messages[0].tool_return.tool_returns[1].tool_call_id",
+        lambda v: returning(returned(), returned(tool_call_id=v)),
+        {"no two of them for one call": ("c", "d")},
     ),
     Field(
         "ToolReturnCreate.otid",
@@ -551,6 +603,42 @@ CREATE: Sequence[Field] = (
         },
     ),
     Field(
+        "Limits.queue_ttl",
+        "limits.queue_ttl",
+        lambda v: create(limits=v1.Limits(queue_ttl=v)),
+        {
+            "duration.gt = 0": (seconds(0), Duration(nanos=1)),
+            "duration.lte = 604800s": (Duration(seconds=604_800, nanos=1), Duration(seconds=604_800)),
+        },
+    ),
+    Field(
+        "Limits.action_timeout",
+        "limits.action_timeout",
+        lambda v: create(limits=v1.Limits(action_timeout=v)),
+        {
+            "duration.gt = 0": (seconds(0), Duration(nanos=1)),
+            "duration.lte = 31536000s": (Duration(seconds=31_536_000, nanos=1), Duration(seconds=31_536_000)),
+        },
+    ),
+    Field(
+        "Limits.on_action_timeout",
+        "limits.on_action_timeout",
+        lambda v: create(limits=v1.Limits(on_action_timeout=v)),
+        {"enum.defined_only = true": (1_000, v1.ON_TIMEOUT_FAIL_TURN)},
+    ),
+    Field(
+        "Scheduling.when_busy",
+        "scheduling.when_busy",
+        lambda v: create(scheduling=v1.Scheduling(when_busy=v)),
+        {"enum.defined_only = true": (1_000, v1.WHEN_BUSY_ROLLBACK)},
+    ),
+    Field(
+        "Scheduling.when_pending",
+        "scheduling.when_pending",
+        lambda v: create(scheduling=v1.Scheduling(when_pending=v)),
+        {"enum.defined_only = true": (1_000, v1.WHEN_PENDING_REJECT)},
+    ),
+    Field(
         "Limits.max_total_tokens",
         "limits.max_total_tokens",
         lambda v: create(limits=v1.Limits(max_total_tokens=v)),
@@ -625,6 +713,12 @@ RUNS: Sequence[Field] = (
         lambda v: v1.WaitRunRequest(run_id=RUN, changed_after_sequence=v),
         bounds("int64", least=0),
     ),
+    Field(
+        "WaitRunRequest.until",
+        "until",
+        lambda v: v1.WaitRunRequest(run_id=RUN, until=v),
+        {"enum.defined_only = true": (1_000, v1.WAIT_UNTIL_TURN_END)},
+    ),
     Field("WatchRunRequest.run_id", "run_id", lambda v: v1.WatchRunRequest(run_id=v), AS_RUN_ID),
     Field(
         "WatchRunRequest.after_sequence",
@@ -681,6 +775,59 @@ RUNS: Sequence[Field] = (
     ),
     Field("CancelRunRequest.run_id", "run_id", lambda v: v1.CancelRunRequest(run_id=v), AS_RUN_ID),
     Field("CancelRunRequest.reason", "reason", lambda v: v1.CancelRunRequest(run_id=RUN, reason=v), characters(1_024)),
+)
+
+ACTIONS: Sequence[Field] = (
+    Field(
+        "ListPendingActionsRequest.agent_id",
+        "agent_id",
+        lambda v: v1.ListPendingActionsRequest(agent_id=v),
+        {f'string.pattern = "^agent-{_UUID}$"': identifier("agent")},
+    ),
+    Field(
+        "ListPendingActionsRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.ListPendingActionsRequest(agent_id=AGENT, conversation_id=v),
+        {"as RespondToActionsRequest.conversation_id": ("", "default")},
+    ),
+    Field("ListPendingActionsRequest.run_id", "run_id", lambda v: v1.ListPendingActionsRequest(run_id=v), AS_RUN_ID),
+    Field(
+        "ListPendingActionsRequest.kind",
+        "kind",
+        lambda v: v1.ListPendingActionsRequest(kind=v),
+        {"enum.defined_only = true": (1_000, v1.ACTION_KIND_CLIENT_TOOL)},
+    ),
+    Field(
+        "ListPendingActionsRequest.page_size",
+        "page_size",
+        lambda v: v1.ListPendingActionsRequest(page_size=v),
+        bounds("int32", least=0),
+    ),
+    Field(
+        "RespondToActionsRequest.conversation_id",
+        "conversation_id",
+        lambda v: responding(conversation_id=v),
+        {f'string.pattern = "^(default|conv-{_UUID})$"': ("default\n", "default")},
+    ),
+    Field(
+        "RespondToActionsRequest.decisions",
+        "decisions",
+        lambda v: responding(decisions=results(v)),
+        {"repeated.min_items = 1": (0, 1), "repeated.max_items = 256": (257, 256)},
+    ),
+    Field(
+        "RespondToActionsRequest.decisions",
+        "decisions[1].tool.tool_call_id",
+        lambda v: responding(decisions=[*results(1), v1.ActionDecision(tool=returned(tool_call_id=v))]),
+        {"no two of them for one call": ("c0", "c1")},
+    ),
+    Field(
+        "RespondToActionsRequest.request_id",
+        "request_id",
+        lambda v: responding(request_id=v),
+        characters(255, least=1),
+    ),
+    Field("RespondToActionsRequest.agent_id", "agent_id", lambda v: responding(agent_id=v), AS_AGENT_ID),
 )
 
 AGENTS: Sequence[Field] = (
@@ -817,4 +964,4 @@ CONVERSATIONS: Sequence[Field] = (
     ),
 )
 
-FIELDS: Sequence[Field] = (*CONTENT, *MESSAGES, *CREATE, *RUNS, *AGENTS, *CONVERSATIONS)
+FIELDS: Sequence[Field] = (*CONTENT, *MESSAGES, *CREATE, *RUNS, *ACTIONS, *AGENTS, *CONVERSATIONS)

@@ -18,7 +18,6 @@ from tests.unit.validation.rule_cases import (
     agent,
     approval,
     create,
-    returned,
     returning,
     seconds,
     with_call,
@@ -41,24 +40,13 @@ ASKING: dict[str, tuple[Message, str]] = {
     "CreateMessageAsyncRequest.return_token_ids": (create(return_token_ids=True), "return_token_ids"),
     "CreateMessageAsyncRequest.callback_url": (create(callback_url="https://example.com"), "callback_url"),
     "CreateMessageAsyncRequest.callback": (create(callback=v1.CallbackOptions()), "callback"),
-    "InputMessage.approval": (approval(), "messages.messages[0].approval"),
-    "InputMessage.tool_return": (returning(), "messages.messages[0].tool_return"),
     "Image.letta": (with_image(letta=v1.Image.Stored(file_id="file-1")), f"{IMAGE}.letta"),
-    "Limits.queue_ttl": (limits(queue_ttl=seconds(1)), "limits.queue_ttl"),
-    "Limits.action_timeout": (limits(action_timeout=seconds(1)), "limits.action_timeout"),
-    "Limits.on_action_timeout": (limits(on_action_timeout=v1.ON_TIMEOUT_DENY), "limits.on_action_timeout"),
     "Scheduling.when_busy": (scheduling(when_busy=v1.WHEN_BUSY_STEER), "scheduling.when_busy"),
     "Scheduling.start_time": (scheduling(start_time=Timestamp(seconds=1)), "scheduling.start_time"),
     "Scheduling.priority": (scheduling(priority=1), "scheduling.priority"),
     "Scheduling.fairness_key": (scheduling(fairness_key="k"), "scheduling.fairness_key"),
     "Scheduling.retention": (scheduling(retention=seconds(1)), "scheduling.retention"),
-    "WatchRunRequest.follow_continuations": (
-        v1.WatchRunRequest(run_id=RUN, follow_continuations=True),
-        "follow_continuations",
-    ),
-    "WaitRunRequest.until": (v1.WaitRunRequest(run_id=RUN, until=v1.WAIT_UNTIL_TURN_END), "until"),
     "ListRunsRequest.filter": (v1.ListRunsRequest(filter="labels.a = 1"), "filter"),
-    "CancelRunRequest.rollback": (v1.CancelRunRequest(run_id=RUN, rollback=True), "rollback"),
     "Agent.tool_ids": (agent(tool_ids=["tool-1"]), "agent.tool_ids"),
 }
 """By line of the table: a request that asks for it, and the path of the field."""
@@ -83,15 +71,24 @@ NOT_ASKING = (
         labels={"a": "b"},
     ),
     create(conversation_id=CONVERSATION),
+    create(client_tools=[v1.ClientTool(name="t")]),
     limits(max_steps=3, run_timeout=seconds(1)),
     scheduling(when_busy=v1.WHEN_BUSY_ENQUEUE, priority=3),
     scheduling(when_busy=v1.WHEN_BUSY_REJECT),
+    scheduling(when_busy=v1.WHEN_BUSY_INTERRUPT, when_pending=v1.WHEN_PENDING_ENQUEUE),
+    scheduling(when_busy=v1.WHEN_BUSY_ROLLBACK, when_pending=v1.WHEN_PENDING_REJECT),
+    limits(queue_ttl=seconds(1), action_timeout=seconds(1), on_action_timeout=v1.ON_TIMEOUT_FAIL_TURN),
+    approval(),
+    returning(),
     with_image(url=v1.Image.Url(url="https://example.com/a.png")),
     with_parts(v1.ContentPart(reasoning=v1.Reasoning(reasoning="r"))),
     with_call(),
     v1.WatchRunRequest(run_id=RUN, include_deltas=True, snapshot=True),
     v1.WaitRunRequest(run_id=RUN, until=v1.WAIT_UNTIL_STARTED),
     v1.WaitRunRequest(run_id=RUN, until=v1.WAIT_UNTIL_TERMINAL),
+    v1.WaitRunRequest(run_id=RUN, until=v1.WAIT_UNTIL_TURN_END),
+    v1.WatchRunRequest(run_id=RUN, follow_continuations=True),
+    v1.CancelRunRequest(run_id=RUN, rollback=True),
     v1.UpdateAgentRequest(agent_id=AGENT, agent=v1.Agent(name="n")),
 )
 
@@ -117,10 +114,10 @@ def test_changing_an_agent_s_tools_is_refused_like_giving_it_some() -> None:
 
 
 def test_all_that_does_not_work_is_named_at_once() -> None:
-    request = returning(returned())
+    request = with_image(letta=v1.Image.Stored(file_id="file-1"))
     request.callback_url = "https://example.com"
     request.scheduling.priority = 5
-    assert unsupported(request) == ["callback_url", "messages.messages[0].tool_return", "scheduling.priority"]
+    assert unsupported(request) == ["callback_url", f"{IMAGE}.letta", "scheduling.priority"]
 
 
 def test_a_long_list_of_it_is_cut() -> None:
