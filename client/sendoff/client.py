@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Unpack
+from typing import Any, Unpack
 
 import grpc
 
-from sendoff import errors, methods, paging, requests, v1
+from sendoff import actions, errors, methods, paging, requests, v1
+from sendoff.actions import ActionFilters
 from sendoff.connection import ConnectionOptions, resolve
 from sendoff.methods import Call, Req, Resp
 from sendoff.paging import Item, Paging
@@ -91,7 +92,8 @@ class Client:
     ) -> v1.Run:
         """Wait until the run has ended, or is at `until`; for ever unless `timeout_s` is given.
 
-        When the time is up the run comes back as it is: look at its status.
+        When the time is up the run comes back as it is: look at its status. At the end of a turn it is the turn's
+        newest run.
         """
         waiting = Waiting(
             run_id, until, timeout_s=timeout_s, connect=self._retry, reconnect=self._reconnect, timing=self._timing
@@ -110,7 +112,8 @@ class Client:
     def watch(self, run_id: str, **options: Unpack[WatchOptions]) -> Generator[Entry, None, None]:
         """Follow a run to its end: every event of its log once and in order, over any number of broken streams.
 
-        Ends after the `finished` event. Close the generator to stop before; that cancels the call.
+        Ends after the `finished` event; with `follow_continuations` after that of the turn's last run. Close the
+        generator to stop before; that cancels the call.
         """
         watch = Watch(run_id, options, connect=self._retry, reconnect=self._reconnect, timing=self._timing)
         if watch.wants_latest:
@@ -143,6 +146,56 @@ class Client:
     ) -> v1.Run:
         """Ask a run to stop; `rollback` drops its messages. It has stopped when its status says so."""
         return self._call(requests.cancel_run(run_id, rollback=rollback, reason=reason), timeout_s)
+
+    # ---- pending actions ----
+
+    def actions(self, **filters: Unpack[ActionFilters]) -> Iterator[v1.PendingAction]:
+        """What waits for an answer, soonest expiry first; further pages are fetched as they are needed."""
+        return self._pages(paging.actions(filters))
+
+    def respond(
+        self,
+        pending: Sequence[v1.PendingAction],
+        decisions: Sequence[v1.ActionDecision],
+        *,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> v1.RespondToActionsResponse:
+        """Answer actions of one run, some of them or all; `sendoff.actions` makes decisions.
+
+        The last answer starts the run that continues. Safe to repeat.
+        """
+        return self._call(actions.respond(pending, decisions, request_id), timeout_s)
+
+    def approve(
+        self,
+        action: v1.PendingAction,
+        *,
+        reason: str | None = None,
+        edited_arguments: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+    ) -> v1.RespondToActionsResponse:
+        """Say yes to a call, with the model's arguments or others."""
+        decision = actions.approval(action, reason, edited_arguments)
+        return self._call(actions.respond([action], [decision], None), timeout_s)
+
+    def deny(
+        self, action: v1.PendingAction, *, reason: str | None = None, timeout_s: float | None = None
+    ) -> v1.RespondToActionsResponse:
+        """Say no to a call; the model reads the reason."""
+        return self._call(actions.respond([action], [actions.denial(action, reason)], None), timeout_s)
+
+    def return_result(
+        self,
+        action: v1.PendingAction,
+        content: str | v1.Content,
+        *,
+        is_error: bool = False,
+        timeout_s: float | None = None,
+    ) -> v1.RespondToActionsResponse:
+        """Give the result of a call whose tool ran here."""
+        decision = actions.result(action, content, is_error=is_error)
+        return self._call(actions.respond([action], [decision], None), timeout_s)
 
     # ---- agents ----
 

@@ -12,6 +12,7 @@ from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from sendoff import v1
 from sendoff.v1 import (
+    action_service_pb2,
     agent_service_pb2,
     conversation_service_pb2,
     model_service_pb2,
@@ -52,6 +53,7 @@ def _method(service: ServiceDescriptor, name: str, request: type[Req], response:
 
 
 _RUNS = run_service_pb2.DESCRIPTOR.services_by_name["RunService"]
+_ACTIONS = action_service_pb2.DESCRIPTOR.services_by_name["ActionService"]
 _AGENTS = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
 _CONVERSATIONS = conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]
 _MODELS = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
@@ -65,6 +67,11 @@ WATCH_RUN = _method(_RUNS, "WatchRun", v1.WatchRunRequest, v1.WatchRunResponse)
 LIST_RUN_EVENTS = _method(_RUNS, "ListRunEvents", v1.ListRunEventsRequest, v1.ListRunEventsResponse)
 LIST_RUN_MESSAGES = _method(_RUNS, "ListRunMessages", v1.ListRunMessagesRequest, v1.ListRunMessagesResponse)
 CANCEL_RUN = _method(_RUNS, "CancelRun", v1.CancelRunRequest, v1.Run)
+
+LIST_PENDING_ACTIONS = _method(
+    _ACTIONS, "ListPendingActions", v1.ListPendingActionsRequest, v1.ListPendingActionsResponse
+)
+RESPOND_TO_ACTIONS = _method(_ACTIONS, "RespondToActions", v1.RespondToActionsRequest, v1.RespondToActionsResponse)
 
 CREATE_AGENT = _method(_AGENTS, "CreateAgent", v1.CreateAgentRequest, v1.Agent)
 GET_AGENT = _method(_AGENTS, "GetAgent", v1.GetAgentRequest, v1.Agent)

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from google.protobuf.message import Message
 
 from sendoff import methods, requests, v1
+from sendoff.actions import ActionFilters, list_pending_actions
 from sendoff.methods import Call, Method, Req, Resp
 from sendoff.requests import MessageFilters, RunFilters
 
@@ -67,6 +68,16 @@ def run_messages(
 
     first = v1.ListRunMessagesRequest(run_id=run_id, page_size=page_size)
     return Paging(methods.LIST_RUN_MESSAGES, first, lambda page: page.messages, advance)
+
+
+def actions(
+    filters: ActionFilters,
+) -> Paging[v1.ListPendingActionsRequest, v1.ListPendingActionsResponse, v1.PendingAction]:
+    def advance(request: v1.ListPendingActionsRequest, page: v1.ListPendingActionsResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    return Paging(methods.LIST_PENDING_ACTIONS, list_pending_actions(filters), lambda page: page.actions, advance)
 
 
 def agents(page_size: int) -> Paging[v1.ListAgentsRequest, v1.ListAgentsResponse, v1.Agent]:

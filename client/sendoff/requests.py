@@ -34,6 +34,10 @@ class SendOptions(TypedDict, total=False):
     """Anything that JSON can hold."""
     labels: Mapping[str, str] | None
     when_busy: v1.WhenBusy.ValueType | None
+    when_pending: v1.WhenPending.ValueType | None
+    client_tools: Sequence[v1.ClientTool] | None
+    """Tools that run here."""
+    limits: v1.Limits | None
     include_return_message_types: Sequence[v1.MessageType.ValueType] | None
     """Empty: none; unset: all."""
     validate_only: bool
@@ -104,6 +108,8 @@ def send(agent_id: str, input: Input, options: SendOptions) -> Call[v1.CreateMes
         max_steps=options.get("max_steps"),
         labels=options.get("labels"),
         metadata=_json_object(options.get("metadata")),
+        client_tools=options.get("client_tools"),
+        limits=options.get("limits"),
         validate_only=options.get("validate_only", False),
     )
     _put_input(request, input)
@@ -111,6 +117,8 @@ def send(agent_id: str, input: Input, options: SendOptions) -> Call[v1.CreateMes
         request.include_return_message_types.CopyFrom(v1.MessageTypes(values=types))
     if (when_busy := options.get("when_busy")) is not None:
         request.scheduling.when_busy = when_busy
+    if (when_pending := options.get("when_pending")) is not None:
+        request.scheduling.when_pending = when_pending
     return create_message_async(request)
 
 

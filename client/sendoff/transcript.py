@@ -38,7 +38,7 @@ class Change:
 
 
 class Transcript:
-    """The texts of one run. Takes the entries of a watch in their order."""
+    """The texts of a run, or of the runs of a turn. Takes the entries of a watch in their order."""
 
     def __init__(self) -> None:
         self._parts: dict[tuple[str, int], Part] = {}

@@ -17,7 +17,6 @@ TERMINAL = frozenset(
 )
 """The statuses that a run never leaves."""
 
-_ASKS = frozenset({v1.StopReason.STOP_REASON_REQUIRES_APPROVAL, v1.StopReason.STOP_REASON_TOOL_OUTCOME_UNKNOWN})
 _EARLY_ANSWER_PAUSE_S = 0.2
 
 
@@ -30,7 +29,7 @@ def is_reached(run: v1.Run, until: v1.WaitUntil.ValueType) -> bool:
         case v1.WaitUntil.WAIT_UNTIL_ACTION_OR_TERMINAL:
             return ended or bool(run.pending_actions)
         case v1.WaitUntil.WAIT_UNTIL_TURN_END:
-            return ended and run.stop_reason not in _ASKS
+            return ended and not run.pending_actions
         case _:
             return ended
 

@@ -1,8 +1,9 @@
-"""Watches a run over as many streams as it takes, as if it were one.
+"""Watches a run, or the runs of a turn, over as many streams as it takes, as if it were one.
 
 A stream of WatchRun can be cut at any point: by the network, a proxy, a server that stops, its greatest age, or a
 reader that is too slow. The next stream begins after the last event that was handed on, so the events that come out
-of a watch are the log: each once, in order, none left out. `Watch` decides that, is fed with what streams bring,
+of a watch are the log: each once, in order, none left out. Of a turn it is the logs of its runs, one after another, and
+the next stream begins in the run of the last event. `Watch` decides that, is fed with what streams bring,
 and does no input or output; the two clients drive it:
 
     while not watch.over:
@@ -54,6 +55,8 @@ class WatchOptions(TypedDict, total=False):
     """Also the text being written. After a reconnect it comes once more from the start, in a delta that replaces."""
     message_types: Sequence[v1.MessageType.ValueType]
     """Of the message events only these. Sequences then have gaps, and a lost event would go unnoticed."""
+    follow_continuations: bool
+    """Go on with the runs that continue this one, and wait for them as long as it waits for answers."""
     heartbeat_interval_s: float
     """After three times this long without any frame the stream is given up for dead, and opened again.
 
@@ -79,6 +82,7 @@ class Watch:
         self._snapshot_due = options.get("snapshot", False)
         self._include_deltas = options.get("include_deltas", False)
         self._message_types = tuple(options.get("message_types", ()))
+        self._follow = options.get("follow_continuations", False)
         self._settled = Settled()
         self._backoff = Backoff(connect, timing.draw)
         self._reconnect = reconnect
@@ -109,6 +113,7 @@ class Watch:
             include_deltas=self._include_deltas,
             message_types=self._message_types,
             heartbeat_interval=heartbeat,
+            follow_continuations=self._follow,
         )
         if self._snapshot_due:
             request.snapshot = True
@@ -149,13 +154,15 @@ class Watch:
         return Unavailable(told, code=grpc.StatusCode.UNAVAILABLE, reason="STREAM_SILENT")
 
     def _take_event(self, event: v1.RunEvent) -> v1.RunEvent | None:
+        if self._follow and event.run_id != self._run_id:
+            self._run_id, self._after = event.run_id, 0
         if event.sequence <= self._after:
             return None
         self._check_follows(event.sequence - 1)
         self._progress()
         self._after = event.sequence
         self._settled.note_event(event)
-        self.over = event.HasField("finished")
+        self.over = event.HasField("finished") and not self._follow
         return event
 
     def _take_delta(self, delta: v1.MessageDelta) -> v1.MessageDelta | None:
@@ -169,7 +176,7 @@ class Watch:
         self._snapshot_due = False
         self._after = snapshot.as_of_sequence
         self._settled.note_snapshot(snapshot)
-        self.over = snapshot.run.status in TERMINAL
+        self.over = snapshot.run.status in TERMINAL and not self._follow
         return snapshot
 
     def _take_end(self, end: v1.StreamEnd) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sendoff.cli import agents, conversations, exits, runs, sending, server
+from sendoff.cli import actions, agents, conversations, exits, runs, sending, server
 from sendoff.cli.session import Session
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ app.command("cancel")(runs.cancel)
 app.command("messages")(runs.messages)
 app.command("health")(server.health)
 app.command("info")(server.info)
+app.add_typer(actions.actions, name="actions")
 app.add_typer(agents.agents, name="agents")
 app.add_typer(conversations.conversations, name="conversations")
 app.add_typer(runs.runs, name="runs")

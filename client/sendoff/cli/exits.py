@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     TIMEOUT = 7
     RUN_CANCELLED = 8
     SERVER_FAULT = 9
+    RUN_WAITS = 10
     INTERRUPTED = 130
 
 
@@ -34,11 +35,12 @@ MEANINGS = {
     ExitCode.USAGE: "the command line is wrong",
     ExitCode.NOT_FOUND: "no such agent, run, conversation or model",
     ExitCode.REFUSED: "the request is invalid, not supported or not allowed",
-    ExitCode.CONFLICT: "the conversation is busy, the request_id taken, or the like",
+    ExitCode.CONFLICT: "the conversation is busy or waits, the request_id is taken, or the like",
     ExitCode.UNAVAILABLE: "no server answers, or it has no room; try again",
     ExitCode.TIMEOUT: "no answer in time; the run, if any, goes on",
     ExitCode.RUN_CANCELLED: "the run was cancelled",
     ExitCode.SERVER_FAULT: "a fault of the server",
+    ExitCode.RUN_WAITS: "the run has stopped for an answer; see `sendoff actions`",
     ExitCode.INTERRUPTED: "interrupted; the run, if any, goes on",
 }
 
@@ -64,6 +66,8 @@ def of_error(error: errors.SendoffError) -> ExitCode:
 
 def of_run(run: v1.Run) -> ExitCode:
     """The exit code that tells how the run stands; one that has not ended was not waited for long enough."""
+    if run.pending_actions:
+        return ExitCode.RUN_WAITS
     return _BY_STATUS.get(run.status, ExitCode.TIMEOUT)
 
 

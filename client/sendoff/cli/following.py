@@ -8,6 +8,7 @@ import typer
 
 from sendoff import v1
 from sendoff.cli import output, wording
+from sendoff.cli.asking import ask
 from sendoff.cli.exits import ExitCode, of_run
 from sendoff.client import Client
 from sendoff.transcript import Change, Part, Transcript
@@ -18,7 +19,7 @@ _LONGEST_NOTE = 300
 
 def follow(client: Client, run_id: str, options: WatchOptions, *, as_json: bool) -> None:
     """Watch a run to its end and exit as it ended. Ctrl-C stops the watch, not the run, and says how to go on."""
-    seen = options.get("after_sequence", 0)
+    seen, seen_in = options.get("after_sequence", 0), run_id
     ended: v1.Run | None = None
     screen = Screen()
     try:
@@ -26,15 +27,22 @@ def follow(client: Client, run_id: str, options: WatchOptions, *, as_json: bool)
             for entry in watch:
                 output.line(_frame(entry)) if as_json else screen.show(entry)
                 if isinstance(entry, v1.RunEvent):
-                    seen = entry.sequence
+                    seen, seen_in = entry.sequence, entry.run_id
                     ended = entry.finished.run if entry.HasField("finished") else None
     except KeyboardInterrupt as stop:
         screen.end_line()
-        output.note(f"The run goes on. To watch it again: sendoff watch {run_id} --from {seen}")
+        output.note(f"The run goes on. To watch it again: sendoff watch {seen_in} --from {seen}")
         raise typer.Exit(ExitCode.INTERRUPTED) from stop
     finally:
         screen.end_line()
-    conclude(ended or client.get_run(run_id))  # a watch from behind the last event is not told of it
+    if ended is None or ended.pending_actions:
+        # A watch from behind the last event is not told of it, and what was pending then may have an answer by now.
+        ended = client.get_run(seen_in)
+    if as_json or options.get("follow_continuations"):
+        conclude(ended)
+    if (continuation := ask(client, ended)) is not None:
+        follow(client, continuation.id, {"include_deltas": options.get("include_deltas", False)}, as_json=False)
+    conclude(ended)
 
 
 def conclude(run: v1.Run) -> None:

@@ -72,10 +72,13 @@ def watch(
     run_id: RunId,
     after: Annotated[int, typer.Option("--from", help="Only what comes after this event.", min=0)] = 0,
     deltas: Annotated[bool, typer.Option(help="Show texts while they are written, or when they are done.")] = True,
+    turn: Annotated[
+        bool, typer.Option("--turn", help="Go on with the runs that continue it, and wait for them.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show a run while it goes on, over broken connections too. The exit code tells how it ended."""
-    options: WatchOptions = {"after_sequence": after, "include_deltas": deltas}
+    options: WatchOptions = {"after_sequence": after, "include_deltas": deltas, "follow_continuations": turn}
     with session(context).client() as client:
         follow(client, run_id, options, as_json=as_json)
 

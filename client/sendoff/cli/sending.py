@@ -13,12 +13,21 @@ import typer
 
 from sendoff import v1
 from sendoff.cli import output
+from sendoff.cli.asking import ask
 from sendoff.cli.exits import ExitCode
 from sendoff.cli.following import Screen, conclude, follow
 from sendoff.cli.session import Json, session
 from sendoff.client import Client
 from sendoff.requests import SendOptions
 from sendoff.waiting import TERMINAL
+
+
+class WhenPending(StrEnum):
+    """What to do when the conversation waits for an answer; the values of v1.WhenPending."""
+
+    deny = "deny"
+    enqueue = "enqueue"
+    reject = "reject"
 
 
 class WhenBusy(StrEnum):
@@ -49,6 +58,9 @@ def send(
     label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept on the run.")] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object, kept on the run.")] = None,
     when_busy: Annotated[WhenBusy | None, typer.Option(help="When the conversation works on another run.")] = None,
+    when_pending: Annotated[
+        WhenPending | None, typer.Option(help="When the conversation waits for an answer; unset: what waits is denied.")
+    ] = None,
     validate_only: Annotated[
         bool, typer.Option("--validate-only", help="Check the request, and send nothing.")
     ] = False,
@@ -71,6 +83,7 @@ def send(
         "labels": labels(label),
         "metadata": _metadata(metadata),
         "when_busy": v1.WhenBusy.Value(f"WHEN_BUSY_{when_busy.upper()}") if when_busy else None,
+        "when_pending": v1.WhenPending.Value(f"WHEN_PENDING_{when_pending.upper()}") if when_pending else None,
         "validate_only": validate_only,
     }
     content = _content(sys.stdin.read() if text == "-" else text, image or [])
@@ -110,6 +123,8 @@ def _await_answer(client: Client, run: v1.Run, timeout_s: float | None, *, as_js
         screen = Screen()
         screen.show(v1.RunSnapshot(run=run, messages=list(client.run_messages(run.id))))
         screen.end_line()
+        if (continuation := ask(client, run)) is not None:
+            _await_answer(client, continuation, timeout_s, as_json=False)
     conclude(run)
 
 

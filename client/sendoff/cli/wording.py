@@ -59,9 +59,11 @@ def run_fields(run: v1.Run) -> Iterator[tuple[str, str]]:
     yield "conversation", run.conversation_id
     yield "status", status(run.status)
     yield "phase", phase(run.phase)
-    yield "waits for", wait(run.wait)
+    yield "waits for", wait(run.wait) or ", ".join(tool_call(action.call) for action in run.pending_actions)
     yield "stop reason", stop_reason(run)
     yield "cancelled because", run.cancel_reason
+    yield "continues", run.continues_run_id
+    yield "continued by", run.continued_by_run_id
     yield "error", failure(run)
     yield "steps", str(run.usage.step_count or "")
     yield "tokens", tokens(run.usage)
@@ -119,6 +121,10 @@ def summary(run: v1.Run) -> str:
 
 def failure(run: v1.Run) -> str:
     return f"{run.error.reason}: {run.error.message}" if run.HasField("error") else ""
+
+
+def action_kind(value: int) -> str:
+    return spelled(v1.ActionKind.Name, "ACTION_KIND_", value).replace("_", " ")
 
 
 def wait(info: v1.WaitInfo) -> str:
