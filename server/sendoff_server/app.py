@@ -114,12 +114,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         max_open = settings.max_queued_per_conversation
         may_approve = settings.allow_approve_on_timeout
         acceptance = Acceptance(
-            agent_directory,
-            conversation_directory,
-            models,
-            clock,
-            max_open=max_open,
-            may_approve_on_timeout=may_approve,
+            agent_directory, conversation_directory, models, clock, max_open=max_open, may_approve=may_approve
         )
         answering = Answering(store, commits, scheduler, acceptance, clock)
         waits = Waits(hub, clock)

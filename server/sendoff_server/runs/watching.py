@@ -138,7 +138,7 @@ class Watch:
         if self._request.WhichOneof("position") is not None:
             onward = v1.WatchRunRequest()
             onward.CopyFrom(self._request)
-            onward.ClearField(self._request.WhichOneof("position") or "")
+            onward.ClearField("position")
             self._request = onward
 
     async def goes_on_elsewhere(self) -> bool:

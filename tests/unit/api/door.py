@@ -14,6 +14,7 @@ from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.models.port import Catalogue
+from sendoff_server.runs.action_service import ActionService
 from sendoff_server.runs.service import RunService
 from sendoff_server.server_info import server_info
 from sendoff_server.settings import Settings
@@ -146,6 +147,21 @@ class FakeConversations:
         return v1.ListMessagesResponse()
 
 
+class FakeActions:
+    """Use cases of pending actions."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def list(self, tenant: str, request: v1.ListPendingActionsRequest) -> v1.ListPendingActionsResponse:
+        self.calls.append((tenant, request))
+        return v1.ListPendingActionsResponse()
+
+    async def respond(self, tenant: str, request: v1.RespondToActionsRequest) -> v1.RespondToActionsResponse:
+        self.calls.append((tenant, request))
+        return v1.RespondToActionsResponse()
+
+
 class FakeModels:
     """A catalogue of one model."""
 
@@ -158,12 +174,14 @@ class Door:
 
     def __init__(self, **settings: Any) -> None:
         self.runs = FakeRuns()
+        self.actions = FakeActions()
         self.agents = FakeAgents()
         self.conversations = FakeConversations()
         self.settings = Settings().model_copy(update={"grpc_address": "127.0.0.1:0"} | settings)
         self.server = GrpcServer(
             self.settings,
             runs=cast(RunService, self.runs),
+            actions=cast(ActionService, self.actions),
             agents=cast(AgentService, self.agents),
             conversations=cast(ConversationService, self.conversations),
             models=cast(Catalogue, FakeModels()),

@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from structlog.testing import capture_logs
 
 from sendoff import v1
+from sendoff.v1.action_service_pb2_grpc import ActionServiceStub
 from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
 from sendoff.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from sendoff.v1.model_service_pb2_grpc import ModelServiceStub
@@ -48,6 +49,9 @@ async def test_requests_and_answers_pass_unchanged(door: Door, channel: grpc.aio
     assert door.runs.calls == [(DEFAULT_TENANT, request)]
     assert door.agents.calls == [(DEFAULT_TENANT, update)]
     assert door.conversations.calls == [(DEFAULT_TENANT, fork)]
+    answers = v1.RespondToActionsRequest(conversation_id="conv-1")
+    await ActionServiceStub(channel).RespondToActions(answers)
+    assert door.actions.calls == [(DEFAULT_TENANT, answers)]
     models = await ModelServiceStub(channel).ListModels(v1.ListModelsRequest())
     assert [model.handle for model in models.models] == ["scripted/echo"]
     assert await OpsServiceStub(channel).GetServerInfo(v1.GetServerInfoRequest()) == server_info(door.settings)

@@ -60,7 +60,9 @@ def test_exported_names() -> None:
 def test_methods_of_the_clients() -> None:
     assert public(Client) == public(AsyncClient)
     assert sorted(public(Client)) == [
+        "actions",
         "agents",
+        "approve",
         "cancel_run",
         "close",
         "conversations",
@@ -69,6 +71,7 @@ def test_methods_of_the_clients() -> None:
         "create_message_async",
         "delete_agent",
         "delete_conversation",
+        "deny",
         "fork_conversation",
         "get_agent",
         "get_conversation",
@@ -76,6 +79,8 @@ def test_methods_of_the_clients() -> None:
         "health",
         "messages",
         "models",
+        "respond",
+        "return_result",
         "run_events",
         "run_messages",
         "runs",

@@ -26,7 +26,7 @@ class Log:
     async def events(self, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:
         return [e for e in self.log if e.sequence > after_sequence][:limit]
 
-    async def look(self) -> v1.Run:
+    async def look(self, run_id: str = RUN_ID) -> v1.Run:
         return v1.Run(id=RUN_ID, status=v1.RUN_STATUS_RUNNING, last_sequence=len(self.log))
 
 

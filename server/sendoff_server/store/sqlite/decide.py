@@ -179,7 +179,7 @@ class Decider:
             status=run.status,
             last_sequence=run.last_sequence,
             waits=item.when_pending == WhenPending.WAIT and not item.continues,
-            cancel=None,
+            cancel=item.cancel,
             run=run,
             request=item.request,
             fingerprint=item.fingerprint,
@@ -271,7 +271,7 @@ class Decider:
         if lane is None or lane.paused_by != item.run_id or lane.is_at_work:
             return NothingPending()
         actions = _actions(lane)
-        if sum(action.HasField("decision") for action in actions.actions) != item.answered_before:
+        if _answered(lane) != item.answered_before:
             return NothingPending()
         if [action.tool_call_id for action in actions.actions] != [action.tool_call_id for action in item.actions]:
             return Poisoned(f"run {item.run_id} waits for other actions")
@@ -348,12 +348,18 @@ def _refused(item: Accept, lane: LaneRow) -> Accepted | None:
     """Why a lane does not take it."""
     if item.continues:
         answers = lane.paused_by == item.continues and not lane.is_at_work
+        answers = answers and _answered(lane) == item.answered_before
         return None if answers and (lane.open == 0 or _next_seq(item, lane) < lane.head_seq) else NothingPending()
     if item.reject_if_pending and lane.paused_by is not None and not lane.is_at_work:
         return Pending(lane.paused_by)
     if item.reject_if_busy and lane.head is not None:
         return Busy(lane.head.id)
     return Full() if lane.open >= item.max_open else None
+
+
+def _answered(lane: LaneRow) -> int:
+    """How many of its actions have an answer."""
+    return sum(action.HasField("decision") for action in _actions(lane).actions)
 
 
 def _next_seq(item: Accept, lane: LaneRow) -> int:
