@@ -43,6 +43,10 @@ _COMPACTION_SLOTS = 16
 """Places in front of a step's own."""
 
 
+NOBODY_ANSWERED = "nobody answered in time"
+"""Why the server itself answers a pending action. Such an answer is told from a caller's by it, and by the deadline."""
+
+
 def is_terminal(run: v1.Run) -> bool:
     return run.status in TERMINAL
 

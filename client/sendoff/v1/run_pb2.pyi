@@ -292,7 +292,7 @@ class Run(_message.Message):
     etag: _builtins.str
     """Changes whenever the run does."""
     turn_id: _builtins.str
-    """The same for every run of a turn."""
+    """The same for every run of a turn. A message that denies what is pending joins the turn when it starts."""
     continues_run_id: _builtins.str
     """The run that this one continues. Unset: it begins a turn."""
     continued_by_run_id: _builtins.str

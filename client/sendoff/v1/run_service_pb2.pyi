@@ -112,9 +112,7 @@ class _WaitUntilEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitUntil.V
     WAIT_UNTIL_ACTION_OR_TERMINAL: _WaitUntil.ValueType  # 3
     """The run has ended or waits for an action."""
     WAIT_UNTIL_TURN_END: _WaitUntil.ValueType  # 4
-    """The newest run of the turn has ended and waits for nothing. The answer is that run. A message that denies what is pending ends
-    the turn and begins one of its own.
-    """
+    """The newest run of the turn has ended and waits for nothing. The answer is that run."""
 
 class WaitUntil(_WaitUntil, metaclass=_WaitUntilEnumTypeWrapper):
     """What WaitRun waits for."""
@@ -128,9 +126,7 @@ WAIT_UNTIL_STARTED: WaitUntil.ValueType  # 2
 WAIT_UNTIL_ACTION_OR_TERMINAL: WaitUntil.ValueType  # 3
 """The run has ended or waits for an action."""
 WAIT_UNTIL_TURN_END: WaitUntil.ValueType  # 4
-"""The newest run of the turn has ended and waits for nothing. The answer is that run. A message that denies what is pending ends
-the turn and begins one of its own.
-"""
+"""The newest run of the turn has ended and waits for nothing. The answer is that run."""
 Global___WaitUntil: _TypeAlias = WaitUntil  # noqa: Y015
 
 @_typing.final

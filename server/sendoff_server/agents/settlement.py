@@ -16,9 +16,8 @@ from sendoff import v1
 from sendoff_server.agents import returns
 from sendoff_server.agents.arguments import replaced
 from sendoff_server.clock import nanoseconds
+from sendoff_server.lifecycle import NOBODY_ANSWERED
 
-TIMEOUT = "TIMEOUT"
-"""The reason of a denial, or an approval, that the server itself gives when the time for an answer is over."""
 _GONE_ON = "the user went on with another message instead of answering"
 _NEVER = "the run that asked for it has ended before"
 
@@ -143,7 +142,7 @@ def _denial(action: v1.PendingAction) -> v1.ActionDecision:
 def _answer(
     settled: Settlement, action: v1.PendingAction, decision: v1.ActionDecision, now_ns: int, *, by_request: bool
 ) -> None:
-    in_time = decision.approval.reason != TIMEOUT or now_ns < nanoseconds(action.expire_time)
+    in_time = decision.approval.reason != NOBODY_ANSWERED or now_ns < nanoseconds(action.expire_time)
     if not in_time and action.on_timeout == v1.ON_TIMEOUT_FAIL_TURN:
         settled.fails_turn = True
     by = "caller" if by_request or action.HasField("decision") else "message"

@@ -10,9 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-
-TIMEOUT = "TIMEOUT"
-"""Why the server itself answers."""
+from sendoff_server.lifecycle import NOBODY_ANSWERED
 
 
 def expired(actions: Sequence[v1.PendingAction], now_ns: int) -> bool:
@@ -31,8 +29,10 @@ def outcomes(actions: Iterable[v1.PendingAction], *, may_approve: bool) -> list[
 def _outcome(action: v1.PendingAction, *, may_approve: bool) -> v1.ActionDecision:
     wanted = action.on_timeout == v1.ON_TIMEOUT_APPROVE and action.kind == v1.ACTION_KIND_APPROVAL
     if not (wanted and may_approve):
-        return denial(action.tool_call_id, TIMEOUT)
-    return v1.ActionDecision(approval=v1.Approval(tool_call_id=action.tool_call_id, approve=True, reason=TIMEOUT))
+        return denial(action.tool_call_id, NOBODY_ANSWERED)
+    return v1.ActionDecision(
+        approval=v1.Approval(tool_call_id=action.tool_call_id, approve=True, reason=NOBODY_ANSWERED)
+    )
 
 
 def denials(actions: Iterable[v1.PendingAction], reason: str) -> list[v1.PendingAction]:

@@ -52,15 +52,12 @@ class Waits:
 async def next_of_turn(run: v1.Run, look: Look) -> v1.Run | None:
     """The run that goes on with the turn of one that has ended; None if none does, or not yet.
 
-    One that ended before it had dealt with the answers that it brought does not go on: they are waited for again. Nor
-    does a message that denied what was pending: it begins a turn of its own.
+    One that ended before it had dealt with the answers that it brought does not go on: they are waited for again.
     """
     if not is_terminal(run) or not run.continued_by_run_id:
         return None
     following = await look(run.continued_by_run_id)
-    if following.turn_id != run.turn_id or (is_terminal(following) and run.pending_actions):
-        return None
-    return following
+    return None if is_terminal(following) and run.pending_actions else following
 
 
 def _timeout_s(request: v1.WaitRunRequest) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sendoff import v1
-from sendoff_server.runs.action_deadline import TIMEOUT
+from sendoff_server.lifecycle import NOBODY_ANSWERED
 from sendoff_server.runs.expiry import PERIOD_S, Expiry
 from sendoff_server.store.port import DEFAULT_TENANT
 from tests.unit.runs.desk import APPROVAL, CLIENT_TOOL, TIMEOUT_S, Desk, no, open_desk, returned, yes
@@ -81,7 +81,7 @@ async def test_at_its_deadline_the_server_gives_the_answer_that_was_asked_for(
     await expiry(desk, queue, may_approve=may_approve).look()
     claim = await desk.claim()
     assert (claim.run.continues_run_id, claim.run.turn_id) == (stopped.id, stopped.turn_id)
-    answer = v1.Approval(tool_call_id="call-1", approve=approved, reason=TIMEOUT)
+    answer = v1.Approval(tool_call_id="call-1", approve=approved, reason=NOBODY_ANSWERED)
     assert await desk.decisions(claim.run) == [v1.ActionDecision(approval=answer)]
 
 
@@ -90,7 +90,7 @@ async def test_answers_that_were_given_in_time_count(desk: Desk, queue: Queue) -
     await desk.respond(yes("a"), returned("c"))
     await desk.clock.advance(OVER_S)
     await expiry(desk, queue).look()
-    assert await desk.decisions((await desk.claim()).run) == [yes("a"), no("b", TIMEOUT), returned("c")]
+    assert await desk.decisions((await desk.claim()).run) == [yes("a"), no("b", NOBODY_ANSWERED), returned("c")]
 
 
 async def test_many_who_look_at_once_settle_once(desk: Desk, queue: Queue) -> None:

@@ -37,13 +37,12 @@ class World:
         run_id: str,
         status: v1.RunStatus.ValueType,
         *,
-        turn: str = TURN,
         pending: bool = False,
         continued_by: str = "",
         log: int = 3,
     ) -> None:
         """The run is so from now on."""
-        run = v1.Run(id=run_id, turn_id=turn, status=status, last_sequence=log)
+        run = v1.Run(id=run_id, turn_id=TURN, status=status, last_sequence=log)
         if pending:
             run.pending_actions.add(tool_call_id="call-1")
         if continued_by:
@@ -119,16 +118,6 @@ async def test_the_end_of_a_turn_is_that_of_its_newest_run(world: World) -> None
     assert (await _soon(waiting)).id == "run-2"
 
 
-async def test_a_message_that_denies_what_is_pending_ends_the_turn(world: World) -> None:
-    world.put("run-1", COMPLETED, pending=True)
-    waiting = world.wait()
-    world.put("run-2", RUNNING, turn="run-2")
-    await _still(waiting)
-    world.put("run-1", COMPLETED, continued_by="run-2")
-    told = await _soon(waiting)
-    assert (told.id, told.continued_by_run_id) == ("run-1", "run-2")
-
-
 async def test_a_continuation_that_ended_before_it_began_leaves_the_turn_waiting(world: World) -> None:
     world.put("run-2", CANCELLED)
     world.put("run-1", COMPLETED, pending=True, continued_by="run-2")
@@ -202,14 +191,6 @@ async def test_the_position_is_that_of_the_first_run(world: World) -> None:
     async with aclosing(world.watch(snapshot=True)) as frames:
         assert (await anext(frames)).snapshot.run.id == "run-1"
         assert await _some(frames, 3) == [("run-2", 1), ("run-2", 2), ("run-2", 3)]
-
-
-async def test_the_turn_of_another_message_is_not_followed_but_named(world: World) -> None:
-    world.put("run-1", COMPLETED, continued_by="run-2")
-    world.put("run-2", RUNNING, turn="run-2")
-    async with aclosing(world.watch(after_sequence=3)) as frames:
-        end = (await anext(frames)).end
-    assert (end.reason, end.next_run_id) == (v1.StreamEnd.REASON_RUN_FINISHED, "run-2")
 
 
 async def test_a_watch_of_one_run_ends_with_it_and_names_the_next(world: World) -> None:
