@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sendoff import v1
+from sendoff_server.tools.port import ToolCall, ToolResult
 from tests.faults.caller import PATIENCE_S, Caller, calling, patiently, script
 from tests.faults.gated import at, hold_calls
 from tests.faults.run_log import check_log, texts
@@ -112,5 +113,6 @@ async def test_a_tool_at_work_is_ended_and_the_history_stays_whole(
     assert [is_error for _, is_error in await returns(caller, ended)] == [True]
 
 
-async def _forever(call: object) -> object:
-    return await asyncio.Event().wait()
+async def _forever(call: ToolCall) -> ToolResult:
+    await asyncio.Event().wait()
+    raise AssertionError("nothing sets it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -222,7 +223,7 @@ async def test_an_answer_that_was_given_before_changes_nothing(desk: Desk) -> No
 
 
 async def test_the_continuation_has_the_options_of_the_run_that_stopped(desk: Desk) -> None:
-    options = {
+    options: dict[str, Any] = {
         "client_tools": [v1.ClientTool(name="mine")],
         "client_skills": [v1.ClientSkill(name="skill")],
         "override_model": "scripted/echo",
