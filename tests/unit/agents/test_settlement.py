@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sendoff import v1
-from sendoff_server.agents.settlement import TIMEOUT, Owed, misfit, settlement, unreturned
+from sendoff_server.agents.settlement import Owed, misfit, settlement, unreturned
 from sendoff_server.clock import SECOND_NS, timestamp
+from sendoff_server.lifecycle import NOBODY_ANSWERED
 from tests.unit.agents.histories import called, histories, placed, returned, said
 
 NOW = 1_000 * SECOND_NS
@@ -126,7 +127,7 @@ def test_noted_answers_count_where_a_plain_message_comes() -> None:
 def test_an_unanswered_action_that_ends_the_turn_lets_nothing_be_called() -> None:
     fails = v1.ON_TIMEOUT_FAIL_TURN
     actions = [action(each, expire_time=timestamp(NOW), on_timeout=fails) for each in "ab"]
-    plan = settlement([owed(each) for each in "abc"], actions, [yes("a"), no("b", TIMEOUT)], now_ns=NOW)
+    plan = settlement([owed(each) for each in "abc"], actions, [yes("a"), no("b", NOBODY_ANSWERED)], now_ns=NOW)
     assert plan.fails_turn
     assert not plan.to_call
     assert [each.resolved_by for each in plan.resolved] == ["caller", "timeout"]
@@ -134,7 +135,7 @@ def test_an_unanswered_action_that_ends_the_turn_lets_nothing_be_called() -> Non
 
 def test_a_caller_cannot_let_the_time_be_over() -> None:
     actions = [action("a", on_timeout=v1.ON_TIMEOUT_FAIL_TURN)]
-    plan = settlement([owed("a")], actions, [no("a", TIMEOUT)], now_ns=NOW)
+    plan = settlement([owed("a")], actions, [no("a", NOBODY_ANSWERED)], now_ns=NOW)
     assert not plan.fails_turn
     assert [each.resolved_by for each in plan.resolved] == ["caller"]
 
