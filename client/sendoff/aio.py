@@ -17,7 +17,15 @@ from sendoff.actions import ActionFilters
 from sendoff.connection import ConnectionOptions, resolve
 from sendoff.methods import Call, Req, Resp
 from sendoff.paging import Item, Paging
-from sendoff.requests import AgentFields, ConversationFields, Input, MessageFilters, RunFilters, SendOptions
+from sendoff.requests import (
+    AgentFields,
+    BlockFields,
+    ConversationFields,
+    Input,
+    MessageFilters,
+    RunFilters,
+    SendOptions,
+)
 from sendoff.retry import RECONNECT, UNARY, Attempts, RetryPolicy, Timing
 from sendoff.waiting import Waiting
 from sendoff.watching import Entry, Watch, WatchOptions
@@ -284,6 +292,37 @@ class AsyncClient:
         """Messages of a conversation ("default" with `agent_id`: the agent's own), newest first unless `order_by`
         says otherwise; further pages are fetched as they are needed."""
         return self._pages(paging.messages(conversation_id, filters))
+
+    # ---- memory blocks ----
+
+    async def create_block(
+        self, *, request_id: str | None = None, timeout_s: float | None = None, **fields: Unpack[BlockFields]
+    ) -> v1.Block:
+        """Make a memory block; an agent has it once `block_ids` of the agent names it. What is not given is the
+        server's default."""
+        return await self._call(requests.create_block(request_id, fields), timeout_s)
+
+    async def get_block(self, block_id: str, *, timeout_s: float | None = None) -> v1.Block:
+        """A memory block as it is now."""
+        return await self._call(requests.get_block(block_id), timeout_s)
+
+    def blocks(
+        self, agent_id: str | None = None, *, label: str | None = None, page_size: int = 0
+    ) -> AsyncIterator[v1.Block]:
+        """Memory blocks of an agent in its order, or of all, newest first; further pages are fetched as they are
+        needed."""
+        return self._pages(paging.blocks(agent_id, label, page_size))
+
+    async def update_block(
+        self, block_id: str, *, etag: str | None = None, timeout_s: float | None = None, **fields: Unpack[BlockFields]
+    ) -> v1.Block:
+        """Change the fields that are given, and no others; with `etag` only if nobody has changed it since. Steps that
+        begin later see it."""
+        return await self._call(requests.update_block(block_id, etag, fields), timeout_s)
+
+    async def delete_block(self, block_id: str, *, timeout_s: float | None = None) -> None:
+        """Delete a memory block; agents that name it go on without it. Never repeated by itself, as `delete_agent`."""
+        await self._call(requests.delete_block(block_id), timeout_s)
 
     # ---- the server ----
 

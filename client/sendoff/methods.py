@@ -14,6 +14,7 @@ from sendoff import v1
 from sendoff.v1 import (
     action_service_pb2,
     agent_service_pb2,
+    block_service_pb2,
     conversation_service_pb2,
     model_service_pb2,
     ops_service_pb2,
@@ -56,6 +57,7 @@ _RUNS = run_service_pb2.DESCRIPTOR.services_by_name["RunService"]
 _ACTIONS = action_service_pb2.DESCRIPTOR.services_by_name["ActionService"]
 _AGENTS = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
 _CONVERSATIONS = conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]
+_BLOCKS = block_service_pb2.DESCRIPTOR.services_by_name["BlockService"]
 _MODELS = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
 _OPS = ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]
 
@@ -90,6 +92,12 @@ DELETE_CONVERSATION = _method(
 )
 FORK_CONVERSATION = _method(_CONVERSATIONS, "ForkConversation", v1.ForkConversationRequest, v1.Conversation)
 LIST_MESSAGES = _method(_CONVERSATIONS, "ListMessages", v1.ListMessagesRequest, v1.ListMessagesResponse)
+
+CREATE_BLOCK = _method(_BLOCKS, "CreateBlock", v1.CreateBlockRequest, v1.Block)
+GET_BLOCK = _method(_BLOCKS, "GetBlock", v1.GetBlockRequest, v1.Block)
+LIST_BLOCKS = _method(_BLOCKS, "ListBlocks", v1.ListBlocksRequest, v1.ListBlocksResponse)
+UPDATE_BLOCK = _method(_BLOCKS, "UpdateBlock", v1.UpdateBlockRequest, v1.Block)
+DELETE_BLOCK = _method(_BLOCKS, "DeleteBlock", v1.DeleteBlockRequest, v1.DeleteBlockResponse)
 
 LIST_MODELS = _method(_MODELS, "ListModels", v1.ListModelsRequest, v1.ListModelsResponse)
 GET_SERVER_INFO = _method(_OPS, "GetServerInfo", v1.GetServerInfoRequest, v1.GetServerInfoResponse)

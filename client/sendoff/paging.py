@@ -99,6 +99,17 @@ def conversations(
     return Paging(methods.LIST_CONVERSATIONS, first, lambda page: page.conversations, advance)
 
 
+def blocks(
+    agent_id: str | None, label: str | None, page_size: int
+) -> Paging[v1.ListBlocksRequest, v1.ListBlocksResponse, v1.Block]:
+    def advance(request: v1.ListBlocksRequest, page: v1.ListBlocksResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    first = v1.ListBlocksRequest(agent_id=agent_id, label=label, page_size=page_size)
+    return Paging(methods.LIST_BLOCKS, first, lambda page: page.blocks, advance)
+
+
 def messages(
     conversation_id: str, filters: MessageFilters
 ) -> Paging[v1.ListMessagesRequest, v1.ListMessagesResponse, v1.Message]:

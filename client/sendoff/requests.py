@@ -52,6 +52,24 @@ class AgentFields(TypedDict, total=False):
     description: str
     tags: Sequence[str]
     tool_ids: Sequence[str]
+    block_ids: Sequence[str]
+    """Its memory blocks, in the order in which the model is told of them."""
+    metadata: Mapping[str, Any]
+
+
+class BlockFields(TypedDict, total=False):
+    """What a memory block has and a caller may set."""
+
+    label: str
+    """Names it to the model; unique among the blocks of an agent."""
+    value: str
+    limit: int
+    """Most characters of the value; 0: the server's default."""
+    description: str
+    """What it is for, told to the model."""
+    read_only: bool
+    """Whether memory tools may not change it."""
+    tags: Sequence[str]
     metadata: Mapping[str, Any]
 
 
@@ -224,6 +242,29 @@ def list_messages(conversation_id: str, filters: MessageFilters) -> v1.ListMessa
     return v1.ListMessagesRequest(conversation_id=conversation_id, **filters)
 
 
+def create_block(request_id: str | None, fields: BlockFields) -> Call[v1.CreateBlockRequest, v1.Block]:
+    """CreateBlock, with a request_id in any case."""
+    request = v1.CreateBlockRequest(block=_block(fields), request_id=request_id or new_request_id())
+    return Call(methods.CREATE_BLOCK, request, is_repeatable=True)
+
+
+def get_block(block_id: str) -> Call[v1.GetBlockRequest, v1.Block]:
+    return _call(methods.GET_BLOCK, v1.GetBlockRequest(block_id=block_id))
+
+
+def update_block(block_id: str, etag: str | None, fields: BlockFields) -> Call[v1.UpdateBlockRequest, v1.Block]:
+    """UpdateBlock of exactly the fields that are given, be they empty. With an etag it is not repeated, as
+    UpdateAgent."""
+    block = _block(fields)
+    block.etag = etag or ""
+    request = v1.UpdateBlockRequest(block_id=block_id, block=block, update_mask=FieldMask(paths=sorted(fields)))
+    return Call(methods.UPDATE_BLOCK, request, is_repeatable=not etag)
+
+
+def delete_block(block_id: str) -> Call[v1.DeleteBlockRequest, v1.DeleteBlockResponse]:
+    return _call(methods.DELETE_BLOCK, v1.DeleteBlockRequest(block_id=block_id))
+
+
 def list_models() -> Call[v1.ListModelsRequest, v1.ListModelsResponse]:
     return _call(methods.LIST_MODELS, v1.ListModelsRequest())
 
@@ -262,6 +303,19 @@ def _agent(fields: AgentFields) -> v1.Agent:
         description=fields.get("description", ""),
         tags=fields.get("tags", ()),
         tool_ids=fields.get("tool_ids", ()),
+        block_ids=fields.get("block_ids", ()),
+        metadata=_json_object(fields.get("metadata")),
+    )
+
+
+def _block(fields: BlockFields) -> v1.Block:
+    return v1.Block(
+        label=fields.get("label", ""),
+        value=fields.get("value", ""),
+        limit=fields.get("limit", 0),
+        description=fields.get("description", ""),
+        read_only=fields.get("read_only", False),
+        tags=fields.get("tags", ()),
         metadata=_json_object(fields.get("metadata")),
     )
 

@@ -27,6 +27,9 @@ from sendoff_server.agents.service import AgentService
 from sendoff_server.agents.toolset import Toolbox
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.clock import Clock, SystemClock
+from sendoff_server.memory.agent_memory import AgentMemory
+from sendoff_server.memory.directory import BlockDirectory
+from sendoff_server.memory.service import BlockService
 from sendoff_server.models.catalogue import ModelCatalogue, catalogue
 from sendoff_server.runs.accepting import Acceptance
 from sendoff_server.runs.action_service import ActionService
@@ -91,6 +94,8 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         scheduler = Scheduler(store, hub, clock, max_running=settings.max_running)
         history = HistoryMemory(store)
         agent_directory, conversation_directory = AgentDirectory(store), ConversationDirectory(store)
+        block_directory = BlockDirectory(store)
+        memory = AgentMemory(block_directory, agent_directory, clock)
 
         def on_result(item: Item, result: Result) -> None:
             history.on_result(item, result)
@@ -123,7 +128,9 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         )
         runs = RunService(store, commits, scheduler, hub, acceptance, answering, waits, watching, clock)
         actions = ActionService(store, agent_directory, conversation_directory, answering)
-        agents = AgentService(store, agent_directory, models, clock, cancel_all=runs.cancel_all, deleted=agent_deleted)
+        agents = AgentService(
+            store, agent_directory, models, memory, clock, cancel_all=runs.cancel_all, deleted=agent_deleted
+        )
         conversations = ConversationService(
             store,
             agent_directory,
@@ -133,12 +140,14 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             cancel_all=runs.cancel_all_of_conversation,
             deleted=conversation_deleted,
         )
+        blocks = BlockService(store, block_directory, agent_directory, clock)
         grpc = GrpcServer(
             settings,
             runs=runs,
             actions=actions,
             agents=agents,
             conversations=conversations,
+            blocks=blocks,
             models=models,
             info=server_info(settings),
         )

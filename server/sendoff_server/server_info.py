@@ -13,6 +13,7 @@ from sendoff import v1
 from sendoff.v1 import (
     action_service_pb2,
     agent_service_pb2,
+    block_service_pb2,
     conversation_service_pb2,
     model_service_pb2,
     ops_service_pb2,
@@ -24,6 +25,7 @@ from sendoff_server.validation import limits
 SERVICE_FILES: tuple[FileDescriptor, ...] = (
     action_service_pb2.DESCRIPTOR,
     agent_service_pb2.DESCRIPTOR,
+    block_service_pb2.DESCRIPTOR,
     conversation_service_pb2.DESCRIPTOR,
     model_service_pb2.DESCRIPTOR,
     ops_service_pb2.DESCRIPTOR,
@@ -39,6 +41,7 @@ FEATURES = (
     "durable_accept",
     "idempotency_by_otid",
     "idempotency_by_request_id",
+    "memory_blocks",
     "override_model",
     "override_system",
     "run_log",
@@ -74,6 +77,8 @@ def server_info(settings: Settings) -> v1.GetServerInfoResponse:
             "max_system_bytes": limits.MAX_SYSTEM_BYTES,
             "max_json_bytes": limits.MAX_JSON_BYTES,
             "max_run_metadata_bytes": limits.MAX_RUN_METADATA_BYTES,
+            "max_block_characters": limits.MAX_BLOCK_CHARACTERS,
+            "max_blocks_per_agent": limits.MAX_AGENT_BLOCKS,
             "max_labels": limits.MAX_LABELS,
             "max_steps": limits.MAX_STEPS,
             "action_timeout_seconds": int(settings.action_timeout_s),

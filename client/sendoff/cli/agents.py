@@ -24,6 +24,9 @@ def create(
     system: Annotated[str, typer.Option(help="System prompt; unset: a short default.")] = "",
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
     tag: Annotated[list[str] | None, typer.Option(help="A tag to find it by; may be given again.")] = None,
+    block: Annotated[
+        list[str] | None, typer.Option(help="Id of a memory block that it has; may be given again.")
+    ] = None,
     request_id: Annotated[
         str | None, typer.Option(help="Name of this request: sent again, it is the same agent.")
     ] = None,
@@ -36,6 +39,7 @@ def create(
         "system": system,
         "description": description,
         "tags": tag or [],
+        "block_ids": block or [],
     }
     with session(context).client() as client:
         agent = client.create_agent(request_id=request_id, **fields)

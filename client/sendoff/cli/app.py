@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sendoff.cli import actions, agents, conversations, exits, runs, sending, server
+from sendoff.cli import actions, agents, blocks, conversations, exits, runs, sending, server
 from sendoff.cli.session import Session
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ app.command("health")(server.health)
 app.command("info")(server.info)
 app.add_typer(actions.actions, name="actions")
 app.add_typer(agents.agents, name="agents")
+app.add_typer(blocks.blocks, name="blocks")
 app.add_typer(conversations.conversations, name="conversations")
 app.add_typer(runs.runs, name="runs")
 app.add_typer(server.models, name="models")

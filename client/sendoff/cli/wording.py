@@ -82,9 +82,28 @@ def agent_fields(agent: v1.Agent) -> Iterator[tuple[str, str]]:
     yield "model", agent.model
     yield "description", agent.description
     yield "system", agent.system
+    yield "memory", ", ".join(agent.block_ids)
     yield "tags", ", ".join(agent.tags)
     yield "created", moment(agent.create_time)
     yield "updated", moment(agent.update_time)
+
+
+def block_fields(block: v1.Block) -> Iterator[tuple[str, str]]:
+    """All of a memory block that people look for but its value."""
+    yield "block", block.id
+    yield "label", block.label
+    yield "description", block.description
+    yield "read-only", "yes" if block.read_only else ""
+    yield "characters", filling(block)
+    yield "tags", ", ".join(block.tags)
+    yield "created", moment(block.create_time)
+    yield "updated", moment(block.update_time)
+    yield "etag", block.etag
+
+
+def filling(block: v1.Block) -> str:
+    """How full it is."""
+    return f"{len(block.value)} of {block.limit}"
 
 
 def conversation_fields(conversation: v1.Conversation) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -25,6 +26,15 @@ CancelAll = Callable[[str, str], Awaitable[None]]
 """(tenant, agent_id): cancel the agent's runs and wait for their end."""
 
 
+class Memory(Protocol):
+    """What is asked of memory blocks here."""
+
+    async def check(self, tenant: str, wanted: Sequence[str], known: Sequence[str] = ()) -> None:
+        """Whether an agent may name these blocks, having named the known ones before. Raises BlockNotFound, and
+        InvalidRequest if two have one label."""
+        ...
+
+
 class AgentService:
     """The use cases of agents."""
 
@@ -33,6 +43,7 @@ class AgentService:
         store: Store,
         directory: AgentDirectory,
         models: Catalogue,
+        memory: Memory,
         clock: Clock,
         *,
         cancel_all: CancelAll,
@@ -41,12 +52,14 @@ class AgentService:
         self._store = store
         self._directory = directory
         self._models = models
+        self._memory = memory
         self._clock = clock
         self._cancel_all = cancel_all
         self._deleted = deleted
 
     async def create(self, tenant: str, request: v1.CreateAgentRequest) -> v1.Agent:
         validation.check_create_agent(request)
+        await self._memory.check(tenant, request.agent.block_ids)
         agent = await self._new_agent(request.agent)
         key = Key("agent", request.request_id) if request.request_id else None
         fingerprint = hashlib.blake2b(request.agent.SerializeToString(deterministic=True), digest_size=16).digest()
@@ -94,6 +107,7 @@ class AgentService:
                 raise EtagMismatch(request.agent_id, request.agent.etag)
             changed = self._changed(current, request)
             await self._models.find(changed.model)
+            await self._memory.check(tenant, changed.block_ids, current.block_ids)
             if await self._store.update_agent(tenant, changed, current.etag):
                 self._directory.remember(tenant, changed)
                 return changed

@@ -13,6 +13,7 @@ from sendoff import v1
 from sendoff.v1 import (
     action_service_pb2,
     agent_service_pb2,
+    block_service_pb2,
     conversation_service_pb2,
     model_service_pb2,
     ops_service_pb2,
@@ -22,11 +23,13 @@ from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.actions import ActionServicer
 from sendoff_server.api.agents import AgentServicer
+from sendoff_server.api.blocks import BlockServicer
 from sendoff_server.api.calls import Calls
 from sendoff_server.api.conversations import ConversationServicer
 from sendoff_server.api.facts import ModelServicer, OpsServicer
 from sendoff_server.api.health import Health
 from sendoff_server.api.runs import RunServicer
+from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.action_service import ActionService
 from sendoff_server.runs.service import RunService
@@ -64,6 +67,7 @@ class GrpcServer:
         actions: ActionService,
         agents: AgentService,
         conversations: ConversationService,
+        blocks: BlockService,
         models: Catalogue,
         info: v1.GetServerInfoResponse,
         stop_grace_s: float = STOP_GRACE_S,
@@ -80,6 +84,7 @@ class GrpcServer:
             conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]: ConversationServicer(
                 conversations
             ),
+            block_service_pb2.DESCRIPTOR.services_by_name["BlockService"]: BlockServicer(blocks),
             model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]: ModelServicer(models),
             ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]: OpsServicer(info),
         }

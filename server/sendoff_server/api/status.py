@@ -26,6 +26,7 @@ _VALUE_BYTES = 512
 _VIOLATIONS_BYTES = 2_048
 _RESOURCE_TYPES = {
     "agent_id": "sendoff.v1.Agent",
+    "block_id": "sendoff.v1.Block",
     "conversation_id": "sendoff.v1.Conversation",
     "handle": "sendoff.v1.Model",
     "message_id": "sendoff.v1.Message",

@@ -14,6 +14,13 @@ from sendoff_server.validation.agents import check_delete_agent as check_delete_
 from sendoff_server.validation.agents import check_get_agent as check_get_agent
 from sendoff_server.validation.agents import check_list_agents as check_list_agents
 from sendoff_server.validation.agents import check_update_agent as check_update_agent
+from sendoff_server.validation.blocks import BLOCK_UPDATABLE as BLOCK_UPDATABLE
+from sendoff_server.validation.blocks import check_block_fits as check_block_fits
+from sendoff_server.validation.blocks import check_create_block as check_create_block
+from sendoff_server.validation.blocks import check_delete_block as check_delete_block
+from sendoff_server.validation.blocks import check_get_block as check_get_block
+from sendoff_server.validation.blocks import check_list_blocks as check_list_blocks
+from sendoff_server.validation.blocks import check_update_block as check_update_block
 from sendoff_server.validation.conversations import CONVERSATION_UPDATABLE as CONVERSATION_UPDATABLE
 from sendoff_server.validation.conversations import check_create_conversation as check_create_conversation
 from sendoff_server.validation.conversations import check_delete_conversation as check_delete_conversation

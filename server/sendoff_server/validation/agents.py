@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sendoff import v1
 from sendoff_server.validation.json_object import check_json_object
-from sendoff_server.validation.limits import MAX_KEY_CHARACTERS, MAX_SYSTEM_BYTES, MAX_TAGS
+from sendoff_server.validation.limits import MAX_AGENT_BLOCKS, MAX_KEY_CHARACTERS, MAX_SYSTEM_BYTES, MAX_TAGS
 from sendoff_server.validation.rules import (
     AGENT_ID,
+    BLOCK_ID,
     check_id,
     check_items,
     check_length,
@@ -17,7 +20,7 @@ from sendoff_server.validation.rules import (
 from sendoff_server.validation.unsupported import check_supported
 from sendoff_server.validation.violations import Violations
 
-UPDATABLE = ("name", "description", "model", "system", "tags", "metadata", "tool_ids")
+UPDATABLE = ("name", "description", "model", "system", "tags", "metadata", "tool_ids", "block_ids")
 """What an update mask may name."""
 
 _NAME_CHARACTERS = 255
@@ -85,3 +88,13 @@ def _check_agent(found: Violations, agent: v1.Agent) -> None:
         for index, tag in enumerate(agent.tags):
             check_length(found, f"agent.tags[{index}]", tag, most=255)
     check_json_object(found, "agent.metadata", agent.metadata)
+    _check_blocks(found, agent.block_ids)
+
+
+def _check_blocks(found: Violations, block_ids: Sequence[str]) -> None:
+    """Whether they are there, and differ in their labels, is told where the store can be asked."""
+    if check_items(found, "agent.block_ids", len(block_ids), most=MAX_AGENT_BLOCKS):
+        for index, block_id in enumerate(block_ids):
+            check_id(found, f"agent.block_ids[{index}]", block_id, BLOCK_ID)
+            if block_id in block_ids[:index]:
+                found.add(f"agent.block_ids[{index}]", "is named before, and each may be named once")

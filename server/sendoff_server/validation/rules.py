@@ -18,6 +18,7 @@ AGENT_ID = ids.pattern("agent")
 RUN_ID = ids.pattern("run")
 CONVERSATION_ID = ids.pattern("conv")
 MESSAGE_ID = ids.pattern("message")
+BLOCK_ID = ids.pattern("block")
 _BAD_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BYTES_PER_CHARACTER = 4

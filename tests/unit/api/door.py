@@ -13,6 +13,7 @@ from sendoff import v1
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.server import GrpcServer
+from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.action_service import ActionService
 from sendoff_server.runs.service import RunService
@@ -162,6 +163,27 @@ class FakeActions:
         return v1.RespondToActionsResponse()
 
 
+class FakeBlocks:
+    """Use cases of memory blocks."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def _call(self, tenant: str, request: Any) -> v1.Block:
+        self.calls.append((tenant, request))
+        return v1.Block(label="human")
+
+    create = get = update = _call
+
+    async def list(self, tenant: str, request: v1.ListBlocksRequest) -> v1.ListBlocksResponse:
+        await self._call(tenant, request)
+        return v1.ListBlocksResponse()
+
+    async def delete(self, tenant: str, request: v1.DeleteBlockRequest) -> v1.DeleteBlockResponse:
+        await self._call(tenant, request)
+        return v1.DeleteBlockResponse()
+
+
 class FakeModels:
     """A catalogue of one model."""
 
@@ -177,6 +199,7 @@ class Door:
         self.actions = FakeActions()
         self.agents = FakeAgents()
         self.conversations = FakeConversations()
+        self.blocks = FakeBlocks()
         self.settings = Settings().model_copy(update={"grpc_address": "127.0.0.1:0"} | settings)
         self.server = GrpcServer(
             self.settings,
@@ -184,6 +207,7 @@ class Door:
             actions=cast(ActionService, self.actions),
             agents=cast(AgentService, self.agents),
             conversations=cast(ConversationService, self.conversations),
+            blocks=cast(BlockService, self.blocks),
             models=cast(Catalogue, FakeModels()),
             info=server_info(self.settings),
             stop_grace_s=0.1,

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from sendoff import v1
 from sendoff.v1.action_service_pb2_grpc import ActionServiceStub
 from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
+from sendoff.v1.block_service_pb2_grpc import BlockServiceStub
 from sendoff.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from sendoff.v1.model_service_pb2_grpc import ModelServiceStub
 from sendoff.v1.ops_service_pb2_grpc import OpsServiceStub
@@ -46,6 +47,9 @@ async def test_requests_and_answers_pass_unchanged(door: Door, channel: grpc.aio
     await AgentServiceStub(channel).UpdateAgent(update)
     fork = v1.ForkConversationRequest(conversation_id="conv-1")
     assert (await ConversationServiceStub(channel).ForkConversation(fork)).agent_id == AGENT_ID
+    put = v1.CreateBlockRequest(block=v1.Block(label="human"))
+    assert (await BlockServiceStub(channel).CreateBlock(put)).label == "human"
+    assert door.blocks.calls == [(DEFAULT_TENANT, put)]
     assert door.runs.calls == [(DEFAULT_TENANT, request)]
     assert door.agents.calls == [(DEFAULT_TENANT, update)]
     assert door.conversations.calls == [(DEFAULT_TENANT, fork)]

@@ -23,6 +23,7 @@ SAMPLES: list[ServiceError] = [
     errors.ConversationNotFound("conv-1"),
     errors.MessageNotFound("message-1", "conv-1"),
     errors.RunNotFound(RUN_ID),
+    errors.BlockNotFound("block-1"),
     errors.ModelNotFound("openai/gpt-0"),
     InvalidRequest(VIOLATIONS),
     errors.MalformedRequest("sendoff.v1.GetRunRequest"),
@@ -42,6 +43,7 @@ SAMPLES: list[ServiceError] = [
     errors.StoreUnavailable(),
 ]
 RESOURCES = {
+    "BLOCK_NOT_FOUND": ("sendoff.v1.Block", "block-1"),
     "AGENT_NOT_FOUND": ("sendoff.v1.Agent", AGENT_ID),
     "CONVERSATION_NOT_FOUND": ("sendoff.v1.Conversation", "conv-1"),
     "MESSAGE_NOT_FOUND": ("sendoff.v1.Message", "message-1"),

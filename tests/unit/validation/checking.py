@@ -32,6 +32,11 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "UpdateConversationRequest": validation.check_update_conversation,
     "DeleteConversationRequest": validation.check_delete_conversation,
     "ForkConversationRequest": validation.check_fork_conversation,
+    "CreateBlockRequest": validation.check_create_block,
+    "GetBlockRequest": validation.check_get_block,
+    "ListBlocksRequest": validation.check_list_blocks,
+    "UpdateBlockRequest": validation.check_update_block,
+    "DeleteBlockRequest": validation.check_delete_block,
     "ListMessagesRequest": validation.check_list_messages,
 }
 

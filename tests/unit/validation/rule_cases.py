@@ -112,6 +112,14 @@ def conversation(**fields: Any) -> v1.CreateConversationRequest:
     return v1.CreateConversationRequest(agent_id=AGENT, conversation=v1.Conversation(**fields))
 
 
+def block(**fields: Any) -> v1.CreateBlockRequest:
+    return v1.CreateBlockRequest(block=v1.Block(**{"label": "human"} | fields))
+
+
+def block_ids(count: int) -> list[str]:
+    return [f"block-0199c3f0-0000-4000-8000-{number:012x}" for number in range(count)]
+
+
 def part(text: str = "hi") -> v1.ContentPart:
     return v1.ContentPart(text=v1.Text(text=text))
 
@@ -843,6 +851,18 @@ AGENTS: Sequence[Field] = (
     Field(
         "Agent.tags", "agent.tags[0]", lambda v: agent(tags=[v]), {"items.string.max_len = 255": ("é" * 256, "é" * 255)}
     ),
+    Field(
+        "Agent.block_ids",
+        "agent.block_ids",
+        lambda v: agent(block_ids=v),
+        {"repeated.max_items = 64": (block_ids(65), block_ids(64))},
+    ),
+    Field(
+        "Agent.block_ids",
+        "agent.block_ids[1]",
+        lambda v: agent(block_ids=v),
+        {"no two have one label": (block_ids(1) * 2, block_ids(2))},
+    ),
     Field("Agent.description", "agent.description", lambda v: agent(description=v), size(64 * KIB)),
     Field(
         "CreateAgentRequest.request_id",
@@ -964,4 +984,67 @@ CONVERSATIONS: Sequence[Field] = (
     ),
 )
 
-FIELDS: Sequence[Field] = (*CONTENT, *MESSAGES, *CREATE, *RUNS, *ACTIONS, *AGENTS, *CONVERSATIONS)
+BLOCKS: Sequence[Field] = (
+    Field(
+        "Block.label",
+        "block.label",
+        lambda v: block(label=v),
+        characters(64, least=1) | {"no control characters": ("a\tb", "Zoë 🙂")},
+    ),
+    Field(
+        "Block.value",
+        "block.value",
+        lambda v: block(value=v, limit=3),
+        {"at most `limit` characters": ("é" * 4, "é" * 3)},
+    ),
+    Field("Block.limit", "block.limit", lambda v: block(limit=v), bounds("int32", least=0, most=100_000)),
+    Field("Block.description", "block.description", lambda v: block(description=v), size(16 * KIB)),
+    Field("Block.tags", "block.tags", lambda v: block(tags=v), {"repeated.max_items = 64": (["t"] * 65, ["t"] * 64)}),
+    Field(
+        "Block.tags", "block.tags[0]", lambda v: block(tags=[v]), {"items.string.max_len = 255": ("é" * 256, "é" * 255)}
+    ),
+    Field(
+        "CreateBlockRequest.block",
+        "block",
+        lambda v: v1.CreateBlockRequest(block=v),
+        {"required": (None, v1.Block(label="human"))},
+    ),
+    Field(
+        "CreateBlockRequest.request_id",
+        "request_id",
+        lambda v: v1.CreateBlockRequest(block=v1.Block(label="human"), request_id=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "GetBlockRequest.block_id",
+        "block_id",
+        lambda v: v1.GetBlockRequest(block_id=v),
+        {f'string.pattern = "^block-{_UUID}$"': identifier("block")},
+    ),
+    Field(
+        "ListBlocksRequest.agent_id",
+        "agent_id",
+        lambda v: v1.ListBlocksRequest(agent_id=v),
+        {f'string.pattern = "^agent-{_UUID}$"': identifier("agent")},
+    ),
+    Field(
+        "ListBlocksRequest.page_size",
+        "page_size",
+        lambda v: v1.ListBlocksRequest(page_size=v),
+        bounds("int32", least=0),
+    ),
+    Field(
+        "UpdateBlockRequest.block_id",
+        "block_id",
+        lambda v: v1.UpdateBlockRequest(block_id=v),
+        {"as GetBlockRequest.block_id": identifier("block")},
+    ),
+    Field(
+        "DeleteBlockRequest.block_id",
+        "block_id",
+        lambda v: v1.DeleteBlockRequest(block_id=v),
+        {"as GetBlockRequest.block_id": identifier("block")},
+    ),
+)
+
+FIELDS: Sequence[Field] = (*CONTENT, *MESSAGES, *CREATE, *RUNS, *ACTIONS, *AGENTS, *CONVERSATIONS, *BLOCKS)
