@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from sendoff import v1
 from sendoff.v1.action_service_pb2_grpc import ActionServiceStub
 from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
+from sendoff.v1.block_service_pb2_grpc import BlockServiceStub
 from sendoff.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from sendoff.v1.model_service_pb2_grpc import ModelServiceStub
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
@@ -50,6 +51,7 @@ class Caller:
         self.agents = AgentServiceStub(channel)
         self.models = ModelServiceStub(channel)
         self.conversations = ConversationServiceStub(channel)
+        self.blocks = BlockServiceStub(channel)
 
     async def agent(self, model: str = "scripted/script") -> str:
         """A new agent's id."""

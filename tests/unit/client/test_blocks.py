@@ -75,10 +75,9 @@ async def test_blocks_are_listed_page_by_page(asker: Asker, server: ScriptedServ
     assert [each.id for each in await asker.every("blocks", AGENT_ID, label="human", page_size=1)] == ["1", "2"]
     assert await asker.every("blocks") == []
 
-    asked = {"agent_id": AGENT_ID, "label": "human", "page_size": 1}
     assert server.requests == [
-        v1.ListBlocksRequest(**asked),
-        v1.ListBlocksRequest(**asked, page_token="next"),
+        v1.ListBlocksRequest(agent_id=AGENT_ID, label="human", page_size=1),
+        v1.ListBlocksRequest(agent_id=AGENT_ID, label="human", page_size=1, page_token="next"),
         v1.ListBlocksRequest(),
     ]
 

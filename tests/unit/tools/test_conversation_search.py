@@ -135,7 +135,7 @@ async def test_what_nobody_said_is_not_found() -> None:
         ),
     ],
 )
-async def test_dates_are_included(dates: dict[str, str | None], found: list[str]) -> None:
+async def test_dates_are_included(dates: dict[str, Any], found: list[str]) -> None:
     assert await Conversation(user("a"), user("b"), user("c")).found(**dates) == found
 
 

@@ -75,7 +75,7 @@ async def test_a_block_is_changed_and_how_full_it_is_told(blocks: OneBlock) -> N
     assert blocks.asked == [("t", "agent-1", "key-1")] * 3
 
 
-FAILING = {
+FAILING: dict[str, tuple[tuple[str, dict[str, Any]], str]] = {
     "an unknown label": (
         ("memory_insert", {"label": "Human", "new_string": "x"}),
         "This agent has no memory block with the label 'Human'. It has 'human', 'persona'.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from sendoff import v1
@@ -44,7 +46,7 @@ def test_the_only_place_of_a_text_is_replaced_to_the_letter(value: str, old: str
     assert replaced(block(value), old, new) == becomes
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Callable[[], str], str]] = {
     "a line that is not there": (
         lambda: inserted(block("a\nb"), "x", 3),
         "insert_line is 3, and the block 'human' has 2 lines. Take 0 to 2, or -1 for the end.",
