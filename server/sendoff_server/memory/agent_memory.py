@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -14,6 +15,9 @@ from sendoff_server.memory.prompt import memory_section
 from sendoff_server.store.port import BlockChange, StoreFailed
 from sendoff_server.tools.memory import Blocks, LabelUnknown, MemoryUnavailable
 from sendoff_server.tools.memory_edits import EditRefused
+
+_MOST_AT_ONCE = 50_000
+"""Characters that are rendered on the event loop; at worst that takes it some milliseconds."""
 
 _NO_ETAG = "none"
 """The etag of no block: nothing is written, and it is told whether the change is known."""
@@ -40,7 +44,10 @@ class AgentMemory(Blocks):
         if not agent.block_ids:
             return ""
         conversation = "default" if lane == agent.id else lane
-        return memory_section(agent.id, conversation, await self.of_agent(tenant, agent))
+        blocks = await self.of_agent(tenant, agent)
+        if sum(len(block.value) for block in blocks) > _MOST_AT_ONCE:
+            return await asyncio.to_thread(memory_section, agent.id, conversation, blocks)
+        return memory_section(agent.id, conversation, blocks)
 
     async def of_agent(self, tenant: str, agent: v1.Agent) -> list[v1.Block]:
         """In the agent's order."""

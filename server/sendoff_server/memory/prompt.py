@@ -14,6 +14,9 @@ from sendoff import v1
 _SECTION, _METADATA = "memory_blocks", "memory_metadata"
 _PARTS = ("description", "metadata", "value")
 _RESERVED = frozenset({_SECTION, _METADATA, *_PARTS})
+# Between < and the name nothing counts but letters and digits: neither spaces nor what cannot be seen.
+_TAG = re.compile(r"<[^\w<>]*([\w.-]+)")
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 _HEAD = (
     "These are your memory blocks. They stay from one conversation to the next, and are shown to you as they are now. "
     "Where a tool asks for the label of a block, it is the element's name, or what the block's metadata say it is."
@@ -37,8 +40,8 @@ def memory_section(agent_id: str, conversation: str, blocks: Sequence[v1.Block])
 
 def element_name(label: str) -> str:
     """The label, where it is a name that an element may have; else one that is like it."""
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", label)
-    if not re.match(r"[A-Za-z_]", name) or name.lower() in _RESERVED or name.lower().startswith("xml"):
+    name = _NO_NAME.sub("_", label)
+    if not (name[:1].isalpha() or name[:1] == "_") or name.lower() in _RESERVED or name.lower().startswith("xml"):
         name = f"_{name}"
     return name
 
@@ -65,9 +68,11 @@ class _Escaping:
     the model reads is what its tools find."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        told = "|".join(re.escape(name) for name in sorted({*_RESERVED, *names}))
-        # Between < and the name nothing counts but letters and digits: neither spaces nor what cannot be seen.
-        self._tag = re.compile(rf"<(?=[^\w<>]*(?:{told})(?![\w.-]))", re.IGNORECASE)
+        self._names = _RESERVED.union(name.casefold() for name in names)
 
     def __call__(self, text: str) -> str:
-        return self._tag.sub("&lt;", text)
+        return _TAG.sub(self._written, text) if "<" in text else text
+
+    def _written(self, tag: re.Match[str]) -> str:
+        written = tag[0]
+        return f"&lt;{written[1:]}" if tag[1].casefold() in self._names else written

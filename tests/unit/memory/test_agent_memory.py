@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
 
 import pytest
 
 from sendoff import v1
 from sendoff_server.errors import AgentNotFound, BlockNotFound, InvalidRequest
+from sendoff_server.memory import agent_memory
 from sendoff_server.memory.agent_memory import AgentMemory
 from sendoff_server.memory.directory import BlockDirectory
+from sendoff_server.memory.prompt import memory_section
 from sendoff_server.store.port import StoreFailed
 from sendoff_server.tools.memory import LabelUnknown, MemoryUnavailable
 from sendoff_server.tools.memory_edits import AT_THE_END, EditRefused, inserted, replaced
@@ -80,6 +84,22 @@ async def test_what_a_tool_changes_stands_in_the_next_prompt_and_costs_no_read(
     await insert(memory, "Comes on Fridays.")
     assert "Likes tea.\nComes on Fridays.\n</value>" in await memory.rendered(TENANT, AGENT, AGENT.id)
     assert store.reads == reads
+
+
+async def test_a_great_memory_is_told_as_a_small_one_is_and_off_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, memory: AgentMemory, store: BlockStore
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def noted(agent_id: str, conversation: str, blocks: Sequence[v1.Block]) -> str:
+        threads.append(threading.current_thread())
+        return memory_section(agent_id, conversation, blocks)
+
+    monkeypatch.setattr(agent_memory, "memory_section", noted)
+    store.put(block("block-1", value="<value>" * 10_000))
+    assert "&lt;value>" * 10_000 in await memory.rendered(TENANT, AGENT, AGENT.id)
+    await memory.rendered(TENANT, v1.Agent(id="agent-2", block_ids=["block-2"]), "agent-2")
+    assert [thread is threading.current_thread() for thread in threads] == [False, True]
 
 
 # ---- tools ----
