@@ -61,7 +61,7 @@ class BlockDirectory:
             outcome = await self._store.update_block(tenant, block, expected_etag, change)
         finally:
             self._changes += 1
-            if outcome is BlockChange.CHANGED:
+            if outcome is BlockChange.CHANGED and self._store.is_alone:
                 self._keep(tenant, block.id, block)
             else:
                 self._drop((tenant, block.id))

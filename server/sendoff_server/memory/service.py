@@ -72,15 +72,19 @@ class BlockService:
     async def _of_agent(
         self, tenant: str, request: v1.ListBlocksRequest, after: Cursor | None, limit: int
     ) -> Sequence[tuple[v1.Block, Cursor]]:
-        """The agent's blocks from there on, one more than fit on a page if there are more, each with its cursor: its
-        place among the agent's."""
+        """The agent's blocks from there on, more than fit on a page if there are more, each with its cursor: its place
+        among the agent's."""
         agent = await self._agents.find(tenant, request.agent_id)
         found: list[tuple[v1.Block, Cursor]] = []
+        size = 0
         for place in range(after[0] + 1 if after else 0, len(agent.block_ids)):
+            if len(found) > limit or size > MAX_PAGE_BYTES:
+                break
             block = await self._blocks.find(tenant, agent.block_ids[place])
             if block is not None and (not request.HasField("label") or block.label == request.label):
                 found.append((block, (place, block.id)))
-        return found[: limit + 1]
+                size += block.ByteSize()
+        return found
 
     async def _of_all(
         self, tenant: str, request: v1.ListBlocksRequest, after: Cursor | None, limit: int
