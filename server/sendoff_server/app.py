@@ -21,7 +21,7 @@ from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.history_memory import HistoryMemory
 from sendoff_server.agents.loop import Loop
-from sendoff_server.agents.outfit import NoMemory, NoTools, Wardrobe
+from sendoff_server.agents.outfit import NoTools, Wardrobe
 from sendoff_server.agents.retry import RetryPolicy
 from sendoff_server.agents.service import AgentService
 from sendoff_server.agents.toolset import Toolbox
@@ -29,6 +29,7 @@ from sendoff_server.api.server import GrpcServer
 from sendoff_server.clock import Clock, SystemClock
 from sendoff_server.memory.agent_memory import AgentMemory
 from sendoff_server.memory.directory import BlockDirectory
+from sendoff_server.memory.messages import StoredMessages
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.catalogue import ModelCatalogue, catalogue
 from sendoff_server.runs.accepting import Acceptance
@@ -46,6 +47,7 @@ from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Item, Result, Store, StoreFailed
 from sendoff_server.store.sqlite.engine import SqliteStore
+from sendoff_server.tools.memory import MemoryTools
 from sendoff_server.tools.port import Tools
 
 BEAT_S = 2.0
@@ -112,8 +114,8 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
 
         commits = GroupCommit(store, clock, on_result)
         retry = RetryPolicy(settings.model_retries)
-        wardrobe = Wardrobe(agent_directory, conversation_directory, models, _toolbox(), NoMemory())
-        callers = Callers(_tools(), clock, settings.tool_timeout_s)
+        wardrobe = Wardrobe(agent_directory, conversation_directory, models, _toolbox(), memory)
+        callers = Callers(_tools(memory, store), clock, settings.tool_timeout_s)
         action_timeout = timedelta(seconds=settings.action_timeout_s)
         loop = Loop(store, history, wardrobe, callers, clock, retry, action_timeout=action_timeout)
         max_open = settings.max_queued_per_conversation
@@ -184,9 +186,9 @@ def _toolbox() -> Toolbox:
     return NoTools()
 
 
-def _tools() -> Mapping[v1.ToolType.ValueType, Tools]:
+def _tools(memory: AgentMemory, store: Store) -> Mapping[v1.ToolType.ValueType, Tools]:
     """Who calls tools of which kind."""
-    return {}
+    return {v1.TOOL_TYPE_BUILT_IN: MemoryTools(memory, StoredMessages(store))}
 
 
 async def _drain(
