@@ -6,17 +6,12 @@ events, approvals. What would change the meaning is refused.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Literal
-from urllib.parse import unquote_to_bytes
 
 from pydantic_ai.messages import (
-    BinaryContent,
-    ImageUrl,
     ModelMessage,
     ModelRequest,
     ModelRequestPart,
@@ -32,26 +27,32 @@ from pydantic_ai.messages import (
 )
 
 from sendoff import v1
+from sendoff_server.models.dialect import Dialect
 from sendoff_server.models.failures import failed
+from sendoff_server.models.images import image, images_in
 from sendoff_server.models.port import ModelCall
 from sendoff_server.models.seals import opened
+from sendoff_server.models.tool_returns import UNKNOWN, dressed, is_error, or_nothing
 
 REDACTED = "redacted_thinking"
 """The part id by which the library knows redacted reasoning."""
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,40}")
 """Ids of tool calls that every provider takes."""
-_NOTHING = "(nothing)"
-"""For a tool that returned nothing: not every provider takes an empty text."""
+_NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_MOST_OF_A_NAME = 64
+"""Names of tools have no more characters, at no provider."""
+
+_Outcome = Literal["success", "failed"]
 
 
-def history(call: ModelCall, system: str, *, takes_images: bool = True) -> list[ModelMessage]:
-    """The whole call for the library. `system` is whose signatures may be sent.
+def history(call: ModelCall, dialect: Dialect) -> list[ModelMessage]:
+    """The whole call for the library.
 
     Raises ModelFailed (MODEL_REJECTED_REQUEST) for what cannot be sent.
     """
-    if not takes_images and any(map(_shows_an_image, call.messages)):
+    if not dialect.takes_images and any(map(_shows_an_image, call.messages)):
         raise failed("MODEL_REJECTED_REQUEST", f"{call.handle} cannot look at images", handle=call.handle)
-    return _History(system).written(call)
+    return _History(dialect).written(call)
 
 
 def _shows_an_image(message: v1.Message) -> bool:
@@ -59,16 +60,21 @@ def _shows_an_image(message: v1.Message) -> bool:
 
 
 class _History:
-    """Gathers parts into the library's alternation of requests and responses."""
+    """Gathers parts into the library's alternation of requests and responses.
 
-    def __init__(self, system: str) -> None:
-        self._system = system
+    The returns of an answer's calls stand directly behind it, before anything else, and each call has one.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._system = dialect.system
         self._messages: list[ModelMessage] = []
         self._request: list[ModelRequestPart] = []
         self._response: list[ModelResponsePart] = []
         self._response_id = ""
         self._open_calls: dict[str, ToolCallPart] = {}  # by our id, those that have no return yet
         self._call_ids: set[str] = set()  # as they are sent
+        self._returned_images: list[UserContent] = []  # that must follow the returns
         self._numbers = count()
 
     def written(self, call: ModelCall) -> list[ModelMessage]:
@@ -76,6 +82,7 @@ class _History:
             self._ask(SystemPromptPart(call.system))
         for message in call.messages:
             self._add(message)
+        self._end_returns()
         self._end_request()
         self._end_response()
         return self._messages
@@ -83,16 +90,13 @@ class _History:
     def _add(self, message: v1.Message) -> None:
         match message.WhichOneof("kind"):
             case "system_message":
-                self._ask(SystemPromptPart(message.system_message.content))
+                self._say(SystemPromptPart(message.system_message.content))
             case "user_message":
-                self._ask(UserPromptPart(_user_content(message.user_message.content)))
+                self._say(UserPromptPart(_user_content(message.user_message.content)))
             case "summary_message":
-                self._ask(UserPromptPart(message.summary_message.summary))
+                self._say(UserPromptPart(message.summary_message.summary))
             case "tool_return_message":
-                self._add_returns(message.tool_return_message.tool_returns)
-            case "approval_response_message":
-                approvals = message.approval_response_message.approvals
-                self._add_returns([decision.tool for decision in approvals if decision.HasField("tool")])
+                self._add_returns(message)
             case _:
                 self._add_answer(message)
 
@@ -127,7 +131,8 @@ class _History:
                 self._call(answer_id, part.tool_call.id, part.tool_call.name, part.tool_call.input.json)
             case "tool_return":
                 returned = part.tool_return
-                self._return(returned.tool_call_id, returned.content, is_error=returned.is_error)
+                outcome: _Outcome = "failed" if returned.is_error else "success"
+                self._return(returned.tool_call_id, or_nothing(returned.content), outcome)
             case "reasoning":
                 self._answer(answer_id, self._thinking(part.reasoning.reasoning, part.reasoning.signature))
             case "redacted_reasoning":
@@ -146,6 +151,7 @@ class _History:
             self._call(answer_id, call.tool_call_id, call.name, call.arguments)
 
     def _call(self, answer_id: str, call_id: str, name: str, arguments: str) -> None:
+        name = _NOT_IN_A_NAME.sub("_", name)[:_MOST_OF_A_NAME]
         part = ToolCallPart(name, arguments or "{}", self._sendable(call_id))
         self._answer(answer_id, part)
         self._open_calls[call_id] = part
@@ -158,18 +164,35 @@ class _History:
         self._call_ids.add(call_id)
         return call_id
 
-    def _add_returns(self, returns: Sequence[v1.ToolReturn]) -> None:
-        for returned in returns:
-            is_error = returned.status == v1.ToolReturnStatus.TOOL_RETURN_STATUS_ERROR
-            self._return(returned.tool_call_id, _return_text(returned), is_error=is_error)
+    def _add_returns(self, message: v1.Message) -> None:
+        """What became of calls, in the dress in which models read it."""
+        for returned in message.tool_return_message.tool_returns:
+            call = self._open_calls.get(returned.tool_call_id)
+            if call is None:
+                continue
+            text = dressed(returned, message.create_time)
+            images = list(images_in(returned.tool_return)) if self._dialect.takes_images else []
+            if images and not self._dialect.images_in_returns:
+                self._returned_images += [f"What {call.tool_name} returned ({call.tool_call_id}) shows:", *images]
+                images = []
+            self._return(returned.tool_call_id, [text, *images] if images else text, self._marked(is_error(returned)))
 
-    def _return(self, call_id: str, content: str, *, is_error: bool) -> None:
+    def _marked(self, is_error: bool) -> _Outcome:
+        return "failed" if is_error and self._dialect.marks_errors else "success"
+
+    def _return(self, call_id: str, content: str | list[UserContent], outcome: _Outcome) -> None:
         """A return of a call; one that was answered before, or never made, would be refused by every provider."""
         call = self._open_calls.pop(call_id, None)
         if call is not None:
-            outcome: Literal["failed", "success"] = "failed" if is_error else "success"
-            content = _NOTHING if not content or content.isspace() else content
             self._ask(ToolReturnPart(call.tool_name, content, call.tool_call_id, outcome=outcome))
+
+    def _end_returns(self) -> None:
+        """Something else begins: calls without a return get one, and images that were returned are shown."""
+        for call_id in list(self._open_calls):
+            self._return(call_id, UNKNOWN, self._marked(is_error=True))
+        if self._returned_images:
+            self._ask(UserPromptPart(self._returned_images))
+            self._returned_images = []
 
     def _thinking(self, text: str, kept: str) -> ThinkingPart | None:
         """Reasoning for the provider that signed it; None for everybody else's, and for what was never signed."""
@@ -180,6 +203,10 @@ class _History:
             text, id=sealed.part_id or None, signature=sealed.signature or None, provider_name=self._system
         )
 
+    def _say(self, part: ModelRequestPart) -> None:
+        self._end_returns()
+        self._ask(part)
+
     def _ask(self, part: ModelRequestPart) -> None:
         self._end_response()
         self._request.append(part)
@@ -187,9 +214,10 @@ class _History:
     def _answer(self, answer_id: str, part: ModelResponsePart | None) -> None:
         if part is None:
             return
-        self._end_request()
-        if answer_id != self._response_id:
+        if answer_id != self._response_id or not self._response:
+            self._end_returns()
             self._end_response()
+        self._end_request()
         self._response.append(part)
         self._response_id = answer_id
 
@@ -217,46 +245,8 @@ def _user_parts(parts: Sequence[v1.ContentPart]) -> Iterator[UserContent]:
             case "text":
                 yield part.text.text
             case "image":
-                yield _image(part.image)
+                yield image(part.image)
             case kind:
                 raise failed(
                     "MODEL_REJECTED_REQUEST", f"a user message holds a part of kind {kind}, which no model takes"
                 )
-
-
-def _image(image: v1.Image) -> UserContent:
-    match image.WhichOneof("source"):
-        case "url" if image.url.url[:5].lower() == "data:":
-            return _data_url(image.url.url)
-        case "url":
-            return ImageUrl(image.url.url)
-        case "base64":
-            detail = {"detail": image.base64.detail} if image.base64.HasField("detail") else None
-            return BinaryContent(image.base64.data, media_type=image.base64.media_type, vendor_metadata=detail)
-        case _:
-            raise failed("MODEL_REJECTED_REQUEST", "stored images cannot be sent to a model; send the image itself")
-
-
-def _data_url(url: str) -> BinaryContent:
-    """The content of a data URL (RFC 2397). Raises ModelFailed for one that is broken."""
-    head, comma, data = url[5:].partition(",")
-    media_type, *parameters = head.split(";")
-    try:
-        content = base64.b64decode(unquote_to_bytes(data)) if "base64" in parameters else unquote_to_bytes(data)
-    except binascii.Error:
-        content = b""
-    if not comma or not content or not media_type.startswith("image/"):
-        raise failed("MODEL_REJECTED_REQUEST", "an image's data URL cannot be read; give data:image/TYPE;base64,DATA")
-    return BinaryContent(content, media_type=media_type)
-
-
-def _return_text(returned: v1.ToolReturn) -> str:
-    """What a tool returned and printed, as the model reads it."""
-    content = returned.tool_return
-    text = (
-        content.text
-        if content.WhichOneof("form") == "text"
-        else "\n".join(part.text.text if part.HasField("text") else "[image]" for part in content.parts.parts)
-    )
-    printed = [*returned.stdout.lines, *returned.stderr.lines]
-    return "\n".join([text, *printed]) if printed else text

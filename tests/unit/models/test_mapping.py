@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -20,6 +21,7 @@ from pydantic_ai.messages import (
 )
 
 from sendoff import v1
+from sendoff_server.models.dialect import Dialect
 from sendoff_server.models.mapping import history
 from sendoff_server.models.port import ModelCall, ModelFailed
 from sendoff_server.models.seals import opened, seal
@@ -29,9 +31,23 @@ SUCCESS = v1.ToolReturnStatus.TOOL_RETURN_STATUS_SUCCESS
 ERROR = v1.ToolReturnStatus.TOOL_RETURN_STATUS_ERROR
 
 
-def written(messages: Sequence[v1.Message], system: str = "") -> list[ModelMessage]:
+PICTURE = v1.Image(base64=v1.Image.Base64(data=b"png", media_type="image/png"))
+
+
+ALPHA = Dialect(system="alpha")
+
+
+def written(messages: Sequence[v1.Message], dialect: Dialect = ALPHA, system: str = "") -> list[ModelMessage]:
     call = ModelCall(handle="alpha/small", system=system, messages=messages, run_id="run-1", attempt=0)
-    return history(call, "alpha")
+    return history(call, dialect)
+
+
+def said_by_tool(messages: Sequence[v1.Message]) -> dict[str, str]:
+    """What the first return of the first answer tells the model."""
+    part = written(messages)[1].parts[0]
+    assert isinstance(part, ToolReturnPart)
+    told: dict[str, str] = json.loads(str(part.content))
+    return told
 
 
 def shapes(messages: Sequence[ModelMessage]) -> list[tuple[type, list[type]]]:
@@ -111,9 +127,11 @@ def test_ids_that_a_provider_would_refuse_are_replaced_in_call_and_return(odd: s
 
 @pytest.mark.parametrize("blank", ["", " \n"])
 def test_a_tool_that_returned_nothing_is_shown_so(blank: str) -> None:
-    (part,) = written([calls("c1"), returns("c1", blank)])[1].parts
-    assert isinstance(part, ToolReturnPart)
-    assert part.content == "(nothing)"
+    returned = v1.ContentPart(tool_return=v1.ToolReturnPart(tool_call_id="c1", content=blank))
+    (imported,) = written([calls("c1"), assistant(returned)])[1].parts
+    assert isinstance(imported, ToolReturnPart)
+    assert imported.content == "(nothing)"
+    assert said_by_tool([calls("c1"), returns("c1", blank)])["message"] == "(nothing)"
 
 
 def test_a_history_that_was_imported_twice_has_no_id_twice() -> None:
@@ -126,26 +144,81 @@ def test_a_history_that_was_imported_twice_has_no_id_twice() -> None:
 
 
 def test_arguments_stay_as_the_model_wrote_them() -> None:
-    (response,) = written([calls("c1", arguments='{"x": ')])
-    (part,) = response.parts
+    (part,) = written([calls("c1", arguments='{"x": ')])[0].parts
     assert isinstance(part, ToolCallPart)
     assert part.args == '{"x": '
 
 
 def test_a_return_without_a_call_and_a_second_return_are_left_out() -> None:
     messages = written([returns("c0", "lost"), calls("c1"), returns("c1", "first"), returns("c1", "second")])
-    assert [part.content for part in messages[1].parts if isinstance(part, ToolReturnPart)] == ["first"]
+    (part,) = messages[1].parts
+    assert isinstance(part, ToolReturnPart)
+    assert "first" in str(part.content)
     assert len(messages) == 2
 
 
-def test_the_result_of_a_client_tool_in_an_approval_response_is_a_return() -> None:
-    tool = v1.ToolReturn(tool_call_id="c1", status=ERROR, tool_return=v1.Content(text="no"))
-    tool.stderr.lines.append("boom")
-    decision = v1.ActionDecision(tool=tool)
-    response = v1.Message(id="m", approval_response_message=v1.ApprovalResponseMessage(approvals=[decision]))
-    (part,) = written([calls("c1"), response])[1].parts
+def test_a_call_without_a_return_gets_one_before_anything_else_is_said() -> None:
+    messages = written([calls("c1", "c2"), returns("c2", "ok"), user("well?"), says("hm", "message-b"), calls("c3")])
+    assert shapes(messages) == [
+        (ModelResponse, [ToolCallPart, ToolCallPart]),
+        (ModelRequest, [ToolReturnPart, ToolReturnPart, UserPromptPart]),
+        (ModelResponse, [TextPart]),
+        (ModelResponse, [ToolCallPart]),
+        (ModelRequest, [ToolReturnPart]),
+    ]
+    told = [part.content for part in messages[1].parts if isinstance(part, ToolReturnPart)]
+    assert told[1] == "Error: the result of this call is not known."
+
+
+def test_a_name_that_no_provider_takes_is_made_one_that_they_do() -> None:
+    made = [v1.ToolCall(tool_call_id="c1", name="look up é" + "x" * 80)]
+    call = v1.Message(id="message-a", tool_call_message=v1.ToolCallMessage(tool_calls=made))
+    (part,) = written([call, returns("c1", "ok")])[0].parts
+    assert isinstance(part, ToolCallPart)
+    assert part.tool_name == "look_up__" + "x" * 55
+
+
+def test_a_result_is_told_with_its_status_and_time() -> None:
+    returned = returns("c1", "no rain\u2026", ERROR)
+    returned.create_time.FromJsonString("2026-03-04T10:15:01.9Z")
+    returned.tool_return_message.tool_returns[0].stdout.lines.append("printed")
+    (part,) = written([calls("c1"), returned])[1].parts
     assert isinstance(part, ToolReturnPart)
-    assert (part.content, part.outcome) == ("no\nboom", "failed")
+    assert part.content == (
+        '{\n  "status": "Failed",\n  "message": "no rain\u2026\\nprinted",\n'
+        '  "time": "2026-03-04 10:15:01 AM UTC+0000"\n}'
+    )
+    assert part.outcome == "success", "the text tells; this provider has no mark for errors"
+    returned.create_time.FromJsonString("2026-03-04T22:05:00Z")
+    assert said_by_tool([calls("c1"), returned])["time"] == "2026-03-04 10:05:00 PM UTC+0000"
+
+
+def test_images_that_a_tool_returned_follow_where_returns_cannot_hold_them() -> None:
+    parts = [v1.ContentPart(text=v1.Text(text="a map")), v1.ContentPart(image=PICTURE)]
+    result = v1.ToolReturn(tool_call_id="c1", tool_return=v1.Content(parts=v1.Content.Parts(parts=parts)))
+    shown = v1.Message(id="r", tool_return_message=v1.ToolReturnMessage(tool_returns=[result]))
+    asked = [calls("c1", "c2"), shown, returns("c2", "ok"), user("and?")]
+    assert said_by_tool(asked)["message"] == "a map\n[image]"
+    request = written(asked)[1]
+    assert [type(part) for part in request.parts] == [ToolReturnPart, ToolReturnPart, UserPromptPart, UserPromptPart]
+    follows = request.parts[2]
+    assert isinstance(follows, UserPromptPart)
+    assert list(follows.content) == ["What tool returned (c1) shows:", BinaryContent(b"png", media_type="image/png")]
+    (blind,) = written([*asked[:2], returns("c2", "ok")], Dialect(system="alpha", takes_images=False))[1:]
+    assert [type(part) for part in blind.parts] == [ToolReturnPart, ToolReturnPart]
+
+
+def test_answers_to_pending_calls_are_not_told_beside_the_results() -> None:
+    tool = v1.ToolReturn(tool_call_id="c1", status=ERROR, tool_return=v1.Content(text="as the caller sent it"))
+    decisions = [v1.ActionDecision(tool=tool), v1.ActionDecision(approval=v1.Approval(tool_call_id="c2", approve=True))]
+    response = v1.Message(id="m", approval_response_message=v1.ApprovalResponseMessage(approvals=decisions))
+    asked = v1.Message(id="message-a", approval_request_message=v1.ApprovalRequestMessage())
+    asked.approval_request_message.tool_calls.extend(calls("c1", "c2").tool_call_message.tool_calls)
+    messages = written([asked, response, returns("c1", "as it was kept", ERROR), returns("c2", "ok")])
+    assert shapes(messages)[1:] == [(ModelRequest, [ToolReturnPart, ToolReturnPart])]
+    (first, _) = messages[1].parts
+    assert isinstance(first, ToolReturnPart)
+    assert "as it was kept" in str(first.content)
 
 
 def test_reasoning_is_sent_only_to_the_system_that_signed_it() -> None:
@@ -182,7 +255,12 @@ def test_summarized_redacted_and_omitted_reasoning_go_back_by_their_seals() -> N
 
 def test_images_come_by_url_and_by_value() -> None:
     base64 = v1.Image.Base64(data=b"png", media_type="image/png", detail="low")
+    stored = v1.Image.Stored(file_id="file-1", data=b"png", media_type="image/png", detail="high")
     for image, expected in [
+        (
+            v1.Image(letta=stored),
+            BinaryContent(b"png", media_type="image/png", vendor_metadata={"detail": "high"}),
+        ),
         (v1.Image(url=v1.Image.Url(url="https://example.com/a.png")), ImageUrl("https://example.com/a.png")),
         (
             v1.Image(url=v1.Image.Url(url="data:image/png;base64,cG5n")),
@@ -201,7 +279,7 @@ def test_images_come_by_url_and_by_value() -> None:
 @pytest.mark.parametrize(
     ("message", "told"),
     [
-        (shows(v1.Image(letta=v1.Image.Stored(file_id="file-1"))), "stored images"),
+        (shows(v1.Image(letta=v1.Image.Stored(file_id="file-1"))), "stored image"),
         (shows(v1.Image(url=v1.Image.Url(url="data:text/plain,hello"))), "data URL"),
         (shows(v1.Image(url=v1.Image.Url(url="data:image/png;base64,%%%"))), "data URL"),
         (assistant(v1.ContentPart(image=v1.Image())), "assistant message"),
