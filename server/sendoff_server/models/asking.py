@@ -88,6 +88,4 @@ def _called_in(history: Iterable[ModelMessage]) -> Iterator[str]:
 def _definition(tool: ToolSpec) -> ToolDefinition:
     """Not strict: a schema goes to the provider as it was given."""
     schema = json.loads(tool.parameters) if tool.parameters else _ANY_OBJECT
-    return ToolDefinition(
-        name=tool.name, description=tool.description or None, parameters_json_schema=schema, strict=False
-    )
+    return ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=schema, strict=False)

@@ -10,7 +10,9 @@ class Dialect:
     """One provider's way to be spoken to. The defaults are those of chat completions."""
 
     system: str
-    """Whose signatures may be sent there."""
+    """Whose signatures it knows as its own."""
+    signs_reasoning: bool = False
+    """Whether it signs its reasoning and wants it back."""
     takes_images: bool = True
     images_in_returns: bool = False
     """Whether what a tool returned may hold images. False: they follow as if the user had sent them."""

@@ -7,7 +7,7 @@ called.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, cast
 
@@ -67,6 +67,12 @@ class Connection:
         known = self.models.get(name)
         return known if known is not None else self.models.setdefault(name, self.build(name))
 
+    def dialect_of(self, model: LibraryModel) -> Dialect:
+        """OpenAI's models that do not reason would be shown others' reasoning as text between tags."""
+        if model.profile.get("openai_supports_encrypted_reasoning_content", True):
+            return self.dialect
+        return replace(self.dialect, signs_reasoning=False)
+
     async def aclose(self) -> None:
         await self.http.aclose()
 
@@ -74,7 +80,7 @@ class Connection:
 async def stream(connection: Connection, model: LibraryModel, call: ModelCall) -> AsyncGenerator[Delta | Answer]:
     """One call; the promises are the port's."""
     growing = GrowingAnswer(connection.dialect.system)
-    messages = history(call, connection.dialect)
+    messages = history(call, connection.dialect_of(model))
     parameters, settings = _asked(connection, model, call, messages)
     try:
         async with model_request_stream(
@@ -98,9 +104,9 @@ def _asked(
     parameters, tool_settings = parameters_of(call, messages, connection.dialect)
     settings = connection.settings
     if parameters is not None:
-        settings |= forced(tool_settings, model)
+        settings = settings | forced(tool_settings, model)
     if _asks_for_tokens(call):
-        settings |= token_settings(call, settings)
+        settings = settings | token_settings(call, settings)
     return parameters, settings
 
 
@@ -165,7 +171,7 @@ def openai_connection(api_key: str, silence_s: float, base_url: str | None = Non
     _prepare(client, ResponseStreamEvent, {"type": "response.in_progress", "sequence_number": 0, "response": {}})
     provider = OpenAIProvider(openai_client=client)
     return Connection(
-        dialect=Dialect(system=provider.name, images_in_returns=True),
+        dialect=Dialect(system=provider.name, signs_reasoning=True, images_in_returns=True),
         http=http,
         build=lambda name: OpenAIResponsesModel(name, provider=provider),
         settings=cast(ModelSettings, OpenAIResponsesModelSettings(openai_store=False)) | _settings(silence_s),
@@ -223,7 +229,13 @@ def anthropic_connection(api_key: str, silence_s: float, base_url: str | None = 
     _prepare(client, BetaRawMessageStreamEvent, {"type": "message_stop"})
     provider = AnthropicProvider(anthropic_client=client)
     return Connection(
-        dialect=Dialect(system=provider.name, images_in_returns=True, marks_errors=True, declares_past_tools=True),
+        dialect=Dialect(
+            system=provider.name,
+            signs_reasoning=True,
+            images_in_returns=True,
+            marks_errors=True,
+            declares_past_tools=True,
+        ),
         http=http,
         build=lambda name: AnthropicModel(name, provider=provider),
         settings=_settings(silence_s),

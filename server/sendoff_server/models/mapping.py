@@ -196,7 +196,7 @@ class _History:
 
     def _thinking(self, text: str, kept: str) -> ThinkingPart | None:
         """Reasoning for the provider that signed it; None for everybody else's, and for what was never signed."""
-        sealed = opened(kept, self._system)
+        sealed = opened(kept, self._system) if self._dialect.signs_reasoning else None
         if sealed is None:
             return None
         return ThinkingPart(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from sendoff_server.models.endpoints import Endpoint
 from sendoff_server.models.hosted import HostedProvider
 from sendoff_server.models.library import openai_connection
 from sendoff_server.models.listing import Shop
-from sendoff_server.models.port import Delta, DeltaKind, Finish, ModelFailed
+from sendoff_server.models.port import Delta, DeltaKind, Finish, ModelFailed, ToolSpec
 from tests.fixtures.fake_providers import FakeProviders, Reply, fake_providers
 from tests.unit.models.asking import ask, call, text_of
 
@@ -27,7 +28,8 @@ Provide = Callable[[FakeProviders], HostedProvider]
 
 
 def compatible(fake: FakeProviders) -> HostedProvider:
-    return hosted.compatible(Endpoint(name="openai", base_url=f"{fake.url}/v1"), SecretStr(KEY), SILENCE_S)
+    endpoint = Endpoint(name="openai", system="openai-compatible", base_url=f"{fake.url}/v1")
+    return hosted.compatible(endpoint, SecretStr(KEY), SILENCE_S)
 
 
 def anthropic(fake: FakeProviders) -> HostedProvider:
@@ -107,22 +109,60 @@ async def test_reasoning_is_a_part_of_its_own_before_the_text(fake: FakeProvider
     assert answer.parts[0].reasoning.is_native
 
 
-async def test_tool_calls_come_with_their_arguments_as_written(fake: FakeProviders, chat: HostedProvider) -> None:
-    calls = (("call_1", "weather", ('{"city": ', '"Ulm"}')), ("call_2", "time", ("{}",)))
-    fake.reply = Reply(text=("Let me see.",), tool_calls=calls, finish="tool_calls")
-    _, answer = await ask(chat.model("small"), call())
-    assert [(part.tool_call.id, part.tool_call.name, part.tool_call.input.json) for part in answer.parts[1:]] == [
+CALLS = (("call_1", "weather", ('{"city": ', '"Ulm"}')), ("call_2", "time", ('{"zone": ',)))
+
+
+@pytest.mark.parametrize("text", [(), ("Let me see.",)], ids=["calls only", "text and calls"])
+async def test_tool_calls_come_piece_by_piece_with_their_arguments_as_written(
+    fake: FakeProviders, provider: HostedProvider, text: tuple[str, ...]
+) -> None:
+    fake.reply = Reply(text=text, tool_calls=CALLS, finish="tool_calls")
+    deltas, answer = await ask(provider.model("small"), call())
+    at = len(text)
+    assert [(delta.part_index, delta.text) for delta in deltas if delta.kind is DeltaKind.TOOL_ARGUMENTS] == [
+        (at, '{"city": '),
+        (at, '"Ulm"}'),
+        (at + 1, '{"zone": '),
+    ]
+    assert [(part.tool_call.id, part.tool_call.name, part.tool_call.input.json) for part in answer.parts[at:]] == [
         ("call_1", "weather", '{"city": "Ulm"}'),
-        ("call_2", "time", "{}"),
+        ("call_2", "time", '{"zone": '),
     ]
     assert answer.finish is Finish.TOOL_CALLS
 
 
-async def test_anthropics_tool_calls_come_with_their_arguments(fake: FakeProviders, claude: HostedProvider) -> None:
-    fake.reply = Reply(text=(), tool_calls=(("toolu_1", "weather", ('{"city":', ' "Ulm"}')),), finish="tool_calls")
-    _, answer = await ask(claude.model("small"), call())
-    assert answer.parts[0].tool_call.input.json == '{"city": "Ulm"}'
-    assert answer.finish is Finish.TOOL_CALLS
+async def test_tool_calls_that_were_cut_off_are_told_as_such(fake: FakeProviders, provider: HostedProvider) -> None:
+    fake.reply = Reply(text=(), tool_calls=CALLS, finish="length")
+    _, answer = await ask(provider.model("small"), call())
+    assert answer.finish is Finish.LENGTH
+    assert len(answer.parts) == 2
+
+
+async def test_what_one_call_asks_for_is_not_asked_for_by_the_next(
+    fake: FakeProviders, provider: HostedProvider
+) -> None:
+    tool = ToolSpec("look", "Look.", '{"type":"object","properties":{}}')
+    forced = replace(call(), tools=[tool], must_call=True, parallel_calls=False, top_logprobs=3, token_ids=True)
+    await ask(provider.model("small"), forced)
+    await ask(provider.model("small"), call())
+    asked = {"tools", "tool_choice", "parallel_tool_calls", "logprobs", "top_logprobs", "return_token_ids", "include"}
+    assert not asked & set(fake.last.body)
+
+
+async def test_a_model_that_refuses_to_be_forced_is_left_the_choice(
+    fake: FakeProviders, claude: HostedProvider
+) -> None:
+    forced = replace(call(), tools=[ToolSpec("look", "", "")], must_call=True)
+    await ask(claude.model("claude-sonnet-5-5"), forced)
+    assert fake.last.body["tool_choice"] == {"type": "auto"}
+    assert fake.last.body["tools"][0]["input_schema"] == {"type": "object", "properties": {}}
+
+
+async def test_a_server_that_says_stop_after_tool_calls_is_understood(
+    fake: FakeProviders, chat: HostedProvider
+) -> None:
+    fake.reply = Reply(text=(), tool_calls=CALLS, finish="stop")
+    assert (await ask(chat.model("small"), call()))[1].finish is Finish.TOOL_CALLS
 
 
 @pytest.mark.parametrize(("told", "finish"), [("length", Finish.LENGTH), ("content_filter", Finish.REFUSED)])
@@ -313,6 +353,15 @@ async def test_signed_reasoning_is_not_sent_to_anybody_else(
         {"role": "assistant", "content": "Hello there"},
         {"role": "user", "content": "and?"},
     ]
+
+
+async def test_openais_reasoning_is_not_shown_to_a_model_of_its_that_does_not_reason(fake: FakeProviders) -> None:
+    openai = responses(fake)
+    fake.reply = Reply(thinking=("one",), signature="ZW5j")
+    _, answer = await ask(openai.model("gpt-5-mini"), call())
+    await ask(openai.model("gpt-4.1"), call(messages=[*entries(answer.parts), user("and?")]))
+    assert [said["role"] for said in fake.last.body["input"]] == ["assistant", "user"]
+    await openai.aclose()
 
 
 async def test_openais_encrypted_reasoning_goes_back_to_openai(fake: FakeProviders) -> None:

@@ -34,7 +34,7 @@ ERROR = v1.ToolReturnStatus.TOOL_RETURN_STATUS_ERROR
 PICTURE = v1.Image(base64=v1.Image.Base64(data=b"png", media_type="image/png"))
 
 
-ALPHA = Dialect(system="alpha")
+ALPHA = Dialect(system="alpha", signs_reasoning=True)
 
 
 def written(messages: Sequence[v1.Message], dialect: Dialect = ALPHA, system: str = "") -> list[ModelMessage]:
