@@ -205,7 +205,10 @@ async def test_a_deleted_agent_takes_no_more_messages_and_its_runs_are_gone(call
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"callback_url": "https://example.com", "return_logprobs": True}, ["callback_url", "return_logprobs"]),
+        (
+            {"callback_url": "https://example.com", "scheduling": v1.Scheduling(priority=1)},
+            ["callback_url", "scheduling.priority"],
+        ),
         ({"scheduling": v1.Scheduling(when_busy=v1.WHEN_BUSY_STEER)}, ["scheduling.when_busy"]),
         ({"limits": v1.Limits(max_cost_microusd=1)}, ["limits.max_cost_microusd"]),
     ],

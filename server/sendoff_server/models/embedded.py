@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,9 @@ import structlog
 
 from sendoff import v1
 from sendoff_server.models.failures import failed
+from sendoff_server.models.forced_calls import as_call, schema_of, told_to_call
 from sendoff_server.models.port import Answer, Delta, Model, ModelCall, ModelFailed
+from sendoff_server.models.prose import in_prose
 from sendoff_server.models.weights import ensure_weights
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 5.0
 _MOURNING_S = 1.0
 _MOST_OUTPUT_TOKENS = 1_024
-_INFO = v1.Model(handle=HANDLE, context_window=CONTEXT_TOKENS)
+_INFO = v1.Model(handle=HANDLE, context_window=CONTEXT_TOKENS, supports_logprobs=True, supports_token_ids=True)
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
 
@@ -78,18 +80,40 @@ class EmbeddedModel(Model):
         return _INFO
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[Delta | Answer]:
+        """Calls a tool only where it must, and then its choice of arguments is bound to the tool's schema."""
+        forced = call.must_call and bool(call.tools)
         async with self._slots:  # waiting here is not silence of the model
             connection = await self._provider.connection()
-            from sendoff_server.models.library import stream
-
             try:
-                async with aclosing(stream(connection, connection.model(NAME), call)) as items:
+                answering = _forced(connection, call) if forced else _in_words(connection, call)
+                async with aclosing(answering) as items:
                     async for item in items:
                         yield item
             except ModelFailed as failure:
                 if failure.reason == "MODEL_UNAVAILABLE":
                     await self._provider.mourn()
                 raise
+
+
+async def _in_words(connection: Connection, call: ModelCall) -> AsyncGenerator[Delta | Answer]:
+    from sendoff_server.models.library import stream
+
+    asked = replace(call, messages=list(in_prose(call.messages)), tools=(), must_call=False)
+    async with aclosing(stream(connection, connection.model(NAME), asked)) as items:
+        async for item in items:
+            yield item
+
+
+async def _forced(connection: Connection, call: ModelCall) -> AsyncGenerator[Delta | Answer]:
+    """Its JSON is nothing to show while it grows, so the call comes in one piece."""
+    system = "\n\n".join(filter(None, (call.system, told_to_call(call.tools))))
+    bound = connection.with_body(json_schema=schema_of(call.tools))
+    async with aclosing(_in_words(bound, replace(call, system=system))) as items:
+        async for item in items:
+            if isinstance(item, Answer):
+                delta, answer = as_call(call, item)
+                yield delta
+                yield answer
 
 
 class EmbeddedProvider:

@@ -29,6 +29,10 @@ class Endpoint:
     """The provider as genai-prices calls it. Empty: no prices are known."""
     list_prefix: str = ""
     """What stands before each name in its list, and not in a handle."""
+    logprobs_of: str = ""
+    """Names of models that tell log-probabilities, a pattern of how they begin. Empty: those whose entry says so."""
+    token_ids: bool = False
+    """Whether it tells token ids, as vLLM does."""
     asks_for_usage: bool = True
     """Whether a stream's usage must be asked for. False: it is told anyway, and the question is refused."""
 
@@ -49,8 +53,11 @@ class Endpoint:
         return f"set {' or '.join(needed).upper()} to use {self.name}/..."
 
 
+_ANY = "."
+
 ENDPOINTS = (
-    Endpoint(name="openai", system="openai-compatible"),  # what OPENAI_BASE_URL names; OpenAI itself is no row
+    # What OPENAI_BASE_URL names; OpenAI itself is no row.
+    Endpoint(name="openai", system="openai-compatible", logprobs_of=_ANY),
     Endpoint(name="groq", base_url="https://api.groq.com/openai/v1", prices_of="groq"),
     Endpoint(name="mistral", base_url="https://api.mistral.ai/v1", prices_of="mistral", asks_for_usage=False),
     Endpoint(
@@ -60,12 +67,12 @@ ENDPOINTS = (
         prices_of="google",
         list_prefix="models/",
     ),
-    Endpoint(name="deepseek", base_url="https://api.deepseek.com", prices_of="deepseek"),
+    Endpoint(name="deepseek", base_url="https://api.deepseek.com", prices_of="deepseek", logprobs_of="deepseek-chat"),
     Endpoint(name="openrouter", base_url="https://openrouter.ai/api/v1", prices_of="openrouter"),
-    Endpoint(name="xai", base_url="https://api.x.ai/v1", prices_of="x-ai"),
+    Endpoint(name="xai", base_url="https://api.x.ai/v1", prices_of="x-ai", logprobs_of="grok-[23](?!-mini)"),
     Endpoint(name="together", base_url="https://api.together.xyz/v1", prices_of="together"),
     Endpoint(name="ollama"),
-    Endpoint(name="vllm"),
+    Endpoint(name="vllm", logprobs_of=_ANY, token_ids=True),
     Endpoint(name="lmstudio"),
 )
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from sendoff import v1
 from sendoff_server.models.endpoints import Endpoint
-from sendoff_server.models.listing import Shop, ask
+from sendoff_server.models.listing import Shop, ask, unlisted
 from sendoff_server.models.port import Answer, Delta, Model, ModelCall
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ Connect = Callable[[], "Connection"]
 
 OPENAI_URL = "https://api.openai.com/v1"
 ANTHROPIC_URL = "https://api.anthropic.com"
+_OPENAI_LOGPROBS = r"gpt-4|gpt-3\.5|chatgpt-4o"  # models that reason have none
 
 
 class HostedModel(Model):
@@ -66,9 +67,8 @@ class HostedProvider:
         return HostedModel(self, name)
 
     def info(self, name: str) -> v1.Model:
-        """What the provider's last list tells of a model; only its handle if it is not on it."""
-        handle = f"{self.name}/{name}"
-        return self._infos.get(handle) or v1.Model(handle=handle, supports_images=True)
+        """What the provider's last list tells of a model, or what is known without it."""
+        return self._infos.get(f"{self.name}/{name}") or unlisted(self._shop, name)
 
     async def connection(self, name: str) -> Connection:
         """The connection, ready to call that model. Loads the library at the first time, in a thread."""
@@ -98,9 +98,14 @@ def openai(key: SecretStr, silence_s: float) -> HostedProvider:
 
         return openai_connection(key.get_secret_value(), silence_s)
 
-    return HostedProvider(
-        Shop(name="openai", url=f"{OPENAI_URL}/models", headers=_bearer(key), prices_of="openai"), connect
+    shop = Shop(
+        name="openai",
+        url=f"{OPENAI_URL}/models",
+        headers=_bearer(key),
+        prices_of="openai",
+        logprobs_of=_OPENAI_LOGPROBS,
     )
+    return HostedProvider(shop, connect)
 
 
 def compatible(endpoint: Endpoint, key: SecretStr | None, silence_s: float) -> HostedProvider:
@@ -118,6 +123,8 @@ def compatible(endpoint: Endpoint, key: SecretStr | None, silence_s: float) -> H
         headers=_bearer(key) if key else {},
         prices_of=endpoint.prices_of,
         list_prefix=endpoint.list_prefix,
+        logprobs_of=endpoint.logprobs_of,
+        token_ids=endpoint.token_ids,
     )
     return HostedProvider(shop, connect)
 

@@ -73,6 +73,12 @@ class Connection:
             return self.dialect
         return replace(self.dialect, signs_reasoning=False)
 
+    def with_body(self, **members: object) -> Connection:
+        """The same connection, with more members in the body of each request."""
+        extra_body = self.settings.get("extra_body")
+        body = {**(extra_body if isinstance(extra_body, dict) else {}), **members}
+        return replace(self, settings=self.settings | ModelSettings(extra_body=body))
+
     async def aclose(self) -> None:
         await self.http.aclose()
 

@@ -36,6 +36,21 @@ class Shop:
     """The provider as genai-prices calls it. Empty: no prices are known."""
     list_prefix: str = ""
     """What stands before each name in the list, and not in its handle."""
+    logprobs_of: str = ""
+    """Names of models that tell log-probabilities, a pattern of how they begin. Empty: those whose entry says so."""
+    token_ids: bool = False
+    """Whether its models tell token ids."""
+
+
+def unlisted(shop: Shop, name: str) -> v1.Model:
+    """What is known of a model without asking anybody."""
+    return v1.Model(
+        handle=f"{shop.name}/{name}",
+        # No list tells who can look at images, so the provider decides when it is shown one.
+        supports_images=True,
+        supports_logprobs=bool(shop.logprobs_of and re.match(shop.logprobs_of, name)),
+        supports_token_ids=shop.token_ids,
+    )
 
 
 async def ask(shop: Shop) -> Sequence[v1.Model]:
@@ -83,7 +98,7 @@ def _read(shop: Shop, body: bytes) -> Sequence[v1.Model]:
     """Shape: {"data": [{"id": str, ...}]}, at OpenAI and Anthropic alike; Together answers with the bare list."""
     told = json.loads(body)
     return [
-        _described(shop, name, _window(entry))
+        _described(shop, name, entry)
         for entry in (told if isinstance(told, list) else told["data"])
         if isinstance(entry["id"], str)
         for name in _names(shop, entry["id"].removeprefix(shop.list_prefix))
@@ -104,12 +119,20 @@ def _window(entry: dict[str, Any]) -> int:
     return next((size for size in told if isinstance(size, int) and 0 < size < 2**31), 0)
 
 
-def _described(shop: Shop, name: str, window: int) -> v1.Model:
-    """A model with what genai-prices knows of it."""
+def _tells_logprobs(entry: dict[str, Any]) -> bool:
+    """Shape: {"supported_parameters": [str]}, at OpenRouter."""
+    told = entry.get("supported_parameters")
+    return isinstance(told, list) and {"logprobs", "top_logprobs"} <= set(told)
+
+
+def _described(shop: Shop, name: str, entry: dict[str, Any]) -> v1.Model:
+    """A model with what its entry tells and what genai-prices knows of it."""
     import genai_prices
 
-    # No list tells who can look at images, so the provider decides when it is shown one.
-    model = v1.Model(handle=f"{shop.name}/{name}", context_window=window, supports_images=True)
+    window = _window(entry)
+    model = unlisted(shop, name)
+    model.context_window = window
+    model.supports_logprobs |= _tells_logprobs(entry)
     if not shop.prices_of:
         return model
     some = genai_prices.Usage(input_tokens=_SOME_TOKENS, output_tokens=_SOME_TOKENS)

@@ -119,7 +119,14 @@ class ScriptedModels:
     def __init__(self, clock: Clock, gate: Gate | None = None) -> None:
         windows = {ECHO: _CONTEXT_WINDOW, SCRIPT: _CONTEXT_WINDOW, SMALL: SMALL_WINDOW}
         infos = [
-            v1.Model(handle=handle, context_window=window, supports_logprobs=True, supports_token_ids=True)
+            v1.Model(
+                handle=handle,
+                context_window=window,
+                supports_logprobs=True,
+                supports_token_ids=True,
+                input_microusd_per_mtok=0,  # but a script may claim any cost
+                output_microusd_per_mtok=0,
+            )
             for handle, window in windows.items()
         ]
         self._models = {info.handle.partition("/")[2]: ScriptedModel(info, clock, gate) for info in infos}

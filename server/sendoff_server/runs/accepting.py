@@ -287,15 +287,23 @@ def normalised(
 
 
 def _check_capabilities(request: v1.CreateMessageAsyncRequest, model: Model) -> None:
-    if request.limits.HasField("max_cost_microusd") and not _has_price(model.info):
-        told = f"no price of the model {model.info.handle} is known; limit max_total_tokens instead"
-        raise Unsupported([Violation("limits.max_cost_microusd", told)])
-    if model.info.supports_images:
-        return
-    for create in input_of(request):
-        if any(part.HasField("image") for part in create.content.parts.parts):
-            told = f"the model {model.info.handle} can not look at images; choose one that can (ListModels tells)"
-            raise Unsupported([Violation(request.WhichOneof("payload") or "", told)])
+    info = model.info
+    lacking: list[tuple[str, str]] = []
+    if not info.supports_images and _shows_an_image(request):
+        lacking.append((request.WhichOneof("payload") or "", "can not look at images"))
+    if request.return_logprobs and not info.supports_logprobs:
+        lacking.append(("return_logprobs", "does not tell log-probabilities"))
+    if request.return_token_ids and not info.supports_token_ids:
+        lacking.append(("return_token_ids", "does not tell token ids"))
+    if request.limits.HasField("max_cost_microusd") and not _has_price(info):
+        lacking.append(("limits.max_cost_microusd", "has no known price"))
+    if lacking:
+        hint = "choose another one (ListModels tells)"
+        raise Unsupported([Violation(field, f"the model {info.handle} {told}; {hint}") for field, told in lacking])
+
+
+def _shows_an_image(request: v1.CreateMessageAsyncRequest) -> bool:
+    return any(part.HasField("image") for create in input_of(request) for part in create.content.parts.parts)
 
 
 def _has_price(model: v1.Model) -> bool:

@@ -30,8 +30,6 @@ _CALLBACKS = NotYet("callbacks do not work yet; follow the run with WatchRun or 
 _SCHEDULING = NotYet("of the scheduling only when_busy and when_pending work yet")
 
 NOT_YET: Mapping[str, NotYet] = {
-    "CreateMessageAsyncRequest.return_logprobs": NotYet("log-probabilities are not kept yet"),
-    "CreateMessageAsyncRequest.return_token_ids": NotYet("token ids are not kept yet"),
     "CreateMessageAsyncRequest.callback_url": _CALLBACKS,
     "CreateMessageAsyncRequest.callback": _CALLBACKS,
     "Image.letta": NotYet("there is no file store yet; send the picture's bytes or its URL"),

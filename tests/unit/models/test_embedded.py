@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -21,6 +23,7 @@ from sendoff_server.models.port import DeltaKind, Finish, ModelCall, ModelFailed
 from sendoff_server.models.weights import ensure_weights
 from tests.fixtures.weights import SHARED_DATA_DIR
 from tests.unit.models.asking import ask, call, text_of, until
+from tests.unit.models.conversations import CLOCK, CONVERSATIONS, WEATHER
 
 LONG = "Write a very long story about a harbour and its seven lanterns."
 
@@ -187,3 +190,43 @@ async def test_weights_that_are_no_weights_are_a_clear_failure(tmp_path: Path, m
     with pytest.raises(ModelFailed, match="did not start"):
         await running.connection()
     await running.aclose()
+
+
+async def test_a_forced_call_has_arguments_that_fit_the_tools_schema(provider: EmbeddedProvider) -> None:
+    question = replace(local("What is the weather in Paris?"), tools=[WEATHER, CLOCK], must_call=True)
+    _, answer = await ask(provider.model(NAME), replace(question, tools=[WEATHER]))
+    (part,) = answer.parts
+    assert (part.tool_call.name, answer.finish) == ("weather", Finish.TOOL_CALLS)
+    assert set(json.loads(part.tool_call.input.json)) == {"city"}
+    _, either = await ask(provider.model(NAME), question)
+    assert either.parts[0].tool_call.name in {"weather", "clock"}
+
+
+async def test_tools_that_may_be_called_are_answered_in_words(provider: EmbeddedProvider) -> None:
+    _, answer = await ask(provider.model(NAME), replace(local("What is the weather in Paris?"), tools=[WEATHER]))
+    assert text_of(answer).strip()
+    assert answer.finish is Finish.STOP
+
+
+async def test_calls_in_history_do_not_make_it_repeat_them(provider: EmbeddedProvider) -> None:
+    asked = replace(CONVERSATIONS["calls without tools"], handle=HANDLE)
+    _, answer = await ask(provider.model(NAME), asked)
+    assert text_of(answer).strip()
+    assert "tool_call" not in text_of(answer)
+
+
+async def test_token_ids_and_log_probabilities_are_those_of_its_text(provider: EmbeddedProvider) -> None:
+    question = replace(local("What is the capital of France?"), token_ids=True, top_logprobs=3)
+    _, answer = await ask(provider.model(NAME), question)
+    (turn,) = answer.tokens
+    assert turn.content == text_of(answer)
+    assert len(turn.output_ids) == len(turn.output_token_logprobs) == len(turn.logprobs) > 3
+    assert all(len(told.top_logprobs) == 3 for told in turn.logprobs)
+    assert await detokenized(provider, turn.output_ids) == turn.content
+
+
+async def detokenized(provider: EmbeddedProvider, ids: Sequence[int]) -> str:
+    connection = await provider.connection()
+    headers = {"authorization": f"Bearer {connection.secrets.values[0]}"}
+    answer = await connection.http.post("http://local/detokenize", headers=headers, json={"tokens": list(ids)})
+    return str(answer.json()["content"])

@@ -9,6 +9,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ToolCallPart, ToolR
 
 from sendoff import v1
 from sendoff_server.errors import InvalidRequest
+from sendoff_server.models.dialect import Dialect
 from sendoff_server.models.mapping import history
 from sendoff_server.models.port import ModelCall
 from tests.unit.validation.checking import check, violated
@@ -125,7 +126,8 @@ def test_what_is_taken_is_shown_whole_and_every_call_is_answered_by_the_next_req
     if violated(sending(*messages)):
         return
     entries = [_entry(message.message, f"message-{index}") for index, message in enumerate(messages)]
-    shown = history(ModelCall(handle="alpha/a", system="", messages=entries, run_id="run-1", attempt=0), "alpha")
+    question = ModelCall(handle="alpha/a", system="", messages=entries, run_id="run-1", attempt=0)
+    shown = history(question, Dialect(system="alpha"))
     imported = [each for message in messages for each in message.message.content.parts.parts]
     made = sorted(each.tool_call.id for each in imported if each.HasField("tool_call"))
     assert sorted(i for entry in shown for i in _ids(entry, ToolCallPart)) == made

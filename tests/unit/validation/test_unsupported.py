@@ -36,8 +36,6 @@ def scheduling(**fields: Any) -> v1.CreateMessageAsyncRequest:
 
 IMAGE = "messages.messages[0].message.content.parts.parts[0].image"
 ASKING: dict[str, tuple[Message, str]] = {
-    "CreateMessageAsyncRequest.return_logprobs": (create(return_logprobs=True), "return_logprobs"),
-    "CreateMessageAsyncRequest.return_token_ids": (create(return_token_ids=True), "return_token_ids"),
     "CreateMessageAsyncRequest.callback_url": (create(callback_url="https://example.com"), "callback_url"),
     "CreateMessageAsyncRequest.callback": (create(callback=v1.CallbackOptions()), "callback"),
     "Image.letta": (with_image(letta=v1.Image.Stored(file_id="file-1")), f"{IMAGE}.letta"),
