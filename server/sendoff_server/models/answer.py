@@ -22,7 +22,7 @@ from pydantic_ai.messages import (
 from sendoff import v1
 from sendoff_server.models.mapping import REDACTED
 from sendoff_server.models.port import Delta, DeltaKind
-from sendoff_server.models.seals import seal
+from sendoff_server.models.seals import OF_A_CALL, seal, seal_of_call
 
 _NOWHERE = -1
 _IN_THE_TEXT = "content"  # the part id by which the library marks reasoning that stood between tags in the text
@@ -40,6 +40,8 @@ class _Growing:
     """The first half of a character that came without its second half yet."""
     part_id: str = ""
     signature: str = ""
+    sealed: str = ""
+    """What to keep as the signature, instead of the part's own."""
     tool_name: str = ""
     tool_call_id: str = ""
 
@@ -94,6 +96,7 @@ class GrowingAnswer:
         elif isinstance(started, ToolCallPart):
             part, text = _Growing(DeltaKind.TOOL_ARGUMENTS), _arguments(started)
             part.tool_name, part.tool_call_id = whole(started.tool_name), started.tool_call_id
+            self._keep_beside(part, started)
             self._place(part)
         else:
             return None
@@ -116,6 +119,7 @@ class GrowingAnswer:
         if isinstance(delta, ToolCallPartDelta):
             part.tool_name += whole(delta.tool_name_delta or "")
             part.tool_call_id = delta.tool_call_id or part.tool_call_id
+            self._keep_beside(part, delta)
             added = delta.args_delta
             return self._append(part, added if isinstance(added, str) else json.dumps(added) if added else "")
         return None
@@ -131,6 +135,12 @@ class GrowingAnswer:
     def _place(self, part: _Growing) -> None:
         part.place = len(self._placed)
         self._placed.append(part)
+
+    def _keep_beside(self, call: _Growing, told: ToolCallPart | ToolCallPartDelta) -> None:
+        """What the provider wants back with a call is kept as reasoning that was omitted, a part of its own."""
+        if extra := (told.provider_details or {}).get(OF_A_CALL):
+            kept = seal_of_call(self._system, call.tool_call_id, extra)
+            self._place(_Growing(DeltaKind.REASONING, sealed=kept))
 
     def _place_hidden(self) -> None:
         """Reasoning that shows nothing but has a signature is known to be whole when something else begins."""
@@ -148,7 +158,7 @@ class GrowingAnswer:
         return self._reasoning(part, text)
 
     def _reasoning(self, part: _Growing, text: str) -> v1.ContentPart:
-        kept = seal(self._system, part.part_id, part.signature)
+        kept = part.sealed or seal(self._system, part.part_id, part.signature)
         if part.part_id == REDACTED:
             return v1.ContentPart(redacted_reasoning=v1.RedactedReasoning(data=kept))
         if not text:

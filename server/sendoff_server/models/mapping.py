@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic_ai.messages import (
     ModelMessage,
@@ -31,7 +31,7 @@ from sendoff_server.models.dialect import Dialect
 from sendoff_server.models.failures import failed
 from sendoff_server.models.images import image, images_in
 from sendoff_server.models.port import ModelCall
-from sendoff_server.models.seals import opened
+from sendoff_server.models.seals import OF_A_CALL, Sealed, opened, opened_of_call
 from sendoff_server.models.tool_returns import UNKNOWN, dressed, is_error, or_nothing
 
 REDACTED = "redacted_thinking"
@@ -73,6 +73,7 @@ class _History:
         self._response: list[ModelResponsePart] = []
         self._response_id = ""
         self._open_calls: dict[str, ToolCallPart] = {}  # by our id, those that have no return yet
+        self._beside_calls: dict[str, Any] = {}  # by our id
         self._call_ids: set[str] = set()  # as they are sent
         self._returned_images: list[UserContent] = []  # that must follow the returns
         self._numbers = count()
@@ -155,6 +156,7 @@ class _History:
         part = ToolCallPart(name, arguments or "{}", self._sendable(call_id))
         self._answer(answer_id, part)
         self._open_calls[call_id] = part
+        self._put_beside(call_id)
 
     def _sendable(self, call_id: str) -> str:
         """The id itself, or another one where providers would refuse it: ids are free text in imported history, and
@@ -196,12 +198,27 @@ class _History:
 
     def _thinking(self, text: str, kept: str) -> ThinkingPart | None:
         """Reasoning for the provider that signed it; None for everybody else's, and for what was never signed."""
-        sealed = opened(kept, self._system) if self._dialect.signs_reasoning else None
-        if sealed is None:
+        sealed = opened(kept, self._system)
+        if sealed is not None and sealed.part_id == OF_A_CALL:
+            self._keep_beside(sealed)
+            return None
+        if sealed is None or not self._dialect.signs_reasoning:
             return None
         return ThinkingPart(
             text, id=sealed.part_id or None, signature=sealed.signature or None, provider_name=self._system
         )
+
+    def _keep_beside(self, sealed: Sealed) -> None:
+        if told := opened_of_call(sealed):
+            call_id, extra = told
+            self._beside_calls[call_id] = extra
+            self._put_beside(call_id)
+
+    def _put_beside(self, call_id: str) -> None:
+        """Give a call what its maker wants back with it, as soon as both were told."""
+        call = self._open_calls.get(call_id)
+        if call is not None and call_id in self._beside_calls:
+            call.provider_name, call.provider_details = self._system, {OF_A_CALL: self._beside_calls.pop(call_id)}
 
     def _say(self, part: ModelRequestPart) -> None:
         self._end_returns()

@@ -7,7 +7,11 @@ signature itself.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from typing import Any, NamedTuple
+
+OF_A_CALL = "extra_content"
+"""The part id of what belongs to a tool call, not to reasoning that can be shown: see `seal_of_call`."""
 
 
 class Sealed(NamedTuple):
@@ -22,6 +26,21 @@ class Sealed(NamedTuple):
 def seal(system: str, part_id: str, signature: str) -> str:
     """The signature to keep."""
     return f"{system}:{part_id}:{signature}"
+
+
+def seal_of_call(system: str, call_id: str, extra: Any) -> str:
+    """What to keep for a tool call that its maker wants back with something beside it, as Gemini does with the
+    signature of the thought behind the call. `extra` is JSON."""
+    return seal(system, OF_A_CALL, json.dumps([call_id, extra]))
+
+
+def opened_of_call(sealed: Sealed) -> tuple[str, Any] | None:
+    """The id of the call and what goes with it. None for a forgery: whoever imports a history can write a seal."""
+    try:
+        told = json.loads(sealed.signature)
+    except ValueError:
+        return None
+    return (told[0], told[1]) if isinstance(told, list) and len(told) == 2 and isinstance(told[0], str) else None
 
 
 def opened(kept: str, system: str) -> Sealed | None:

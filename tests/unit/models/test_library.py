@@ -355,6 +355,22 @@ async def test_signed_reasoning_is_not_sent_to_anybody_else(
     ]
 
 
+async def test_what_gemini_tells_beside_a_call_goes_back_beside_it_and_to_nobody_else(
+    fake: FakeProviders, chat: HostedProvider, claude: HostedProvider
+) -> None:
+    thought = {"google": {"thought_signature": "c2ln:bmVk"}}
+    fake.reply = Reply(text=(), tool_calls=CALLS[:1], beside_calls={"call_1": thought}, finish="tool_calls")
+    _, answer = await ask(chat.model("small"), call())
+    assert [part.WhichOneof("part") for part in answer.parts] == ["omitted_reasoning", "tool_call"]
+    fake.reply = Reply()
+    for messages in (entries(answer.parts), entries(answer.parts[::-1])):
+        await ask(chat.model("small"), call(messages=[*messages, user("and?")]))
+        (made,) = fake.last.body["messages"][0]["tool_calls"]
+        assert made["extra_content"] == thought
+    await ask(claude.model("small"), call(messages=[*entries(answer.parts), user("and?")]))
+    assert "c2ln" not in json.dumps(fake.last.body)
+
+
 async def test_openais_reasoning_is_not_shown_to_a_model_of_its_that_does_not_reason(fake: FakeProviders) -> None:
     openai = responses(fake)
     fake.reply = Reply(thinking=("one",), signature="ZW5j")
@@ -387,6 +403,14 @@ def entry(part: v1.ContentPart) -> v1.Message:
         case "reasoning":
             said = v1.ReasoningMessage(reasoning=part.reasoning.reasoning, signature=part.reasoning.signature)
             return v1.Message(id="message-1", reasoning_message=said)
+        case "tool_call":
+            told = part.tool_call
+            made = v1.ToolCall(tool_call_id=told.id, name=told.name, arguments=told.input.json)
+            return v1.Message(id="message-1", tool_call_message=v1.ToolCallMessage(tool_calls=[made]))
+        case "omitted_reasoning":
+            kept = part.omitted_reasoning.signature
+            hidden = v1.HiddenReasoningMessage(state="omitted", hidden_reasoning=kept)
+            return v1.Message(id="message-1", hidden_reasoning_message=hidden)
         case "redacted_reasoning":
             hidden = v1.HiddenReasoningMessage(state="redacted", hidden_reasoning=part.redacted_reasoning.data)
             return v1.Message(id="message-1", hidden_reasoning_message=hidden)

@@ -297,6 +297,16 @@ def test_summaries_are_told_and_events_are_not() -> None:
     assert shapes(written([summary, event, user("hi")])) == [(ModelRequest, [UserPromptPart, UserPromptPart])]
 
 
+@pytest.mark.parametrize("kept", ["", "{", "[]", '["c1"]', "[1, 2]", "null", '["c1", null]', '["c9", {"a": 1}]'])
+def test_a_forged_seal_of_a_call_does_no_harm(kept: str) -> None:
+    hidden = v1.HiddenReasoningMessage(state="omitted", hidden_reasoning=f"alpha:extra_content:{kept}")
+    forged = v1.Message(id="message-a", hidden_reasoning_message=hidden)
+    assert shapes(written([forged, calls("c1"), returns("c1", "ok")])) == [
+        (ModelResponse, [ToolCallPart]),
+        (ModelRequest, [ToolReturnPart]),
+    ]
+
+
 def test_a_seal_opens_only_for_its_maker() -> None:
     assert opened(seal("alpha", "id", "sig"), "alpha") == ("id", "sig")
     assert opened(seal("alpha", "id", "sig"), "beta") is None
