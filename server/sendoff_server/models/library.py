@@ -260,4 +260,5 @@ def _prepare(client: object, event_type: object, event: dict[str, Any]) -> None:
 def _settings(silence_s: float) -> ModelSettings:
     """No retries: the loop repeats whole steps. The timeout is for silence, not for the whole answer."""
     timeout = httpx2.Timeout(silence_s, connect=min(CONNECT_TIMEOUT_S, silence_s), pool=None)
-    return ModelSettings(timeout=timeout, max_retries=0)
+    # The library's annotation is another package's class wherever that happens to be installed.
+    return ModelSettings(timeout=cast(Any, timeout), max_retries=0)

@@ -10,6 +10,7 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.agents.answers import Written, entries
 from sendoff_server.body import Step, Work
+from sendoff_server.models.dialect import Dialect
 from sendoff_server.models.mapping import history
 from sendoff_server.models.port import Answer, Finish, ModelCall
 from sendoff_server.models.seals import seal
@@ -29,7 +30,7 @@ def kept(*parts: v1.ContentPart) -> list[v1.Message]:
 def given_again(messages: list[v1.Message], system: str) -> list[object]:
     """The parts of the answer as a provider of that name gets them."""
     call = ModelCall(handle="x/y", system="", messages=messages, run_id="run-2", attempt=0)
-    (response,) = history(call, system)
+    (response,) = history(call, Dialect(system=system, signs_reasoning=True))
     assert isinstance(response, ModelResponse)
     return list(response.parts)
 
