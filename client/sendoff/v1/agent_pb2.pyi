@@ -81,7 +81,7 @@ class Agent(_message.Message):
 
     @_builtins.property
     def tool_rules(self) -> _containers.RepeatedCompositeFieldContainer[_tool_rule_pb2.ToolRule]:
-        """What its tools may and must do. Rule: repeated.max_items = 256."""
+        """What its tools may and must do. Rule: repeated.max_items = 256; at most 1048576 bytes in all."""
 
     def __init__(
         self,

@@ -17,10 +17,11 @@ from sendoff_server.validation.rules import (
     check_number,
     check_size,
 )
+from sendoff_server.validation.tool_rules import check_tool_rules
 from sendoff_server.validation.unsupported import check_supported
 from sendoff_server.validation.violations import Violations
 
-UPDATABLE = ("name", "description", "model", "system", "tags", "metadata", "tool_ids", "block_ids")
+UPDATABLE = ("name", "description", "model", "system", "tags", "metadata", "tool_ids", "block_ids", "tool_rules")
 """What an update mask may name."""
 
 _NAME_CHARACTERS = 255
@@ -89,6 +90,7 @@ def _check_agent(found: Violations, agent: v1.Agent) -> None:
             check_length(found, f"agent.tags[{index}]", tag, most=255)
     check_json_object(found, "agent.metadata", agent.metadata)
     _check_blocks(found, agent.block_ids)
+    check_tool_rules(found, "agent.tool_rules", agent.tool_rules)
 
 
 def _check_blocks(found: Violations, block_ids: Sequence[str]) -> None:

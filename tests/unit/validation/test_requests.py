@@ -239,3 +239,18 @@ def test_metadata_of_a_conversation_is_a_json_object() -> None:
     made = v1.Conversation(metadata=v1.JsonObject(json="[]"))
     request = v1.CreateConversationRequest(agent_id=AGENT, conversation=made)
     assert violated(request) == ["conversation.metadata.json"]
+
+
+def test_arguments_of_tool_rules_are_json_objects() -> None:
+    broken = v1.JsonObject(json="[1]")
+    constrain = v1.ToolRule.ConstrainChildTools(
+        children=["pay"], child_arg_nodes=[v1.ToolRule.ChildArguments(name="pay", args=broken)]
+    )
+    rules = [
+        v1.ToolRule(tool_name="look", run_first=v1.ToolRule.RunFirst(args=broken)),
+        v1.ToolRule(tool_name="look", constrain_child_tools=constrain),
+    ]
+    assert violated(agent(tool_rules=rules)) == [
+        "agent.tool_rules[0].run_first.args.json",
+        "agent.tool_rules[1].constrain_child_tools.child_arg_nodes[0].args.json",
+    ]
