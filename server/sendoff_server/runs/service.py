@@ -11,20 +11,19 @@ from sendoff import v1
 from sendoff_server import page_token, validation
 from sendoff_server.clock import Clock, nanoseconds
 from sendoff_server.errors import Draining, RunNotFound, Unsupported, Violation
-from sendoff_server.lifecycle import input_messages, is_terminal
-from sendoff_server.message_types import returned_by
+from sendoff_server.lifecycle import is_terminal
 from sendoff_server.page_fit import fitting
 from sendoff_server.runs.accepting import Acceptance, keyed, one_request_id
 from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.decisions import answers
 from sendoff_server.runs.draft import Draft
 from sendoff_server.runs.hub import Hub
+from sendoff_server.runs.message_list import DEFAULT_ENTRIES, MessageList
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import (
-    POSITION_SHIFT,
     Accepted,
     Cancel,
     Key,
@@ -37,11 +36,7 @@ from sendoff_server.store.port import (
 )
 from sendoff_server.validation import limits
 
-PAGE_READ = 200
 DEFAULT_RUNS = 50
-DEFAULT_ENTRIES = 100
-
-Messages = list[v1.Message]
 
 
 class RunService:
@@ -68,6 +63,7 @@ class RunService:
         self._waits = waits
         self._watching = watching
         self._clock = clock
+        self._message_list = MessageList(store)
         self._draining = False
 
     def drain(self) -> None:
@@ -136,37 +132,7 @@ class RunService:
     async def list_messages(self, tenant: str, request: v1.ListRunMessagesRequest) -> v1.ListRunMessagesResponse:
         validation.check_list_run_messages(request)
         run = await self._stored_run(tenant, request.run_id)
-        digest = page_token.digest(request)
-        cursor = page_token.read(request.page_token, digest)
-        limit = min(request.page_size or DEFAULT_ENTRIES, limits.MAX_PAGE_SIZE)
-        messages = await self._messages(tenant, run, cursor[0] if cursor else -1, limit + 1)
-        page = fitting(messages, limit)
-        more = len(messages) > len(page)
-        token = page_token.write((_place(page[-1]), page[-1].id), digest) if more else ""
-        if run.attempt == 0:
-            page = [_without_position(message) for message in page]
-        return v1.ListRunMessagesResponse(messages=page, next_page_token=token)
-
-    async def _messages(self, tenant: str, run: v1.Run, after_place: int, limit: int) -> Messages:
-        """A page of a run's messages of the types that its request asked for; filtered first, then limited.
-
-        It begins after a place inside the run, which is the same before and after the run has a position.
-        """
-        if run.attempt == 0:
-            request = await self._store.run_request(tenant, run.id)
-            parsed = v1.CreateMessageAsyncRequest.FromString(request or b"")
-            waiting = [message for message in input_messages(run, parsed, 0) if message.position > after_place]
-            return [message for message in waiting if returned_by(run, message)][:limit]
-        found: Messages = []
-        first = await self._store.run_messages(run.id, -1, 1)
-        position = first[0].position - _place(first[0]) + after_place if first else -1
-        while len(found) < limit:
-            page = await self._store.run_messages(run.id, position, PAGE_READ)
-            found += [message for message in page if returned_by(run, message)]
-            if len(page) < PAGE_READ:
-                break
-            position = page[-1].position
-        return found[:limit]
+        return await self._message_list.page(tenant, run, request)
 
     async def _run(self, tenant: str, run_id: str) -> v1.Run:
         return self._hub.known(tenant, run_id) or await self._stored_run(tenant, run_id)
@@ -289,19 +255,6 @@ class RunService:
             return None
         self._hub.ended(tenant, progress.run)
         return progress.run
-
-
-def _place(message: v1.Message) -> int:
-    """Where a message stands inside its run."""
-    return message.position & ((1 << POSITION_SHIFT) - 1)
-
-
-def _without_position(message: v1.Message) -> v1.Message:
-    """Input of a run that has not started has no place in the conversation yet."""
-    told = v1.Message()
-    told.CopyFrom(message)
-    told.ClearField("position")
-    return told
 
 
 def _cancelling(run: v1.Run) -> v1.Run:
