@@ -149,6 +149,14 @@ class Client:
         """A run's messages, oldest first, its input included."""
         return self._pages(paging.run_messages(run_id, page_size))
 
+    def run_steps(self, run_id: str, *, order_by: str = "", page_size: int = 0) -> Iterator[v1.Step]:
+        """A run's steps, first one first; with order_by "index desc" last one first."""
+        return self._pages(paging.run_steps(run_id, order_by, page_size))
+
+    def get_step(self, step_id: str, *, timeout_s: float | None = None) -> v1.Step:
+        """A step as it is now."""
+        return self._call(requests.get_step(step_id), timeout_s)
+
     def cancel_run(
         self, run_id: str, *, rollback: bool = False, reason: str | None = None, timeout_s: float | None = None
     ) -> v1.Run:
@@ -230,6 +238,34 @@ class Client:
     def delete_agent(self, agent_id: str, *, cancel_runs: bool = False, timeout_s: float | None = None) -> None:
         """Delete an agent with all that is its own. Never repeated by itself: the repeat would find nothing."""
         self._call(requests.delete_agent(agent_id, cancel_runs=cancel_runs), timeout_s)
+
+    # ---- files ----
+
+    def create_file(
+        self,
+        data: bytes,
+        media_type: str,
+        *,
+        name: str = "",
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> v1.File:
+        """Keep a picture, so that messages can show it by its id (v1.Image.Stored). It never changes."""
+        return self._call(requests.create_file(data, media_type, name, request_id), timeout_s)
+
+    def get_file(
+        self, file_id: str, *, include_data: bool = False, timeout_s: float | None = None
+    ) -> v1.GetFileResponse:
+        """What is known of a file, and its bytes if they are wanted."""
+        return self._call(requests.get_file(file_id, include_data=include_data), timeout_s)
+
+    def files(self, *, page_size: int = 0) -> Iterator[v1.File]:
+        """Files, newest first; further pages are fetched as they are needed."""
+        return self._pages(paging.files(page_size))
+
+    def delete_file(self, file_id: str, *, timeout_s: float | None = None) -> None:
+        """Delete a file; messages that show it stay. Never repeated by itself, as `delete_agent`."""
+        self._call(requests.delete_file(file_id), timeout_s)
 
     # ---- conversations ----
 

@@ -16,9 +16,11 @@ from sendoff.v1 import (
     agent_service_pb2,
     block_service_pb2,
     conversation_service_pb2,
+    file_service_pb2,
     model_service_pb2,
     ops_service_pb2,
     run_service_pb2,
+    step_service_pb2,
 )
 
 Req = TypeVar("Req", bound=Message)
@@ -58,6 +60,8 @@ _ACTIONS = action_service_pb2.DESCRIPTOR.services_by_name["ActionService"]
 _AGENTS = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
 _CONVERSATIONS = conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]
 _BLOCKS = block_service_pb2.DESCRIPTOR.services_by_name["BlockService"]
+_STEPS = step_service_pb2.DESCRIPTOR.services_by_name["StepService"]
+_FILES = file_service_pb2.DESCRIPTOR.services_by_name["FileService"]
 _MODELS = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
 _OPS = ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]
 
@@ -74,6 +78,8 @@ LIST_PENDING_ACTIONS = _method(
     _ACTIONS, "ListPendingActions", v1.ListPendingActionsRequest, v1.ListPendingActionsResponse
 )
 RESPOND_TO_ACTIONS = _method(_ACTIONS, "RespondToActions", v1.RespondToActionsRequest, v1.RespondToActionsResponse)
+GET_STEP = _method(_STEPS, "GetStep", v1.GetStepRequest, v1.Step)
+LIST_STEPS = _method(_STEPS, "ListSteps", v1.ListStepsRequest, v1.ListStepsResponse)
 
 CREATE_AGENT = _method(_AGENTS, "CreateAgent", v1.CreateAgentRequest, v1.Agent)
 GET_AGENT = _method(_AGENTS, "GetAgent", v1.GetAgentRequest, v1.Agent)
@@ -98,6 +104,10 @@ GET_BLOCK = _method(_BLOCKS, "GetBlock", v1.GetBlockRequest, v1.Block)
 LIST_BLOCKS = _method(_BLOCKS, "ListBlocks", v1.ListBlocksRequest, v1.ListBlocksResponse)
 UPDATE_BLOCK = _method(_BLOCKS, "UpdateBlock", v1.UpdateBlockRequest, v1.Block)
 DELETE_BLOCK = _method(_BLOCKS, "DeleteBlock", v1.DeleteBlockRequest, v1.DeleteBlockResponse)
+CREATE_FILE = _method(_FILES, "CreateFile", v1.CreateFileRequest, v1.File)
+GET_FILE = _method(_FILES, "GetFile", v1.GetFileRequest, v1.GetFileResponse)
+LIST_FILES = _method(_FILES, "ListFiles", v1.ListFilesRequest, v1.ListFilesResponse)
+DELETE_FILE = _method(_FILES, "DeleteFile", v1.DeleteFileRequest, v1.DeleteFileResponse)
 
 LIST_MODELS = _method(_MODELS, "ListModels", v1.ListModelsRequest, v1.ListModelsResponse)
 GET_SERVER_INFO = _method(_OPS, "GetServerInfo", v1.GetServerInfoRequest, v1.GetServerInfoResponse)

@@ -80,6 +80,23 @@ def actions(
     return Paging(methods.LIST_PENDING_ACTIONS, list_pending_actions(filters), lambda page: page.actions, advance)
 
 
+def run_steps(run_id: str, order_by: str, page_size: int) -> Paging[v1.ListStepsRequest, v1.ListStepsResponse, v1.Step]:
+    def advance(request: v1.ListStepsRequest, page: v1.ListStepsResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    first = v1.ListStepsRequest(run_id=run_id, order_by=order_by, page_size=page_size)
+    return Paging(methods.LIST_STEPS, first, lambda page: page.steps, advance)
+
+
+def files(page_size: int) -> Paging[v1.ListFilesRequest, v1.ListFilesResponse, v1.File]:
+    def advance(request: v1.ListFilesRequest, page: v1.ListFilesResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    return Paging(methods.LIST_FILES, v1.ListFilesRequest(page_size=page_size), lambda page: page.files, advance)
+
+
 def agents(page_size: int) -> Paging[v1.ListAgentsRequest, v1.ListAgentsResponse, v1.Agent]:
     def advance(request: v1.ListAgentsRequest, page: v1.ListAgentsResponse) -> bool:
         request.page_token = page.next_page_token

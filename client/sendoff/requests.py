@@ -52,6 +52,7 @@ class AgentFields(TypedDict, total=False):
     description: str
     tags: Sequence[str]
     tool_ids: Sequence[str]
+    tool_rules: Sequence[v1.ToolRule]
     block_ids: Sequence[str]
     """Its memory blocks, in the order in which the model is told of them."""
     metadata: Mapping[str, Any]
@@ -162,6 +163,10 @@ def cancel_run(run_id: str, *, rollback: bool, reason: str | None) -> Call[v1.Ca
     return _call(methods.CANCEL_RUN, v1.CancelRunRequest(run_id=run_id, rollback=rollback, reason=reason))
 
 
+def get_step(step_id: str) -> Call[v1.GetStepRequest, v1.Step]:
+    return _call(methods.GET_STEP, v1.GetStepRequest(step_id=step_id))
+
+
 def create_agent(request_id: str | None, fields: AgentFields) -> Call[v1.CreateAgentRequest, v1.Agent]:
     """CreateAgent, with a request_id in any case."""
     request = v1.CreateAgentRequest(agent=_agent(fields), request_id=request_id or new_request_id())
@@ -185,6 +190,21 @@ def update_agent(agent_id: str, etag: str | None, fields: AgentFields) -> Call[v
 
 def delete_agent(agent_id: str, *, cancel_runs: bool) -> Call[v1.DeleteAgentRequest, v1.DeleteAgentResponse]:
     return _call(methods.DELETE_AGENT, v1.DeleteAgentRequest(agent_id=agent_id, cancel_runs=cancel_runs))
+
+
+def create_file(data: bytes, media_type: str, name: str, request_id: str | None) -> Call[v1.CreateFileRequest, v1.File]:
+    """CreateFile, with a request_id in any case."""
+    file = v1.File(name=name, media_type=media_type)
+    request = v1.CreateFileRequest(file=file, data=data, request_id=request_id or new_request_id())
+    return Call(methods.CREATE_FILE, request, is_repeatable=True)
+
+
+def get_file(file_id: str, *, include_data: bool) -> Call[v1.GetFileRequest, v1.GetFileResponse]:
+    return _call(methods.GET_FILE, v1.GetFileRequest(file_id=file_id, include_data=include_data))
+
+
+def delete_file(file_id: str) -> Call[v1.DeleteFileRequest, v1.DeleteFileResponse]:
+    return _call(methods.DELETE_FILE, v1.DeleteFileRequest(file_id=file_id))
 
 
 def create_conversation(
@@ -303,6 +323,7 @@ def _agent(fields: AgentFields) -> v1.Agent:
         description=fields.get("description", ""),
         tags=fields.get("tags", ()),
         tool_ids=fields.get("tool_ids", ()),
+        tool_rules=fields.get("tool_rules", ()),
         block_ids=fields.get("block_ids", ()),
         metadata=_json_object(fields.get("metadata")),
     )

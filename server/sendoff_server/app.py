@@ -19,9 +19,11 @@ from sendoff import v1
 from sendoff_server.agents.calling import Callers
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
+from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.history_memory import HistoryMemory
 from sendoff_server.agents.loop import Loop
 from sendoff_server.agents.outfit import NoTools, Wardrobe
+from sendoff_server.agents.pictures import Pictures
 from sendoff_server.agents.retry import RetryPolicy
 from sendoff_server.agents.service import AgentService
 from sendoff_server.agents.toolset import Toolbox
@@ -40,6 +42,7 @@ from sendoff_server.runs.expiry import Expiry
 from sendoff_server.runs.hub import Hub
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.service import RunService
+from sendoff_server.runs.step_service import StepService
 from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
 from sendoff_server.server_info import server_info
@@ -117,11 +120,12 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         wardrobe = Wardrobe(agent_directory, conversation_directory, models, _toolbox(), memory)
         callers = Callers(_tools(memory, store), clock, settings.tool_timeout_s)
         action_timeout = timedelta(seconds=settings.action_timeout_s)
-        loop = Loop(store, history, wardrobe, callers, clock, retry, action_timeout=action_timeout)
+        loop = Loop(store, history, wardrobe, callers, Pictures(store), clock, retry, action_timeout=action_timeout)
         max_open = settings.max_queued_per_conversation
         may_approve = settings.allow_approve_on_timeout
+        files = FileService(store, clock)
         acceptance = Acceptance(
-            agent_directory, conversation_directory, models, clock, max_open=max_open, may_approve=may_approve
+            agent_directory, conversation_directory, models, files, clock, max_open=max_open, may_approve=may_approve
         )
         answering = Answering(store, commits, scheduler, acceptance, clock)
         waits = Waits(hub, clock)
@@ -147,9 +151,11 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             settings,
             runs=runs,
             actions=actions,
+            steps=StepService(store),
             agents=agents,
             conversations=conversations,
             blocks=blocks,
+            files=files,
             models=models,
             info=server_info(settings),
         )

@@ -15,9 +15,11 @@ from sendoff.v1 import (
     agent_service_pb2,
     block_service_pb2,
     conversation_service_pb2,
+    file_service_pb2,
     model_service_pb2,
     ops_service_pb2,
     run_service_pb2,
+    step_service_pb2,
 )
 from sendoff_server.settings import Settings
 from sendoff_server.validation import limits
@@ -27,9 +29,11 @@ SERVICE_FILES: tuple[FileDescriptor, ...] = (
     agent_service_pb2.DESCRIPTOR,
     block_service_pb2.DESCRIPTOR,
     conversation_service_pb2.DESCRIPTOR,
+    file_service_pb2.DESCRIPTOR,
     model_service_pb2.DESCRIPTOR,
     ops_service_pb2.DESCRIPTOR,
     run_service_pb2.DESCRIPTOR,
+    step_service_pb2.DESCRIPTOR,
 )
 """The files of the services that are served."""
 
@@ -39,12 +43,14 @@ FEATURES = (
     "cancel_rollback",
     "conversations",
     "durable_accept",
+    "files",
     "idempotency_by_otid",
     "idempotency_by_request_id",
     "memory_blocks",
     "override_model",
     "override_system",
     "run_log",
+    "steps",
     "validate_only",
     "wait",
     "watch",

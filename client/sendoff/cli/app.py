@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sendoff.cli import actions, agents, blocks, conversations, exits, runs, sending, server
+from sendoff.cli import actions, agents, blocks, conversations, exits, files, runs, sending, server
 from sendoff.cli.session import Session
 
 app = typer.Typer(
@@ -53,5 +53,6 @@ app.add_typer(actions.actions, name="actions")
 app.add_typer(agents.agents, name="agents")
 app.add_typer(blocks.blocks, name="blocks")
 app.add_typer(conversations.conversations, name="conversations")
+app.add_typer(files.files, name="files")
 app.add_typer(runs.runs, name="runs")
 app.add_typer(server.models, name="models")

@@ -1,4 +1,4 @@
-"""`sendoff get`, `wait`, `watch`, `cancel`, `messages` and `runs ls`."""
+"""`sendoff get`, `wait`, `watch`, `cancel`, `messages` and `runs ...`."""
 
 from __future__ import annotations
 
@@ -106,11 +106,6 @@ def messages(context: typer.Context, run_id: RunId, as_json: Json = False) -> No
             output.table(("KIND", "TEXT"), map(wording.message, found))
 
 
-@runs.callback()
-def _runs() -> None:
-    """Runs."""  # with a callback `ls` stays a word of its own, though it is the only command
-
-
 @runs.command("ls")
 def list_runs(
     context: typer.Context,
@@ -136,6 +131,19 @@ def list_runs(
                 output.line(each)
         else:
             output.table(("RUN", "STATUS", "STOP REASON", "CREATED", "DURATION", "AGENT"), map(_row, found))
+
+
+@runs.command("steps")
+def steps(context: typer.Context, run_id: RunId, as_json: Json = False) -> None:
+    """Show the steps of a run: its model calls, and the tools that each called."""
+    with session(context).client() as client:
+        found = client.run_steps(run_id)
+        if as_json:
+            for each in found:
+                output.line(each)
+        else:
+            columns = ("STEP", "STATUS", "MODEL", "TOKENS", "MODEL TIME", "TOOL TIME", "TOOLS", "ERROR")
+            output.table(columns, map(wording.step, found))
 
 
 def _row(run: v1.Run) -> tuple[str, ...]:

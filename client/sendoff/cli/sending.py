@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import mimetypes
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +14,7 @@ from sendoff.cli import output
 from sendoff.cli.asking import ask
 from sendoff.cli.exits import ExitCode
 from sendoff.cli.following import Screen, conclude, follow
+from sendoff.cli.pictures import image as image_named
 from sendoff.cli.session import Json, session
 from sendoff.client import Client
 from sendoff.requests import SendOptions
@@ -53,7 +52,9 @@ def send(
     request_id: Annotated[
         str | None, typer.Option(help="Name of this request: sent again, it is the same run.")
     ] = None,
-    image: Annotated[list[str] | None, typer.Option(help="A picture: a file, or an http, https or data URL.")] = None,
+    image: Annotated[
+        list[str] | None, typer.Option(help="A picture: on this machine, a URL, or the id of a file.")
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(help="Most model calls of this run.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept on the run.")] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object, kept on the run.")] = None,
@@ -131,21 +132,8 @@ def _await_answer(client: Client, run: v1.Run, timeout_s: float | None, *, as_js
 def _content(text: str, images: list[str]) -> v1.Content:
     if not images:
         return v1.Content(text=text)
-    parts = [v1.ContentPart(text=v1.Text(text=text)), *(v1.ContentPart(image=_image(each)) for each in images)]
+    parts = [v1.ContentPart(text=v1.Text(text=text)), *(v1.ContentPart(image=image_named(each)) for each in images)]
     return v1.Content(parts=v1.Content.Parts(parts=parts))
-
-
-def _image(source: str) -> v1.Image:
-    if source.startswith(("http://", "https://", "data:")):
-        return v1.Image(url=v1.Image.Url(url=source))
-    media_type, _ = mimetypes.guess_type(source)
-    if media_type is None or not media_type.startswith("image/"):
-        raise typer.BadParameter(f"--image {source}: its name does not tell what kind of picture it is")
-    try:
-        data = Path(source).read_bytes()
-    except OSError as error:
-        raise typer.BadParameter(f"--image {source}: {error.strerror}") from error
-    return v1.Image(base64=v1.Image.Base64(data=data, media_type=media_type))
 
 
 def labels(given: list[str] | None) -> dict[str, str]:

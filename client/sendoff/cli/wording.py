@@ -75,6 +75,20 @@ def run_fields(run: v1.Run) -> Iterator[tuple[str, str]]:
     yield "labels", pairs(run.labels)
 
 
+def step(taken: v1.Step) -> tuple[str, ...]:
+    """A step in the columns of a table."""
+    return (
+        taken.id,
+        spelled(v1.StepStatus.Name, "STEP_STATUS_", taken.status),
+        taken.model_handle,
+        tokens(taken.usage),
+        span(taken.model_duration_ns) if taken.HasField("model_duration_ns") else "",
+        span(taken.tool_duration_ns) if taken.HasField("tool_duration_ns") else "",
+        ", ".join(taken.tools_called),
+        f"{taken.error.reason}: {taken.error.message}" if taken.HasField("error") else "",
+    )
+
+
 def agent_fields(agent: v1.Agent) -> Iterator[tuple[str, str]]:
     """All of an agent that people look for."""
     yield "agent", agent.id

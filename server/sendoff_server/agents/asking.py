@@ -11,6 +11,7 @@ from sendoff_server import ids
 from sendoff_server.agents import answers
 from sendoff_server.agents.compaction import Compactor, StepCall, does_not_fit
 from sendoff_server.agents.context import Context
+from sendoff_server.agents.pictures import Pictures
 from sendoff_server.agents.retry import RetryPolicy
 from sendoff_server.body import Done, End, Live
 from sendoff_server.models.port import Answer, Delta, ModelCall, ModelFailed, ToolSpec
@@ -46,8 +47,9 @@ class Reply:
 class Asker:
     """Asks models."""
 
-    def __init__(self, compactor: Compactor, retry: RetryPolicy) -> None:
+    def __init__(self, compactor: Compactor, pictures: Pictures, retry: RetryPolicy) -> None:
         self._compactor = compactor
+        self._pictures = pictures
         self._retry = retry
 
     async def ask(self, call: StepCall, context: Context, offer: Offer, done: Done) -> Reply:
@@ -98,7 +100,8 @@ class Asker:
             attempt = next(tries)
             message_id = ids.derive("message", call.work.run.id, call.step.index, call.live.attempt, attempt)
             await call.live.calling(call.info, message_id)
-            answer = await _streamed(call.model.stream(_question(call, context, offer, attempt)), call.live)
+            messages = await self._pictures.shown(call.work.tenant, context.messages)
+            answer = await _streamed(call.model.stream(_question(call, context, messages, offer, attempt)), call.live)
             return Reply(
                 message_id=message_id,
                 context=context,
@@ -110,12 +113,15 @@ class Asker:
         return await self._retry.repeated(call.live, ask)
 
 
-def _question(call: StepCall, context: Context, offer: Offer, attempt: int) -> ModelCall:
+def _question(
+    call: StepCall, context: Context, messages: Sequence[v1.Message], offer: Offer, attempt: int
+) -> ModelCall:
+    """`messages`: those of the context, as the model is shown them."""
     request = call.work.request
     return ModelCall(
         handle=call.handle,
         system=context.system,
-        messages=context.messages,
+        messages=messages,
         run_id=call.work.run.id,
         attempt=attempt,
         tools=offer.tools,

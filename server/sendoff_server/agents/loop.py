@@ -22,6 +22,7 @@ from sendoff_server.agents.context import Context
 from sendoff_server.agents.held import actions_for
 from sendoff_server.agents.history_memory import HistoryMemory, Measured
 from sendoff_server.agents.outfit import Outfit, Wardrobe
+from sendoff_server.agents.pictures import Pictures
 from sendoff_server.agents.retry import RetryPolicy
 from sendoff_server.agents.settler import Settler
 from sendoff_server.agents.toolset import tokens_of
@@ -56,6 +57,7 @@ class Loop(Body):
         history: HistoryMemory,
         wardrobe: Wardrobe,
         callers: Callers,
+        pictures: Pictures,
         clock: Clock,
         retry: RetryPolicy,
         *,
@@ -66,7 +68,7 @@ class Loop(Body):
         self._clock = clock
         self._action_timeout = action_timeout
         self._compactor = Compactor(retry, clock)
-        self._asker = Asker(self._compactor, retry)
+        self._asker = Asker(self._compactor, pictures, retry)
         self._settler = Settler(store, wardrobe, callers, clock, action_timeout)
         self._acting = Acting(wardrobe, callers, clock, action_timeout)
 

@@ -15,11 +15,14 @@ from sendoff.v1 import (
     agent_service_pb2,
     block_service_pb2,
     conversation_service_pb2,
+    file_service_pb2,
     model_service_pb2,
     ops_service_pb2,
     run_service_pb2,
+    step_service_pb2,
 )
 from sendoff_server.agents.conversation_service import ConversationService
+from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.actions import ActionServicer
 from sendoff_server.api.agents import AgentServicer
@@ -27,12 +30,15 @@ from sendoff_server.api.blocks import BlockServicer
 from sendoff_server.api.calls import Calls
 from sendoff_server.api.conversations import ConversationServicer
 from sendoff_server.api.facts import ModelServicer, OpsServicer
+from sendoff_server.api.files import FileServicer
 from sendoff_server.api.health import Health
 from sendoff_server.api.runs import RunServicer
+from sendoff_server.api.steps import StepServicer
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.action_service import ActionService
 from sendoff_server.runs.service import RunService
+from sendoff_server.runs.step_service import StepService
 from sendoff_server.settings import Settings
 
 STOP_GRACE_S = 5.0
@@ -65,9 +71,11 @@ class GrpcServer:
         *,
         runs: RunService,
         actions: ActionService,
+        steps: StepService,
         agents: AgentService,
         conversations: ConversationService,
         blocks: BlockService,
+        files: FileService,
         models: Catalogue,
         info: v1.GetServerInfoResponse,
         stop_grace_s: float = STOP_GRACE_S,
@@ -85,6 +93,8 @@ class GrpcServer:
                 conversations
             ),
             block_service_pb2.DESCRIPTOR.services_by_name["BlockService"]: BlockServicer(blocks),
+            step_service_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(steps),
+            file_service_pb2.DESCRIPTOR.services_by_name["FileService"]: FileServicer(files),
             model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]: ModelServicer(models),
             ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]: OpsServicer(info),
         }

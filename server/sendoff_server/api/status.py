@@ -28,9 +28,11 @@ _RESOURCE_TYPES = {
     "agent_id": "sendoff.v1.Agent",
     "block_id": "sendoff.v1.Block",
     "conversation_id": "sendoff.v1.Conversation",
+    "file_id": "sendoff.v1.File",
     "handle": "sendoff.v1.Model",
     "message_id": "sendoff.v1.Message",
     "run_id": "sendoff.v1.Run",
+    "step_id": "sendoff.v1.Step",
 }
 """By the name under which an error's metadata has the resource's name."""
 

@@ -30,6 +30,7 @@ from sendoff_server.errors import (
 from sendoff_server.lifecycle import client_otids, first_event, input_of, model_of, new_run
 from sendoff_server.models.port import Catalogue, Model
 from sendoff_server.runs.decisions import with_decisions
+from sendoff_server.runs.stored_images import Files, with_media_types
 from sendoff_server.store.port import (
     Accept,
     Busy,
@@ -101,6 +102,7 @@ class Acceptance:
         agents: Agents,
         conversations: Conversations,
         models: Catalogue,
+        files: Files,
         clock: Clock,
         *,
         max_open: int,
@@ -109,6 +111,7 @@ class Acceptance:
         self._agents = agents
         self._conversations = conversations
         self._models = models
+        self._files = files
         self._clock = clock
         self._max_open = max_open
         self._may_approve = may_approve
@@ -124,7 +127,7 @@ class Acceptance:
         model = await self._models.find(model_of(request, conversation, agent))
         _check_capabilities(request, model)
         self._check_timeout(request.limits)
-        return request
+        return await with_media_types(self._files, tenant, request)
 
     def _check_timeout(self, limits: v1.Limits) -> None:
         if limits.on_action_timeout == v1.ON_TIMEOUT_APPROVE and not self._may_approve:

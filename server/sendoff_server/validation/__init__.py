@@ -33,6 +33,10 @@ from sendoff_server.validation.create_message import IDEMPOTENCY_KEY as IDEMPOTE
 from sendoff_server.validation.create_message import check_create_message as check_create_message
 from sendoff_server.validation.create_message import check_idempotency_key as check_idempotency_key
 from sendoff_server.validation.create_message import payload_violation as payload_violation
+from sendoff_server.validation.files import check_create_file as check_create_file
+from sendoff_server.validation.files import check_delete_file as check_delete_file
+from sendoff_server.validation.files import check_get_file as check_get_file
+from sendoff_server.validation.files import check_list_files as check_list_files
 from sendoff_server.validation.runs import check_cancel_run as check_cancel_run
 from sendoff_server.validation.runs import check_get_run as check_get_run
 from sendoff_server.validation.runs import check_list_run_events as check_list_run_events
@@ -40,4 +44,6 @@ from sendoff_server.validation.runs import check_list_run_messages as check_list
 from sendoff_server.validation.runs import check_list_runs as check_list_runs
 from sendoff_server.validation.runs import check_wait_run as check_wait_run
 from sendoff_server.validation.runs import check_watch_run as check_watch_run
+from sendoff_server.validation.steps import check_get_step as check_get_step
+from sendoff_server.validation.steps import check_list_steps as check_list_steps
 from sendoff_server.validation.unsupported import check_supported as check_supported

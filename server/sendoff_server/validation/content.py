@@ -39,6 +39,19 @@ def check_tool_call_id(found: Violations, path: str, value: str) -> None:
     check_size(found, path, value, least=1, most=MAX_NAME_BYTES)
 
 
+def check_image_bytes(found: Violations, path: str, data: bytes) -> None:
+    """Check the bytes of a picture for their number; what they are is not looked at."""
+    if not data:
+        found.add(path, "must not be empty")
+    elif len(data) > MAX_IMAGE_BYTES:
+        found.add(path, f"must have at most {MAX_IMAGE_BYTES} bytes, has {len(data)}")
+
+
+def check_media_type(found: Violations, path: str, media_type: str) -> None:
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        found.add(path, f"must be an image type like image/png, is {quoted(media_type)}")
+
+
 def _check_parts(found: Violations, path: str, content: v1.Content.Parts, allowed: Container[str]) -> None:
     parts = content.parts
     if not check_items(found, path, len(parts), least=1, most=MAX_PARTS):
@@ -73,13 +86,8 @@ def _check_image(found: Violations, path: str, image: v1.Image) -> None:
 
 
 def _check_image_data(found: Violations, path: str, image: v1.Image.Base64) -> None:
-    size = len(image.data)
-    if not size:
-        found.add(path + ".data", "must not be empty")
-    elif size > MAX_IMAGE_BYTES:
-        found.add(path + ".data", f"must have at most {MAX_IMAGE_BYTES} bytes, has {size}")
-    if not _MEDIA_TYPE.fullmatch(image.media_type):
-        found.add(path + ".media_type", f"must be an image type like image/png, is {quoted(image.media_type)}")
+    check_image_bytes(found, path + ".data", image.data)
+    check_media_type(found, path + ".media_type", image.media_type)
     if image.HasField("detail"):
         check_choice(found, path + ".detail", image.detail, _DETAILS)
 

@@ -14,8 +14,6 @@ from google.protobuf.message import Message
 from sendoff import v1
 from sendoff_server.errors import Unsupported, Violation
 
-_MAX_TOLD = 16
-
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
@@ -32,7 +30,6 @@ _SCHEDULING = NotYet("of the scheduling only when_busy and when_pending work yet
 NOT_YET: Mapping[str, NotYet] = {
     "CreateMessageAsyncRequest.callback_url": _CALLBACKS,
     "CreateMessageAsyncRequest.callback": _CALLBACKS,
-    "Image.letta": NotYet("there is no file store yet; send the picture's bytes or its URL"),
     "Scheduling.when_busy": NotYet(
         "STEER does not work yet", frozenset(v1.WhenBusy.values()) - frozenset({v1.WHEN_BUSY_STEER})
     ),
@@ -52,7 +49,7 @@ def check_supported(request: Message) -> None:
         found: list[Violation] = []
         _search(request, "", lookout, found)
         if found:
-            raise Unsupported(found[:_MAX_TOLD])
+            raise Unsupported(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ import grpc
 
 from sendoff import v1
 from sendoff_server.agents.conversation_service import ConversationService
+from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.action_service import ActionService
 from sendoff_server.runs.service import RunService
+from sendoff_server.runs.step_service import StepService
 from sendoff_server.server_info import server_info
 from sendoff_server.settings import Settings
 
@@ -169,19 +171,63 @@ class FakeBlocks:
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
 
-    async def _call(self, tenant: str, request: Any) -> v1.Block:
+    async def create(self, tenant: str, request: v1.CreateBlockRequest) -> v1.Block:
         self.calls.append((tenant, request))
-        return v1.Block(label="human")
+        return v1.Block()
 
-    create = get = update = _call
+    async def get(self, tenant: str, request: v1.GetBlockRequest) -> v1.Block:
+        self.calls.append((tenant, request))
+        return v1.Block()
+
+    async def update(self, tenant: str, request: v1.UpdateBlockRequest) -> v1.Block:
+        self.calls.append((tenant, request))
+        return v1.Block()
 
     async def list(self, tenant: str, request: v1.ListBlocksRequest) -> v1.ListBlocksResponse:
-        await self._call(tenant, request)
+        self.calls.append((tenant, request))
         return v1.ListBlocksResponse()
 
     async def delete(self, tenant: str, request: v1.DeleteBlockRequest) -> v1.DeleteBlockResponse:
-        await self._call(tenant, request)
+        self.calls.append((tenant, request))
         return v1.DeleteBlockResponse()
+
+
+class FakeFiles:
+    """Use cases of files."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def create(self, tenant: str, request: v1.CreateFileRequest) -> v1.File:
+        self.calls.append((tenant, request))
+        return v1.File()
+
+    async def get(self, tenant: str, request: v1.GetFileRequest) -> v1.GetFileResponse:
+        self.calls.append((tenant, request))
+        return v1.GetFileResponse()
+
+    async def list(self, tenant: str, request: v1.ListFilesRequest) -> v1.ListFilesResponse:
+        self.calls.append((tenant, request))
+        return v1.ListFilesResponse()
+
+    async def delete(self, tenant: str, request: v1.DeleteFileRequest) -> v1.DeleteFileResponse:
+        self.calls.append((tenant, request))
+        return v1.DeleteFileResponse()
+
+
+class FakeSteps:
+    """Use cases of steps."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def get(self, tenant: str, request: v1.GetStepRequest) -> v1.Step:
+        self.calls.append((tenant, request))
+        return v1.Step()
+
+    async def list(self, tenant: str, request: v1.ListStepsRequest) -> v1.ListStepsResponse:
+        self.calls.append((tenant, request))
+        return v1.ListStepsResponse()
 
 
 class FakeModels:
@@ -200,6 +246,8 @@ class Door:
         self.agents = FakeAgents()
         self.conversations = FakeConversations()
         self.blocks = FakeBlocks()
+        self.files = FakeFiles()
+        self.steps = FakeSteps()
         self.settings = Settings().model_copy(update={"grpc_address": "127.0.0.1:0"} | settings)
         self.server = GrpcServer(
             self.settings,
@@ -208,6 +256,8 @@ class Door:
             agents=cast(AgentService, self.agents),
             conversations=cast(ConversationService, self.conversations),
             blocks=cast(BlockService, self.blocks),
+            files=cast(FileService, self.files),
+            steps=cast(StepService, self.steps),
             models=cast(Catalogue, FakeModels()),
             info=server_info(self.settings),
             stop_grace_s=0.1,

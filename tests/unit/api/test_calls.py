@@ -17,9 +17,11 @@ from sendoff.v1.action_service_pb2_grpc import ActionServiceStub
 from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
 from sendoff.v1.block_service_pb2_grpc import BlockServiceStub
 from sendoff.v1.conversation_service_pb2_grpc import ConversationServiceStub
+from sendoff.v1.file_service_pb2_grpc import FileServiceStub
 from sendoff.v1.model_service_pb2_grpc import ModelServiceStub
 from sendoff.v1.ops_service_pb2_grpc import OpsServiceStub
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
+from sendoff.v1.step_service_pb2_grpc import StepServiceStub
 from sendoff_server.server_info import SERVICE_FILES, server_info
 from sendoff_server.store.port import DEFAULT_TENANT
 from tests.unit.api.door import AGENT_ID, PATIENCE_S, RUN, RUN_ID, Door, open_door, until
@@ -56,6 +58,12 @@ async def test_requests_and_answers_pass_unchanged(door: Door, channel: grpc.aio
     answers = v1.RespondToActionsRequest(conversation_id="conv-1")
     await ActionServiceStub(channel).RespondToActions(answers)
     assert door.actions.calls == [(DEFAULT_TENANT, answers)]
+    upload = v1.CreateFileRequest(file=v1.File(name="a.png"), data=b"png")
+    await FileServiceStub(channel).CreateFile(upload)
+    steps = v1.ListStepsRequest(run_id=RUN_ID)
+    await StepServiceStub(channel).ListSteps(steps)
+    assert door.files.calls == [(DEFAULT_TENANT, upload)]
+    assert door.steps.calls == [(DEFAULT_TENANT, steps)]
     models = await ModelServiceStub(channel).ListModels(v1.ListModelsRequest())
     assert [model.handle for model in models.models] == ["scripted/echo"]
     assert await OpsServiceStub(channel).GetServerInfo(v1.GetServerInfoRequest()) == server_info(door.settings)

@@ -24,6 +24,8 @@ SAMPLES: list[ServiceError] = [
     errors.MessageNotFound("message-1", "conv-1"),
     errors.RunNotFound(RUN_ID),
     errors.BlockNotFound("block-1"),
+    errors.FileNotFound("file-1"),
+    errors.StepNotFound("step-1"),
     errors.ModelNotFound("openai/gpt-0"),
     InvalidRequest(VIOLATIONS),
     errors.MalformedRequest("sendoff.v1.GetRunRequest"),
@@ -44,6 +46,8 @@ SAMPLES: list[ServiceError] = [
 ]
 RESOURCES = {
     "BLOCK_NOT_FOUND": ("sendoff.v1.Block", "block-1"),
+    "FILE_NOT_FOUND": ("sendoff.v1.File", "file-1"),
+    "STEP_NOT_FOUND": ("sendoff.v1.Step", "step-1"),
     "AGENT_NOT_FOUND": ("sendoff.v1.Agent", AGENT_ID),
     "CONVERSATION_NOT_FOUND": ("sendoff.v1.Conversation", "conv-1"),
     "MESSAGE_NOT_FOUND": ("sendoff.v1.Message", "message-1"),

@@ -19,7 +19,8 @@ from tests.unit.api.door import PATIENCE_S, RUN, RUN_ID, Door, open_door
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICES = [f"sendoff.v1.{name}Service" for name in ("Run", "Action", "Agent", "Conversation", "Block", "Model", "Ops")]
+_NAMES = ("Run", "Action", "Agent", "Conversation", "Block", "Step", "File", "Model", "Ops")
+SERVICES = [f"sendoff.v1.{name}Service" for name in _NAMES]
 
 
 def asking(service: str = "") -> health_pb2.HealthCheckRequest:

@@ -38,6 +38,12 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "UpdateBlockRequest": validation.check_update_block,
     "DeleteBlockRequest": validation.check_delete_block,
     "ListMessagesRequest": validation.check_list_messages,
+    "CreateFileRequest": validation.check_create_file,
+    "GetFileRequest": validation.check_get_file,
+    "ListFilesRequest": validation.check_list_files,
+    "DeleteFileRequest": validation.check_delete_file,
+    "GetStepRequest": validation.check_get_step,
+    "ListStepsRequest": validation.check_list_steps,
 }
 
 

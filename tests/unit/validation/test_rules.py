@@ -11,10 +11,11 @@ from sendoff_server.server_info import SERVICE_FILES
 from tests.unit.contract_snapshot.contract import contract
 from tests.unit.validation import rule_cases
 from tests.unit.validation.checking import CHECKS, violated
+from tests.unit.validation.file_cases import FILES, STEPS
 from tests.unit.validation.rule_cases import Field
 from tests.unit.validation.tool_rule_cases import TOOL_RULES
 
-FIELDS = (*rule_cases.FIELDS, *TOOL_RULES)
+FIELDS = (*rule_cases.FIELDS, *TOOL_RULES, *FILES, *STEPS)
 
 CASES = [
     pytest.param(field, bad, good, id=f"{field.name}: {rule}")

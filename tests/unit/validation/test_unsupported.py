@@ -34,11 +34,9 @@ def scheduling(**fields: Any) -> v1.CreateMessageAsyncRequest:
     return create(scheduling=v1.Scheduling(**fields))
 
 
-IMAGE = "messages.messages[0].message.content.parts.parts[0].image"
 ASKING: dict[str, tuple[Message, str]] = {
     "CreateMessageAsyncRequest.callback_url": (create(callback_url="https://example.com"), "callback_url"),
     "CreateMessageAsyncRequest.callback": (create(callback=v1.CallbackOptions()), "callback"),
-    "Image.letta": (with_image(letta=v1.Image.Stored(file_id="file-1")), f"{IMAGE}.letta"),
     "Scheduling.when_busy": (scheduling(when_busy=v1.WHEN_BUSY_STEER), "scheduling.when_busy"),
     "Scheduling.start_time": (scheduling(start_time=Timestamp(seconds=1)), "scheduling.start_time"),
     "Scheduling.priority": (scheduling(priority=1), "scheduling.priority"),
@@ -115,10 +113,4 @@ def test_all_that_does_not_work_is_named_at_once() -> None:
     request = with_image(letta=v1.Image.Stored(file_id="file-1"))
     request.callback_url = "https://example.com"
     request.scheduling.priority = 5
-    assert unsupported(request) == ["callback_url", f"{IMAGE}.letta", "scheduling.priority"]
-
-
-def test_a_long_list_of_it_is_cut() -> None:
-    stored = v1.ContentPart(image=v1.Image(letta=v1.Image.Stored(file_id="file-1")))
-    request = with_parts(*[stored] * 200)
-    assert len(unsupported(request)) == 16
+    assert unsupported(request) == ["callback_url", "scheduling.priority"]

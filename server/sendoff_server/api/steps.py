@@ -1,0 +1,22 @@
+"""StepService over gRPC."""
+
+from __future__ import annotations
+
+from sendoff import v1
+from sendoff.v1.step_service_pb2_grpc import StepServiceServicer
+from sendoff_server.api.caller import TENANT
+from sendoff_server.api.status import Context
+from sendoff_server.runs.step_service import StepService
+
+
+class StepServicer(StepServiceServicer):
+    """Hands calls to the use cases."""
+
+    def __init__(self, steps: StepService) -> None:
+        self._steps = steps
+
+    async def GetStep(self, request: v1.GetStepRequest, context: Context) -> v1.Step:
+        return await self._steps.get(TENANT, request)
+
+    async def ListSteps(self, request: v1.ListStepsRequest, context: Context) -> v1.ListStepsResponse:
+        return await self._steps.list(TENANT, request)
