@@ -53,7 +53,7 @@ async def test_a_run_that_failed_has_a_step_that_says_so(rig: tuple[Caller, Step
 async def test_a_run_that_waits_has_no_steps(rig: tuple[Caller, StepServiceStub]) -> None:
     caller, steps = rig
     agent_id = await caller.agent()
-    head = await caller.send(agent_id, script(text="never", delay_ms=60_000))
+    head = await caller.send(agent_id, script(words=5, delay_ms=60_000))
     waiting = await caller.send(agent_id, script(text="never"))
     assert await steps_of(steps, waiting.id) == []
     await caller.cancel(waiting.id)
