@@ -47,9 +47,10 @@ class Rules:
 
     def __init__(self, rules: Sequence[v1.ToolRule], tools: Sequence[str]) -> None:
         """`tools`: names of all tools that the run has, those of the request included."""
-        self._rules = tuple(rule for rule in rules if rule.tool_name in tools)
+        known = frozenset(tools)
+        self._rules = tuple(rule for rule in rules if rule.tool_name in known)
         self._order = Order(self._rules, tools)
-        self._exits = self._named("exit_loop") | ({SEND_MESSAGE} & set(tools))
+        self._exits = self._named("exit_loop") | (known & {SEND_MESSAGE})
         self._goes_on = self._named("continue_loop")
         self._required = self._named("required_before_exit")
         self._approved = self._named("requires_approval")
@@ -82,7 +83,7 @@ class Rules:
         `calls`: those before the answer. `names`: the tools that the answer calls, in its order. A call must have been
         allowed when the model was asked, and still be after those in front of it.
         """
-        asked = self._order.choice(calls).tools
+        asked = frozenset(self._order.choice(calls).tools)
         so_far = list(calls)
         told: list[str | None] = []
         closed_by = ""

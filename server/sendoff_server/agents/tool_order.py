@@ -61,13 +61,14 @@ class Order:
 
     def __init__(self, rules: Iterable[v1.ToolRule], tools: Sequence[str]) -> None:
         self._tools = tuple(dict.fromkeys(tools))
+        self._known = frozenset(tools)
         self._first: set[str] = set()
         self._children: defaultdict[str, list[frozenset[str]]] = defaultdict(list)
         self._conditions: defaultdict[str, list[v1.ToolRule.Conditional]] = defaultdict(list)
         self._parents: defaultdict[str, set[str]] = defaultdict(set)
         self._most: dict[str, int] = {}
         for rule in rules:
-            if rule.tool_name in self._tools:
+            if rule.tool_name in self._known:
                 self._add(rule)
 
     def _add(self, rule: v1.ToolRule) -> None:
@@ -90,7 +91,8 @@ class Order:
         """What may come after these calls of the run, in the order in which the model made them."""
         last = last_run(calls)
         demands = self._demands(last)
-        tools = self._in_all(demands, last.name if last else None, _counted(calls))
+        allowed = self._in_all(demands, last.name if last else None, self._spent(calls))
+        tools = tuple(tool for tool in self._tools if tool in allowed)
         denied = any(call.became is Became.DENIED for call in calls[_behind_last_run(calls) :])
         return Choice(tools, must=bool(demands) and bool(tools) and not denied)
 
@@ -113,12 +115,12 @@ class Order:
     def reachable(self, calls: Sequence[Call]) -> set[str]:
         """Tools that may be called now, or once others have been, whatever those return; a few too many, because what
         is called on the way does not count against the limits here."""
-        counts = _counted(calls)
+        spent = self._spent(calls)
         found = set(self.choice(calls).tools)
         edge = list(found)
-        while edge:
+        while edge and len(found) < len(self._known):
             name = edge.pop()
-            new = set(self._in_all(self._possible(name), name, counts)) - found
+            new = self._in_all(self._possible(name), name, spent) - found
             found |= new
             edge += new
         return found
@@ -138,14 +140,19 @@ class Order:
         widest = (frozenset({*c.child_output_mapping.values(), c.default_child}) for c in conditions)
         return [*self._children.get(name, ()), *widest]
 
-    def _in_all(self, demands: Sequence[frozenset[str]], last: str | None, counts: Counter[str]) -> tuple[str, ...]:
-        return tuple(
-            tool
-            for tool in self._tools
-            if all(tool in demand for demand in demands)
-            and (tool not in self._parents or last in self._parents[tool])
-            and (tool not in self._most or counts[tool] < self._most[tool])
-        )
+    def _in_all(self, demands: Sequence[frozenset[str]], last: str | None, spent: set[str]) -> set[str]:
+        """The tools that may come after `last` and are in every one of the sets."""
+        wanted = self._known.intersection(*demands)
+        return {
+            tool for tool in wanted if tool not in spent and (tool not in self._parents or last in self._parents[tool])
+        }
+
+    def _spent(self, calls: Sequence[Call]) -> set[str]:
+        """Tools that were called as often as they may be."""
+        if not self._most:
+            return set()
+        counts = Counter(call.name for call in calls if call.became is Became.RAN)
+        return {tool for tool, most in self._most.items() if counts[tool] >= most}
 
 
 def last_run(calls: Sequence[Call]) -> Call | None:
@@ -203,7 +210,3 @@ def _behind_last_run(calls: Sequence[Call]) -> int:
         if calls[index - 1].became is Became.RAN:
             return index
     return 0
-
-
-def _counted(calls: Sequence[Call]) -> Counter[str]:
-    return Counter(call.name for call in calls if call.became is Became.RAN)
