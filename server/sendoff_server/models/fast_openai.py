@@ -31,6 +31,8 @@ class _FastCompletions(AsyncCompletions):
         extra = extra_body if isinstance(extra_body, dict) else {}
         if not self._client.asks_for_usage:
             options.pop("stream_options", None)
+        if options.get("top_logprobs") == 0:
+            options["top_logprobs"] = self._client.fewest_alternatives
         if self._client.api_key == NO_KEY:
             options["extra_headers"] = {**(options.get("extra_headers") or {}), "Authorization": Omit()}
         return await super().create(messages=[], extra_body={**extra, "messages": messages}, **options)
@@ -61,6 +63,8 @@ class FastOpenAI(AsyncOpenAI):
     """
 
     asks_for_usage = True  # of the class, because the library copies clients
+    fewest_alternatives = 0
+    """How many of them must be asked for to be told the log-probabilities of the tokens themselves."""
 
     @cached_property
     def chat(self) -> AsyncChat:
@@ -87,6 +91,8 @@ class UnaskedOpenAI(FastOpenAI):
 
 class LlamaCppOpenAI(FastOpenAI):
     """For llama.cpp's server, which tells the id of a token beside its log-probability, and not as vLLM does."""
+
+    fewest_alternatives = 1
 
     def _process_response_data(self, *, data: object, cast_to: type[_T], response: httpx2.Response) -> _T:
         for choice in data.get("choices", ()) if isinstance(data, dict) else ():

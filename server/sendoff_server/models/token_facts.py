@@ -25,7 +25,7 @@ def token_turns(call: ModelCall, response: ModelResponse) -> Sequence[v1.TokenTu
         if len(logprobs) == len(ids):  # else nobody knows which is whose
             turn.output_token_logprobs.extend(told["logprob"] for told in logprobs)
     if call.top_logprobs is not None:
-        turn.logprobs.extend(map(_told, logprobs))
+        turn.logprobs.extend(_told(told, call.top_logprobs) for told in logprobs)
     return [turn]
 
 
@@ -49,14 +49,15 @@ def _ids(response: ModelResponse) -> Iterator[int]:
         yield from chunk.get("choice", {}).get("token_ids") or ()
 
 
-def _told(told: Mapping[str, Any]) -> v1.TokenLogprob:
+def _told(told: Mapping[str, Any], alternatives: int) -> v1.TokenLogprob:
+    """With no more alternatives than that: some servers tell one that nobody wanted."""
     return v1.TokenLogprob(
         token=whole(told["token"]),
         logprob=told["logprob"],
         bytes=_bytes(told),
         top_logprobs=[
             v1.TokenLogprob.Alternative(token=whole(other["token"]), logprob=other["logprob"], bytes=_bytes(other))
-            for other in told.get("top_logprobs") or ()
+            for other in (told.get("top_logprobs") or ())[:alternatives]
         ],
     )
 

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -223,6 +224,17 @@ async def test_token_ids_and_log_probabilities_are_those_of_its_text(provider: E
     assert len(turn.output_ids) == len(turn.output_token_logprobs) == len(turn.logprobs) > 3
     assert all(len(told.top_logprobs) == 3 for told in turn.logprobs)
     assert await detokenized(provider, turn.output_ids) == turn.content
+
+
+@pytest.mark.parametrize("asked", [{"token_ids": True}, {"top_logprobs": 0}], ids=str)
+async def test_token_ids_and_log_probabilities_come_alone_and_without_alternatives(
+    provider: EmbeddedProvider, asked: dict[str, Any]
+) -> None:
+    _, answer = await ask(provider.model(NAME), replace(local("What is the capital of France?"), **asked))
+    (turn,) = answer.tokens
+    assert bool(turn.output_ids) == bool(turn.output_token_logprobs) == ("token_ids" in asked)
+    assert bool(turn.logprobs) == ("top_logprobs" in asked)
+    assert not any(told.top_logprobs for told in turn.logprobs)
 
 
 async def detokenized(provider: EmbeddedProvider, ids: Sequence[int]) -> str:
