@@ -58,3 +58,27 @@ class Tools(Protocol):
 
 def text_result(text: str, *, is_error: bool = False) -> ToolResult:
     return ToolResult(content=v1.Content(text=text or "(nothing)"), is_error=is_error)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a Python tool's source code tells of it."""
+
+    description: str
+    """From its docstring; "" without one."""
+    json_schema: str
+    """JSON Schema of its arguments, as text. "": none can be made of its signature."""
+    misfit: str = ""
+    """Why there is no schema."""
+
+
+class Unfit(Exception):
+    """Source code that is not that of a tool; the message tells why, for who wrote it."""
+
+
+class Sources(Protocol):
+    """Reads the source code of Python tools."""
+
+    async def describe(self, name: str, source_code: str) -> Described:
+        """What a tool of that name with that source code is. Raises Unfit."""
+        ...
