@@ -89,11 +89,13 @@ def _run(main: process.Main) -> None:
     """Run to the end. What can go wrong through no fault of ours is told in one line."""
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.store.port import NewerSchema, StoreFailed, StoreInUse
+    from sendoff_server.tools.python.tools import PythonToolsUnavailable
 
+    told = (AddressUnavailable, NewerSchema, PythonToolsUnavailable, StoreFailed, StoreInUse)
     faults: list[BaseException] = []
     try:
         process.run(main)
-    except* (AddressUnavailable, NewerSchema, StoreFailed, StoreInUse, OSError, process.Failed) as group:
+    except* (*told, OSError, process.Failed) as group:
         faults = _leaves(group)
     if faults:
         _fail("; ".join(map(str, faults)))

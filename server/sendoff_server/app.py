@@ -22,11 +22,10 @@ from sendoff_server.agents.directory import AgentDirectory, ConversationDirector
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.history_memory import HistoryMemory
 from sendoff_server.agents.loop import Loop
-from sendoff_server.agents.outfit import NoTools, Wardrobe
+from sendoff_server.agents.outfit import Wardrobe
 from sendoff_server.agents.pictures import Pictures
 from sendoff_server.agents.retry import RetryPolicy
 from sendoff_server.agents.service import AgentService
-from sendoff_server.agents.toolset import Toolbox
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.clock import Clock, SystemClock
 from sendoff_server.memory.agent_memory import AgentMemory
@@ -50,8 +49,12 @@ from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Item, Result, Store, StoreFailed
 from sendoff_server.store.sqlite.engine import SqliteStore
-from sendoff_server.tools.memory import MemoryTools
+from sendoff_server.toolbox.directory import ToolDirectory
+from sendoff_server.toolbox.server_tools import ServerTools
+from sendoff_server.toolbox.service import ToolService
+from sendoff_server.tools.memory import BUILT_IN_TOOLS, MemoryTools
 from sendoff_server.tools.port import Tools
+from sendoff_server.tools.python.tools import PythonTools, python_tools
 
 BEAT_S = 2.0
 LEASE_S = 10.0
@@ -65,6 +68,8 @@ class Server:
 
     runs: RunService
     agents: AgentService
+    tools: ToolService
+    tool_directory: ToolDirectory
     models: ModelCatalogue
     scheduler: Scheduler
     grpc: GrpcServer
@@ -101,6 +106,10 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         agent_directory, conversation_directory = AgentDirectory(store), ConversationDirectory(store)
         block_directory = BlockDirectory(store)
         memory = AgentMemory(block_directory, agent_directory, clock)
+        server_tools = ServerTools(store, clock, BUILT_IN_TOOLS)
+        await server_tools.load()
+        tool_directory = ToolDirectory(store, server_tools)
+        python = await _python_tools(settings)
 
         def on_result(item: Item, result: Result) -> None:
             history.on_result(item, result)
@@ -117,8 +126,8 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
 
         commits = GroupCommit(store, clock, on_result)
         retry = RetryPolicy(settings.model_retries)
-        wardrobe = Wardrobe(agent_directory, conversation_directory, models, _toolbox(), memory)
-        callers = Callers(_tools(memory, store), clock, settings.tool_timeout_s)
+        wardrobe = Wardrobe(agent_directory, conversation_directory, models, _toolbox(tool_directory), memory)
+        callers = Callers(_tools(memory, store, python), clock, settings.tool_timeout_s)
         action_timeout = timedelta(seconds=settings.action_timeout_s)
         loop = Loop(store, history, wardrobe, callers, Pictures(store), clock, retry, action_timeout=action_timeout)
         max_open = settings.max_queued_per_conversation
@@ -135,8 +144,16 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         runs = RunService(store, commits, scheduler, hub, acceptance, answering, waits, watching, clock)
         actions = ActionService(store, agent_directory, conversation_directory, answering)
         agents = AgentService(
-            store, agent_directory, models, memory, clock, cancel_all=runs.cancel_all, deleted=agent_deleted
+            store,
+            agent_directory,
+            models,
+            memory,
+            tool_directory,
+            clock,
+            cancel_all=runs.cancel_all,
+            deleted=agent_deleted,
         )
+        tools = ToolService(store, tool_directory, agent_directory, clock, python=python)
         conversations = ConversationService(
             store,
             agent_directory,
@@ -155,6 +172,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             agents=agents,
             conversations=conversations,
             blocks=blocks,
+            tools=tools,
             files=files,
             models=models,
             info=server_info(settings),
@@ -167,7 +185,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         await stack.enter_async_context(grpc)
         await stack.enter_async_context(_beating(store, commits, grpc, clock))
         try:
-            yield Server(runs, agents, models, scheduler, grpc)
+            yield Server(runs, agents, tools, tool_directory, models, scheduler, grpc)
         finally:
             await _drain(runs, actions, scheduler, grpc, settings.drain_grace_s)
 
@@ -188,13 +206,25 @@ def _store(settings: Settings) -> Store:
     return SqliteStore(path, synchronous=settings.sqlite_synchronous)
 
 
-def _toolbox() -> Toolbox:
-    return NoTools()
+def _toolbox(directory: ToolDirectory) -> Toolbox:
+    """Where runs find the tools of their agents."""
+    return directory
 
 
-def _tools(memory: AgentMemory, store: Store) -> Mapping[v1.ToolType.ValueType, Tools]:
+def _tools(memory: AgentMemory, store: Store, python: PythonTools | None) -> Mapping[v1.ToolType.ValueType, Tools]:
     """Who calls tools of which kind."""
-    return {v1.TOOL_TYPE_BUILT_IN: MemoryTools(memory, StoredMessages(store))}
+    kinds: dict[v1.ToolType.ValueType, Tools] = {v1.TOOL_TYPE_BUILT_IN: MemoryTools(memory, StoredMessages(store))}
+    if python is not None:
+        kinds[v1.TOOL_TYPE_PYTHON] = python
+    return kinds
+
+
+async def _python_tools(settings: Settings) -> PythonTools | None:
+    """None if they are not allowed. Raises PythonToolsUnavailable."""
+    if not settings.python_tools:
+        return None
+    memory_bytes = settings.python_tool_memory_mb * 1024 * 1024
+    return await python_tools(memory_bytes=memory_bytes, at_once=settings.max_python_tools)
 
 
 async def _drain(

@@ -20,6 +20,7 @@ from sendoff.v1 import (
     ops_service_pb2,
     run_service_pb2,
     step_service_pb2,
+    tool_service_pb2,
 )
 from sendoff_server.settings import Settings
 from sendoff_server.validation import limits
@@ -34,6 +35,7 @@ SERVICE_FILES: tuple[FileDescriptor, ...] = (
     ops_service_pb2.DESCRIPTOR,
     run_service_pb2.DESCRIPTOR,
     step_service_pb2.DESCRIPTOR,
+    tool_service_pb2.DESCRIPTOR,
 )
 """The files of the services that are served."""
 
@@ -51,6 +53,7 @@ FEATURES = (
     "override_system",
     "run_log",
     "steps",
+    "tools",
     "validate_only",
     "wait",
     "watch",
@@ -69,7 +72,7 @@ def server_info(settings: Settings) -> v1.GetServerInfoResponse:
     return v1.GetServerInfoResponse(
         version=version("sendoff"),
         contract_digest=contract_digest(SERVICE_FILES),
-        features=FEATURES,
+        features=sorted((*FEATURES, *(["python_tools"] if settings.python_tools else []))),
         limits={
             "max_request_bytes": settings.max_request_bytes,
             "max_queued_per_conversation": settings.max_queued_per_conversation,
@@ -88,6 +91,7 @@ def server_info(settings: Settings) -> v1.GetServerInfoResponse:
             "max_labels": limits.MAX_LABELS,
             "max_steps": limits.MAX_STEPS,
             "action_timeout_seconds": int(settings.action_timeout_s),
+            "max_tools_per_agent": limits.MAX_AGENT_TOOLS,
         },
     )
 

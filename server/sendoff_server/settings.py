@@ -77,6 +77,17 @@ class Settings(BaseSettings):
     scripted_model: bool = Field(
         False, description="Offer scripted/* models that do what the message tells them, for tests and benchmarks."
     )
+    python_tools: bool = Field(
+        False,
+        description="Let callers put tools written in Python, which run here: confined if bubblewrap is installed and "
+        "works, else with all that the server's user may do. The log tells which.",
+    )
+    python_tool_memory_mb: Annotated[int, Field(ge=64, le=1_048_576)] = Field(
+        512, description="Most memory of the process of one call of a Python tool, in MiB of address space."
+    )
+    max_python_tools: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        16, description="Most processes of Python tools at once; more calls wait."
+    )
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level to log.")
 

@@ -20,6 +20,7 @@ from sendoff.v1.block_service_pb2_grpc import BlockServiceStub
 from sendoff.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from sendoff.v1.model_service_pb2_grpc import ModelServiceStub
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
+from sendoff.v1.tool_service_pb2_grpc import ToolServiceStub
 
 PATIENCE_S = 30.0
 """Nothing that a test waits for takes longer."""
@@ -52,6 +53,7 @@ class Caller:
         self.models = ModelServiceStub(channel)
         self.conversations = ConversationServiceStub(channel)
         self.blocks = BlockServiceStub(channel)
+        self.tools = ToolServiceStub(channel)
 
     async def agent(self, model: str = "scripted/script") -> str:
         """A new agent's id."""

@@ -35,6 +35,15 @@ class Memory(Protocol):
         ...
 
 
+class Toolbox(Protocol):
+    """What is asked of tools here."""
+
+    async def check(self, tenant: str, wanted: Sequence[str], known: Sequence[str] = ()) -> None:
+        """Whether an agent may name these tools, having named the known ones before. Raises ToolNotFound, and
+        InvalidRequest if two have one name."""
+        ...
+
+
 class AgentService:
     """The use cases of agents."""
 
@@ -44,6 +53,7 @@ class AgentService:
         directory: AgentDirectory,
         models: Catalogue,
         memory: Memory,
+        tools: Toolbox,
         clock: Clock,
         *,
         cancel_all: CancelAll,
@@ -53,6 +63,7 @@ class AgentService:
         self._directory = directory
         self._models = models
         self._memory = memory
+        self._tools = tools
         self._clock = clock
         self._cancel_all = cancel_all
         self._deleted = deleted
@@ -60,6 +71,7 @@ class AgentService:
     async def create(self, tenant: str, request: v1.CreateAgentRequest) -> v1.Agent:
         validation.check_create_agent(request)
         await self._memory.check(tenant, request.agent.block_ids)
+        await self._tools.check(tenant, request.agent.tool_ids)
         agent = await self._new_agent(request.agent)
         key = Key("agent", request.request_id) if request.request_id else None
         fingerprint = hashlib.blake2b(request.agent.SerializeToString(deterministic=True), digest_size=16).digest()
@@ -108,6 +120,7 @@ class AgentService:
             changed = self._changed(current, request)
             await self._models.find(changed.model)
             await self._memory.check(tenant, changed.block_ids, current.block_ids)
+            await self._tools.check(tenant, changed.tool_ids, current.tool_ids)
             if await self._store.update_agent(tenant, changed, current.etag):
                 self._directory.remember(tenant, changed)
                 return changed

@@ -20,6 +20,7 @@ from sendoff.v1 import (
     ops_service_pb2,
     run_service_pb2,
     step_service_pb2,
+    tool_service_pb2,
 )
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.file_service import FileService
@@ -34,12 +35,14 @@ from sendoff_server.api.files import FileServicer
 from sendoff_server.api.health import Health
 from sendoff_server.api.runs import RunServicer
 from sendoff_server.api.steps import StepServicer
+from sendoff_server.api.tools import ToolServicer
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.action_service import ActionService
 from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
 from sendoff_server.settings import Settings
+from sendoff_server.toolbox.service import ToolService
 
 STOP_GRACE_S = 5.0
 """How long a stop waits for calls under way; those that wait or watch end by themselves when the use cases drain."""
@@ -76,6 +79,7 @@ class GrpcServer:
         conversations: ConversationService,
         blocks: BlockService,
         files: FileService,
+        tools: ToolService,
         models: Catalogue,
         info: v1.GetServerInfoResponse,
         stop_grace_s: float = STOP_GRACE_S,
@@ -95,6 +99,7 @@ class GrpcServer:
             block_service_pb2.DESCRIPTOR.services_by_name["BlockService"]: BlockServicer(blocks),
             step_service_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(steps),
             file_service_pb2.DESCRIPTOR.services_by_name["FileService"]: FileServicer(files),
+            tool_service_pb2.DESCRIPTOR.services_by_name["ToolService"]: ToolServicer(tools),
             model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]: ModelServicer(models),
             ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]: OpsServicer(info),
         }

@@ -33,6 +33,7 @@ _RESOURCE_TYPES = {
     "message_id": "sendoff.v1.Message",
     "run_id": "sendoff.v1.Run",
     "step_id": "sendoff.v1.Step",
+    "tool_id": "sendoff.v1.Tool",
 }
 """By the name under which an error's metadata has the resource's name."""
 

@@ -46,4 +46,10 @@ from sendoff_server.validation.runs import check_wait_run as check_wait_run
 from sendoff_server.validation.runs import check_watch_run as check_watch_run
 from sendoff_server.validation.steps import check_get_step as check_get_step
 from sendoff_server.validation.steps import check_list_steps as check_list_steps
+from sendoff_server.validation.tools import TOOL_OVERRIDABLE as TOOL_OVERRIDABLE
+from sendoff_server.validation.tools import TOOL_UPDATABLE as TOOL_UPDATABLE
+from sendoff_server.validation.tools import check_delete_tool as check_delete_tool
+from sendoff_server.validation.tools import check_get_tool as check_get_tool
+from sendoff_server.validation.tools import check_list_tools as check_list_tools
+from sendoff_server.validation.tools import check_upsert_tool as check_upsert_tool
 from sendoff_server.validation.unsupported import check_supported as check_supported

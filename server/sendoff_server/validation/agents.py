@@ -6,10 +6,17 @@ from collections.abc import Sequence
 
 from sendoff import v1
 from sendoff_server.validation.json_object import check_json_object
-from sendoff_server.validation.limits import MAX_AGENT_BLOCKS, MAX_KEY_CHARACTERS, MAX_SYSTEM_BYTES, MAX_TAGS
+from sendoff_server.validation.limits import (
+    MAX_AGENT_BLOCKS,
+    MAX_AGENT_TOOLS,
+    MAX_KEY_CHARACTERS,
+    MAX_SYSTEM_BYTES,
+    MAX_TAGS,
+)
 from sendoff_server.validation.rules import (
     AGENT_ID,
     BLOCK_ID,
+    TOOL_ID,
     check_id,
     check_items,
     check_length,
@@ -21,7 +28,18 @@ from sendoff_server.validation.tool_rules import check_tool_rules
 from sendoff_server.validation.unsupported import check_supported
 from sendoff_server.validation.violations import Violations
 
-UPDATABLE = ("name", "description", "model", "system", "tags", "metadata", "tool_ids", "block_ids", "tool_rules")
+UPDATABLE = (
+    "name",
+    "description",
+    "model",
+    "system",
+    "tags",
+    "metadata",
+    "tool_ids",
+    "block_ids",
+    "tool_rules",
+    "parallel_tool_calls",
+)
 """What an update mask may name."""
 
 _NAME_CHARACTERS = 255
@@ -89,6 +107,11 @@ def _check_agent(found: Violations, agent: v1.Agent) -> None:
         for index, tag in enumerate(agent.tags):
             check_length(found, f"agent.tags[{index}]", tag, most=255)
     check_json_object(found, "agent.metadata", agent.metadata)
+    if check_items(found, "agent.tool_ids", len(agent.tool_ids), most=MAX_AGENT_TOOLS):
+        for index, tool_id in enumerate(agent.tool_ids):
+            check_id(found, f"agent.tool_ids[{index}]", tool_id, TOOL_ID)
+            if tool_id in agent.tool_ids[:index]:
+                found.add(f"agent.tool_ids[{index}]", "stands there twice")
     _check_blocks(found, agent.block_ids)
     check_tool_rules(found, "agent.tool_rules", agent.tool_rules)
 

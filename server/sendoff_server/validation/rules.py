@@ -21,6 +21,7 @@ MESSAGE_ID = ids.pattern("message")
 BLOCK_ID = ids.pattern("block")
 STEP_ID = ids.pattern("step")
 FILE_ID = ids.pattern("file")
+TOOL_ID = ids.pattern("tool")
 _BAD_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BYTES_PER_CHARACTER = 4

@@ -21,6 +21,7 @@ from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
 from sendoff_server.server_info import server_info
 from sendoff_server.settings import Settings
+from sendoff_server.toolbox.service import ToolService
 
 RUN_ID = "run-0199c3f0-0000-4000-8000-000000000002"
 AGENT_ID = "agent-0199c3f0-0000-4000-8000-000000000001"
@@ -230,6 +231,27 @@ class FakeSteps:
         return v1.ListStepsResponse()
 
 
+class FakeTools:
+    """Use cases of tools."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def _call(self, tenant: str, request: Any) -> v1.Tool:
+        self.calls.append((tenant, request))
+        return v1.Tool(name="light")
+
+    upsert = get = _call
+
+    async def list(self, tenant: str, request: v1.ListToolsRequest) -> v1.ListToolsResponse:
+        await self._call(tenant, request)
+        return v1.ListToolsResponse()
+
+    async def delete(self, tenant: str, request: v1.DeleteToolRequest) -> v1.DeleteToolResponse:
+        await self._call(tenant, request)
+        return v1.DeleteToolResponse()
+
+
 class FakeModels:
     """A catalogue of one model."""
 
@@ -248,6 +270,7 @@ class Door:
         self.blocks = FakeBlocks()
         self.files = FakeFiles()
         self.steps = FakeSteps()
+        self.tools = FakeTools()
         self.settings = Settings().model_copy(update={"grpc_address": "127.0.0.1:0"} | settings)
         self.server = GrpcServer(
             self.settings,
@@ -258,6 +281,7 @@ class Door:
             blocks=cast(BlockService, self.blocks),
             files=cast(FileService, self.files),
             steps=cast(StepService, self.steps),
+            tools=cast(ToolService, self.tools),
             models=cast(Catalogue, FakeModels()),
             info=server_info(self.settings),
             stop_grace_s=0.1,

@@ -44,6 +44,10 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "DeleteFileRequest": validation.check_delete_file,
     "GetStepRequest": validation.check_get_step,
     "ListStepsRequest": validation.check_list_steps,
+    "UpsertToolRequest": validation.check_upsert_tool,
+    "GetToolRequest": validation.check_get_tool,
+    "ListToolsRequest": validation.check_list_tools,
+    "DeleteToolRequest": validation.check_delete_tool,
 }
 
 

@@ -10,6 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from sendoff import v1
+from sendoff_server import ids
 
 AGENT = "agent-0199c3f0-0000-4000-8000-000000000001"
 RUN = "run-0199c3f0-0000-4000-8000-000000000002"
@@ -118,6 +119,15 @@ def block(**fields: Any) -> v1.CreateBlockRequest:
 
 def block_ids(count: int) -> list[str]:
     return [f"block-0199c3f0-0000-4000-8000-{number:012x}" for number in range(count)]
+
+
+def tool_id(number: int) -> str:
+    return ids.derive("tool", number)
+
+
+def tool(**fields: Any) -> v1.UpsertToolRequest:
+    given: Fields = {"name": "light", "type": v1.TOOL_TYPE_CLIENT}
+    return v1.UpsertToolRequest(tool=v1.Tool(**given | fields))
 
 
 def part(text: str = "hi") -> v1.ContentPart:
@@ -865,6 +875,18 @@ AGENTS: Sequence[Field] = (
     ),
     Field("Agent.description", "agent.description", lambda v: agent(description=v), size(64 * KIB)),
     Field(
+        "Agent.tool_ids",
+        "agent.tool_ids",
+        lambda v: agent(tool_ids=[tool_id(number) for number in range(v)]),
+        {"repeated.max_items = 256": (257, 256)},
+    ),
+    Field(
+        "Agent.tool_ids",
+        "agent.tool_ids[1]",
+        lambda v: agent(tool_ids=v),
+        {"no two are the same": ([tool_id(1), tool_id(1)], [tool_id(1), tool_id(2)])},
+    ),
+    Field(
         "CreateAgentRequest.request_id",
         "request_id",
         lambda v: v1.CreateAgentRequest(request_id=v),
@@ -1047,4 +1069,84 @@ BLOCKS: Sequence[Field] = (
     ),
 )
 
-FIELDS: Sequence[Field] = (*CONTENT, *MESSAGES, *CREATE, *RUNS, *ACTIONS, *AGENTS, *CONVERSATIONS, *BLOCKS)
+TOOLS: Sequence[Field] = (
+    Field(
+        "Tool.name",
+        "tool.name",
+        lambda v: tool(name=v),
+        {'string.pattern = "^[a-zA-Z0-9_-]{1,64}$"': ("light\n", "a-Z_9" + "x" * 59)},
+    ),
+    Field("Tool.description", "tool.description", lambda v: tool(description=v), size(64 * KIB)),
+    Field(
+        "Tool.json_schema",
+        "tool.json_schema.json",
+        lambda v: tool(json_schema=v1.JsonObject(json=v)),
+        {
+            "string.max_bytes = 262144": (
+                '{"title":"' + "x" * (256 * KIB - 11) + '"}',
+                '{"title":"' + "x" * (256 * KIB - 12) + '"}',
+            )
+        },
+    ),
+    Field(
+        "Tool.timeout",
+        "tool.timeout",
+        lambda v: tool(timeout=v),
+        {
+            "duration.gt = 0": (seconds(0), Duration(nanos=1)),
+            "duration.lte = 86400s": (Duration(seconds=86_400, nanos=1), Duration(seconds=86_400)),
+        },
+    ),
+    Field("Tool.source_code", "tool.source_code", lambda v: tool(source_code=v), size(256 * KIB)),
+    Field(
+        "Tool.return_char_limit",
+        "tool.return_char_limit",
+        lambda v: tool(return_char_limit=v),
+        bounds("int32", least=0, most=1_000_000),
+    ),
+    Field("Tool.tags", "tool.tags", lambda v: tool(tags=v), {"repeated.max_items = 64": (["t"] * 65, ["t"] * 64)}),
+    Field(
+        "Tool.tags", "tool.tags[0]", lambda v: tool(tags=[v]), {"items.string.max_len = 255": ("é" * 256, "é" * 255)}
+    ),
+    Field(
+        "UpsertToolRequest.tool",
+        "tool",
+        lambda v: v1.UpsertToolRequest(tool=v),
+        {"required": (None, v1.Tool(id=tool_id(1)))},
+    ),
+    Field(
+        "GetToolRequest.tool_id",
+        "tool_id",
+        lambda v: v1.GetToolRequest(tool_id=v),
+        {f'string.pattern = "^tool-{_UUID}$"': identifier("tool")},
+    ),
+    Field(
+        "DeleteToolRequest.tool_id",
+        "tool_id",
+        lambda v: v1.DeleteToolRequest(tool_id=v),
+        {"as GetToolRequest.tool_id": identifier("tool")},
+    ),
+    Field(
+        "ListToolsRequest.agent_id",
+        "agent_id",
+        lambda v: v1.ListToolsRequest(agent_id=v),
+        {f'string.pattern = "^agent-{_UUID}$"': identifier("agent")},
+    ),
+    Field(
+        "ListToolsRequest.names",
+        "names",
+        lambda v: v1.ListToolsRequest(names=["n"] * v),
+        {"repeated.max_items = 100": (101, 100)},
+    ),
+    Field(
+        "ListToolsRequest.types",
+        "types[0]",
+        lambda v: v1.ListToolsRequest(types=v),
+        enum(v1.TOOL_TYPE_CLIENT, many=True),
+    ),
+    Field(
+        "ListToolsRequest.page_size", "page_size", lambda v: v1.ListToolsRequest(page_size=v), bounds("int32", least=0)
+    ),
+)
+
+FIELDS: Sequence[Field] = (*CONTENT, *MESSAGES, *CREATE, *RUNS, *ACTIONS, *AGENTS, *CONVERSATIONS, *BLOCKS, *TOOLS)

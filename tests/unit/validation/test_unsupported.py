@@ -15,7 +15,6 @@ from tests.unit.validation.rule_cases import (
     AGENT,
     CONVERSATION,
     RUN,
-    agent,
     approval,
     create,
     returning,
@@ -43,7 +42,6 @@ ASKING: dict[str, tuple[Message, str]] = {
     "Scheduling.fairness_key": (scheduling(fairness_key="k"), "scheduling.fairness_key"),
     "Scheduling.retention": (scheduling(retention=seconds(1)), "scheduling.retention"),
     "ListRunsRequest.filter": (v1.ListRunsRequest(filter="labels.a = 1"), "filter"),
-    "Agent.tool_ids": (agent(tool_ids=["tool-1"]), "agent.tool_ids"),
 }
 """By line of the table: a request that asks for it, and the path of the field."""
 
@@ -102,11 +100,6 @@ def test_the_table_names_fields_of_the_contract_only_and_each_has_a_request_here
 @pytest.mark.parametrize("request_", NOT_ASKING)
 def test_what_works_and_what_is_left_at_its_default_is_not_refused(request_: Message) -> None:
     assert unsupported(request_) == []
-
-
-def test_changing_an_agent_s_tools_is_refused_like_giving_it_some() -> None:
-    request = v1.UpdateAgentRequest(agent_id=AGENT, agent=v1.Agent(tool_ids=["tool-1"]))
-    assert unsupported(request) == ["agent.tool_ids"]
 
 
 def test_all_that_does_not_work_is_named_at_once() -> None:
