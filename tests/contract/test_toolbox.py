@@ -61,6 +61,19 @@ async def test_a_name_belongs_to_one_tool_of_a_tenant(store: Store) -> None:
         assert await store.put_tool(tenant, tool("search"), None)
 
 
+async def test_each_tenant_has_its_own_tool_of_an_id(store: Store) -> None:
+    tool_id = ids.new("tool")
+    for tenant in ("", TENANT, "other"):
+        assert await store.put_tool(tenant, tool("search", tool_id, f"of {tenant}"), None)
+    assert await store.put_tool(TENANT, tool("find", tool_id, "new"), f"of {TENANT}")
+    assert await store.delete_tool("other", tool_id)
+    assert await store.tool("other", tool_id) is None
+    for tenant, etag in (("", "of "), (TENANT, "new")):
+        found = await store.tool(tenant, tool_id)
+        assert found is not None
+        assert found.etag == etag
+
+
 async def test_a_tool_is_written_over_only_by_who_knows_its_etag(store: Store) -> None:
     made = tool("search")
     await store.put_tool(TENANT, made, None)

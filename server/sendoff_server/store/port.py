@@ -601,9 +601,9 @@ class Store(Protocol):
     # -- tools --
 
     async def put_tool(self, tenant: str, tool: v1.Tool, expected_etag: str | None) -> bool:
-        """Write a tool. With None it must be new, else it is written over the one with that id, whose etag must still
-        be `expected_etag`. False, and nothing written, if that is not so or another tool of the tenant has the name.
-        The empty tenant is the server's own."""
+        """Write a tool. With None it must be new to the tenant, else it is written over the one with that id, whose
+        etag must still be `expected_etag`. False, and nothing written, if that is not so or another tool of the tenant
+        has the name. The empty tenant is the server's own; tenants may have tools of one id."""
         ...
 
     async def tool(self, tenant: str, tool_id: str) -> v1.Tool | None: ...

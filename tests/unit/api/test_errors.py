@@ -53,6 +53,7 @@ RESOURCES = {
     "AGENT_NOT_FOUND": ("sendoff.v1.Agent", AGENT_ID),
     "CONVERSATION_NOT_FOUND": ("sendoff.v1.Conversation", "conv-1"),
     "MESSAGE_NOT_FOUND": ("sendoff.v1.Message", "message-1"),
+    "TOOL_NOT_FOUND": ("sendoff.v1.Tool", "tool-1"),
     "RUN_NOT_FOUND": ("sendoff.v1.Run", RUN_ID),
     "MODEL_NOT_FOUND": ("sendoff.v1.Model", "openai/gpt-0"),
 }

@@ -2,12 +2,13 @@
 
 CREATE TABLE tool (
   no INTEGER PRIMARY KEY,
-  id TEXT NOT NULL UNIQUE,
+  id TEXT NOT NULL,         -- of a tool that the server makes: in as many rows as tenants have set something of it
   tenant TEXT NOT NULL,     -- empty: the server's own
   name TEXT NOT NULL,
   etag TEXT NOT NULL,
   body BLOB NOT NULL        -- sendoff.v1.Tool
 );
+CREATE UNIQUE INDEX tool_by_id ON tool (tenant, id);
 CREATE UNIQUE INDEX tool_by_name ON tool (tenant, name);
 
 CREATE TABLE block (
