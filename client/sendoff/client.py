@@ -25,6 +25,7 @@ from sendoff.requests import (
     MessageFilters,
     RunFilters,
     SendOptions,
+    ToolFilters,
 )
 from sendoff.retry import RECONNECT, UNARY, Attempts, RetryPolicy, Timing
 from sendoff.streams import Stream
@@ -357,6 +358,32 @@ class Client:
     def delete_block(self, block_id: str, *, timeout_s: float | None = None) -> None:
         """Delete a memory block; agents that name it go on without it. Never repeated by itself, as `delete_agent`."""
         self._call(requests.delete_block(block_id), timeout_s)
+
+    # ---- tools ----
+
+    def upsert_tool(
+        self, tool: v1.Tool, *, fields: Sequence[str] | None = None, timeout_s: float | None = None
+    ) -> v1.Tool:
+        """Make a tool, or change the one of its id, else of its name; an agent may call it once `tool_ids` of the agent
+        names it. `fields`: which of an existing one to change; unset: all that can be. With an etag in `tool` only if
+        nobody has changed it since."""
+        return self._call(requests.upsert_tool(tool, fields), timeout_s)
+
+    def get_tool(self, tool_id: str, *, timeout_s: float | None = None) -> v1.Tool:
+        """A tool as it is now."""
+        return self._call(requests.get_tool(tool_id), timeout_s)
+
+    def tools(self, **filters: Unpack[ToolFilters]) -> Iterator[v1.Tool]:
+        """Tools by name, those that the server makes among them; further pages are fetched as they are needed."""
+        return self._pages(paging.tools(filters))
+
+    def silent_mcp_servers(self, *, timeout_s: float | None = None) -> list[str]:
+        """MCP servers that do not answer; their tools are listed as they were when they last did."""
+        return list(self._call(requests.silent_mcp_servers(), timeout_s).silent_mcp_servers)
+
+    def delete_tool(self, tool_id: str, *, timeout_s: float | None = None) -> None:
+        """Delete a tool; agents that name it go on without it. Never repeated by itself, as `delete_agent`."""
+        self._call(requests.delete_tool(tool_id), timeout_s)
 
     # ---- the server ----
 

@@ -21,6 +21,7 @@ from sendoff.v1 import (
     ops_service_pb2,
     run_service_pb2,
     step_service_pb2,
+    tool_service_pb2,
 )
 
 Req = TypeVar("Req", bound=Message)
@@ -62,6 +63,7 @@ _CONVERSATIONS = conversation_service_pb2.DESCRIPTOR.services_by_name["Conversat
 _BLOCKS = block_service_pb2.DESCRIPTOR.services_by_name["BlockService"]
 _STEPS = step_service_pb2.DESCRIPTOR.services_by_name["StepService"]
 _FILES = file_service_pb2.DESCRIPTOR.services_by_name["FileService"]
+_TOOLS = tool_service_pb2.DESCRIPTOR.services_by_name["ToolService"]
 _MODELS = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
 _OPS = ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]
 
@@ -108,6 +110,10 @@ CREATE_FILE = _method(_FILES, "CreateFile", v1.CreateFileRequest, v1.File)
 GET_FILE = _method(_FILES, "GetFile", v1.GetFileRequest, v1.GetFileResponse)
 LIST_FILES = _method(_FILES, "ListFiles", v1.ListFilesRequest, v1.ListFilesResponse)
 DELETE_FILE = _method(_FILES, "DeleteFile", v1.DeleteFileRequest, v1.DeleteFileResponse)
+UPSERT_TOOL = _method(_TOOLS, "UpsertTool", v1.UpsertToolRequest, v1.Tool)
+GET_TOOL = _method(_TOOLS, "GetTool", v1.GetToolRequest, v1.Tool)
+LIST_TOOLS = _method(_TOOLS, "ListTools", v1.ListToolsRequest, v1.ListToolsResponse)
+DELETE_TOOL = _method(_TOOLS, "DeleteTool", v1.DeleteToolRequest, v1.DeleteToolResponse)
 
 LIST_MODELS = _method(_MODELS, "ListModels", v1.ListModelsRequest, v1.ListModelsResponse)
 GET_SERVER_INFO = _method(_OPS, "GetServerInfo", v1.GetServerInfoRequest, v1.GetServerInfoResponse)

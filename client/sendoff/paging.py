@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from sendoff import methods, requests, v1
 from sendoff.actions import ActionFilters, list_pending_actions
 from sendoff.methods import Call, Method, Req, Resp
-from sendoff.requests import MessageFilters, RunFilters
+from sendoff.requests import MessageFilters, RunFilters, ToolFilters
 
 Item = TypeVar("Item", bound=Message)
 
@@ -125,6 +125,14 @@ def blocks(
 
     first = v1.ListBlocksRequest(agent_id=agent_id, label=label, page_size=page_size)
     return Paging(methods.LIST_BLOCKS, first, lambda page: page.blocks, advance)
+
+
+def tools(filters: ToolFilters) -> Paging[v1.ListToolsRequest, v1.ListToolsResponse, v1.Tool]:
+    def advance(request: v1.ListToolsRequest, page: v1.ListToolsResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    return Paging(methods.LIST_TOOLS, requests.list_tools(filters), lambda page: page.tools, advance)
 
 
 def messages(

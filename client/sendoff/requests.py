@@ -52,6 +52,8 @@ class AgentFields(TypedDict, total=False):
     description: str
     tags: Sequence[str]
     tool_ids: Sequence[str]
+    parallel_tool_calls: bool
+    """Whether one answer may call several tools."""
     tool_rules: Sequence[v1.ToolRule]
     block_ids: Sequence[str]
     """Its memory blocks, in the order in which the model is told of them."""
@@ -92,6 +94,16 @@ class MessageFilters(TypedDict, total=False):
     order_by: str
     """"position" is oldest first; unset: newest first."""
     message_types: Sequence[v1.MessageType.ValueType]
+    page_size: int
+
+
+class ToolFilters(TypedDict, total=False):
+    """Which tools to list; all that are given must hold. See ListToolsRequest."""
+
+    agent_id: str | None
+    """Those that this agent names."""
+    names: Sequence[str]
+    types: Sequence[v1.ToolType.ValueType]
     page_size: int
 
 
@@ -285,6 +297,28 @@ def delete_block(block_id: str) -> Call[v1.DeleteBlockRequest, v1.DeleteBlockRes
     return _call(methods.DELETE_BLOCK, v1.DeleteBlockRequest(block_id=block_id))
 
 
+def upsert_tool(tool: v1.Tool, fields: Sequence[str] | None) -> Call[v1.UpsertToolRequest, v1.Tool]:
+    """UpsertTool of these fields, None for all. With an etag it is not repeated, as UpdateAgent."""
+    mask = FieldMask(paths=fields) if fields is not None else None
+    return Call(methods.UPSERT_TOOL, v1.UpsertToolRequest(tool=tool, update_mask=mask), is_repeatable=not tool.etag)
+
+
+def get_tool(tool_id: str) -> Call[v1.GetToolRequest, v1.Tool]:
+    return _call(methods.GET_TOOL, v1.GetToolRequest(tool_id=tool_id))
+
+
+def list_tools(filters: ToolFilters) -> v1.ListToolsRequest:
+    return v1.ListToolsRequest(**filters)
+
+
+def silent_mcp_servers() -> Call[v1.ListToolsRequest, v1.ListToolsResponse]:
+    return _call(methods.LIST_TOOLS, v1.ListToolsRequest(types=[v1.TOOL_TYPE_MCP], page_size=1))
+
+
+def delete_tool(tool_id: str) -> Call[v1.DeleteToolRequest, v1.DeleteToolResponse]:
+    return _call(methods.DELETE_TOOL, v1.DeleteToolRequest(tool_id=tool_id))
+
+
 def list_models() -> Call[v1.ListModelsRequest, v1.ListModelsResponse]:
     return _call(methods.LIST_MODELS, v1.ListModelsRequest())
 
@@ -323,6 +357,7 @@ def _agent(fields: AgentFields) -> v1.Agent:
         description=fields.get("description", ""),
         tags=fields.get("tags", ()),
         tool_ids=fields.get("tool_ids", ()),
+        parallel_tool_calls=fields.get("parallel_tool_calls"),
         tool_rules=fields.get("tool_rules", ()),
         block_ids=fields.get("block_ids", ()),
         metadata=_json_object(fields.get("metadata")),

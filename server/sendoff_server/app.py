@@ -26,6 +26,7 @@ from sendoff_server.agents.outfit import Wardrobe
 from sendoff_server.agents.pictures import Pictures
 from sendoff_server.agents.retry import RetryPolicy
 from sendoff_server.agents.service import AgentService
+from sendoff_server.agents.toolset import Toolbox
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.clock import Clock, SystemClock
 from sendoff_server.memory.agent_memory import AgentMemory

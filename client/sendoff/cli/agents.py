@@ -27,6 +27,7 @@ def create(
     block: Annotated[
         list[str] | None, typer.Option(help="Id of a memory block that it has; may be given again.")
     ] = None,
+    tool: Annotated[list[str] | None, typer.Option(help="Id of a tool that it may call; may be given again.")] = None,
     request_id: Annotated[
         str | None, typer.Option(help="Name of this request: sent again, it is the same agent.")
     ] = None,
@@ -40,6 +41,7 @@ def create(
         "description": description,
         "tags": tag or [],
         "block_ids": block or [],
+        "tool_ids": tool or [],
     }
     with session(context).client() as client:
         agent = client.create_agent(request_id=request_id, **fields)

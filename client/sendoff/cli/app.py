@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sendoff.cli import actions, agents, blocks, conversations, exits, files, runs, sending, server
+from sendoff.cli import actions, agents, blocks, conversations, exits, files, runs, sending, server, tools
 from sendoff.cli.session import Session
 
 app = typer.Typer(
@@ -56,3 +56,4 @@ app.add_typer(conversations.conversations, name="conversations")
 app.add_typer(files.files, name="files")
 app.add_typer(runs.runs, name="runs")
 app.add_typer(server.models, name="models")
+app.add_typer(tools.tools, name="tools")

@@ -33,7 +33,7 @@ MEANINGS = {
     ExitCode.OK: "it worked; a run that was followed has completed",
     ExitCode.RUN_FAILED: "the run failed; `health`: not serving",
     ExitCode.USAGE: "the command line is wrong",
-    ExitCode.NOT_FOUND: "no such agent, run, conversation or model",
+    ExitCode.NOT_FOUND: "no such agent, run, conversation, tool or model",
     ExitCode.REFUSED: "the request is invalid, not supported or not allowed",
     ExitCode.CONFLICT: "the conversation is busy or waits, the request_id is taken, or the like",
     ExitCode.UNAVAILABLE: "no server answers, or it has no room; try again",

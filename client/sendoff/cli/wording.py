@@ -97,6 +97,7 @@ def agent_fields(agent: v1.Agent) -> Iterator[tuple[str, str]]:
     yield "description", agent.description
     yield "system", agent.system
     yield "memory", ", ".join(agent.block_ids)
+    yield "tools", ", ".join(agent.tool_ids)
     yield "tags", ", ".join(agent.tags)
     yield "created", moment(agent.create_time)
     yield "updated", moment(agent.update_time)
@@ -118,6 +119,31 @@ def block_fields(block: v1.Block) -> Iterator[tuple[str, str]]:
 def filling(block: v1.Block) -> str:
     """How full it is."""
     return f"{len(block.value)} of {block.limit}"
+
+
+def tool_fields(tool: v1.Tool) -> Iterator[tuple[str, str]]:
+    """All of a tool that people look for but its source code."""
+    yield "tool", tool.id
+    yield "name", tool.name
+    yield "type", tool_type(tool)
+    yield "description", tool.description
+    yield "arguments", tool.json_schema.json
+    yield "needs approval", "yes" if tool.requires_approval else ""
+    yield "effect", tool_effect(tool)
+    yield "timeout", f"{tool.timeout.ToTimedelta().total_seconds():g} s" if tool.HasField("timeout") else ""
+    yield "shown at most", f"{tool.return_char_limit} characters" if tool.return_char_limit else ""
+    yield "MCP server", tool.mcp_server
+    yield "tags", ", ".join(tool.tags)
+    yield "created", moment(tool.create_time)
+    yield "updated", moment(tool.update_time)
+
+
+def tool_type(tool: v1.Tool) -> str:
+    return spelled(v1.ToolType.Name, "TOOL_TYPE_", tool.type)
+
+
+def tool_effect(tool: v1.Tool) -> str:
+    return spelled(v1.ToolEffect.Name, "TOOL_EFFECT_", tool.effect)
 
 
 def conversation_fields(conversation: v1.Conversation) -> Iterator[tuple[str, str]]:
