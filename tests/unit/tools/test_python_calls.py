@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import textwrap
+from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 from typing import Any
 
@@ -234,11 +235,7 @@ from tests.unit.tools.python_tools import a_call
 python = PythonTools(Confinement({bwrap!r}), memory_bytes=1 << 29, at_once=1)
 asyncio.run(python.call(a_call({HANG_WITH_CHILDREN!r}, key={key!r})))
 """
-    root = str(Path(__file__).parents[3])
-    paths = os.pathsep.join([root, f"{root}/client", f"{root}/server"])
-    server = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, env={**os.environ, "PYTHONPATH": paths}, stdin=asyncio.subprocess.DEVNULL
-    )
+    server = await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=_environment(), stdin=DEVNULL)
     try:
         await until(lambda: len(_sleeping(key)) == 2)
         started = processes(key)
@@ -247,6 +244,31 @@ asyncio.run(python.call(a_call({HANG_WITH_CHILDREN!r}, key={key!r})))
         await server.wait()
     await gone(started)
     assert not processes(key)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_calls_leave_no_file_open_on_either_loop(loop: str) -> None:
+    pytest.importorskip(loop)
+    program = f"""
+import asyncio, os, {loop}
+from sendoff_server.tools.python.confinement import Confinement
+from sendoff_server.tools.python.tools import PythonTools
+from tests.unit.tools.python_tools import a_call
+async def main():
+    python = PythonTools(Confinement(None), memory_bytes=1 << 29, at_once=4)
+    opened = []
+    for _ in range(3):
+        await asyncio.gather(*(python.call(a_call("def t(): return 1")) for _ in range(2)))
+        opened.append(len(os.listdir("/proc/self/fd")))
+    print(opened[0] == opened[-1], opened)
+{loop}.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-W", "error", "-c", program), env=_environment(), stdout=PIPE, stderr=PIPE
+    )
+    stdout, stderr = await process.communicate()
+    assert stdout.startswith(b"True"), (stdout, stderr)
+    assert b"ResourceWarning" not in stderr
 
 
 async def test_no_more_processes_run_at_once_than_allowed() -> None:
@@ -288,6 +310,12 @@ async def test_a_confined_tool_has_no_network_and_sees_no_file_of_the_servers(tm
     faults, sees_only_its_own = json.loads((await called(python, source)).content.text)
     assert faults == ["OSError", "FileNotFoundError", "FileNotFoundError", "OSError", "OSError", "OSError"]
     assert sees_only_its_own
+
+
+def _environment() -> dict[str, str]:
+    """That of a process which imports what this one does."""
+    root = str(Path(__file__).parents[3])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, f"{root}/client", f"{root}/server"])}
 
 
 def _sleeping(key: str) -> list[psutil.Process]:

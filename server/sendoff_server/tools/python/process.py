@@ -76,15 +76,20 @@ async def _carry_out(confinement: Confinement, order: Mapping[str, Any], key: st
     folder = "" if confinement.bwrap else await asyncio.to_thread(tempfile.mkdtemp, prefix="sendoff-tool-")
     try:
         line = json.dumps({**order, "folder": folder}).encode() + b"\n"
-        process, answer = await _started(confinement, folder, key)
-        return await _attend(process, answer, line, stop, is_confined=bool(confinement.bwrap))
+        process, answer, pipe = await _started(confinement, folder, key)
+        try:
+            return await _attend(process, answer, line, stop, is_confined=bool(confinement.bwrap))
+        finally:
+            pipe.close()  # asyncio does so itself at the stream's end, uvloop does not
     finally:
         if folder:  # the process has removed it, unless it was killed
             shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _started(confinement: Confinement, folder: str, key: str) -> tuple[Process, asyncio.StreamReader]:
-    """A process that waits for its order, and the stream that its answer comes on."""
+async def _started(
+    confinement: Confinement, folder: str, key: str
+) -> tuple[Process, asyncio.StreamReader, asyncio.ReadTransport]:
+    """A process that waits for its order, and the stream that its answer comes on, with its transport."""
     readable, writable = os.pipe()
     source = os.fdopen(readable, "rb", buffering=0)
     try:
@@ -104,8 +109,9 @@ async def _started(confinement: Confinement, folder: str, key: str) -> tuple[Pro
     finally:
         os.close(writable)
     answer = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(answer), source)
-    return process, answer
+    loop = asyncio.get_running_loop()
+    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(answer), source)
+    return process, answer, pipe
 
 
 async def _attend(
