@@ -110,13 +110,16 @@ class Tool(_message.Message):
     description: _builtins.str
     """What it does, for the model. Empty for a PYTHON tool: the docstring of its function. Rule: string.max_bytes = 65536."""
     requires_approval: _builtins.bool
-    """Whether each call waits for an approval."""
+    """Whether each call waits for an approval. Of an MCP tool for which the operator wants approvals it cannot be unset."""
     effect: Global___ToolEffect.ValueType
     """What recovery may do with it. Of an MCP tool: what its annotations say, unless set here."""
     type: Global___ToolType.ValueType
     """Where it runs. On create PYTHON or CLIENT."""
     source_code: _builtins.str
-    """Source code of a PYTHON tool: a module with one public function, or one of the tool's name. Rule: string.max_bytes = 262144."""
+    """Source code of a PYTHON tool: a module with one public function, or one of the tool's name; it may be async. Each call runs in a process
+    of its own, which has the call's idempotency key in the environment variable SENDOFF_IDEMPOTENCY_KEY and nothing of the server's
+    environment. What it returns is text, or JSON that is shown as such; what it raises is told to the model. Rule: string.max_bytes = 262144.
+    """
     mcp_server: _builtins.str
     """Which of the operator's MCP servers has it. Only of MCP tools. Output only."""
     return_char_limit: _builtins.int

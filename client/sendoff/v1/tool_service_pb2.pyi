@@ -34,7 +34,9 @@ class UpsertToolRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change if it exists. Unset: all that can be changed."""
+        """Which fields to change if it exists. Unset: all that can be changed, which is not the type, and those that are empty are emptied.
+        What was made from the source code of a PYTHON tool is made again with new source code, unless it is named here.
+        """
 
     def __init__(
         self,

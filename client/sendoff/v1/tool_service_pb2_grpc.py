@@ -81,7 +81,8 @@ class ToolServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTools(self, request, context):
-        """Lists tools by name, the built-in ones and those of MCP servers among them.
+        """Lists tools by name, the built-in ones and those of MCP servers among them. A tool that its MCP server does not offer any more is gone;
+        agents that name it go on without it, and have it again, under the same id, when it is back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

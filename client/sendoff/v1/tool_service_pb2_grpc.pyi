@@ -27,7 +27,9 @@ class ToolServiceStub:
     GetTool: _aio.UnaryUnaryMultiCallable[_tool_service_pb2.GetToolRequest, _tool_pb2.Tool]
     """Returns a tool. Fails with NOT_FOUND (TOOL_NOT_FOUND)."""
     ListTools: _aio.UnaryUnaryMultiCallable[_tool_service_pb2.ListToolsRequest, _tool_service_pb2.ListToolsResponse]
-    """Lists tools by name, the built-in ones and those of MCP servers among them."""
+    """Lists tools by name, the built-in ones and those of MCP servers among them. A tool that its MCP server does not offer any more is gone;
+    agents that name it go on without it, and have it again, under the same id, when it is back.
+    """
     DeleteTool: _aio.UnaryUnaryMultiCallable[_tool_service_pb2.DeleteToolRequest, _tool_service_pb2.DeleteToolResponse]
     """Deletes a tool; agents that name it go on without it. Fails with NOT_FOUND (TOOL_NOT_FOUND), and with FAILED_PRECONDITION
     (TOOL_IS_THE_SERVERS) for one that the server makes.
@@ -64,7 +66,9 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tool_service_pb2.ListToolsRequest,
         context: _aio.ServicerContext[_tool_service_pb2.ListToolsRequest, _abc.Awaitable[_tool_service_pb2.ListToolsResponse]],
     ) -> _abc.Awaitable[_tool_service_pb2.ListToolsResponse]:
-        """Lists tools by name, the built-in ones and those of MCP servers among them."""
+        """Lists tools by name, the built-in ones and those of MCP servers among them. A tool that its MCP server does not offer any more is gone;
+        agents that name it go on without it, and have it again, under the same id, when it is back.
+        """
 
     @_abc_1.abstractmethod
     def DeleteTool(
