@@ -132,6 +132,34 @@ async def test_bytes_that_are_no_text_do_no_harm_wherever_a_tool_writes_them(pyt
     assert result.stdout == ["\ufffd\ufffd"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ('{"text": "a\\ud800b"}', "a?b"),
+        ('{"text": ["no text"]}', "['no text']"),
+        ('{"description": 1}', "the tool's process ended before it returned"),
+        ("[" * 100_000, "the tool's process ended before it returned, with exit code 0"),
+        ('{"text": "' + "x" * 1_100_000 + '"}', "x" * 1_000_000),
+    ],
+)
+async def test_a_tool_that_answers_for_its_worker_does_no_harm(answer: str, told: str) -> None:
+    result = await called(some_tools("unconfined"), _ANSWERING, answer=answer)
+    assert result.content.text == told
+
+
+_ANSWERING = """
+import os
+def t(answer: str):
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.write(int(name), answer.encode())
+            except OSError:
+                pass
+    os._exit(0)
+"""
+
+
 async def test_output_without_end_is_cut_and_held_in_no_memory(python: PythonTools) -> None:
     source = "import sys\ndef t():\n for _ in range(320): sys.stdout.write('x' * 99_999 + '\\n')\n return 'done'"
     result = await called(python, source)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sendoff import v1
 from sendoff_server.tools.port import Described, Unfit
 from tests.unit.tools.python_tools import some_tools
 
@@ -172,6 +173,30 @@ async def test_source_code_that_is_no_tool_is_refused_with_what_is_wrong(source:
     with pytest.raises(Unfit) as refused:
         await described(source)
     assert str(refused.value).startswith(why)
+
+
+def _forging(answer: str) -> str:
+    """A module that answers for its worker."""
+    return f"""
+        import os
+        for descriptor in range(3, 64):
+            try:
+                os.write(descriptor, b'{answer}')
+            except OSError:
+                pass
+        os._exit(0)
+        """
+
+
+@pytest.mark.parametrize("answer", ['{"text": "x"}', "[]", "1"])
+async def test_a_module_that_answers_nonsense_for_its_worker_is_refused(answer: str) -> None:
+    with pytest.raises(Unfit, match="the tool's process ended before it returned"):
+        await described(_forging(answer))
+
+
+async def test_a_module_that_answers_for_its_worker_cannot_tell_what_could_not_be_kept() -> None:
+    told = await described(_forging(r'{"schema": "\\ud800", "description": ["\\udfff"]}'))
+    assert v1.Tool(description=told.description, json_schema=v1.JsonObject(json=told.json_schema)).ByteSize()
 
 
 async def test_a_module_that_never_loads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,10 @@ from sendoff import v1
 from sendoff_server.tools.port import Described, Sources, ToolCall, ToolResult, Tools, Unfit, text_result
 from sendoff_server.tools.python.confinement import Confinement, installed
 from sendoff_server.tools.python.process import Ended, run
+from sendoff_server.tools.python.worker import MAX_CHARACTERS
 
-DESCRIBE_TIMEOUT_S = 20.0
+DESCRIBE_TIMEOUT_S = 8.0
+_DESCRIBED_AT_ONCE = 2
 _MAX_CPU_S = 3_600
 """Of processor time; the caller cancels calls long before."""
 _DESCRIBE_BYTES = 1024 * 1024 * 1024
@@ -42,7 +44,8 @@ class PythonTools(Tools, Sources):
         """`memory_bytes` is the address space of each process; more than `at_once` calls wait."""
         self._confinement = confinement
         self._memory_bytes = memory_bytes
-        self._slots = asyncio.Semaphore(at_once)
+        self._calls = asyncio.Semaphore(at_once)
+        self._descriptions = asyncio.Semaphore(_DESCRIBED_AT_ONCE)
 
     @property
     def is_confined(self) -> bool:
@@ -58,7 +61,8 @@ class PythonTools(Tools, Sources):
         }
         cpu_s = math.ceil(call.tool.timeout.ToTimedelta().total_seconds()) or _MAX_CPU_S
         try:
-            ended = await self._run(order, self._memory_bytes, min(cpu_s, _MAX_CPU_S), call.key)
+            async with self._calls:
+                ended = await self._run(order, self._memory_bytes, min(cpu_s, _MAX_CPU_S), call.key)
         except OSError as error:
             return text_result(f"the tool could not be started: {error.strerror}", is_error=True)
         return _result(ended)
@@ -67,21 +71,22 @@ class PythonTools(Tools, Sources):
         order = {"act": "describe", "name": name, "source": source_code}
         memory = max(self._memory_bytes, _DESCRIBE_BYTES)
         try:
-            async with asyncio.timeout(DESCRIBE_TIMEOUT_S):
+            async with self._descriptions, asyncio.timeout(DESCRIBE_TIMEOUT_S):
                 ended = await self._run(order, memory, math.ceil(DESCRIBE_TIMEOUT_S), "")
         except TimeoutError:
             raise Unfit(f"its module takes longer than {DESCRIBE_TIMEOUT_S:.0f} s to load") from None
-        answer = _answer(ended)
+        except OSError as error:
+            raise Unfit(f"it could not be tried: {error.strerror}") from None
+        answer = _answer(ended, "schema")
         if "error" in answer:
-            raise Unfit(str(answer["error"]))
+            raise Unfit(_clean(answer["error"]))
         schema = answer["schema"]
         text = "" if schema is None else json.dumps(schema, ensure_ascii=False)
-        return Described(str(answer["description"]), text, str(answer["misfit"]))
+        return Described(_clean(answer.get("description", "")), _clean(text), _clean(answer.get("misfit", "")))
 
     async def _run(self, order: Mapping[str, Any], memory_bytes: int, cpu_s: int, key: str) -> Ended:
         limits = self._confinement.limits(memory_bytes, cpu_s)
-        async with self._slots:
-            return await run(self._confinement, order, limits=limits, key=key)
+        return await run(self._confinement, order, limits=limits, key=key)
 
 
 async def python_tools(*, memory_bytes: int, at_once: int) -> PythonTools:
@@ -119,13 +124,19 @@ async def _trouble(tools: PythonTools) -> str | None:
     return " ".join([result.content.text, *(result.stderr or [])[-3:]])
 
 
-def _answer(ended: Ended) -> Mapping[str, Any]:
-    """What the worker answered; {"error": ...} if it did not get to that."""
+def _answer(ended: Ended, wanted: str) -> Mapping[str, Any]:
+    """What the worker answered: something `wanted`, or an "error", also if it did not get to that. It is the tool's own
+    code that runs there, so nothing else is certain of it."""
     try:
         answer = json.loads(bytes(ended.answer.kept))
     except (ValueError, RecursionError):
         return {"error": _crash(ended.code)}
-    return answer if isinstance(answer, dict) and answer.keys() & {"text", "error", "schema"} else {"error": _CRASH}
+    return answer if isinstance(answer, dict) and ("error" in answer or wanted in answer) else {"error": _CRASH}
+
+
+def _clean(told: object) -> str:
+    """As text that can be kept."""
+    return str(told)[:MAX_CHARACTERS].encode(errors="replace").decode()
 
 
 def _crash(code: int) -> str:
@@ -138,9 +149,9 @@ def _crash(code: int) -> str:
 
 
 def _result(ended: Ended) -> ToolResult:
-    answer = _answer(ended)
+    answer = _answer(ended, "text")
     is_error = "error" in answer
-    shown = text_result(str(answer["error"] if is_error else answer["text"]), is_error=is_error)
+    shown = text_result(_clean(answer["error"] if is_error else answer["text"]), is_error=is_error)
     return ToolResult(
         content=shown.content, is_error=is_error, stdout=ended.stdout.lines(), stderr=ended.stderr.lines()
     )
