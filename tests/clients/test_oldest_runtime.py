@@ -46,6 +46,7 @@ SERVICES = [
     "model_service_pb2_grpc",
     "ops_service_pb2_grpc",
     "run_service_pb2_grpc",
+    "tool_service_pb2_grpc",
 ]
 
 
