@@ -18,7 +18,10 @@ from sendoff_server import logs, process, settings_flags
 from sendoff_server.settings import ProviderSettings, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sendoff_server.models.catalogue import ModelCatalogue
+    from sendoff_server.tools.mcp.config import ServerConfig
 
 ALL = tuple(Settings.model_fields)
 LOGS = ("log_format", "log_level")
@@ -32,6 +35,8 @@ cli = typer.Typer(
 )
 models = typer.Typer(help="The models that a server with these settings offers.", no_args_is_help=True)
 cli.add_typer(models, name="models")
+mcp = typer.Typer(help="The MCP servers whose tools agents may call.", no_args_is_help=True)
+cli.add_typer(mcp, name="mcp")
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
@@ -85,6 +90,15 @@ def _catalogue(settings: Settings) -> ModelCatalogue:
         _fail(str(error), code=2)
 
 
+def _mcp_servers(settings: Settings) -> Mapping[str, ServerConfig]:
+    from sendoff_server.tools.mcp.config import BadMcpServers, read
+
+    try:
+        return read(settings.mcp_servers_path)
+    except BadMcpServers as error:
+        _fail(f"the file of MCP servers cannot be used:\n{error}", code=2)
+
+
 def _run(main: process.Main) -> None:
     """Run to the end. What can go wrong through no fault of ours is told in one line."""
     from sendoff_server.api.server import AddressUnavailable
@@ -107,7 +121,7 @@ def _leaves(error: BaseException) -> list[BaseException]:
     return [error]
 
 
-def _announce(settings: Settings, offered: ModelCatalogue) -> None:
+def _announce(settings: Settings, offered: ModelCatalogue, mcp_servers: Mapping[str, ServerConfig]) -> None:
     log = structlog.get_logger("sendoff_server")
     for name, meant in settings_flags.misspelt().items():
         log.warning("variable is not a setting", variable=name, meant=meant)
@@ -119,6 +133,7 @@ def _announce(settings: Settings, offered: ModelCatalogue) -> None:
         database=str(settings.database_path),
         models=[f"{name}/*" for name in offered.provider_names],
         default_model=offered.default_handle or None,
+        mcp_servers=list(mcp_servers),
     )
 
 
@@ -132,7 +147,7 @@ def serve(settings: Settings) -> None:
     from sendoff_server import app
 
     providers = _providers()
-    _announce(settings, _catalogue(settings))
+    _announce(settings, _catalogue(settings), _mcp_servers(settings))
     _make_data_dir(settings)
 
     def ready(address: str) -> None:
@@ -202,6 +217,18 @@ def _pull(settings: Settings) -> None:
 
 def _print_progress(told: str) -> None:
     print(f"{told[:1].upper()}{told[1:]}", file=sys.stderr, flush=True)
+
+
+@mcp.command("ls")
+@_with_settings("mcp_servers_file", *LOGS)
+def list_mcp_servers(settings: Settings) -> None:
+    """Connect to the MCP servers, and list their tools. The exit code is 1 if one of them does not answer."""
+    from sendoff_server.tools.mcp.report import report
+
+    if "log_level" not in settings.model_fields_set:
+        logs.configure(settings.log_format, "error")  # what is wrong is told by the report
+    if not asyncio.run(report(_mcp_servers(settings))):
+        raise typer.Exit(1)
 
 
 @cli.command()

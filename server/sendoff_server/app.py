@@ -53,6 +53,8 @@ from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.toolbox.directory import ToolDirectory
 from sendoff_server.toolbox.server_tools import ServerTools
 from sendoff_server.toolbox.service import ToolService
+from sendoff_server.tools.mcp import config as mcp_config
+from sendoff_server.tools.mcp.servers import McpServers
 from sendoff_server.tools.memory import BUILT_IN_TOOLS, MemoryTools
 from sendoff_server.tools.port import Tools
 from sendoff_server.tools.python.tools import PythonTools, python_tools
@@ -74,6 +76,7 @@ class Server:
     models: ModelCatalogue
     scheduler: Scheduler
     grpc: GrpcServer
+    mcp_servers: McpServers
 
 
 async def serve(
@@ -107,8 +110,10 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         agent_directory, conversation_directory = AgentDirectory(store), ConversationDirectory(store)
         block_directory = BlockDirectory(store)
         memory = AgentMemory(block_directory, agent_directory, clock)
+        mcp_configs = mcp_config.read(settings.mcp_servers_path)
         server_tools = ServerTools(store, clock, BUILT_IN_TOOLS)
-        await server_tools.load()
+        await server_tools.load(mcp_configs.keys())
+        mcp_servers = McpServers(mcp_configs, clock, listener=server_tools)
         tool_directory = ToolDirectory(store, server_tools)
         python = await _python_tools(settings)
 
@@ -128,7 +133,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         commits = GroupCommit(store, clock, on_result)
         retry = RetryPolicy(settings.model_retries)
         wardrobe = Wardrobe(agent_directory, conversation_directory, models, _toolbox(tool_directory), memory)
-        callers = Callers(_tools(memory, store, python), clock, settings.tool_timeout_s)
+        callers = Callers(_tools(memory, store, mcp_servers, python), clock, settings.tool_timeout_s)
         action_timeout = timedelta(seconds=settings.action_timeout_s)
         loop = Loop(store, history, wardrobe, callers, Pictures(store), clock, retry, action_timeout=action_timeout)
         max_open = settings.max_queued_per_conversation
@@ -154,7 +159,9 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             cancel_all=runs.cancel_all,
             deleted=agent_deleted,
         )
-        tools = ToolService(store, tool_directory, agent_directory, clock, python=python)
+        tools = ToolService(
+            store, tool_directory, agent_directory, clock, python=python, silent_servers=mcp_servers.silent
+        )
         conversations = ConversationService(
             store,
             agent_directory,
@@ -180,13 +187,14 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         )
 
         await stack.enter_async_context(commits.running())
+        await stack.enter_async_context(mcp_servers.running())
         await stack.enter_async_context(scheduler.running(Executor(store, commits, hub, loop, clock)))
         expiry = Expiry(store, answering, runs, clock, may_approve=may_approve)
         await stack.enter_async_context(expiry.running())
         await stack.enter_async_context(grpc)
         await stack.enter_async_context(_beating(store, commits, grpc, clock))
         try:
-            yield Server(runs, agents, tools, tool_directory, models, scheduler, grpc)
+            yield Server(runs, agents, tools, tool_directory, models, scheduler, grpc, mcp_servers)
         finally:
             await _drain(runs, actions, scheduler, grpc, settings.drain_grace_s)
 
@@ -212,9 +220,14 @@ def _toolbox(directory: ToolDirectory) -> Toolbox:
     return directory
 
 
-def _tools(memory: AgentMemory, store: Store, python: PythonTools | None) -> Mapping[v1.ToolType.ValueType, Tools]:
+def _tools(
+    memory: AgentMemory, store: Store, mcp_servers: McpServers, python: PythonTools | None
+) -> Mapping[v1.ToolType.ValueType, Tools]:
     """Who calls tools of which kind."""
-    kinds: dict[v1.ToolType.ValueType, Tools] = {v1.TOOL_TYPE_BUILT_IN: MemoryTools(memory, StoredMessages(store))}
+    kinds: dict[v1.ToolType.ValueType, Tools] = {
+        v1.TOOL_TYPE_BUILT_IN: MemoryTools(memory, StoredMessages(store)),
+        v1.TOOL_TYPE_MCP: mcp_servers,
+    }
     if python is not None:
         kinds[v1.TOOL_TYPE_PYTHON] = python
     return kinds

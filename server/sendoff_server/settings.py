@@ -70,6 +70,9 @@ class Settings(BaseSettings):
         604_800.0,
         description="How many seconds a conversation waits for an approval or a client tool, where a run says nothing.",
     )
+    mcp_servers_file: str = Field(
+        "", description='JSON file of the MCP servers whose tools agents may call, {"mcpServers": {...}}. Empty: none.'
+    )
     sqlite_synchronous: Literal["FULL", "NORMAL"] = Field(
         "FULL",
         description="FULL survives a power cut; NORMAL may lose the last moments then, and is faster on slow disks.",
@@ -117,6 +120,11 @@ class Settings(BaseSettings):
         if handle and not re.fullmatch(r"[^/\s]+/\S+", handle):
             raise ValueError("expected provider/name, for example local/smollm2-135m")
         return handle
+
+    @property
+    def mcp_servers_path(self) -> Path | None:
+        """The file of MCP servers, if there is one."""
+        return Path(self.mcp_servers_file).expanduser() if self.mcp_servers_file else None
 
     @property
     def database_path(self) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sendoff import v1
 
@@ -53,6 +53,32 @@ class Tools(Protocol):
         Whatever goes wrong with the tool is a result with `is_error`, whose text the model can act on. Cancelling ends
         the call, and what the tool does as far as that can be ended; the caller sees to time-outs by cancelling.
         """
+        ...
+
+
+class ListedTools(NamedTuple):
+    """What the servers offer that have tools of their own."""
+
+    tools: Sequence[v1.Tool]
+    """Without etag and times, which are those of whoever keeps them."""
+    silent: Sequence[str]
+    """Names of the servers that do not answer."""
+
+
+class ListedServers(Protocol):
+    """Servers whose tools can be listed."""
+
+    async def tools(self) -> ListedTools:
+        """The tools of all servers; of a silent one as it last told them to this process, if it did. Never raises."""
+        ...
+
+
+class ToolListener(Protocol):
+    """Whoever keeps the tools that servers offer."""
+
+    async def listed(self, server: str, tools: Sequence[v1.Tool]) -> None:
+        """All tools that this server offers now, first when it is first connected, then whenever they change. Those
+        that it offered before and does not any more are not among them. May raise: it is told again later."""
         ...
 
 

@@ -25,6 +25,11 @@ WRONG = {
     "Only the gRPC door and the client know grpc": ("server/sendoff_server/runs/service.py", "import grpc.aio"),
     "Only store engines know a database driver": ("server/sendoff_server/agents/service.py", "import sqlite3"),
     "Only models/ knows model libraries": ("server/sendoff_server/agents/service.py", "import openai"),
+    "Only app.py and the command line choose tools": (
+        "server/sendoff_server/agents/loop.py",
+        "import sendoff_server.tools.mcp.servers",
+    ),
+    "Only tools/ knows the MCP library": ("server/sendoff_server/agents/service.py", "import mcp"),
     "The client never imports the server": ("client/sendoff/paging.py", "import sendoff_server.ids"),
 }
 """For each contract a file, and an import that it must not have."""
