@@ -145,19 +145,29 @@ class HttpServer(ServerConfig):
         return [self.url.get_secret_value(), *(value.get_secret_value() for value in self.headers.values())]
 
 
-def read(path: Path | None, environment: Mapping[str, str] | None = None) -> Mapping[str, ServerConfig]:
+def read(path: Path | None) -> Mapping[str, ServerConfig]:
     """The servers of the file, by name; none without a file. Raises BadMcpServers."""
     if path is None:
         return {}
     try:
-        told = json.loads(path.read_text(), object_pairs_hook=_without_repeats)
+        return from_json(path.read_text(), os.environ)
     except OSError as error:
         raise BadMcpServers(f"{path}: {error.strerror}") from None
-    except ValueError as error:  # JSON, or the text's encoding; neither message shows what stands there
-        raise BadMcpServers(f"{path}: it is not JSON: {error}") from None
+    except UnicodeDecodeError:
+        raise BadMcpServers(f"{path}: it is not UTF-8") from None
+    except BadMcpServers as error:
+        raise BadMcpServers("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
+
+
+def from_json(text: str, environment: Mapping[str, str]) -> Mapping[str, ServerConfig]:
+    """The servers of a file with that text. Raises BadMcpServers."""
+    try:
+        told = json.loads(text, object_pairs_hook=_without_repeats)
+    except ValueError as error:  # its message does not show what stands there
+        raise BadMcpServers(f"it is not JSON: {error}") from None
     except RecursionError:
-        raise BadMcpServers(f"{path}: it is nested too deeply") from None
-    return _servers(path, told, os.environ if environment is None else environment)
+        raise BadMcpServers("it is nested too deeply") from None
+    return _servers(told, environment)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -167,17 +177,17 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _servers(path: Path, told: object, environment: Mapping[str, str]) -> Mapping[str, ServerConfig]:
+def _servers(told: object, environment: Mapping[str, str]) -> Mapping[str, ServerConfig]:
     entries = told.get("mcpServers") if isinstance(told, dict) else None
     if not isinstance(told, dict) or not isinstance(entries, dict) or len(told) > 1:
-        raise BadMcpServers(f'{path}: expected {{"mcpServers": {{NAME: SERVER, ...}}}} and nothing beside it')
+        raise BadMcpServers('expected {"mcpServers": {NAME: SERVER, ...}} and nothing beside it')
     servers: dict[str, ServerConfig] = {}
     faults: list[str] = []
     for name, entry in entries.items():
         try:
             servers[name] = _server(name, entry, environment)
         except BadMcpServers as error:
-            faults += [f"{path}: server {name!r}: {line}" for line in str(error).splitlines()]
+            faults += [f"server {name!r}: {line}" for line in str(error).splitlines()]
     if faults:
         raise BadMcpServers("\n".join(faults))
     return servers

@@ -29,6 +29,7 @@ Outgoing = MemoryObjectSendStream[SessionMessage]
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LOGNAME", "SHELL", "TERM", "TMPDIR", "USER")
 _CHUNK_BYTES = 64 * 1024
+_MAX_UNSENT = 64
 _MAX_STDERR_LINE_BYTES = 1_000
 _EXIT_S = 2.0
 """How long it is given to end after its input closed, and once more after SIGTERM."""
@@ -71,7 +72,8 @@ async def _pumped(
     process: Process, ended: Callable[[], None], told: Callable[[str], None]
 ) -> AsyncIterator[tuple[Incoming, Outgoing]]:
     received, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](0)
+    # With room in it, so that a call of a server that does not read can be given up without waiting for it to read that.
+    outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](_MAX_UNSENT)
     pumps = [
         asyncio.create_task(_receive(process, received, ended), name="from MCP server"),
         asyncio.create_task(_send(process, to_send, ended), name="to MCP server"),
@@ -80,11 +82,11 @@ async def _pumped(
     try:
         yield incoming, outgoing
     finally:
+        for stream in (received, incoming, outgoing, to_send):
+            stream.close()
         for pump in pumps:
             pump.cancel()
         await asyncio.wait(pumps)
-        for stream in (received, incoming, outgoing, to_send):
-            stream.close()
 
 
 async def _receive(
@@ -134,7 +136,7 @@ async def _send(
     process: Process, to_send: MemoryObjectReceiveStream[SessionMessage], ended: Callable[[], None]
 ) -> None:
     assert process.stdin is not None
-    with suppress(ConnectionError):
+    with suppress(ConnectionError, anyio.ClosedResourceError):
         async for sent in to_send:
             process.stdin.write(sent.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
             await process.stdin.drain()
