@@ -12,7 +12,9 @@ import psutil
 import pytest
 
 from sendoff import v1
+from sendoff_server.tools.mcp.link import LONGEST_PAUSE_S
 from sendoff_server.tools.mcp.servers import McpServers
+from tests.fixtures.clock import ManualClock
 from tests.fixtures.mcp_servers import (
     TIMEOUT_S,
     HttpProcess,
@@ -264,14 +266,15 @@ async def test_over_http_headers_are_sent_and_told_to_nobody(http: HttpProcess) 
 
 
 async def test_over_http_a_server_that_was_started_again_is_found_by_the_next_call(http: HttpProcess) -> None:
-    async with running({"web": {"url": http.url}}) as servers:
+    clock = ManualClock()
+    async with running({"web": {"url": http.url}}, clock=clock) as servers:
         assert await told(servers, "web_add", a=1, b=1) == "2"
         add = await tool_named(servers, "web_add")
         await http.kill()
         away = await servers.call(calling(add, a=1, b=1))
         await http.start()
 
-        servers.links["web"]._retry_at = 0.0  # the pause after the failure is over
+        await clock.advance(LONGEST_PAUSE_S)
         assert (await servers.call(calling(add, a=2, b=2))).content.text == "4"
 
     assert "cannot be called" in away.content.text
@@ -287,6 +290,7 @@ async def test_over_http_a_changed_list_is_noticed(http: HttpProcess) -> None:
 async def test_a_replica_that_is_killed_leaves_no_server_behind() -> None:
     program = """
 import asyncio, sys
+from tests.fixtures.clock import ManualClock
 from tests.fixtures.mcp_servers import misbehaving, running, told
 async def main():
     async with running({"odd": misbehaving()}) as servers:

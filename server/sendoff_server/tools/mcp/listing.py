@@ -101,7 +101,8 @@ def _description(told: mcp_types.Tool) -> str:
 
 
 def _json(schema: Mapping[str, Any]) -> str:
-    return json.dumps({"type": "object", **schema}, ensure_ascii=False, separators=(",", ":"))
+    told = {"type": "object", **schema}
+    return json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _schema_fault(schema: dict[str, Any]) -> str:

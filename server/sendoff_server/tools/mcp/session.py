@@ -120,7 +120,8 @@ class McpSession(Session):
             raise ServerFailed(f"its list of tools is not MCP: {_first_fault(error)}") from None
         except MCPError as error:
             _fail(error)
-        return offer(self._server, self._config, self._servers, told)
+        # Checking a schema takes a millisecond, and there may be many.
+        return await asyncio.to_thread(offer, self._server, self._config, self._servers, told)
 
     async def call(self, tool: str, arguments: Mapping[str, Any], key: str | None) -> ToolResult:
         fault = _unsendable(arguments)

@@ -72,7 +72,7 @@ async def _pumped(
     process: Process, ended: Callable[[], None], told: Callable[[str], None]
 ) -> AsyncIterator[tuple[Incoming, Outgoing]]:
     received, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    # With room in it, so that a call of a server that does not read can be given up without waiting for it to read that.
+    # With room in it, so that a call of a server that does not read can be given up without waiting for it to read.
     outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](_MAX_UNSENT)
     pumps = [
         asyncio.create_task(_receive(process, received, ended), name="from MCP server"),
