@@ -19,9 +19,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from sendoff import v1
 
-DEFAULT_TIMEOUT_S = 60.0
-"""How long a call may take whose tool and server do not say."""
-
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,32}")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LEAST_SECRET = 6

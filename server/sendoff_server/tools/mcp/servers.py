@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sendoff import v1
 from sendoff_server.clock import Clock
-from sendoff_server.tools.mcp.config import DEFAULT_TIMEOUT_S, ServerConfig
+from sendoff_server.tools.mcp.config import ServerConfig
 from sendoff_server.tools.mcp.failures import ConnectionLost, ServerFailed
 from sendoff_server.tools.mcp.link import Dial, Hooks, Link, Session
 from sendoff_server.tools.port import ListedServers, ListedTools, ToolCall, ToolListener, ToolResult, Tools, text_result
@@ -77,6 +77,10 @@ class McpServers(Tools, ListedServers):
         silent = [name for name, answers in zip(self._links, outcomes, strict=True) if not answers]
         return ListedTools(tools, silent)
 
+    async def silent(self) -> Sequence[str]:
+        """Names of the servers that do not answer; connects as `tools` does."""
+        return (await self.tools()).silent
+
     async def _call(self, link: Link, call: ToolCall) -> ToolResult:
         offer = await link.fresh_offer()
         theirs = next((name for name, tool in offer.tools.items() if tool.id == call.tool.id), None)
@@ -85,11 +89,12 @@ class McpServers(Tools, ListedServers):
         idempotent = call.tool.effect == v1.TOOL_EFFECT_IDEMPOTENT
         return await link.call(theirs, call.arguments, call.key if idempotent else None)
 
-    def _timeout_s(self, tool: v1.Tool) -> float:
+    def _timeout_s(self, tool: v1.Tool) -> float | None:
+        """None: as long as the caller waits."""
         if tool.HasField("timeout"):
             return tool.timeout.ToTimedelta().total_seconds()
         config = self._configs.get(tool.mcp_server)
-        return config.timeout_s if config and config.timeout_s else DEFAULT_TIMEOUT_S
+        return config.timeout_s if config else None
 
     def _dial(self, name: str) -> Dial:
         config = self._configs[name]
