@@ -147,7 +147,8 @@ def serve(settings: Settings) -> None:
     from sendoff_server import app
 
     providers = _providers()
-    _announce(settings, _catalogue(settings), _mcp_servers(settings))
+    mcp_servers = _mcp_servers(settings)
+    _announce(settings, _catalogue(settings), mcp_servers)
     _make_data_dir(settings)
 
     def ready(address: str) -> None:
