@@ -13,8 +13,7 @@ from sendoff_server.errors import BlockNotFound, InvalidRequest, Violation
 from sendoff_server.memory.directory import BlockDirectory
 from sendoff_server.memory.prompt import memory_section
 from sendoff_server.store.port import BlockChange, StoreFailed
-from sendoff_server.tools.memory import Blocks, LabelUnknown, MemoryUnavailable
-from sendoff_server.tools.memory_edits import EditRefused
+from sendoff_server.tools.memory_port import Blocks, EditRefused, LabelUnknown, MemoryUnavailable
 
 _MOST_AT_ONCE = 50_000
 """Characters that are rendered on the event loop; at worst that takes it some milliseconds."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sendoff import v1
 from sendoff_server.store.port import Store
-from sendoff_server.tools.conversation_search import Messages
+from sendoff_server.tools.memory_port import Messages
 
 
 class StoredMessages(Messages):

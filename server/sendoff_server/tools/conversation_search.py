@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from sendoff import v1
 from sendoff_server.clock import SECOND_NS, nanoseconds
 from sendoff_server.tools.arguments import ArgumentsRefused, choices, text, whole_number
+from sendoff_server.tools.memory_port import Messages
 
 NAME = "conversation_search"
 
@@ -60,14 +61,6 @@ PROPERTIES: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """What models are told of the arguments, as JSON Schema."""
-
-
-class Messages(Protocol):
-    """The messages of conversations."""
-
-    async def before(self, tenant: str, lane: str, position: int, limit: int) -> Sequence[v1.Message]:
-        """Up to `limit` messages of a lane before that position, newest first; none when there are none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The built-in tools: an agent changes its memory blocks, and looks for what was said earlier in its conversation.
 
-What they work on is handed to them by the use cases, through the two protocols below.
+What they work on is handed to them by the use cases, through `memory_port`.
 """
 
 from __future__ import annotations
@@ -8,48 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.tools import conversation_search
 from sendoff_server.tools.arguments import ArgumentsRefused, text, whole_number
-from sendoff_server.tools.conversation_search import Messages
-from sendoff_server.tools.memory_edits import AT_THE_END, EditRefused, inserted, replaced
+from sendoff_server.tools.memory_edits import AT_THE_END, inserted, replaced
+from sendoff_server.tools.memory_port import Blocks, EditRefused, LabelUnknown, MemoryUnavailable, Messages
 from sendoff_server.tools.port import ToolCall, ToolResult, Tools, text_result
 
 MEMORY_INSERT = "memory_insert"
 MEMORY_REPLACE = "memory_replace"
-
-
-class LabelUnknown(Exception):
-    """The agent has no memory block of that label."""
-
-    def __init__(self, label: str, labels: Sequence[str]) -> None:
-        """`labels`: those that it has."""
-        super().__init__(label)
-        self.label = label
-        self.labels = labels
-
-
-class MemoryUnavailable(Exception):
-    """The memory cannot be reached now. Nothing was changed."""
-
-
-class Blocks(Protocol):
-    """The memory blocks of agents."""
-
-    async def edit(
-        self, tenant: str, agent_id: str, label: str, new_value: Callable[[v1.Block], str], *, change: str
-    ) -> v1.Block:
-        """Give the agent's block of that label a new value, once for each name of a change, however often it is asked
-        for; the block as it is then.
-
-        `new_value` makes the value from the block, or raises EditRefused, and is called again when somebody else has
-        changed the block meanwhile. Raises LabelUnknown, MemoryUnavailable, and EditRefused unless the change was made
-        before.
-        """
-        ...
 
 
 class MemoryTools(Tools):

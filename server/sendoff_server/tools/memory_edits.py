@@ -9,15 +9,12 @@ from collections.abc import Iterator
 from itertools import islice
 
 from sendoff import v1
+from sendoff_server.tools.memory_port import EditRefused
 
 AT_THE_END = -1
 """In place of the number of a line."""
 
 _MOST_LINES_TOLD = 10
-
-
-class EditRefused(Exception):
-    """The block cannot be changed so; the message says why and what to do."""
 
 
 def inserted(block: v1.Block, text: str, after_line: int) -> str:

@@ -174,15 +174,15 @@ class FakeBlocks:
 
     async def create(self, tenant: str, request: v1.CreateBlockRequest) -> v1.Block:
         self.calls.append((tenant, request))
-        return v1.Block()
+        return v1.Block(label="human")
 
     async def get(self, tenant: str, request: v1.GetBlockRequest) -> v1.Block:
         self.calls.append((tenant, request))
-        return v1.Block()
+        return v1.Block(label="human")
 
     async def update(self, tenant: str, request: v1.UpdateBlockRequest) -> v1.Block:
         self.calls.append((tenant, request))
-        return v1.Block()
+        return v1.Block(label="human")
 
     async def list(self, tenant: str, request: v1.ListBlocksRequest) -> v1.ListBlocksResponse:
         self.calls.append((tenant, request))

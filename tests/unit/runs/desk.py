@@ -16,6 +16,7 @@ from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.accepting import Acceptance, Agents, Conversations, keyed
 from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.scheduler import Scheduler
+from sendoff_server.runs.stored_images import Files
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import (
     DEFAULT_TENANT,
@@ -51,7 +52,12 @@ class Desk:
         self.clock = clock
         self.commits = commits
         self.acceptance = Acceptance(
-            cast(Agents, nobody), cast(Conversations, nobody), cast(Catalogue, nobody), clock, max_open=max_open
+            cast(Agents, nobody),
+            cast(Conversations, nobody),
+            cast(Catalogue, nobody),
+            cast(Files, nobody),
+            clock,
+            max_open=max_open,
         )
         self.answering = Answering(store, commits, cast(Scheduler, NoSlot()), self.acceptance, clock)
         self.agent_id = ids.new("agent")

@@ -10,7 +10,8 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.tools import conversation_search
-from sendoff_server.tools.conversation_search import Messages, read_wanted, search
+from sendoff_server.tools.conversation_search import read_wanted, search
+from sendoff_server.tools.memory_port import Messages
 
 NONE = "Earlier messages of this conversation that match, newest first: none"
 

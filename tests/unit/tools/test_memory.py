@@ -11,8 +11,8 @@ import pytest
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.tools.conversation_search import Messages
-from sendoff_server.tools.memory import BUILT_IN_TOOLS, Blocks, LabelUnknown, MemoryTools, MemoryUnavailable
+from sendoff_server.tools.memory import BUILT_IN_TOOLS, MemoryTools
+from sendoff_server.tools.memory_port import Blocks, LabelUnknown, MemoryUnavailable, Messages
 from sendoff_server.tools.port import ToolCall
 
 TOOLS = {tool.name: tool for tool in BUILT_IN_TOOLS}

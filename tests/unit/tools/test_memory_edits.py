@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from sendoff import v1
-from sendoff_server.tools.memory_edits import AT_THE_END, EditRefused, inserted, replaced
+from sendoff_server.tools.memory_edits import AT_THE_END, inserted, replaced
+from sendoff_server.tools.memory_port import EditRefused
 
 
 def block(value: str, *, limit: int = 100, read_only: bool = False) -> v1.Block:
