@@ -91,6 +91,11 @@ class ModelLane:
         return None if self.actions is None or self.actions.settled else self.actions.asked_by
 
     @property
+    def answers(self) -> int:
+        """How many of its actions have one."""
+        return sum(action.HasField("decision") for action in self.actions.actions) if self.actions else 0
+
+    @property
     def is_at_work(self) -> bool:
         head = self.head
         if head is None:
@@ -259,9 +264,9 @@ class Lanes(RuleBasedStateMachine):
         match what:
             case "continue":
                 asked_by = lane.actions.asked_by if lane.actions else each
-                return self.decide_accept(lane, flag, continues=asked_by.run.id)
+                return self.decide_accept(lane, flag, continues=asked_by.run.id, answered_before=lane.answers)
             case "continue another":
-                return self.decide_accept(lane, flag, continues=each.run.id)
+                return self.decide_accept(lane, flag, continues=each.run.id, answered_before=number % 2)
             case "repeat":
                 return accept(lane.id, otids=[each.name], continues=f"run-{number}"), Repeated(each.run)
             case "mark":
@@ -301,7 +306,8 @@ class Lanes(RuleBasedStateMachine):
         waits_for_answers = lane.paused_by is not None and not lane.is_at_work
         if item.continues:
             same = lane.paused_by is not None and lane.paused_by.run.id == item.continues
-            return None if same and waits_for_answers else NothingPending()
+            seen = item.answered_before == lane.answers
+            return None if same and seen and waits_for_answers else NothingPending()
         if item.reject_if_pending and waits_for_answers and lane.paused_by:
             return Pending(lane.paused_by.run.id)
         return Full() if len(lane.open) >= item.max_open else None

@@ -10,7 +10,10 @@ import pytest
 from sendoff import v1
 from sendoff_server.app import Server
 from tests.faults.caller import Caller, calling, script
+from tests.faults.gated import hold_calls
 from tests.faults.run_log import check_log, texts
+from tests.fixtures.scripted_gate import HeldCalls
+from tests.fixtures.server import Serve
 
 _API, _INVALID = v1.STOP_REASON_LLM_API_ERROR, v1.STOP_REASON_INVALID_LLM_RESPONSE
 _CREDITS = v1.STOP_REASON_INSUFFICIENT_CREDITS
@@ -123,6 +126,33 @@ async def test_an_answer_withheld_by_its_provider_fails_the_run(caller: Caller) 
     run = await _ended(caller, text="", finish="refused")
     assert (run.stop_reason, run.error.reason) == (_INVALID, "MODEL_REFUSED")
     assert not run.error.retryable
+
+
+async def test_input_that_led_to_nothing_but_a_failure_is_listed_and_not_shown_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = hold_calls(monkeypatch, HeldCalls(lambda call, sent: False))
+    async with serve() as server, calling(server.grpc.address) as caller:
+        await _fail_twice_and_go_on(caller)
+    calls = [gate.begun.get_nowait() for _ in range(gate.begun.qsize())]
+    assert texts(calls[-1].messages) == [
+        ("user_message", _HALF),
+        ("assistant_message", "half an ans"),
+        ("user_message", script(text="on")),
+    ], "what was answered in part is kept"
+
+
+_HALF = script(text="half an ans", finish="length")
+
+
+async def _fail_twice_and_go_on(caller: Caller) -> None:
+    agent = await caller.agent()
+    failed = script(text="never", error={"kind": "rejected"})
+    run = await caller.ended((await caller.send(agent, failed)).id)
+    assert run.status == v1.RUN_STATUS_FAILED
+    assert texts(await caller.messages(run.id)) == [("user_message", failed)]
+    assert (await caller.ended((await caller.send(agent, _HALF)).id)).status == v1.RUN_STATUS_FAILED
+    await caller.ended((await caller.send(agent, script(text="on"))).id)
 
 
 async def test_the_model_is_told_that_nobody_has_the_tool_and_goes_on(caller: Caller) -> None:

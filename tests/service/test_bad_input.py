@@ -210,7 +210,6 @@ async def test_a_deleted_agent_takes_no_more_messages_and_its_runs_are_gone(call
             ["callback_url", "scheduling.priority"],
         ),
         ({"scheduling": v1.Scheduling(when_busy=v1.WHEN_BUSY_STEER)}, ["scheduling.when_busy"]),
-        ({"limits": v1.Limits(max_cost_microusd=1)}, ["limits.max_cost_microusd"]),
     ],
 )
 async def test_what_does_not_work_yet_is_refused_by_name(

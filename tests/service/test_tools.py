@@ -13,7 +13,7 @@ from sendoff_server.models.scripted import SMALL
 from sendoff_server.store.port import Item, Poisoned, Progress, Result
 from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.tools.port import ToolCall, ToolResult, text_result
-from tests.faults.caller import Caller, calling, patiently, refused, script, seconds
+from tests.faults.caller import Caller, calling, patiently, script, seconds
 from tests.faults.run_log import check_log
 from tests.fixtures.server import Serve
 from tests.fixtures.tools import Workshop, open_workshop, says
@@ -311,12 +311,6 @@ async def test_an_answer_that_spends_the_last_tokens_is_an_answer(caller: Caller
     usage = {"prompt_tokens": 80, "completion_tokens": 80}
     run = await ended(caller, script(text="Dear.", usage=usage), limits=v1.Limits(max_total_tokens=100))
     assert run.stop_reason == v1.STOP_REASON_END_TURN
-
-
-async def test_a_limit_of_money_is_refused_where_no_price_is_known(caller: Caller) -> None:
-    limits = v1.Limits(max_cost_microusd=1)
-    refusal = await refused(caller.send(await caller.agent(), "Hi", limits=limits))
-    assert (refusal.reason, refusal.metadata.get("fields")) == ("UNSUPPORTED_FEATURE", "limits.max_cost_microusd")
 
 
 async def test_a_step_tells_what_it_called_and_how_long_everything_took(workshop: Workshop, serve: Serve) -> None:
