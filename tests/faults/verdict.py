@@ -44,8 +44,8 @@ class Result:
 
     @property
     def place(self) -> int:
-        """The run's place in its conversation."""
-        return self.messages[0].position >> 20
+        """The number of the run's turn in its conversation; no run here continues another one."""
+        return self.messages[0].position >> 20 + 10
 
 
 async def check_all(caller: Caller, jobs: Sequence[Sent], watched: Mapping[str, Screen]) -> Counter[str]:
