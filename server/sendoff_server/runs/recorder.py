@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -51,7 +52,7 @@ class Recorder:
     def start_over(self) -> None:
         """Forget what was drafted since the last record. What the store has is to be recalled then."""
         self.done = Done()
-        self.draft = Draft(self._stored, self._clock, lambda event: fold(self.done, event))
+        self.draft = Draft(self._stored, self._clock, partial(fold, self.done))
         self.done.usage = self.draft.run.usage
         self._step = None
 
