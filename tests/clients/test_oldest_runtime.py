@@ -41,11 +41,15 @@ print(grpc.__version__, google.protobuf.__version__, *(name for name in loaded i
 """
 
 SERVICES = [
+    "action_service_pb2_grpc",
     "agent_service_pb2_grpc",
+    "block_service_pb2_grpc",
     "conversation_service_pb2_grpc",
+    "file_service_pb2_grpc",
     "model_service_pb2_grpc",
     "ops_service_pb2_grpc",
     "run_service_pb2_grpc",
+    "step_service_pb2_grpc",
     "tool_service_pb2_grpc",
 ]
 

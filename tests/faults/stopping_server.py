@@ -19,8 +19,8 @@ from typing import Any
 import structlog
 
 from sendoff import v1
-from sendoff_server import __main__, app
-from sendoff_server.agents.toolset import Toolbox
+from sendoff_server import __main__, app, assembly
+from sendoff_server.loop.toolset import Toolbox
 from sendoff_server.models import scripted
 from sendoff_server.models.port import ModelCall
 from sendoff_server.store.port import Item, Progress
@@ -80,8 +80,8 @@ def main() -> None:
         await point(f"model {of_run[call.run_id]} {sent}")
 
     tools = Looking()
-    setattr(app, "_toolbox", lambda *_: tools)  # noqa: B010 -- not as if it were declared so
-    setattr(app, "_tools", lambda *_: {v1.TOOL_TYPE_MCP: tools})  # noqa: B010
+    setattr(assembly, "toolbox_of", lambda *_: tools)  # noqa: B010 -- not as if it were declared so
+    setattr(assembly, "callers_of", lambda *_: {v1.TOOL_TYPE_MCP: tools})  # noqa: B010
     setattr(app, "SqliteStore", StoppingStore)  # noqa: B010
     setattr(scripted, "ScriptedModels", partial(scripted.ScriptedModels, gate=gate))  # noqa: B010
     __main__.main()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sendoff import v1
-from sendoff_server.agents import compaction, context, summary
+from sendoff_server.context import compaction, context, summary
 from sendoff_server.lifecycle import output_position
 from sendoff_server.models.port import ModelCall
 from sendoff_server.models.scripted import SMALL, SMALL_WINDOW

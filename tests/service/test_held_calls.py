@@ -317,7 +317,7 @@ async def test_answers_whose_turn_comes_too_late_fail_their_run_and_nothing_else
     """A continuation that finds nothing to settle: written by hand, because no accept lets it through."""
     async with serve() as server, calling(server.grpc.address) as caller:
         agent = await caller.agent()
-        service = server.runs
+        service = server.use_cases.runs
         inputs = [v1.InputMessage(approval=v1.ApprovalCreate(approvals=[approval("call-1")]))]
         request = v1.CreateMessageAsyncRequest(agent_id=agent, messages=v1.InputMessages(messages=inputs))
         run = new_run(request, "", time.time_ns(), ids.new("run"))

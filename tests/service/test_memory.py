@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from sendoff import v1
-from sendoff_server import app
-from sendoff_server.agents.toolset import Toolbox
+from sendoff_server import assembly
+from sendoff_server.loop.toolset import Toolbox
 from sendoff_server.models.port import ModelCall
 from sendoff_server.tools.memory import BUILT_IN_TOOLS
 from tests.faults.caller import Caller, calling, patiently, script
@@ -35,7 +35,7 @@ class MemoryToolbox(Toolbox):
 
 @pytest.fixture
 async def caller(gate: HeldCalls, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Caller]:
-    monkeypatch.setattr(app, "_toolbox", lambda *_: MemoryToolbox())
+    monkeypatch.setattr(assembly, "toolbox_of", lambda *_: MemoryToolbox())
     async with serve() as server, calling(server.grpc.address) as connected:
         yield connected
 

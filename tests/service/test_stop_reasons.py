@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sendoff import v1
+from sendoff_server.store.port import DEFAULT_TENANT
 from sendoff_server.tools.port import ToolCall, ToolResult
 from tests.faults.caller import Caller, calling, patiently, script
 from tests.faults.run_log import check_log
@@ -151,7 +152,7 @@ async def test_a_stop_reason_and_what_is_told_of_it(
         run = await caller.ended(run.id)
         log = await caller.log(run.id)
         messages = await caller.messages(run.id)
-        newest = (await server.runs._store.steps(run.id))[-1]
+        newest = (await server.use_cases.steps.list(DEFAULT_TENANT, v1.ListStepsRequest(run_id=run.id))).steps[-1]
     check_log(run, log)
     assert (run.status, run.stop_reason, run.error.reason) == (case.status, reason, case.error), run.error
     assert run.HasField("error") == (case.status == FAILED)

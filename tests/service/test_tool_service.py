@@ -135,7 +135,7 @@ async def test_a_python_tool_is_refused_where_python_is_not_allowed(caller: Call
 
 async def test_a_tool_of_the_server_s_is_set_by_its_tenant_and_not_deleted(server: app.Server, caller: Caller) -> None:
     tool = mcp_tool("s_pay", description="Pays.")
-    await server.tool_directory.server_tools.listed("s", [tool])
+    await server.parts.shed.directory.server_tools.listed("s", [tool])
     assert await names(caller, types=[v1.TOOL_TYPE_MCP]) == ["s_pay"]
     await put(caller, name="s_pay", requires_approval=True)
     changed = await get(caller, tool.id)
@@ -187,6 +187,6 @@ async def test_an_agent_cannot_name_tools_that_there_are_none_of_or_twice(caller
 
 async def test_an_agent_cannot_have_two_tools_of_one_name(server: app.Server, caller: Caller) -> None:
     own = await put_client(caller, "s_pay")
-    await server.tool_directory.server_tools.listed("s", [mcp_tool("s_pay")])
+    await server.parts.shed.directory.server_tools.listed("s", [mcp_tool("s_pay")])
     refusal = await refused(_agent(caller, own.id, mcp_tool("s_pay").id))
     assert (refusal.code, refusal.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["agent.tool_ids[1]"])

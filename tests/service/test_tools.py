@@ -10,7 +10,7 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.models.scripted import SMALL
-from sendoff_server.store.port import Item, Poisoned, Progress, Result
+from sendoff_server.store.port import DEFAULT_TENANT, Item, Poisoned, Progress, Result
 from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.tools.port import ToolCall, ToolResult, text_result
 from tests.faults.caller import Caller, calling, patiently, script, seconds
@@ -318,7 +318,7 @@ async def test_a_step_tells_what_it_called_and_how_long_everything_took(workshop
     workshop.has("hear")
     async with serve() as server, calling(server.grpc.address) as caller:
         run = await ended(caller, steps(calls("look", "hear"), {"text": "So."}))
-        first, second = await server.runs._store.steps(run.id)
+        first, second = (await server.use_cases.steps.list(DEFAULT_TENANT, v1.ListStepsRequest(run_id=run.id))).steps
     assert list(first.tools_called) == ["look", "hear"]
     assert not second.tools_called
     assert first.HasField("tool_duration_ns")

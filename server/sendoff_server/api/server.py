@@ -9,7 +9,6 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from sendoff import v1
 from sendoff.v1 import (
     action_service_pb2,
     agent_service_pb2,
@@ -22,9 +21,6 @@ from sendoff.v1 import (
     step_service_pb2,
     tool_service_pb2,
 )
-from sendoff_server.agents.conversation_service import ConversationService
-from sendoff_server.agents.file_service import FileService
-from sendoff_server.agents.service import AgentService
 from sendoff_server.api.actions import ActionServicer
 from sendoff_server.api.agents import AgentServicer
 from sendoff_server.api.blocks import BlockServicer
@@ -36,13 +32,8 @@ from sendoff_server.api.health import Health
 from sendoff_server.api.runs import RunServicer
 from sendoff_server.api.steps import StepServicer
 from sendoff_server.api.tools import ToolServicer
-from sendoff_server.memory.service import BlockService
-from sendoff_server.models.port import Catalogue
-from sendoff_server.runs.action_service import ActionService
-from sendoff_server.runs.service import RunService
-from sendoff_server.runs.step_service import StepService
 from sendoff_server.settings import Settings
-from sendoff_server.toolbox.service import ToolService
+from sendoff_server.use_cases import UseCases
 
 STOP_GRACE_S = 5.0
 """How long a stop waits for calls under way; those that wait or watch end by themselves when the use cases drain."""
@@ -71,17 +62,8 @@ class GrpcServer:
     def __init__(
         self,
         settings: Settings,
+        use_cases: UseCases,
         *,
-        runs: RunService,
-        actions: ActionService,
-        steps: StepService,
-        agents: AgentService,
-        conversations: ConversationService,
-        blocks: BlockService,
-        files: FileService,
-        tools: ToolService,
-        models: Catalogue,
-        info: v1.GetServerInfoResponse,
         stop_grace_s: float = STOP_GRACE_S,
     ) -> None:
         self.address = settings.grpc_address
@@ -90,18 +72,23 @@ class GrpcServer:
         """Where it listens, once entered. Without a meaning for unix sockets."""
         self._calls = Calls(max_request_bytes=settings.max_request_bytes, log_each=settings.log_level == "debug")
         self._services = {
-            run_service_pb2.DESCRIPTOR.services_by_name["RunService"]: RunServicer(runs),
-            action_service_pb2.DESCRIPTOR.services_by_name["ActionService"]: ActionServicer(actions),
-            agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]: AgentServicer(agents),
-            conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]: ConversationServicer(
-                conversations
-            ),
-            block_service_pb2.DESCRIPTOR.services_by_name["BlockService"]: BlockServicer(blocks),
-            step_service_pb2.DESCRIPTOR.services_by_name["StepService"]: StepServicer(steps),
-            file_service_pb2.DESCRIPTOR.services_by_name["FileService"]: FileServicer(files),
-            tool_service_pb2.DESCRIPTOR.services_by_name["ToolService"]: ToolServicer(tools),
-            model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]: ModelServicer(models),
-            ops_service_pb2.DESCRIPTOR.services_by_name["OpsService"]: OpsServicer(info),
+            file.services_by_name[name]: servicer
+            for file, name, servicer in (
+                (run_service_pb2.DESCRIPTOR, "RunService", RunServicer(use_cases.runs)),
+                (action_service_pb2.DESCRIPTOR, "ActionService", ActionServicer(use_cases.actions)),
+                (agent_service_pb2.DESCRIPTOR, "AgentService", AgentServicer(use_cases.agents)),
+                (
+                    conversation_service_pb2.DESCRIPTOR,
+                    "ConversationService",
+                    ConversationServicer(use_cases.conversations),
+                ),
+                (block_service_pb2.DESCRIPTOR, "BlockService", BlockServicer(use_cases.blocks)),
+                (step_service_pb2.DESCRIPTOR, "StepService", StepServicer(use_cases.steps)),
+                (file_service_pb2.DESCRIPTOR, "FileService", FileServicer(use_cases.files)),
+                (tool_service_pb2.DESCRIPTOR, "ToolService", ToolServicer(use_cases.tools)),
+                (model_service_pb2.DESCRIPTOR, "ModelService", ModelServicer(use_cases.models)),
+                (ops_service_pb2.DESCRIPTOR, "OpsService", OpsServicer(use_cases.info)),
+            )
         }
         self._options = server_options(settings.max_request_bytes)
         self._health = Health()

@@ -22,6 +22,7 @@ from sendoff_server.runs.step_service import StepService
 from sendoff_server.server_info import server_info
 from sendoff_server.settings import Settings
 from sendoff_server.toolbox.service import ToolService
+from sendoff_server.use_cases import UseCases
 
 RUN_ID = "run-0199c3f0-0000-4000-8000-000000000002"
 AGENT_ID = "agent-0199c3f0-0000-4000-8000-000000000001"
@@ -274,16 +275,18 @@ class Door:
         self.settings = Settings().model_copy(update={"grpc_address": "127.0.0.1:0"} | settings)
         self.server = GrpcServer(
             self.settings,
-            runs=cast(RunService, self.runs),
-            actions=cast(ActionService, self.actions),
-            agents=cast(AgentService, self.agents),
-            conversations=cast(ConversationService, self.conversations),
-            blocks=cast(BlockService, self.blocks),
-            files=cast(FileService, self.files),
-            steps=cast(StepService, self.steps),
-            tools=cast(ToolService, self.tools),
-            models=cast(Catalogue, FakeModels()),
-            info=server_info(self.settings),
+            UseCases(
+                runs=cast(RunService, self.runs),
+                actions=cast(ActionService, self.actions),
+                agents=cast(AgentService, self.agents),
+                conversations=cast(ConversationService, self.conversations),
+                blocks=cast(BlockService, self.blocks),
+                files=cast(FileService, self.files),
+                steps=cast(StepService, self.steps),
+                tools=cast(ToolService, self.tools),
+                models=cast(Catalogue, FakeModels()),
+                info=server_info(self.settings),
+            ),
             stop_grace_s=0.1,
         )
 

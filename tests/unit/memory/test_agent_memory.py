@@ -15,8 +15,8 @@ from sendoff_server.memory.agent_memory import AgentMemory
 from sendoff_server.memory.directory import BlockDirectory
 from sendoff_server.memory.prompt import memory_section
 from sendoff_server.store.port import StoreFailed
-from sendoff_server.tools.memory_edits import AT_THE_END, EditRefused, inserted, replaced
-from sendoff_server.tools.memory_port import LabelUnknown, MemoryUnavailable
+from sendoff_server.tools.memory_edits import AT_THE_END, inserted, replaced
+from sendoff_server.tools.memory_port import EditRefused, LabelUnknown, MemoryUnavailable
 from tests.fixtures.clock import ManualClock
 from tests.unit.memory.keeping import TENANT, BlockStore, block
 

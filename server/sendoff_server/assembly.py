@@ -1,0 +1,245 @@
+"""The parts of a server, chosen and put together; `app` starts and stops them.
+
+Together with `app` the only place that knows implementations. Nothing here runs yet, but what has to be read before
+anything can: the tools that MCP servers were last known to have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sendoff import v1
+from sendoff_server.agents.conversation_service import ConversationService
+from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
+from sendoff_server.agents.file_service import FileService
+from sendoff_server.agents.service import AgentService
+from sendoff_server.clock import Clock
+from sendoff_server.context.history_memory import HistoryMemory
+from sendoff_server.context.pictures import Pictures
+from sendoff_server.context.retry import RetryPolicy
+from sendoff_server.loop.calling import Callers
+from sendoff_server.loop.loop import Loop
+from sendoff_server.loop.outfit import Wardrobe
+from sendoff_server.loop.toolset import Toolbox
+from sendoff_server.memory.agent_memory import AgentMemory
+from sendoff_server.memory.directory import BlockDirectory
+from sendoff_server.memory.messages import StoredMessages
+from sendoff_server.memory.service import BlockService
+from sendoff_server.models.catalogue import ModelCatalogue
+from sendoff_server.runs.accepting import Acceptance
+from sendoff_server.runs.action_service import ActionService
+from sendoff_server.runs.answering import Answering
+from sendoff_server.runs.executor import Executor
+from sendoff_server.runs.expiry import Expiry
+from sendoff_server.runs.hub import Hub
+from sendoff_server.runs.scheduler import Scheduler
+from sendoff_server.runs.service import RunService
+from sendoff_server.runs.step_service import StepService
+from sendoff_server.runs.waits import Waits
+from sendoff_server.runs.watching import Watching
+from sendoff_server.server_info import server_info
+from sendoff_server.settings import Settings
+from sendoff_server.store.group_commit import GroupCommit
+from sendoff_server.store.port import Item, Result, Store
+from sendoff_server.toolbox.directory import ToolDirectory
+from sendoff_server.toolbox.server_tools import ServerTools
+from sendoff_server.toolbox.service import ToolService
+from sendoff_server.tools.mcp import config as mcp_config
+from sendoff_server.tools.mcp.servers import McpServers
+from sendoff_server.tools.memory import BUILT_IN_TOOLS, MemoryTools
+from sendoff_server.tools.port import Tools
+from sendoff_server.tools.python.tools import PythonTools, python_tools
+from sendoff_server.use_cases import UseCases
+
+
+@dataclass(frozen=True, slots=True)
+class Shed:
+    """Tools of every kind, and who knows them."""
+
+    directory: ToolDirectory
+    mcp_servers: McpServers
+    python: PythonTools | None
+    """None: callers may put none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is started and stopped, in this order."""
+
+    commits: GroupCommit
+    shed: Shed
+    scheduler: Scheduler
+    executor: Executor
+    expiry: Expiry
+    use_cases: UseCases
+
+
+class Assembly:
+    """Puts the parts of one server together around a store and models that are there already."""
+
+    def __init__(self, settings: Settings, store: Store, models: ModelCatalogue, shed: Shed, clock: Clock) -> None:
+        self._settings = settings
+        self._store = store
+        self._models = models
+        self._shed = shed
+        self._clock = clock
+        self._hub = Hub()
+        self._scheduler = Scheduler(store, self._hub, clock, max_running=settings.max_running)
+        self._history = HistoryMemory(store)
+        self._agents = AgentDirectory(store)
+        self._conversations = ConversationDirectory(store)
+        self._blocks = BlockDirectory(store)
+        self._memory = AgentMemory(self._blocks, self._agents, clock)
+        self._files = FileService(store, clock)
+        self._commits = GroupCommit(store, clock, self._on_result)
+        self._acceptance = Acceptance(
+            self._agents,
+            self._conversations,
+            models,
+            self._files,
+            clock,
+            max_open=settings.max_queued_per_conversation,
+            may_approve=settings.allow_approve_on_timeout,
+        )
+        self._answering = Answering(store, self._commits, self._scheduler, self._acceptance, clock)
+
+    def parts(self) -> Parts:
+        runs = self._runs()
+        may_approve = self._settings.allow_approve_on_timeout
+        return Parts(
+            commits=self._commits,
+            shed=self._shed,
+            scheduler=self._scheduler,
+            executor=Executor(self._store, self._commits, self._hub, self._loop(), self._clock),
+            expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
+            use_cases=self._use_cases(runs),
+        )
+
+    # ---- runs ----
+
+    def _runs(self) -> RunService:
+        watching = Watching(
+            self._store,
+            self._hub,
+            self._clock,
+            max_stream_age_s=self._settings.max_stream_age_s,
+            slow_consumer_s=self._settings.slow_consumer_s,
+        )
+        return RunService(
+            self._store,
+            self._commits,
+            self._scheduler,
+            self._hub,
+            self._acceptance,
+            self._answering,
+            Waits(self._hub, self._clock),
+            watching,
+            self._clock,
+        )
+
+    def _loop(self) -> Loop:
+        settings, shed = self._settings, self._shed
+        wardrobe = Wardrobe(self._agents, self._conversations, self._models, toolbox_of(shed.directory), self._memory)
+        return Loop(
+            self._store,
+            self._history,
+            wardrobe,
+            Callers(callers_of(shed, self._memory, self._store), self._clock, settings.tool_timeout_s),
+            Pictures(self._store),
+            self._clock,
+            RetryPolicy(settings.model_retries),
+            action_timeout=timedelta(seconds=settings.action_timeout_s),
+        )
+
+    # ---- use cases ----
+
+    def _use_cases(self, runs: RunService) -> UseCases:
+        store, clock, shed = self._store, self._clock, self._shed
+        return UseCases(
+            runs=runs,
+            actions=ActionService(store, self._agents, self._conversations, self._answering),
+            steps=StepService(store),
+            agents=AgentService(
+                store,
+                self._agents,
+                self._models,
+                self._memory,
+                shed.directory,
+                clock,
+                cancel_all=runs.cancel_all,
+                deleted=self._agent_deleted,
+            ),
+            conversations=ConversationService(
+                store,
+                self._agents,
+                self._conversations,
+                self._models,
+                clock,
+                cancel_all=runs.cancel_all_of_conversation,
+                deleted=self._conversation_deleted,
+            ),
+            blocks=BlockService(store, self._blocks, self._agents, clock),
+            tools=ToolService(
+                store,
+                shed.directory,
+                self._agents,
+                clock,
+                python=shed.python,
+                silent_servers=shed.mcp_servers.silent,
+            ),
+            files=self._files,
+            models=self._models,
+            info=server_info(self._settings),
+        )
+
+    # ---- who is told of what ----
+
+    def _on_result(self, item: Item, result: Result) -> None:
+        self._history.on_result(item, result)
+        self._scheduler.on_result(item, result)
+
+    def _agent_deleted(self, agent_id: str) -> None:
+        self._conversations.forget_agent(agent_id)
+        self._history.forget_agent(agent_id)
+        self._hub.forget(agent_id)
+
+    def _conversation_deleted(self, conversation_id: str) -> None:
+        self._history.forget(conversation_id)
+        self._hub.forget(conversation_id)
+
+
+async def shed_of(settings: Settings, store: Store, clock: Clock) -> Shed:
+    """The tools that the settings allow. Raises BadMcpServers, PythonToolsUnavailable, StoreFailed."""
+    configs = mcp_config.read(settings.mcp_servers_path)
+    server_tools = ServerTools(store, clock, BUILT_IN_TOOLS)
+    await server_tools.load(configs.keys())
+    return Shed(
+        directory=ToolDirectory(store, server_tools),
+        mcp_servers=McpServers(configs, clock, listener=server_tools),
+        python=await _python_tools(settings),
+    )
+
+
+async def _python_tools(settings: Settings) -> PythonTools | None:
+    if not settings.python_tools:
+        return None
+    memory_bytes = settings.python_tool_memory_mb * 1024 * 1024
+    return await python_tools(memory_bytes=memory_bytes, at_once=settings.max_python_tools)
+
+
+def toolbox_of(directory: ToolDirectory) -> Toolbox:
+    """Where runs find the tools of their agents."""
+    return directory
+
+
+def callers_of(shed: Shed, memory: AgentMemory, store: Store) -> Mapping[v1.ToolType.ValueType, Tools]:
+    """Who calls tools of which kind."""
+    kinds: dict[v1.ToolType.ValueType, Tools] = {
+        v1.TOOL_TYPE_BUILT_IN: MemoryTools(memory, StoredMessages(store)),
+        v1.TOOL_TYPE_MCP: shed.mcp_servers,
+    }
+    if shed.python is not None:
+        kinds[v1.TOOL_TYPE_PYTHON] = shed.python
+    return kinds

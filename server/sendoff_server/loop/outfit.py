@@ -1,0 +1,106 @@
+"""What a run has to work with, looked up anew for each step: agent, model, tools, and the system prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sendoff import v1
+from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
+from sendoff_server.body import Work
+from sendoff_server.context.context import system_prompt
+from sendoff_server.context.window import Window
+from sendoff_server.errors import ModelNotFound
+from sendoff_server.lifecycle import model_of
+from sendoff_server.loop.toolset import Toolbox, Toolset
+from sendoff_server.models.port import Catalogue, Model
+
+
+class Memory(Protocol):
+    """What an agent always has before its eyes."""
+
+    async def rendered(self, tenant: str, agent: v1.Agent, lane: str) -> str:
+        """The section of the system prompt that shows the agent's memory blocks; empty for none. `lane` is the
+        conversation's."""
+        ...
+
+
+class NoMemory(Memory):
+    """Of agents that have no memory blocks."""
+
+    async def rendered(self, tenant: str, agent: v1.Agent, lane: str) -> str:
+        return ""
+
+
+class NoTools(Toolbox):
+    """Of agents that have no tools."""
+
+    async def tools_of(self, tenant: str, agent: v1.Agent) -> list[v1.Tool]:
+        return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outfit:
+    """What one step has to work with."""
+
+    agent: v1.Agent
+    handle: str
+    model: Model | None
+    """None: there is no such model."""
+    tools: Toolset
+
+    @property
+    def window_tokens(self) -> int:
+        return Window.of(self.model.info if self.model else v1.Model()).tokens
+
+    @property
+    def parallel_calls(self) -> bool:
+        return self.agent.parallel_tool_calls or not self.agent.HasField("parallel_tool_calls")
+
+
+class Wardrobe:
+    """Where outfits come from."""
+
+    def __init__(
+        self,
+        agents: AgentDirectory,
+        conversations: ConversationDirectory,
+        models: Catalogue,
+        toolbox: Toolbox,
+        memory: Memory,
+    ) -> None:
+        self._agents = agents
+        self._conversations = conversations
+        self._models = models
+        self._toolbox = toolbox
+        self._memory = memory
+
+    async def outfit(self, work: Work) -> Outfit:
+        """Raises AgentNotFound, ConversationNotFound."""
+        agent = await self._agents.find(work.tenant, work.run.agent_id)
+        handle = model_of(work.request, await self._conversation(work), agent)
+        tools = await self._toolbox.tools_of(work.tenant, agent)
+        return Outfit(
+            agent=agent,
+            handle=handle,
+            model=await self._model(handle),
+            tools=Toolset(tools, work.request.client_tools, agent.tool_rules),
+        )
+
+    async def system(self, work: Work, outfit: Outfit) -> str:
+        """The system prompt: the agent's words, its memory, what it is to be told of its rules, and skills."""
+        memory = await self._memory.rendered(work.tenant, outfit.agent, work.lane)
+        told = outfit.tools.rules.told
+        rules = "\n".join(["<tool_rules>", *told, "</tool_rules>"]) if told else ""
+        return system_prompt(outfit.agent, work.request, [section for section in (memory, rules) if section])
+
+    async def _conversation(self, work: Work) -> v1.Conversation | None:
+        if not work.run.HasField("conversation_id"):
+            return None
+        return await self._conversations.find(work.tenant, work.run.conversation_id)
+
+    async def _model(self, handle: str) -> Model | None:
+        try:
+            return await self._models.find(handle)
+        except ModelNotFound:
+            return None

@@ -1,0 +1,37 @@
+"""All that callers can do, as the doors are handed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sendoff import v1
+from sendoff_server.agents.conversation_service import ConversationService
+from sendoff_server.agents.file_service import FileService
+from sendoff_server.agents.service import AgentService
+from sendoff_server.memory.service import BlockService
+from sendoff_server.models.port import Catalogue
+from sendoff_server.runs.action_service import ActionService
+from sendoff_server.runs.service import RunService
+from sendoff_server.runs.step_service import StepService
+from sendoff_server.toolbox.service import ToolService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCases:
+    """One service of the program for each service of the contract."""
+
+    runs: RunService
+    actions: ActionService
+    steps: StepService
+    agents: AgentService
+    conversations: ConversationService
+    blocks: BlockService
+    tools: ToolService
+    files: FileService
+    models: Catalogue
+    info: v1.GetServerInfoResponse
+
+    def drain(self) -> None:
+        """Accept nothing from now on, and have those who wait or watch end."""
+        self.runs.drain()
+        self.actions.drain()
