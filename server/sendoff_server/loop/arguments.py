@@ -1,21 +1,10 @@
-"""Arguments of tool calls: read, completed, and checked against the tool's JSON Schema. Pure.
-
-What a schema says with regular expressions is left to the tool: schemas come from callers, and an expression can be
-made to take for ever. References are followed inside the schema only.
-"""
+"""Arguments of tool calls: read, completed, and checked against the tool's JSON Schema. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
-from jsonschema.validators import extend
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from sendoff import v1
 
@@ -76,34 +65,13 @@ def replaced(call: v1.ToolCall, arguments: str) -> v1.ToolCall:
 def checked(call: v1.ToolCall, tool: v1.Tool) -> dict[str, Any]:
     """The arguments of a call, if they fit the tool. Raises BadArguments."""
     arguments = parsed(call.arguments)
-    validator = _validator(tool.json_schema.json)
-    if validator is None:
+    if not tool.json_schema.json:
         return arguments
-    try:
-        error = best_match(validator.iter_errors(arguments))
-    except (Unresolvable, RecursionError, SchemaError):
-        return arguments  # the schema is broken; the tool will say what it thinks of them
-    if error is not None:
-        where = f" at {error.json_path}" if error.path else ""
-        raise _bad(f"they do not fit the tool{where}: {_quoted(error.message)}")
+    from sendoff_server.loop import schemas  # it brings a library along that a server without tools does without
+
+    if fault := schemas.fault(tool.json_schema.json, arguments):
+        raise _bad(f"they do not fit the tool{fault.where}: {_quoted(fault.told)}")
     return arguments
-
-
-_Validator = extend(Draft202012Validator, {"pattern": None})  # type: ignore[no-untyped-call]  # as the stubs have it
-
-
-@lru_cache(maxsize=512)
-def _validator(schema: str) -> Draft202012Validator | None:
-    """None: anything fits."""
-    if not schema or '"patternProperties"' in schema:
-        return None
-    try:
-        read = json.loads(schema)
-        Draft202012Validator.check_schema(read)
-    except (ValueError, RecursionError, SchemaError):
-        return None
-    made: Draft202012Validator = _Validator(read, registry=Registry())
-    return made
 
 
 def _no_constant(name: str) -> None:
