@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 
 from sendoff import v1
@@ -15,6 +16,7 @@ from sendoff_server.body import Done, Work
 from sendoff_server.context import tokens
 from sendoff_server.context.boundaries import from_a_turn_on
 from sendoff_server.context.history_memory import HistoryMemory, Measured
+from sendoff_server.context.pictures import may_show
 from sendoff_server.context.skills import with_skills
 from sendoff_server.context.summary import as_told
 from sendoff_server.lifecycle import began
@@ -24,7 +26,7 @@ MAX_HISTORY_BYTES = 16 * 1024 * 1024
 """Of a conversation since its newest compaction. Only pictures, or a sudden change to a small model, come near it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """What a model is shown."""
 
@@ -40,6 +42,8 @@ class Context:
     """What may not: the run's input, until the model has answered it."""
     is_whole: bool = True
     """False: there are older entries that nothing here stands for."""
+    is_plain: bool = False
+    """True: no entry refers to a stored picture. False: nobody has looked, or one does."""
     newest_position: int = 0
     """Of all entries of the conversation, shown or not."""
 
@@ -48,12 +52,12 @@ class Context:
         summary = [self.summary] if self.summary else []
         return [*summary, *self.history, *self.input]
 
-    @property
+    @cached_property
     def system_tokens(self) -> int:
         """What is there in front of all messages."""
         return tokens.of_text(self.system) + self.tool_tokens
 
-    @property
+    @cached_property
     def fixed_tokens(self) -> int:
         """What is always there: system prompt, tools and input."""
         return self.system_tokens + tokens.of_entries(self.input)
@@ -82,6 +86,7 @@ def assembled(past: History, done: Done, work: Work, system: str, tool_tokens: i
     own = sorted(done.entries, key=lambda entry: entry.position)
     given = () if done.answered else work.input
     newest = next((entry for entry in reversed(own) if entry.HasField("context_start")), past.compaction)
+    last = (*past.messages[-1:], *own[-1:], *given[-1:])
     history = [*past.messages, *_without(own, given)]
     return Context(
         system=system,
@@ -90,7 +95,8 @@ def assembled(past: History, done: Done, work: Work, system: str, tool_tokens: i
         history=_kept(history, newest) if newest else from_a_turn_on(history),
         input=given,
         is_whole=past.is_whole or newest is not past.compaction,
-        newest_position=max((entry.position for entry in (*past.messages[-1:], *own, *given)), default=0),
+        is_plain=past.is_plain and not any(map(may_show, (*own, *given))),
+        newest_position=max((entry.position for entry in last), default=0),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sendoff import v1
+from sendoff_server.context.pictures import may_show
 from sendoff_server.store.port import History, Item, Progress, Recorded, Result, Store
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -40,6 +41,8 @@ class Remembered:
         self._is_whole = history.is_whole
         self._compaction = history.compaction
         self._messages: deque[v1.Message] = deque()
+        self._showing = 0
+        """How many of them may refer to stored pictures."""
         self.add(history.messages)
 
     def is_of(self, agent_id: str) -> bool:
@@ -53,10 +56,12 @@ class Remembered:
         for message in messages:
             self._messages.append(message)
             self.size += message.ByteSize()
+            self._showing += may_show(message)
         while self.size > self.budget:
             self._is_whole = False
             gone = self._messages.popleft()
             self.size -= gone.ByteSize()
+            self._showing -= may_show(gone)
             if gone is self._compaction:
                 self._compaction = None
 
@@ -66,10 +71,10 @@ class Remembered:
         while found and found[-1].position >= position:
             found.pop()
         if self.size <= max_bytes:
-            return History(found, self._is_whole, self._compaction)
+            return History(found, self._is_whole, self._compaction, not self._showing)
         newest = _newest(found, max_bytes)
         compaction = self._compaction if any(message is self._compaction for message in newest) else None
-        return History(newest, self._is_whole and len(newest) == len(found), compaction)
+        return History(newest, self._is_whole and len(newest) == len(found), compaction, not self._showing)
 
 
 def _changes_what_was(item: Progress, remembered: Remembered) -> bool:

@@ -34,7 +34,8 @@ class Pictures:
         A picture whose file was deleted becomes a text that says so. Entries without stored pictures are the same
         objects as before.
         """
-        wanted = [image.file_id for entry in reversed(entries) for image in _stored(entry)]
+        showing = [entry for entry in entries if may_show(entry)]
+        wanted = [image.file_id for entry in reversed(showing) for image in _stored(entry)]
         if not wanted:
             return list(entries)
         loaded = await self._loaded(tenant, dict.fromkeys(wanted))
@@ -58,6 +59,18 @@ class Pictures:
             image = v1.Image(base64=v1.Image.Base64(data=data, media_type=file.media_type))
             shown[file_id] = v1.ContentPart(image=image)
         return shown
+
+
+_SPEAKING = ("user_message", "assistant_message")
+_RETURNING = ("tool_return_message", "approval_response_message")
+
+
+def may_show(entry: v1.Message) -> bool:
+    """Whether an entry may refer to a stored picture. Costs little, because most are plain text."""
+    kind = entry.WhichOneof("kind")
+    if kind in _SPEAKING:
+        return bool(getattr(entry, kind).content.HasField("parts"))
+    return kind in _RETURNING and any(content.HasField("parts") for content in _contents(entry))
 
 
 def _text(text: str) -> v1.ContentPart:

@@ -150,12 +150,12 @@ def _fill(message: v1.Message, part: v1.ContentPart) -> None:
 # ---- what it means ----
 
 
-def unusable(answer: Answer) -> End | None:
+def unusable(answer: Answer, *, calls_tools: bool) -> End | None:
     """How the run ends after an answer that is no good; None for a good one. What was said is kept all the same."""
     if answer.finish is Finish.REFUSED:
         told = "the model's provider withheld the answer or a part of it"
         return End(v1.STOP_REASON_INVALID_LLM_RESPONSE, v1.RunError(reason="MODEL_REFUSED", message=told))
-    if calls_tools(answer):
+    if calls_tools:
         return None
     if answer.finish is Finish.LENGTH:
         told = "the answer was cut off by the model's token limit; what it said so far is kept"

@@ -60,9 +60,9 @@ class Asker:
         while True:
             reply = await self._within_the_window(call, context, offer, done, tries)
             context = reply.context
-            names = [spec.name for spec in offer.tools]
-            if reply.end is not None:
+            if reply.end is not None or not (reply.calls or offer.must_call):
                 return reply
+            names = [spec.name for spec in offer.tools]
             if not answers.is_readable(reply.calls, names):
                 unreadable += 1
                 if unreadable == UNREADABLE_ANSWERS:
@@ -100,15 +100,13 @@ class Asker:
             attempt = next(tries)
             message_id = ids.derive("message", call.work.run.id, call.step.index, call.live.attempt, attempt)
             await call.live.calling(call.info, message_id)
-            messages = await self._pictures.shown(call.work.tenant, context.messages)
+            messages = context.messages
+            if not context.is_plain:
+                messages = await self._pictures.shown(call.work.tenant, messages)
             answer = await _streamed(call.model.stream(_question(call, context, messages, offer, attempt)), call.live)
-            return Reply(
-                message_id=message_id,
-                context=context,
-                answer=answer,
-                calls=_calls(answer, message_id, context, offer, done),
-                end=answers.unusable(answer),
-            )
+            calls = _calls(answer, message_id, context, offer, done)
+            end = answers.unusable(answer, calls_tools=bool(calls))
+            return Reply(message_id=message_id, context=context, answer=answer, calls=calls, end=end)
 
         return await self._retry.repeated(call.live, ask)
 

@@ -12,7 +12,7 @@ from sendoff_server.context.context import system_prompt
 from sendoff_server.context.window import Window
 from sendoff_server.errors import ModelNotFound
 from sendoff_server.lifecycle import model_of
-from sendoff_server.loop.toolset import Toolbox, Toolset
+from sendoff_server.loop.toolset import NO_TOOLS, Toolbox, Toolset
 from sendoff_server.models.port import Catalogue, Model
 
 
@@ -79,20 +79,18 @@ class Wardrobe:
         """Raises AgentNotFound, ConversationNotFound."""
         agent = await self._agents.find(work.tenant, work.run.agent_id)
         handle = model_of(work.request, await self._conversation(work), agent)
-        tools = await self._toolbox.tools_of(work.tenant, agent)
-        return Outfit(
-            agent=agent,
-            handle=handle,
-            model=await self._model(handle),
-            tools=Toolset(tools, work.request.client_tools, agent.tool_rules),
-        )
+        model, tools = await self._model(handle), await self._tools(work, agent)
+        return Outfit(agent=agent, handle=handle, model=model, tools=tools)
 
     async def system(self, work: Work, outfit: Outfit) -> str:
         """The system prompt: the agent's words, its memory, what it is to be told of its rules, and skills."""
         memory = await self._memory.rendered(work.tenant, outfit.agent, work.lane)
-        told = outfit.tools.rules.told
-        rules = "\n".join(["<tool_rules>", *told, "</tool_rules>"]) if told else ""
+        rules = _told(outfit.tools) if outfit.tools.names else ""
         return system_prompt(outfit.agent, work.request, [section for section in (memory, rules) if section])
+
+    async def _tools(self, work: Work, agent: v1.Agent) -> Toolset:
+        tools, given = await self._toolbox.tools_of(work.tenant, agent), work.request.client_tools
+        return Toolset(tools, given, agent.tool_rules) if tools or given else NO_TOOLS
 
     async def _conversation(self, work: Work) -> v1.Conversation | None:
         if not work.run.HasField("conversation_id"):
@@ -104,3 +102,8 @@ class Wardrobe:
             return await self._models.find(handle)
         except ModelNotFound:
             return None
+
+
+def _told(tools: Toolset) -> str:
+    told = tools.rules.told
+    return "\n".join(["<tool_rules>", *told, "</tool_rules>"]) if told else ""

@@ -137,6 +137,8 @@ class Rules:
         return Onward(nudge=nudge_for(unmet)) if unmet else Onward(end=End(v1.STOP_REASON_END_TURN))
 
     def _unmet(self, calls: Sequence[Call]) -> tuple[str, ...]:
+        if not self._required:
+            return ()
         had = {call.name for call in calls if call.became is not Became.REFUSED}
         missing = self._required - had
         return tuple(sorted(missing & self._order.reachable(calls))) if missing else ()

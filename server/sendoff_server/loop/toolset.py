@@ -97,6 +97,7 @@ class Toolset:
 
 _NO_RULES = Rules((), ())
 """Rules for tools that the agent does not have mean nothing."""
+NO_TOOLS = Toolset((), (), ())
 
 
 def _of_client(tool: v1.ClientTool) -> v1.Tool:

@@ -411,6 +411,8 @@ class History:
     """False: there are older ones, up to the newest compaction or the lane's beginning, that did not fit."""
     compaction: v1.Message | None = None
     """Of the messages the newest that has `context_start`."""
+    is_plain: bool = False
+    """True: no message refers to a stored picture. False: nobody has looked, or one does."""
 
 
 class Store(Protocol):

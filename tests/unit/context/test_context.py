@@ -67,6 +67,17 @@ def test_only_the_newest_of_two_compactions_counts() -> None:
     assert context.newest_position == BEGAN + 1013
 
 
+def test_a_context_is_plain_only_if_all_of_it_is() -> None:
+    shows = v1.Message(position=BEGAN + 1024)
+    returned = shows.tool_return_message.tool_returns.add(tool_call_id="call-1")
+    returned.tool_return.parts.parts.add().image.letta.file_id = "file-1"
+    asked = said("Where?")
+    asked.position = BEGAN + 1
+    assert shown_of(History([asked], True, is_plain=True), *work().input).is_plain
+    assert not shown_of(History([asked], True), *work().input).is_plain
+    assert not shown_of(History([asked], True, is_plain=True), *work().input, shows).is_plain
+
+
 def test_input_is_shown_once_and_last_until_it_is_answered() -> None:
     (asked,) = work().input
     settled, answer = returned("call-1"), answered("Yes.")

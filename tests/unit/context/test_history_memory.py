@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from hypothesis import given
@@ -64,7 +65,7 @@ async def test_memory_gives_what_the_store_would(turns: list[tuple[str, bool, in
         if read:
             position = 10 * number + 9
             known = await conversations.before("lane", position, budget)
-            assert known == await store.history("lane", position, budget)
+            assert replace(known, is_plain=False) == await store.history("lane", position, budget)
 
 
 async def test_a_count_is_forgotten_with_what_it_counted() -> None:
@@ -99,6 +100,19 @@ async def test_where_others_write_too_every_run_reads() -> None:
     for _ in range(3):
         await conversations.before("lane", 1, 100)
     assert store.reads == 3
+
+
+async def test_history_is_known_to_be_plain_while_no_entry_shows_a_picture() -> None:
+    store = HistoryStore()
+    conversations = HistoryMemory(cast(Store, store))
+    part = v1.ContentPart(image=v1.Image(letta=v1.Image.Stored(file_id="file-1")))
+    shows = v1.Message(position=2)
+    shows.user_message.content.parts.parts.append(part)
+    told = []
+    for position, entry in enumerate((said(1), shows, said(3), said(4, "y" * 100)), start=1):
+        write(store, conversations, entry)
+        told.append((await conversations.before("lane", position + 1, 110)).is_plain)
+    assert told == [True, False, False, True]  # the picture has made room for the last one
 
 
 async def test_what_is_remembered_is_bounded() -> None:

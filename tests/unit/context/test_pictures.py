@@ -63,6 +63,14 @@ async def test_entries_without_stored_pictures_are_left_as_they_are() -> None:
     assert all(one is other for one, other in zip(shown, entries, strict=True))
 
 
+def test_a_quick_look_misses_no_entry_that_shows_a_stored_picture() -> None:
+    says = v1.Message(assistant_message=v1.AssistantMessage(content=content(stored("a"))))
+    assert all(
+        map(pictures.may_show, (user(text("Look"), stored("a")), says, returned(stored("a")), decided(stored("a"))))
+    )
+    assert not pictures.may_show(v1.Message(user_message=v1.UserMessage(content=v1.Content(text="hi"))))
+
+
 async def test_a_stored_picture_is_shown_with_its_bytes_and_the_entry_is_not_changed() -> None:
     entry = user(text("Look"), stored("a", detail="low"), stored("b"))
     before = entry.SerializeToString()
