@@ -40,7 +40,8 @@ from sendoff_server.store.port import (
     Result,
     WhenPending,
 )
-from sendoff_server.store.sqlite.snapshot import OPEN, ActionsRow, KnownKey, LaneRow, RunRow, Snapshot
+from sendoff_server.store.sqlite.mentions import OPEN
+from sendoff_server.store.sqlite.snapshot import ActionsRow, KnownKey, LaneRow, RunRow, Snapshot
 
 PLACE_BITS = POSITION_SHIFT
 PLACES = 1 << PLACE_BITS
@@ -129,27 +130,28 @@ class Decider:
     def _place(self, item: Accept, lane: LaneRow) -> Outcome:
         superseded = self._supersede(item.supersedes, lane) if item.supersedes is not None else ()
         row = self._add_run(item, lane)
-        placed = partial(Placed, item.run, continued=self._continue(item, lane), superseded=superseded)
-        if row is not lane.head:
-            return placed(None)
+        continued = self._continue(item, lane) if item.continues else None
+        claim = self._begin(item, lane, row) if row is lane.head else None
+        return Placed(item.run, claim, continued, superseded)
+
+    def _begin(self, item: Accept, lane: LaneRow, row: RunRow) -> Claim | None:
+        """The lease of a lane whose head is new, if it is wanted and can be had."""
         lane.head_seq = row.seq
         if not self._is_free(lane):
-            return placed(None)
+            return None
         if not item.lease:
             lane.ready_at_ns = self._tick()
-            return placed(None)
+            return None
         lane.owner = self._replica_no
-        return placed(_claim(lane, row)(run=item.run, request=item.request))
+        return _claim(lane, row)(run=item.run, request=item.request)
 
     def _supersede(self, cancel: Cancel, lane: LaneRow) -> list[str]:
         marked = [row.id for row in lane.queue if self._mark(row, cancel)]
         self._look_again(lane)
         return marked
 
-    def _continue(self, item: Accept, lane: LaneRow) -> v1.Run | None:
+    def _continue(self, item: Accept, lane: LaneRow) -> v1.Run:
         """The run that it continues, told so."""
-        if not item.continues:
-            return None
         actions = _actions(lane)
         actions.answered_by = item.run.id
         actions.continuations += 1
@@ -165,7 +167,7 @@ class Decider:
 
     def _is_free(self, lane: LaneRow) -> bool:
         """Whether its lease can be had. What keeps it from those who look for one is noted in the lane."""
-        lane.held = lane.owner is None and lane.head is not None and not lane.is_at_work
+        lane.held = lane.paused_by is not None and lane.owner is None and lane.head is not None and not lane.is_at_work
         return lane.owner is None and not lane.held
 
     def _add_run(self, item: Accept, lane: LaneRow) -> RunRow:
@@ -178,7 +180,7 @@ class Decider:
             seq=_next_seq(item, lane),
             status=run.status,
             last_sequence=run.last_sequence,
-            waits=item.when_pending == WhenPending.WAIT and not item.continues,
+            waits=item.when_pending is WhenPending.WAIT and not item.continues,
             cancel=item.cancel,
             run=run,
             request=item.request,
@@ -187,7 +189,8 @@ class Decider:
         )
         event = item.event.SerializeToString()
         self._next_run_no += 1
-        lane.last_seq = max(lane.last_seq, row.seq)
+        if row.seq > lane.last_seq:
+            lane.last_seq = row.seq
         if item.continues:
             lane.queue.insert(0, row)
         elif len(lane.queue) == lane.open:
@@ -218,8 +221,9 @@ class Decider:
             return Poisoned(f"run {row.id}: {fault}")
         self._write(item, row)
         continued = self._settle(lane, row) if item.settles and lane.paused_by is not None else None
-        recorded = partial(Recorded, continued=continued)
-        return self._end(item, row, lane, recorded) if item.run.status not in OPEN else recorded(None)
+        if row.status in OPEN:
+            return Recorded(None, continued)
+        return self._end(item, row, lane, Recorded if continued is None else partial(Recorded, continued=continued))
 
     def _may_write(self, item: Progress, row: RunRow, lane: LaneRow) -> bool:
         """Who says that it holds the lease must hold it, and with it executes the head and nothing else."""

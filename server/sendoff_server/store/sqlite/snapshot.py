@@ -8,12 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sendoff import v1
-from sendoff_server.store.port import Accept, Cancel, Fenced, Item, MarkCancel, NoteAnswers, Progress, Release
+from sendoff_server.store.port import Cancel, Fenced, Item
 from sendoff_server.store.sqlite.bodies import read_one
+from sendoff_server.store.sqlite.mentions import Mentions, of_items
 from sendoff_server.store.sqlite.queries import execute_rows, named
-
-OPEN = (v1.RUN_STATUS_CREATED, v1.RUN_STATUS_RUNNING)
-"""Statuses of a run that has not ended."""
 
 
 @dataclass(slots=True)
@@ -114,69 +112,61 @@ class Snapshot:
         return self.runs_by_no[row.no]
 
 
-def take(
-    connection: sqlite3.Connection, replica_no: int, items: Sequence[Item], more_lanes: Iterable[str] = ()
-) -> Snapshot:
-    """Read what the items refer to, and these lanes. Raises Fenced."""
-    lane_ids = {item.lane for item in items if not isinstance(item, MarkCancel)}.union(more_lanes)
-    run_ids = {_run_id(item) for item in items if isinstance(item, Progress | MarkCancel)}
-    wanted = (replica_no, encode_list(lane_ids), max(_longest_queue(items), bool(more_lanes)), encode_list(run_ids))
-    alive, last_run_no, lanes, runs = connection.execute(named("snapshot"), wanted).fetchone()
-    if not alive:
-        raise Fenced("this replica was declared dead")
-    snapshot = Snapshot(last_run_no, {}, {}, {}, _known_keys(connection, items))
-    for *columns, queue in json.loads(lanes):
-        lane = LaneRow(*columns)
-        lane.queue = [_run_row(lane.no, *row) for row in queue or ()]
-        snapshot.lanes[lane.id] = lane
-        for row in lane.queue:
-            snapshot.add(row)
-    for columns in json.loads(runs):
-        snapshot.known(_run_row(*columns))
-    if not more_lanes and (waiting := _marked_that_wait(connection, snapshot, items)):
-        return take(connection, replica_no, items, waiting)
-    _read_whole_queues(connection, snapshot, items)
-    _read_actions(connection, snapshot, items)
+def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item]) -> Snapshot:
+    """Read what the items refer to. Raises Fenced."""
+    mentions = of_items(items)
+    snapshot = _taken(connection, replica_no, mentions, mentions.longest_queue)
+    if mentions.cancels and (waiting := _marked_that_wait(connection, snapshot, mentions)):
+        mentions.lanes.update(waiting)
+        snapshot = _taken(connection, replica_no, mentions, max(mentions.longest_queue, 1))
+    for lane_id in mentions.whole_queues:
+        _read_whole_queue(connection, snapshot, lane_id)
+    for lane_id in mentions.actions:
+        _read_actions(connection, snapshot, lane_id)
     return snapshot
 
 
-def _marked_that_wait(connection: sqlite3.Connection, snapshot: Snapshot, items: Sequence[Item]) -> list[str]:
+def _taken(connection: sqlite3.Connection, replica_no: int, mentions: Mentions, longest_queue: int) -> Snapshot:
+    wanted = (replica_no, encode_list(mentions.lanes), longest_queue, encode_list(mentions.runs))
+    alive, last_run_no, lanes, runs = connection.execute(named("snapshot"), wanted).fetchone()
+    if not alive:
+        raise Fenced("this replica was declared dead")
+    snapshot = Snapshot(last_run_no, {}, {}, {}, _known_keys(connection, mentions.keys))
+    for *columns, queue in json.loads(lanes):
+        lane = LaneRow(*columns)
+        if queue:
+            lane.queue = [snapshot.known(_run_row(lane.no, *row)) for row in queue]
+        snapshot.lanes[lane.id] = lane
+    for columns in json.loads(runs):
+        snapshot.known(_run_row(*columns))
+    return snapshot
+
+
+def _marked_that_wait(connection: sqlite3.Connection, snapshot: Snapshot, mentions: Mentions) -> list[str]:
     """Lanes of runs that are to be cancelled and may wait for answers, which they need not do for that."""
-    marked = [snapshot.runs.get(item.run_id) for item in items if isinstance(item, MarkCancel)]
+    marked = [snapshot.runs.get(run_id) for run_id in mentions.cancels]
     nos = [row.no for row in marked if row is not None and row.waits]
     return [lane_id for no in nos for (lane_id,) in connection.execute(named("lane_of_run"), (no,))]
 
 
-def _read_whole_queues(connection: sqlite3.Connection, snapshot: Snapshot, items: Sequence[Item]) -> None:
-    """For items that change every open run of their lane."""
-    for lane_id in {item.lane for item in items if isinstance(item, Accept) and item.supersedes is not None}:
-        lane = snapshot.lanes.get(lane_id)
-        if lane is not None and len(lane.queue) < lane.open:
-            (rows,) = connection.execute(named("open_runs_of_lane"), (lane.no,)).fetchone()
-            lane.queue = [snapshot.known(_run_row(lane.no, *columns)) for columns in json.loads(rows)]
+def _read_whole_queue(connection: sqlite3.Connection, snapshot: Snapshot, lane_id: str) -> None:
+    lane = snapshot.lanes.get(lane_id)
+    if lane is not None and len(lane.queue) < lane.open:
+        (rows,) = connection.execute(named("open_runs_of_lane"), (lane.no,)).fetchone()
+        lane.queue = [snapshot.known(_run_row(lane.no, *columns)) for columns in json.loads(rows)]
 
 
-def _read_actions(connection: sqlite3.Connection, snapshot: Snapshot, items: Sequence[Item]) -> None:
-    """For items that speak of them, and lanes that have any."""
-    speaking = {item.lane for item in items if not isinstance(item, MarkCancel) and _speaks_of_actions(item)}
-    for lane_id in speaking:
-        lane = snapshot.lanes.get(lane_id)
-        row = lane and connection.execute(named("actions_of_lane"), (lane.no,)).fetchone()
-        if not lane or not row:
-            continue
-        run, body, answered_by, continuations, settled, bodies = row
-        opener = snapshot.known(_run_row(lane.no, *json.loads(run)))
-        opener.run = v1.Run.FromString(body)
-        actions = [v1.PendingAction.FromString(bytes.fromhex(action)) for action in json.loads(bodies)]
-        lane.actions = ActionsRow(opener, actions, answered_by, continuations, bool(settled))
-
-
-def _speaks_of_actions(item: Item) -> bool:
-    return (
-        isinstance(item, NoteAnswers)
-        or (isinstance(item, Accept) and bool(item.continues))
-        or (isinstance(item, Progress) and item.settles)
-    )
+def _read_actions(connection: sqlite3.Connection, snapshot: Snapshot, lane_id: str) -> None:
+    """If the lane has any."""
+    lane = snapshot.lanes.get(lane_id)
+    row = lane and connection.execute(named("actions_of_lane"), (lane.no,)).fetchone()
+    if not lane or not row:
+        return
+    run, body, answered_by, continuations, settled, bodies = row
+    opener = snapshot.known(_run_row(lane.no, *json.loads(run)))
+    opener.run = v1.Run.FromString(body)
+    actions = [v1.PendingAction.FromString(bytes.fromhex(action)) for action in json.loads(bodies)]
+    lane.actions = ActionsRow(opener, actions, answered_by, continuations, bool(settled))
 
 
 def _run_row(
@@ -191,7 +181,7 @@ def _run_row(
     reason: str | None,
     kind: int,
 ) -> RunRow:
-    cancel = read_cancel(reason, kind)
+    cancel = read_cancel(reason, kind) if reason is not None else None
     return RunRow(no, run_id, tenant, lane_no, seq, status, last_sequence, bool(waits), cancel)
 
 
@@ -227,27 +217,9 @@ def read_stored(connection: sqlite3.Connection, run_nos: Iterable[int]) -> dict[
     return stored
 
 
-def _run_id(item: Progress | MarkCancel) -> str:
-    return item.run.id if isinstance(item, Progress) else item.run_id
-
-
-def _longest_queue(items: Sequence[Item]) -> int:
-    """How many open runs of a lane the batch can ask about: what it can end, and the one behind."""
-    ending: dict[str, int] = {}
-    for item in items:
-        if isinstance(item, Progress) and item.run.status not in OPEN:
-            ending[item.lane] = ending.get(item.lane, 1) + 1
-        elif isinstance(item, Release | NoteAnswers) or (isinstance(item, Accept) and _asks_for_head(item)):
-            ending.setdefault(item.lane, 1)
-    return max(ending.values(), default=0)
-
-
-def _asks_for_head(item: Accept) -> bool:
-    return item.reject_if_busy or item.reject_if_pending or bool(item.continues)
-
-
-def _known_keys(connection: sqlite3.Connection, items: Sequence[Item]) -> dict[tuple[str, str, str], KnownKey]:
-    wanted = [(item.tenant, key.value, key.scope) for item in items if isinstance(item, Accept) for key in item.keys]
+def _known_keys(
+    connection: sqlite3.Connection, wanted: Sequence[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], KnownKey]:
     known: dict[tuple[str, str, str], KnownKey] = {}
     for (rows,) in execute_rows(connection, "known_keys", wanted):
         for tenant, value, scope, no, run_id, fingerprint in json.loads(str(rows)):

@@ -16,6 +16,8 @@ from sendoff_server.store.sqlite.snapshot import RunRow, cancel_columns
 
 Results = list[Result | Poisoned]
 
+_NOT_CANCELLED = cancel_columns(None)
+
 
 def flush(connection: sqlite3.Connection, replica_no: int, now_ns: int, items: Sequence[Item]) -> Results:
     """Write the batch in one transaction. Raises Fenced and sqlite3.Error, both with nothing written."""
@@ -103,7 +105,7 @@ def _columns(row: RunRow) -> tuple[object, ...]:
         run.stop_reason if run.HasField("stop_reason") else None,
         run.background if run.HasField("background") else None,
         run.last_sequence,
-        *cancel_columns(row.cancel),
+        *(cancel_columns(row.cancel) if row.cancel is not None else _NOT_CANCELLED),
         row.waits,
         row.start_before_ns,
         row.fingerprint,
