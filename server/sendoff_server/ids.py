@@ -66,6 +66,14 @@ def derive(prefix: str, *words: str | int) -> str:
     return _written(prefix, int.from_bytes(digest))
 
 
+def derive_beside(neighbour: str, prefix: str, *words: str | int) -> str:
+    """The id that belongs to that id and these words, with that one's time in front: what is found by it in an index
+    lies where its neighbours lie, and not just anywhere."""
+    digest = hashlib.blake2b("\x1f".join((neighbour, *map(str, words))).encode(), digest_size=10).digest()
+    milliseconds = int(neighbour.partition("-")[2].replace("-", "")[:12], 16)
+    return _written(prefix, milliseconds << 80 | int.from_bytes(digest))
+
+
 def otid(message_id: str, part_index: int) -> str:
     """The OTID of one entry of an output message: the message's UUID with its lowest 7 bits replaced by the part's
     index."""

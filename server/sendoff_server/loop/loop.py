@@ -78,7 +78,7 @@ class Loop(Body):
         if done.open is not None:
             return CallTools(Step(done.open.step_id, done.steps))
         end = limits.reached(work.request, done)
-        return end or Ask(Step(ids.derive("step", work.run.id, done.steps), done.steps))
+        return end or Ask(Step(ids.derive_beside(work.run.id, "step", done.steps), done.steps))
 
     async def perform(self, work: Work, following: Next, done: Done, live: Live) -> Result:
         match following:

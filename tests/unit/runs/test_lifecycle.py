@@ -141,4 +141,9 @@ def test_ids_are_letta_shaped_and_otids_follow_the_part() -> None:
     made = ids.new("message")
     assert ids.pattern("message").fullmatch(made)
     assert ids.derive("step", "x", 1) == ids.derive("step", "x", 1) != ids.derive("step", "x", 2)
+    beside = ids.derive_beside(made, "step", 1)
+    assert ids.pattern("step").fullmatch(beside)
+    assert beside == ids.derive_beside(made, "step", 1) != ids.derive_beside(made, "step", 2)
+    assert beside != ids.derive_beside(ids.new("message"), "step", 1)
+    assert beside.removeprefix("step-")[:13] == made.removeprefix("message-")[:13]
     assert int(ids.otid(made, 1).replace("-", ""), 16) - int(ids.otid(made, 0).replace("-", ""), 16) == 1
