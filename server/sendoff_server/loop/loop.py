@@ -41,7 +41,7 @@ from sendoff_server.loop.asking import Asker, Offer, Reply
 from sendoff_server.loop.calling import Callers
 from sendoff_server.loop.held import actions_for
 from sendoff_server.loop.outfit import Outfit, Wardrobe
-from sendoff_server.loop.settler import Settler
+from sendoff_server.loop.settler import NOTHING_TO_SETTLE, Settler
 from sendoff_server.loop.toolset import tokens_of
 from sendoff_server.loop.turns import calls_so_far
 from sendoff_server.models.port import ModelFailed
@@ -74,7 +74,7 @@ class Loop(Body):
 
     def next_step(self, work: Work, done: Done) -> Next | End:
         if not done.settled:
-            return Settle()
+            return _SETTLE
         if done.open is not None:
             return CallTools(Step(done.open.step_id, done.steps))
         end = limits.reached(work.request, done)
@@ -84,7 +84,7 @@ class Loop(Body):
         match following:
             case Settle():
                 await self._read_past(work, done)
-                return Settled() if done.has_settled else await self._settler.settle(work, done, live)
+                return NOTHING_TO_SETTLE if done.has_settled else await self._settler.settle(work, done, live)
             case CallTools(step):
                 return await self._acting.act(work, step, done, live)
             case Ask(step):
@@ -92,7 +92,7 @@ class Loop(Body):
 
     async def close(self, work: Work, done: Done, end: End) -> Settled:
         because = _BECAUSE.get(end.reason, "the run failed")
-        settled = Settled()
+        settled = NOTHING_TO_SETTLE
         if not done.settled and not done.has_settled:
             await self._read_past(work, done)
             settled = await self._settler.close(work, done, because)
@@ -183,6 +183,7 @@ class Loop(Body):
 
 
 _NOTHING = Offer()
+_SETTLE = Settle()
 _BECAUSE = {
     v1.STOP_REASON_CANCELLED: "the run was cancelled",
     v1.STOP_REASON_SUPERSEDED: "a newer message took the place of the run",

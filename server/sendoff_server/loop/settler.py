@@ -29,6 +29,8 @@ from sendoff_server.loop.settlement import Owed, Settlement, misfit, settlement,
 from sendoff_server.loop.turns import calls_so_far
 from sendoff_server.store.port import Store
 
+NOTHING_TO_SETTLE = Settled()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
@@ -59,7 +61,7 @@ class Settler:
         if decisions is not None and (fault := misfit(case.actions, decisions)):
             return Settled(end=End(v1.STOP_REASON_INVALID_TOOL_CALL, fault))
         if not case.owed and case.paused is None:
-            return Settled()
+            return NOTHING_TO_SETTLE
         plan = settlement(case.owed, case.actions, decisions, now_ns=self._clock.now_ns())
         outfit = await self._wardrobe.outfit(work)
         outcome = await self._called(work, outfit, plan.to_call, done, live)
@@ -72,7 +74,7 @@ class Settler:
         """Settle what is open without calling anything, because the run ends."""
         case = await self._case(work, done)
         if not case.owed and case.paused is None:
-            return Settled()
+            return NOTHING_TO_SETTLE
         decisions = decisions_of(work.request)
         plan = settlement(case.owed, case.actions, decisions, now_ns=self._clock.now_ns(), stopped=because)
         begun = {owed.call.tool_call_id: owed.call for owed in case.owed if owed.call.tool_call_id in done.started}
