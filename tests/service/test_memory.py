@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
 
 from sendoff import v1
-from sendoff_server import assembly
-from sendoff_server.loop.toolset import Toolbox
 from sendoff_server.models.port import ModelCall
-from sendoff_server.tools.memory import BUILT_IN_TOOLS
 from tests.faults.caller import Caller, calling, patiently, script
 from tests.faults.gated import at, hold_calls
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve
+from tests.service.tool_runs import agent_with
 
 _HELD = "held"
 _FACT = "Name: Zoë. Likes window tables."
@@ -26,16 +24,8 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> HeldCalls:
     return hold_calls(monkeypatch, at(0, _HELD))
 
 
-class MemoryToolbox(Toolbox):
-    """Every agent has the built-in tools."""
-
-    async def tools_of(self, tenant: str, agent: v1.Agent) -> Sequence[v1.Tool]:
-        return BUILT_IN_TOOLS
-
-
 @pytest.fixture
-async def caller(gate: HeldCalls, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Caller]:
-    monkeypatch.setattr(assembly, "toolbox_of", lambda *_: MemoryToolbox())
+async def caller(gate: HeldCalls, serve: Serve) -> AsyncIterator[Caller]:
     async with serve() as server, calling(server.grpc.address) as connected:
         yield connected
 
@@ -46,8 +36,9 @@ async def _block(caller: Caller, **fields: object) -> v1.Block:
 
 
 async def _agent(caller: Caller, *block_ids: str) -> str:
-    agent = v1.Agent(model="scripted/script", system="Be kind.", block_ids=block_ids)
-    return (await caller.agents.CreateAgent(v1.CreateAgentRequest(agent=agent))).id
+    """An agent that names the built-in tools."""
+    names = ("conversation_search", "memory_insert", "memory_replace")
+    return await agent_with(caller, *names, system="Be kind.", block_ids=block_ids)
 
 
 async def _calls(gate: HeldCalls, count: int) -> list[ModelCall]:

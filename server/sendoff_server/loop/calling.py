@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import structlog
 
@@ -122,8 +121,8 @@ class Callers:
                 return _interrupted(tool) if task.cancelled() else task.result()
         finally:
             await self._stop(task, tool)
-        told = f"Error: {tool.name} did not return within {timedelta(seconds=timeout_s)} and was given up."
-        return text_result(told, is_error=True)
+        told = f"Error: {tool.name} did not return within {timeout_s:g} s and was given up."
+        return text_result(f"{told} Whether it took effect is not known.", is_error=True)
 
     async def _stop(self, task: asyncio.Task[ToolResult], tool: v1.Tool) -> None:
         """End the call; one that goes on nevertheless is left alone."""
