@@ -8,8 +8,6 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
 from sendoff import AsyncClient
 from tests.fixtures.server import ServerProcess
 
@@ -58,23 +56,23 @@ def here(text: str, server: ServerProcess) -> str:
     return text.replace("127.0.0.1:50051", server.address)
 
 
-@pytest.mark.parametrize("index", range(len(blocks("python"))))
-async def test_the_python_programs_run(index: int, server_process: ServerProcess, tmp_path: Path) -> None:
+def all_in_order() -> str:
+    """Every program and every command, as one script."""
+    told = re.findall(r"^```(python|sh)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return "\n".join(f"python - <<'END'\n{text}END" if language == "python" else text for language, text in told)
+
+
+async def test_all_programs_and_commands_run_one_after_the_other(server_process: ServerProcess, tmp_path: Path) -> None:
     await server_process.start()
-    program = here(blocks("python")[index], server_process)
-
-    printed = await run([sys.executable, "-"], program, tmp_path, environment(server_process))
-
-    assert "You said:" in printed  # what scripted/echo answers
-
-
-async def test_the_shell_commands_run_one_after_the_other(server_process: ServerProcess, tmp_path: Path) -> None:
-    await server_process.start()
-    script = here("\n".join(blocks("sh")), server_process)
+    script = here(all_in_order(), server_process)
 
     printed = await run(["bash", "-euo", "pipefail", "-x", "-s"], script, tmp_path, environment(server_process))
 
-    assert "You said:" in printed
+    programs = [line for line in printed.splitlines() if line.startswith("+ python -")]
+    assert len(programs) == len(blocks("python")) + 1, "and the backup"
+    assert printed.count("You said:") >= len(blocks("python")) + 2, "and twice by the command"
+    assert "+ sendoff actions approve run-" in printed
+    assert "\nLikes ships.\n" in printed
     assert "sendoff.v1.RunService/WatchRun" in printed
     assert tmp_path.joinpath("backup.db").stat().st_size > 0
 
