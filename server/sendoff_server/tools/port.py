@@ -1,7 +1,7 @@
 """What the loop asks of tools, wherever they run.
 
 There is one `Tools` for each kind of tool that the server calls itself (`v1.ToolType`); adapters stand beside this file
-and are chosen by `app.py`. Tools that run at the caller have none: each call of theirs is a pending action.
+and are chosen by `assembly.py`. Tools that run at the caller have none: each call of theirs is a pending action.
 """
 
 from __future__ import annotations

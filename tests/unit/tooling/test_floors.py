@@ -25,7 +25,7 @@ WRONG = {
     "Only the gRPC door and the client know grpc": ("server/sendoff_server/runs/service.py", "import grpc.aio"),
     "Only store engines know a database driver": ("server/sendoff_server/agents/service.py", "import sqlite3"),
     "Only models/ knows model libraries": ("server/sendoff_server/agents/service.py", "import openai"),
-    "Only app.py and the command line choose tools": (
+    "Only assembly.py and the command line choose tools": (
         "server/sendoff_server/loop/loop.py",
         "import sendoff_server.tools.mcp.servers",
     ),
