@@ -1,8 +1,8 @@
 """What each kind of provider is really sent, body by body.
 
 `expectations/` has a file for each conversation, with the whole request body that chat completions, the Responses API
-and Anthropic must get. They were written against the providers' public references; a change of the library or of ours
-that changes a body fails here and is to be judged by those.
+and Anthropic get. The bodies are pinned: they were taken from what is sent, then read and checked by hand. A change of
+the library or of ours that changes one fails here, and is to be read again beside the provider's public reference.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def providers() -> AsyncIterator[tuple[FakeProviders, dict[str, HostedProv
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS)
 @pytest.mark.parametrize("dialect", PROVIDERS)
-async def test_a_provider_is_sent_what_its_reference_says(
+async def test_a_provider_is_sent_the_body_that_was_read_and_found_right(
     providers: tuple[FakeProviders, dict[str, HostedProvider]], dialect: str, conversation: str
 ) -> None:
     expected = json.loads((FOLDER / f"{conversation.replace(' ', '_')}.json").read_text())[dialect]
