@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from google.protobuf.message import Message
 
 from sendoff import v1
-from sendoff_server import ids, page_token, validation
+from sendoff_server import ids, validation
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.message_page import read_page
-from sendoff_server.clock import Clock, nanoseconds, timestamp
+from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import (
     AgentNotFound,
     ConversationHasActiveRuns,
@@ -21,9 +21,9 @@ from sendoff_server.errors import (
     MessageNotFound,
 )
 from sendoff_server.models.port import Catalogue
-from sendoff_server.page_fit import fitting
+from sendoff_server.paging import Page, by_time
 from sendoff_server.store.port import Fork, Key, LaneMissing, Mismatched, Store
-from sendoff_server.validation import CONVERSATION_UPDATABLE, limits
+from sendoff_server.validation import CONVERSATION_UPDATABLE
 
 MAX_PAGE = 100
 """A conversation can have a megabyte; more of them come with the next page."""
@@ -117,29 +117,23 @@ class ConversationService:
 
     async def list(self, tenant: str, request: v1.ListConversationsRequest) -> v1.ListConversationsResponse:
         validation.check_list_conversations(request)
-        digest = page_token.digest(request)
-        limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
-        after = page_token.read(request.page_token, digest)
-        conversations = await self._store.list_conversations(tenant, request.agent_id or None, after, limit + 1)
-        page = fitting(conversations, limit)
-        more = len(conversations) > len(page)
-        token = page_token.write((nanoseconds(page[-1].create_time), page[-1].id), digest) if more else ""
-        return v1.ListConversationsResponse(conversations=page, next_page_token=token)
+        page = Page(request, DEFAULT_PAGE, MAX_PAGE)
+        found = await self._store.list_conversations(tenant, request.agent_id or None, page.after, page.enough)
+        conversations, token = page.of(by_time(found))
+        return v1.ListConversationsResponse(conversations=conversations, next_page_token=token)
 
     async def list_messages(self, tenant: str, request: v1.ListMessagesRequest) -> v1.ListMessagesResponse:
         validation.check_list_messages(request)
         lane, _ = await self._lane(tenant, request.conversation_id, request.agent_id)
-        digest = page_token.digest(request)
-        cursor = page_token.read(request.page_token, digest)
-        limit = min(request.page_size or DEFAULT_MESSAGES, limits.MAX_PAGE_SIZE)
+        page = Page(request, DEFAULT_MESSAGES)
         newest_first = request.order_by in ("", "position desc")
 
         async def read(after_position: int | None, count: int) -> Sequence[v1.Message]:
             return await self._store.messages(tenant, lane, after_position, count, newest_first=newest_first)
 
-        page = await read_page(read, cursor[0] if cursor else None, limit, request.message_types)
-        token = "" if page.goes_on_after is None else page_token.write((page.goes_on_after, ""), digest)
-        return v1.ListMessagesResponse(messages=page.messages, next_page_token=token)
+        found = await read_page(read, page.after[0] if page.after else None, page.limit, request.message_types)
+        token = "" if found.goes_on_after is None else page.token((found.goes_on_after, ""))
+        return v1.ListMessagesResponse(messages=found.messages, next_page_token=token)
 
     async def _lane(self, tenant: str, conversation_id: str, agent_id: str) -> tuple[str, v1.Conversation | None]:
         """The lane that a request names, and its conversation; None for an agent's default one."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 
 from sendoff import v1
-from sendoff_server import ids, page_token, validation
-from sendoff_server.clock import Clock, nanoseconds, timestamp
+from sendoff_server import ids, validation
+from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import FileNotFound, IdempotencyMismatch
-from sendoff_server.page_fit import fitting
+from sendoff_server.paging import Page, by_time
 from sendoff_server.store.port import Key, Mismatched, Store
-from sendoff_server.validation import limits
 
 DEFAULT_PAGE = 50
 
@@ -56,13 +55,9 @@ class FileService:
 
     async def list(self, tenant: str, request: v1.ListFilesRequest) -> v1.ListFilesResponse:
         validation.check_list_files(request)
-        digest = page_token.digest(request)
-        limit = min(request.page_size or DEFAULT_PAGE, limits.MAX_PAGE_SIZE)
-        files = await self._store.list_files(tenant, page_token.read(request.page_token, digest), limit + 1)
-        page = fitting(files, limit)
-        more = len(files) > len(page)
-        token = page_token.write((nanoseconds(page[-1].create_time), page[-1].id), digest) if more else ""
-        return v1.ListFilesResponse(files=page, next_page_token=token)
+        page = Page(request, DEFAULT_PAGE)
+        files, token = page.of(by_time(await self._store.list_files(tenant, page.after, page.enough)))
+        return v1.ListFilesResponse(files=files, next_page_token=token)
 
     async def delete(self, tenant: str, request: v1.DeleteFileRequest) -> v1.DeleteFileResponse:
         """Delete a file. Entries that show it stay, and models are told that the picture is gone (`pictures`)."""

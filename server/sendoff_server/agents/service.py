@@ -9,12 +9,12 @@ from typing import Protocol
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from sendoff import v1
-from sendoff_server import ids, page_token, validation
+from sendoff_server import ids, validation
 from sendoff_server.agents.directory import AgentDirectory
-from sendoff_server.clock import Clock, nanoseconds, timestamp
+from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import AgentHasActiveRuns, AgentNotFound, EtagMismatch, IdempotencyMismatch
 from sendoff_server.models.port import Catalogue
-from sendoff_server.page_fit import fitting
+from sendoff_server.paging import Page, by_time
 from sendoff_server.store.port import Key, Mismatched, Store
 
 MAX_PAGE = 100
@@ -101,13 +101,9 @@ class AgentService:
 
     async def list(self, tenant: str, request: v1.ListAgentsRequest) -> v1.ListAgentsResponse:
         validation.check_list_agents(request)
-        digest = page_token.digest(request)
-        limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
-        agents = await self._store.list_agents(tenant, page_token.read(request.page_token, digest), limit + 1)
-        page = fitting(agents, limit)
-        more = len(agents) > len(page)
-        token = page_token.write((nanoseconds(page[-1].create_time), page[-1].id), digest) if more else ""
-        return v1.ListAgentsResponse(agents=page, next_page_token=token)
+        page = Page(request, DEFAULT_PAGE, MAX_PAGE)
+        agents, token = page.of(by_time(await self._store.list_agents(tenant, page.after, page.enough)))
+        return v1.ListAgentsResponse(agents=agents, next_page_token=token)
 
     async def update(self, tenant: str, request: v1.UpdateAgentRequest) -> v1.Agent:
         """Change an agent. A change made by somebody else meanwhile is not overwritten when the caller sent an etag;

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from sendoff import v1
-from sendoff_server import ids, page_token, validation
-from sendoff_server.clock import Clock, nanoseconds, timestamp
+from sendoff_server import ids, validation
+from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import BlockNotFound, EtagMismatch, IdempotencyMismatch
 from sendoff_server.memory.agent_memory import Agents
 from sendoff_server.memory.directory import BlockDirectory
-from sendoff_server.page_fit import MAX_PAGE_BYTES, fitting
+from sendoff_server.page_fit import MAX_PAGE_BYTES
 from sendoff_server.page_token import Cursor
+from sendoff_server.paging import Page, by_time
 from sendoff_server.store.port import BlockChange, Key, Mismatched, Store
 from sendoff_server.validation import limits
 
@@ -58,16 +59,10 @@ class BlockService:
 
     async def list(self, tenant: str, request: v1.ListBlocksRequest) -> v1.ListBlocksResponse:
         validation.check_list_blocks(request)
-        digest = page_token.digest(request)
-        after = page_token.read(request.page_token, digest)
-        limit = min(request.page_size or DEFAULT_PAGE, limits.MAX_PAGE_SIZE)
-        if request.HasField("agent_id"):
-            found = await self._of_agent(tenant, request, after, limit)
-        else:
-            found = await self._of_all(tenant, request, after, limit)
-        page = fitting([block for block, _ in found], limit)
-        token = page_token.write(found[len(page) - 1][1], digest) if len(page) < len(found) else ""
-        return v1.ListBlocksResponse(blocks=page, next_page_token=token)
+        page = Page(request, DEFAULT_PAGE)
+        read = self._of_agent if request.HasField("agent_id") else self._of_all
+        blocks, token = page.of(await read(tenant, request, page.after, page.limit))
+        return v1.ListBlocksResponse(blocks=blocks, next_page_token=token)
 
     async def _of_agent(
         self, tenant: str, request: v1.ListBlocksRequest, after: Cursor | None, limit: int
@@ -98,7 +93,7 @@ class BlockService:
             blocks = await self._store.list_blocks(tenant, label, after, count)
             if not blocks:
                 break
-            found += [(block, (nanoseconds(block.create_time), block.id)) for block in blocks]
+            found += by_time(blocks)
             size += sum(block.ByteSize() for block in blocks)
             after = found[-1][1]
         return found

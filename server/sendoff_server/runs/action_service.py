@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from sendoff import v1
-from sendoff_server import page_token, validation
+from sendoff_server import validation
 from sendoff_server.clock import nanoseconds
 from sendoff_server.errors import Draining
-from sendoff_server.page_fit import fitting
+from sendoff_server.paging import Page
 from sendoff_server.runs.accepting import Agents, Conversations
 from sendoff_server.runs.answering import Answering
 from sendoff_server.store.port import ActionQuery
-from sendoff_server.validation import limits
 
 DEFAULT_ACTIONS = 50
 
@@ -41,17 +40,10 @@ class ActionService:
 
     async def list(self, tenant: str, request: v1.ListPendingActionsRequest) -> v1.ListPendingActionsResponse:
         validation.check_list_pending_actions(request)
-        digest = page_token.digest(request)
-        limit = min(request.page_size or DEFAULT_ACTIONS, limits.MAX_PAGE_SIZE)
-        found = await self._store.list_actions(
-            _query(tenant, request, page_token.read(request.page_token, digest), limit + 1)
-        )
-        page = fitting([action for action, _ in found], limit)
-        token = ""
-        if len(found) > len(page):
-            last, cursor = found[len(page) - 1]
-            token = page_token.write((nanoseconds(last.expire_time), cursor), digest)
-        return v1.ListPendingActionsResponse(actions=page, next_page_token=token)
+        page = Page(request, DEFAULT_ACTIONS)
+        found = await self._store.list_actions(_query(tenant, request, page.after, page.enough))
+        actions, token = page.of([(action, (nanoseconds(action.expire_time), cursor)) for action, cursor in found])
+        return v1.ListPendingActionsResponse(actions=actions, next_page_token=token)
 
     async def respond(self, tenant: str, request: v1.RespondToActionsRequest) -> v1.RespondToActionsResponse:
         """Take answers. On return they are durable, and the run that continues is accepted if they were the last."""

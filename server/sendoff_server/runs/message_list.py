@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sendoff import v1
-from sendoff_server import page_token
 from sendoff_server.assistant_messages import Translation
 from sendoff_server.lifecycle import OUTPUT_SLOTS_PER_STEP, input_messages
 from sendoff_server.message_types import returned_by
-from sendoff_server.page_fit import MAX_PAGE_BYTES, fitting
+from sendoff_server.page_fit import MAX_PAGE_BYTES
+from sendoff_server.page_token import Cursor
+from sendoff_server.paging import Page
 from sendoff_server.store.port import POSITION_SHIFT, Store
-from sendoff_server.validation import limits
 
 DEFAULT_ENTRIES = 100
 _READ = 200
@@ -46,15 +46,11 @@ class MessageList:
 
     async def page(self, tenant: str, run: v1.Run, request: v1.ListRunMessagesRequest) -> v1.ListRunMessagesResponse:
         """`run` is the request's, as stored."""
-        digest = page_token.digest(request)
-        after = _place_of(page_token.read(request.page_token, digest))
-        limit = min(request.page_size or DEFAULT_ENTRIES, limits.MAX_PAGE_SIZE)
+        page = Page(request, DEFAULT_ENTRIES)
         read = self._waiting if run.attempt == 0 else self._written
-        found = await read(tenant, run, after, limit + 1)
-        page = fitting([message for _, message in found], limit)
-        last = found[len(page) - 1][0] if len(page) < len(found) else None
-        token = page_token.write((last.entry, str(last.piece)), digest) if last else ""
-        return v1.ListRunMessagesResponse(messages=page, next_page_token=token)
+        found = await read(tenant, run, _place_of(page.after), page.enough)
+        messages, token = page.of([(message, (place.entry, str(place.piece))) for place, message in found])
+        return v1.ListRunMessagesResponse(messages=messages, next_page_token=token)
 
     async def _waiting(self, tenant: str, run: v1.Run, after: Place, most: int) -> list[Placed]:
         """The input of a run that has not started, which has no place in the conversation yet."""
@@ -102,7 +98,7 @@ def _is_full(found: list[Placed]) -> bool:
     return len(found) > 1 and sum(message.ByteSize() for _, message in found) > MAX_PAGE_BYTES
 
 
-def _place_of(cursor: page_token.Cursor | None) -> Place:
+def _place_of(cursor: Cursor | None) -> Place:
     if cursor is None:
         return _BEGINNING
     entry, piece = cursor

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import cast
 
 from sendoff import v1
-from sendoff_server import page_token, validation
-from sendoff_server.clock import Clock, nanoseconds
+from sendoff_server import validation
+from sendoff_server.clock import Clock
 from sendoff_server.errors import Draining, RunNotFound, Unsupported, Violation
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.page_fit import fitting
+from sendoff_server.paging import Page, by_time
 from sendoff_server.runs.accepting import Acceptance, keyed, one_request_id
 from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.decisions import answers
@@ -108,14 +109,10 @@ class RunService:
 
     async def list(self, tenant: str, request: v1.ListRunsRequest) -> v1.ListRunsResponse:
         validation.check_list_runs(request)
-        digest = page_token.digest(request)
-        limit = min(request.page_size or DEFAULT_RUNS, limits.MAX_PAGE_SIZE)
-        query = _query(tenant, request, page_token.read(request.page_token, digest), limit + 1)
-        runs = await self._store.list_runs(query)
-        page = fitting(runs, limit)
-        more = len(runs) > len(page)
-        token = page_token.write((nanoseconds(page[-1].create_time), page[-1].id), digest) if more else ""
-        return v1.ListRunsResponse(runs=page, next_page_token=token)
+        page = Page(request, DEFAULT_RUNS)
+        query = _query(tenant, request, page.after, page.enough)
+        runs, token = page.of(by_time(await self._store.list_runs(query)))
+        return v1.ListRunsResponse(runs=runs, next_page_token=token)
 
     async def list_events(self, tenant: str, request: v1.ListRunEventsRequest) -> v1.ListRunEventsResponse:
         validation.check_list_run_events(request)

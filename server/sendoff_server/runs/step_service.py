@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sendoff import v1
-from sendoff_server import page_token, validation
+from sendoff_server import validation
 from sendoff_server.errors import RunNotFound, StepNotFound
-from sendoff_server.page_fit import fitting
+from sendoff_server.page_token import Cursor
+from sendoff_server.paging import Page
 from sendoff_server.store.port import Store
-from sendoff_server.validation import limits
 
 DEFAULT_PAGE = 100
 
@@ -32,20 +32,15 @@ class StepService:
 
     async def list(self, tenant: str, request: v1.ListStepsRequest) -> v1.ListStepsResponse:
         validation.check_list_steps(request)
-        digest = page_token.digest(request)
-        cursor = page_token.read(request.page_token, digest)
+        page = Page(request, DEFAULT_PAGE)
         if not await self._store.runs(tenant, [request.run_id]):
             raise RunNotFound(request.run_id)
-        limit = min(request.page_size or DEFAULT_PAGE, limits.MAX_PAGE_SIZE)
-        steps = _in_order(request, await self._store.steps(request.run_id), cursor)
-        page = fitting(steps, limit)
-        token = page_token.write((page[-1].index, page[-1].id), digest) if len(page) < len(steps) else ""
-        return v1.ListStepsResponse(steps=page, next_page_token=token)
+        found = _in_order(request, await self._store.steps(request.run_id), page.after)
+        steps, token = page.of([(step, (step.index, step.id)) for step in found])
+        return v1.ListStepsResponse(steps=steps, next_page_token=token)
 
 
-def _in_order(
-    request: v1.ListStepsRequest, steps: Sequence[v1.Step], after: page_token.Cursor | None
-) -> Sequence[v1.Step]:
+def _in_order(request: v1.ListStepsRequest, steps: Sequence[v1.Step], after: Cursor | None) -> Sequence[v1.Step]:
     """Those behind the last one seen, of all steps of the run by index; there are a thousand at most."""
     if request.order_by == "index desc":
         return [step for step in reversed(steps) if after is None or step.index < after[0]]

@@ -6,11 +6,11 @@ import heapq
 from collections.abc import AsyncIterator
 
 from sendoff import v1
-from sendoff_server import page_token
-from sendoff_server.page_fit import MAX_PAGE_BYTES, fitting
+from sendoff_server.page_fit import MAX_PAGE_BYTES
+from sendoff_server.page_token import Cursor
+from sendoff_server.paging import Page
 from sendoff_server.store.port import Store
 from sendoff_server.toolbox.directory import SERVER_TYPES, ToolDirectory
-from sendoff_server.validation import limits
 
 DEFAULT_PAGE = 50
 _READ = 50
@@ -24,19 +24,15 @@ async def page_of(
     store: Store, directory: ToolDirectory, tenant: str, request: v1.ListToolsRequest, agent: v1.Agent | None
 ) -> v1.ListToolsResponse:
     """The page that a request asks for, of the agent's tools or of all. Raises InvalidRequest for a bad token."""
-    digest = page_token.digest(request)
-    cursor = page_token.read(request.page_token, digest)
-    after = (cursor[1], cursor[0]) if cursor else ("", -1)
-    limit = min(request.page_size or DEFAULT_PAGE, limits.MAX_PAGE_SIZE)
+    page = Page(request, DEFAULT_PAGE)
+    after = (page.after[1], page.after[0]) if page.after else ("", -1)
     if agent is not None:
         of_agent = [tool for tool in await directory.tools_of(tenant, agent) if _matches(tool, request)]
         found = sorted((tool for tool in of_agent if _place(tool) > after), key=_place)
     else:
-        found = await _of_all(store, directory, tenant, request, after, limit + 1)
-    page = fitting(found, limit)
-    more = len(found) > len(page)
-    name, rank = _place(page[-1]) if page else ("", 0)
-    return v1.ListToolsResponse(tools=page, next_page_token=page_token.write((rank, name), digest) if more else "")
+        found = await _of_all(store, directory, tenant, request, after, page.enough)
+    tools, token = page.of([(tool, _cursor(tool)) for tool in found])
+    return v1.ListToolsResponse(tools=tools, next_page_token=token)
 
 
 async def _of_all(
@@ -84,6 +80,11 @@ def _is_own(tool: v1.Tool, request: v1.ListToolsRequest) -> bool:
 def _matches(tool: v1.Tool, request: v1.ListToolsRequest) -> bool:
     of_name = not request.names or tool.name in request.names
     return of_name and (not request.types or tool.type in request.types)
+
+
+def _cursor(tool: v1.Tool) -> Cursor:
+    name, rank = _place(tool)
+    return rank, name
 
 
 def _place(tool: v1.Tool) -> Place:
