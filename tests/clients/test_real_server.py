@@ -12,13 +12,10 @@ import pytest
 import sendoff
 from sendoff import AsyncClient, Client, Transcript, v1
 from sendoff_server import app
+from tests.faults.caller import script
 from tests.fixtures.server import Serve, ServerProcess
 
 COMPLETED = v1.RunStatus.RUN_STATUS_COMPLETED
-
-
-def script(**members: Any) -> str:
-    return json.dumps({"script": members})
 
 
 async def send_script(client: AsyncClient, **members: Any) -> v1.Run:

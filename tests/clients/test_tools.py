@@ -10,7 +10,8 @@ import pytest
 
 from sendoff import AsyncClient, Client, v1
 from sendoff_server import app
-from tests.clients.test_real_server import COMPLETED, command, script
+from tests.clients.test_real_server import COMPLETED, command
+from tests.faults.caller import script
 from tests.fixtures.server import Serve
 
 ASKS = v1.StopReason.STOP_REASON_REQUIRES_APPROVAL

@@ -42,6 +42,10 @@ def _check_answers(events: Sequence[v1.RunEvent]) -> None:
     assert not begun, f"{begun} neither came nor was retracted"
 
 
+def kinds(messages: Sequence[v1.Message]) -> list[str]:
+    return [message.WhichOneof("kind") or "" for message in messages]
+
+
 def texts(messages: Sequence[v1.Message]) -> list[tuple[str, str]]:
     """Kind and text of each message."""
     return [(message.WhichOneof("kind") or "", text_of(message)) for message in messages]

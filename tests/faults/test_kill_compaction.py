@@ -9,7 +9,7 @@ import pytest
 
 from sendoff import v1
 from tests.faults.caller import Caller, calling, patiently
-from tests.faults.run_log import Screen, check_log
+from tests.faults.run_log import Screen, check_log, kinds
 from tests.fixtures.fake_providers import FakeProviders, Json, Reply, fake_providers
 from tests.fixtures.server import ServerProcess
 
@@ -38,10 +38,6 @@ async def fill_up(caller: Caller, agent: str) -> None:
     for _ in range(4):
         run = await caller.ended((await caller.send(agent, WORDS)).id)
         assert run.status == v1.RUN_STATUS_COMPLETED, run
-
-
-def kinds(messages: list[v1.Message]) -> list[str]:
-    return [message.WhichOneof("kind") or "" for message in messages]
 
 
 def shown(provider: FakeProviders) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sendoff import v1
@@ -109,7 +108,3 @@ async def returns(caller: Caller, run: v1.Run) -> list[tuple[str, bool]]:
 async def resolved(caller: Caller, run: v1.Run) -> list[str]:
     """Who answered, of each action that a run settled."""
     return [e.action_resolved.resolved_by for e in await caller.log(run.id) if e.HasField("action_resolved")]
-
-
-def kinds(messages: Sequence[v1.Message]) -> list[str]:
-    return [message.WhichOneof("kind") or "" for message in messages]

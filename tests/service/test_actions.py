@@ -10,6 +10,7 @@ import pytest
 
 from sendoff import v1
 from tests.faults.caller import PATIENCE_S, Caller, calling, refused
+from tests.faults.run_log import kinds
 from tests.fixtures.server import Serve
 from tests.fixtures.tools import Workshop, open_workshop
 from tests.service.answering import (
@@ -25,7 +26,6 @@ from tests.service.answering import (
     end,
     furnish,
     give,
-    kinds,
     pending,
     resolved,
     respond,

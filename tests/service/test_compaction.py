@@ -18,7 +18,7 @@ from sendoff_server.models.scripted import SMALL, SMALL_WINDOW
 from sendoff_server.settings import Settings
 from tests.faults.caller import Caller, calling, patiently, script
 from tests.faults.gated import hold_calls
-from tests.faults.run_log import check_log
+from tests.faults.run_log import check_log, kinds
 from tests.fixtures.fake_providers import FakeProviders, Json, Reply
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve
@@ -70,10 +70,6 @@ async def fill_up(caller: Caller, agent: str, turns: int = 4) -> None:
         run = await say(caller, agent, f"{number}: {WORDS}")
         assert run.status == v1.RUN_STATUS_COMPLETED, run
         assert len(await caller.messages(run.id)) == 2, "compacted too early"
-
-
-def kinds(messages: list[v1.Message]) -> list[str]:
-    return [message.WhichOneof("kind") or "" for message in messages]
 
 
 def texts_shown(call: ModelCall) -> list[str]:

@@ -15,10 +15,11 @@ from sendoff_server.lifecycle import first_event, new_run
 from sendoff_server.store.port import DEFAULT_TENANT, Accept
 from sendoff_server.tools.port import ToolCall, ToolResult
 from tests.faults.caller import Caller, calling, patiently, script
-from tests.faults.run_log import check_log
+from tests.faults.run_log import check_log, kinds
 from tests.fixtures.server import Serve
 from tests.fixtures.tools import Workshop, open_workshop, says
-from tests.service.test_tools import calls, kinds, returns, steps, told
+from tests.service.test_tools import returns, steps, told
+from tests.service.tool_runs import calls
 
 HELD = (v1.RUN_STATUS_COMPLETED, v1.STOP_REASON_REQUIRES_APPROVAL)
 DONE = (v1.RUN_STATUS_COMPLETED, v1.STOP_REASON_END_TURN)

@@ -19,14 +19,13 @@ from tests.faults.gated import hold_calls
 from tests.fixtures.mcp_servers import HttpProcess, misbehaving
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve, ServerProcess
-from tests.service.answering import ASKS, DONE, approve, end, respond
+from tests.service.answering import ASKS, DONE, approve, end, respond, returns
 from tests.service.tool_runs import (
     agent_with,
-    answer_that_calls,
     call,
+    calls,
     last_return_shown,
     listed,
-    returned,
     run_of,
     script_of,
     show_all,
@@ -80,11 +79,11 @@ async def test_a_tool_of_a_real_program_is_found_named_called_and_its_result_sho
     async with furnished({"time": TIME}) as caller:
         agent = await agent_with(caller, "time_convert_time")
         asked = {"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"}
-        run = await run_of(caller, agent, answer_that_calls("time_convert_time", **asked), {"text": "It is nine."})
-        ((went_well, text),) = await returned(caller, run)
+        run = await run_of(caller, agent, calls("time_convert_time", **asked), {"text": "It is nine."})
+        ((text, is_error),) = await returns(caller, run)
 
     assert end(run) == DONE
-    assert went_well
+    assert not is_error
     assert json.loads(text)["time_difference"] == "+9.0h"
     assert await last_return_shown(shown, 2) == text
 
@@ -93,10 +92,8 @@ async def test_a_tool_over_http_is_found_named_called_and_its_result_shown(
     furnished: Furnished, shown: HeldCalls, web: HttpProcess
 ) -> None:
     async with furnished({"web": {"url": web.url}}) as caller:
-        run = await run_of(
-            caller, await agent_with(caller, "web_add"), answer_that_calls("web_add", a=2, b=3), {"text": "Five."}
-        )
-        assert await returned(caller, run) == [(True, "5")]
+        run = await run_of(caller, await agent_with(caller, "web_add"), calls("web_add", a=2, b=3), {"text": "Five."})
+        assert await returns(caller, run) == [("5", False)]
 
     assert end(run) == DONE
     assert await last_return_shown(shown, 2) == "5"
@@ -107,15 +104,15 @@ async def test_tools_of_two_servers_are_called_by_one_answer(furnished: Furnishe
         agent = await agent_with(caller, "odd_echo", "web_add")
         both = [call("odd_echo", text="hi"), call("web_add", a=1, b=1)]
         run = await run_of(caller, agent, {"tool_calls": both})
-        assert await returned(caller, run) == [(True, "hi"), (True, "2")]
+        assert await returns(caller, run) == [("hi", False), ("2", False)]
 
 
 async def test_a_tool_that_the_agent_does_not_name_is_not_called(furnished: Furnished) -> None:
     async with furnished({"odd": misbehaving()}) as caller:
-        run = await run_of(caller, await agent_with(caller, "odd_echo"), answer_that_calls("odd_pid"))
-        ((went_well, text),) = await returned(caller, run)
+        run = await run_of(caller, await agent_with(caller, "odd_echo"), calls("odd_pid"))
+        ((text, is_error),) = await returns(caller, run)
 
-    assert not went_well
+    assert is_error
     assert text.startswith("[ToolConstraintError] odd_pid")
 
 
@@ -137,15 +134,15 @@ async def test_whatever_goes_wrong_in_a_program_is_told_to_the_model_and_the_nex
 ) -> None:
     async with furnished({"odd": misbehaving(timeout_s=1 if tool == "odd_hang" else 30)}) as caller:
         agent = await agent_with(caller, tool, "odd_echo")
-        run = await run_of(caller, agent, answer_that_calls(tool), answer_that_calls("odd_echo", text="well again"))
-        (wrong, well) = await returned(caller, run)
+        run = await run_of(caller, agent, calls(tool), calls("odd_echo", text="well again"))
+        (wrong, well) = await returns(caller, run)
 
     assert end(run) == DONE
-    assert not wrong[0]
-    assert told in wrong[1]
-    assert len(wrong[1]) < 1_000
-    assert well == (True, "well again")
-    assert await last_return_shown(shown, 2) == wrong[1]
+    assert wrong[1]
+    assert told in wrong[0]
+    assert len(wrong[0]) < 1_000
+    assert well == ("well again", False)
+    assert await last_return_shown(shown, 2) == wrong[0]
 
 
 @pytest.mark.parametrize(
@@ -161,28 +158,28 @@ async def test_whatever_goes_wrong_over_http_is_told_to_the_model_and_the_next_c
 ) -> None:
     async with furnished({"web": {"url": web.url, "timeout_s": 1 if tool == "web_hang" else 30}}) as caller:
         agent = await agent_with(caller, "web_add", tool)
-        run = await run_of(caller, agent, answer_that_calls(tool), answer_that_calls("web_add", a=1, b=1))
-        (wrong, well) = await returned(caller, run)
+        run = await run_of(caller, agent, calls(tool), calls("web_add", a=1, b=1))
+        (wrong, well) = await returns(caller, run)
 
     assert end(run) == DONE
-    assert not wrong[0]
-    assert told in wrong[1]
-    assert well == (True, "2")
+    assert wrong[1]
+    assert told in wrong[0]
+    assert well == ("2", False)
 
 
 async def test_a_run_that_is_cancelled_in_a_call_ends_at_once_and_leaves_a_return(furnished: Furnished) -> None:
     async with furnished({"odd": misbehaving()}) as caller:
         agent = await agent_with(caller, "odd_hang", "odd_cancelled")
-        run = await caller.send(agent, script_of([answer_that_calls("odd_hang")]))
+        run = await caller.send(agent, script_of([calls("odd_hang")]))
         await until_called(caller, run)
         await caller.cancel(run.id)
         run = await caller.ended(run.id)
-        ((went_well, _),) = await returned(caller, run)
-        told = await run_of(caller, agent, answer_that_calls("odd_cancelled"))
-        ((_, cancelled),) = await returned(caller, told)
+        ((_, is_error),) = await returns(caller, run)
+        told = await run_of(caller, agent, calls("odd_cancelled"))
+        ((cancelled, _),) = await returns(caller, told)
 
     assert run.status == v1.RUN_STATUS_CANCELLED
-    assert not went_well
+    assert is_error
     assert len(json.loads(cancelled)) == 1, "its server was told"
 
 
@@ -192,11 +189,11 @@ async def test_a_run_that_is_cancelled_in_a_call_ends_at_once_and_leaves_a_retur
 async def test_a_program_that_ended_between_two_runs_is_started_again(furnished: Furnished) -> None:
     async with furnished({"odd": misbehaving()}) as caller:
         agent = await agent_with(caller, "odd_pid")
-        ((_, first),) = await returned(caller, await run_of(caller, agent, answer_that_calls("odd_pid")))
+        ((first, _),) = await returns(caller, await run_of(caller, agent, calls("odd_pid")))
         psutil.Process(int(first)).kill()
-        ((went_well, second),) = await returned(caller, await run_of(caller, agent, answer_that_calls("odd_pid")))
+        ((second, is_error),) = await returns(caller, await run_of(caller, agent, calls("odd_pid")))
 
-    assert went_well
+    assert not is_error
     assert second != first
 
 
@@ -204,19 +201,19 @@ async def test_a_server_that_is_away_is_listed_as_silent_its_calls_fail_and_it_c
     furnished: Furnished, web: HttpProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link, "FIRST_PAUSE_S", 0.0)
-    sum_ = answer_that_calls("web_add", a=1, b=1)
+    sum_ = calls("web_add", a=1, b=1)
     async with furnished({"web": {"url": web.url}}) as caller:
         agent = await agent_with(caller, "web_add")
-        assert await returned(caller, await run_of(caller, agent, sum_)) == [(True, "2")]
+        assert await returns(caller, await run_of(caller, agent, sum_)) == [("2", False)]
         await web.kill()
         away = await run_of(caller, agent, sum_)
-        ((went_well, text),) = await returned(caller, away)
+        ((text, is_error),) = await returns(caller, away)
         page = await listed(caller, "web_add")
         await web.start()
-        assert await returned(caller, await run_of(caller, agent, sum_)) == [(True, "2")]
+        assert await returns(caller, await run_of(caller, agent, sum_)) == [("2", False)]
 
     assert end(away) == DONE
-    assert not went_well
+    assert is_error
     assert "The MCP server 'web' cannot be called" in text
     assert [tool.name for tool in page.tools] == ["web_add"]
     assert list(page.silent_mcp_servers) == ["web"]
@@ -230,14 +227,10 @@ async def test_agents_have_the_tools_of_a_server_that_does_not_answer_after_a_re
         agent = await agent_with(caller, "web_add")
     await web.kill()
     async with furnished({"web": {"url": web.url}}) as caller:
-        ((went_well, text),) = await returned(
-            caller, await run_of(caller, agent, answer_that_calls("web_add", a=1, b=1))
-        )
-        assert (went_well, "cannot be called" in text) == (False, True)
+        ((text, is_error),) = await returns(caller, await run_of(caller, agent, calls("web_add", a=1, b=1)))
+        assert ("cannot be called" in text, is_error) == (True, True)
         await web.start()
-        assert await returned(caller, await run_of(caller, agent, answer_that_calls("web_add", a=1, b=1))) == [
-            (True, "2")
-        ]
+        assert await returns(caller, await run_of(caller, agent, calls("web_add", a=1, b=1))) == [("2", False)]
 
 
 # ---- what the operator says of them ----
@@ -249,17 +242,17 @@ async def test_a_call_waits_for_the_approval_that_the_file_asks_for(furnished: F
         asking = await run_of(
             caller,
             agent,
-            answer_that_calls("odd_pid"),
-            answer_that_calls("odd_echo", text="may I?"),
+            calls("odd_pid"),
+            calls("odd_echo", text="may I?"),
             {"text": "thanks"},
         )
         assert end(asking) == ASKS
-        ((went_well, _),) = await returned(caller, asking)
-        assert went_well, "the other tool asks nobody"
+        ((_, is_error),) = await returns(caller, asking)
+        assert not is_error, "the other tool asks nobody"
         (action,) = asking.pending_actions
         assert (action.kind, action.call.name) == (v1.ACTION_KIND_APPROVAL, "odd_echo")
         run = await caller.ended((await respond(caller, agent, approve(asking))).run.id)
-        assert await returned(caller, run) == [(True, "may I?")]
+        assert await returns(caller, run) == [("may I?", False)]
 
     assert end(run) == DONE
 
@@ -272,7 +265,7 @@ async def test_the_effect_of_a_tool_is_what_the_file_says_else_its_server_else_o
         asked = [call("odd_echo", text="x"), call("odd_fail"), call("odd_key"), call("odd_pid")]
         run = await run_of(caller, agent, {"tool_calls": asked})
         started = await starts(caller, run)
-        key = (await returned(caller, run))[2][1]
+        key = (await returns(caller, run))[2][0]
         assert [tool.name for tool in (await listed(caller)).tools if tool.type == v1.TOOL_TYPE_MCP] == list(names)
 
     assert {each.name: each.effect for each in started} == {
@@ -292,7 +285,7 @@ async def test_a_call_that_was_under_way_in_a_crash_is_made_again_only_if_that_i
     await server_process.start("--mcp-servers-file", file)
     async with calling(server_process.address) as caller:
         agent = await agent_with(caller, "odd_hang")
-        run = await caller.send(agent, script_of([answer_that_calls("odd_hang")]))
+        run = await caller.send(agent, script_of([calls("odd_hang")]))
         await until_called(caller, run)
     await server_process.kill()
     await server_process.start("--mcp-servers-file", file)

@@ -13,6 +13,7 @@ from tests.faults.caller import PATIENCE_S, Caller, calling, script
 from tests.faults.run_log import check_log
 from tests.fixtures.server import Serve
 from tests.fixtures.tools import Workshop, open_workshop, says
+from tests.service.tool_runs import calls
 
 Rule = v1.ToolRule
 
@@ -29,10 +30,6 @@ def workshop(monkeypatch: pytest.MonkeyPatch) -> Workshop:
 async def caller(workshop: Workshop, serve: Serve) -> AsyncIterator[Caller]:
     async with serve() as server, calling(server.grpc.address) as connected:
         yield connected
-
-
-def calls(*names: str, **arguments: Any) -> dict[str, Any]:
-    return {"tool_calls": [{"name": name, "arguments": arguments} for name in names]}
 
 
 async def ended(caller: Caller, rules: list[Rule], *steps: dict[str, Any], **fields: Any) -> v1.Run:

@@ -12,10 +12,11 @@ from sendoff import v1
 from sendoff_server.store.port import DEFAULT_TENANT
 from sendoff_server.tools.port import ToolCall, ToolResult
 from tests.faults.caller import Caller, calling, patiently, script
-from tests.faults.run_log import check_log
+from tests.faults.run_log import check_log, kinds
 from tests.fixtures.server import Serve
 from tests.fixtures.tools import Workshop, open_workshop, says
-from tests.service.test_tools import calls, kinds, steps
+from tests.service.test_tools import steps
+from tests.service.tool_runs import calls
 
 S = v1.StopReason
 COMPLETED, FAILED, CANCELLED = v1.RUN_STATUS_COMPLETED, v1.RUN_STATUS_FAILED, v1.RUN_STATUS_CANCELLED

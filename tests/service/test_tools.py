@@ -14,9 +14,10 @@ from sendoff_server.store.port import DEFAULT_TENANT, Item, Poisoned, Progress, 
 from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.tools.port import ToolCall, ToolResult, text_result
 from tests.faults.caller import Caller, calling, patiently, script, seconds
-from tests.faults.run_log import check_log
+from tests.faults.run_log import check_log, kinds
 from tests.fixtures.server import Serve
 from tests.fixtures.tools import Workshop, open_workshop, says
+from tests.service.tool_runs import calls
 
 LOOK = {"name": "look", "arguments": {"at": "it"}}
 
@@ -36,18 +37,10 @@ def steps(*each: dict[str, Any]) -> str:
     return script(steps=list(each))
 
 
-def calls(*names: str) -> dict[str, Any]:
-    return {"tool_calls": [{"name": name} for name in names]}
-
-
 async def ended(caller: Caller, text: str, **fields: Any) -> v1.Run:
     run = await caller.ended((await caller.send(await caller.agent(), text, **fields)).id)
     check_log(run, await caller.log(run.id))
     return run
-
-
-def kinds(messages: Sequence[v1.Message]) -> list[str]:
-    return [message.WhichOneof("kind") or "" for message in messages]
 
 
 def events(log: Sequence[v1.RunEvent]) -> list[str]:

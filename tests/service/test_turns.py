@@ -11,7 +11,7 @@ import pytest
 from sendoff import v1
 from tests.faults.caller import PATIENCE_S, Caller, calling, patiently, refused, request, script, seconds
 from tests.faults.gated import at, hold_calls
-from tests.faults.run_log import check_log
+from tests.faults.run_log import check_log, kinds
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve
 from tests.fixtures.tools import Workshop, open_workshop
@@ -25,7 +25,6 @@ from tests.service.answering import (
     deny,
     end,
     furnish,
-    kinds,
     pending,
     resolved,
     respond,

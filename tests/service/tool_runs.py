@@ -34,9 +34,9 @@ def call(name: str, **arguments: Any) -> dict[str, Any]:
     return {"name": name, "arguments": arguments}
 
 
-def answer_that_calls(name: str, **arguments: Any) -> dict[str, Any]:
-    """A step with one call."""
-    return {"tool_calls": [call(name, **arguments)]}
+def calls(*names: str, **arguments: Any) -> dict[str, Any]:
+    """A step that calls these tools, each with these arguments."""
+    return {"tool_calls": [call(name, **arguments) for name in names]}
 
 
 def script_of(steps: Sequence[dict[str, Any]]) -> str:
@@ -48,12 +48,6 @@ async def run_of(caller: Caller, agent: str, *steps: dict[str, Any]) -> v1.Run:
     run = await caller.ended((await caller.send(agent, script_of(steps))).id)
     check_log(run, await caller.log(run.id))
     return run
-
-
-async def returned(caller: Caller, run: v1.Run) -> list[tuple[bool, str]]:
-    """Whether each call went well, and what it returned."""
-    returns = [each for message in await caller.messages(run.id) for each in message.tool_return_message.tool_returns]
-    return [(each.status == v1.TOOL_RETURN_STATUS_SUCCESS, each.tool_return.text) for each in returns]
 
 
 async def last_return_shown(shown: HeldCalls, model_calls: int) -> str:

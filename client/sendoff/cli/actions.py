@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from itertools import islice
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -16,6 +15,7 @@ from sendoff.actions import ActionFilters
 from sendoff.cli import output, wording
 from sendoff.cli.exits import ExitCode
 from sendoff.cli.following import follow
+from sendoff.cli.options import json_object
 from sendoff.cli.runs import RunId
 from sendoff.cli.session import Json, session
 from sendoff.client import Client
@@ -68,7 +68,7 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Let calls run that a run has stopped for."""
-    edited = _arguments(arguments)
+    edited = json_object("--arguments", arguments)
 
     def answer(action: v1.PendingAction) -> v1.ActionDecision:
         return decisions.approval(action, reason, edited)
@@ -147,18 +147,6 @@ def _chosen(client: Client, run_id: str, calls: list[str] | None, *, one: bool) 
     if one and len(chosen) > 1:
         raise typer.BadParameter("several calls wait; name one with --call: " + ", ".join(pending))
     return chosen
-
-
-def _arguments(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--arguments: {error}") from error
-    if not isinstance(value, dict):
-        raise typer.BadParameter("--arguments: expected a JSON object")
-    return value
 
 
 def _row(action: v1.PendingAction) -> tuple[str, ...]:

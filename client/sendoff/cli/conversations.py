@@ -9,7 +9,7 @@ import typer
 
 from sendoff import v1
 from sendoff.cli import output, wording
-from sendoff.cli.sending import labels
+from sendoff.cli.options import labels
 from sendoff.cli.session import Json, session
 from sendoff.requests import ConversationFields, MessageFilters
 

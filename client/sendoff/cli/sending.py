@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,6 +13,7 @@ from sendoff.cli import output
 from sendoff.cli.asking import ask
 from sendoff.cli.exits import ExitCode
 from sendoff.cli.following import Screen, conclude, follow
+from sendoff.cli.options import json_object, labels
 from sendoff.cli.pictures import image as image_named
 from sendoff.cli.session import Json, session
 from sendoff.client import Client
@@ -82,7 +82,7 @@ def send(
         "request_id": request_id,
         "max_steps": max_steps,
         "labels": labels(label),
-        "metadata": _metadata(metadata),
+        "metadata": json_object("--metadata", metadata),
         "when_busy": v1.WhenBusy.Value(f"WHEN_BUSY_{when_busy.upper()}") if when_busy else None,
         "when_pending": v1.WhenPending.Value(f"WHEN_PENDING_{when_pending.upper()}") if when_pending else None,
         "validate_only": validate_only,
@@ -134,26 +134,3 @@ def _content(text: str, images: list[str]) -> v1.Content:
         return v1.Content(text=text)
     parts = [v1.ContentPart(text=v1.Text(text=text)), *(v1.ContentPart(image=image_named(each)) for each in images)]
     return v1.Content(parts=v1.Content.Parts(parts=parts))
-
-
-def labels(given: list[str] | None) -> dict[str, str]:
-    """What `--label KEY=VALUE` says, given once or more."""
-    found: dict[str, str] = {}
-    for each in given or []:
-        key, separator, value = each.partition("=")
-        if not separator:
-            raise typer.BadParameter(f"--label {each}: expected KEY=VALUE")
-        found[key] = value
-    return found
-
-
-def _metadata(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--metadata: {error}") from error
-    if not isinstance(value, dict):
-        raise typer.BadParameter("--metadata: expected a JSON object")
-    return value

@@ -18,7 +18,7 @@ Read = Callable[[int | None, int], Awaitable[Sequence[v1.Message]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class MessagePage:
     messages: Sequence[v1.Message]
     goes_on_after: int | None
     """The position behind which the next page begins; None when this is the last."""
@@ -26,7 +26,7 @@ class Page:
 
 async def read_page(
     read: Read, after_position: int | None, limit: int, types: Collection[v1.MessageType.ValueType]
-) -> Page:
+) -> MessagePage:
     """Up to `limit` messages of these types, and as many as fit into one answer."""
     found: list[v1.Message] = []
     position, looked_at, size = after_position, 0, 0
@@ -41,4 +41,4 @@ async def read_page(
         looked_at += len(messages)
         position = messages[-1].position
     page = fitting(found, limit)
-    return Page(page, page[-1].position if len(page) < len(found) else position)
+    return MessagePage(page, page[-1].position if len(page) < len(found) else position)

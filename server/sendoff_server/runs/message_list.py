@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from sendoff import v1
 from sendoff_server.assistant_messages import Translation
-from sendoff_server.lifecycle import OUTPUT_SLOTS_PER_STEP, input_messages
+from sendoff_server.lifecycle import OUTPUT_SLOTS_PER_STEP, input_messages, place_of
 from sendoff_server.message_types import returned_by
 from sendoff_server.page_fit import MAX_PAGE_BYTES
 from sendoff_server.page_token import Cursor
 from sendoff_server.paging import Page
-from sendoff_server.store.port import POSITION_SHIFT, Store
+from sendoff_server.store.port import Store
 
 DEFAULT_ENTRIES = 100
 _READ = 200
@@ -56,7 +56,7 @@ class MessageList:
         """The input of a run that has not started, which has no place in the conversation yet."""
         stored = await self._store.run_request(tenant, run.id)
         entries = input_messages(run, v1.CreateMessageAsyncRequest.FromString(stored or b""), 0)
-        placed = [(Place(_entry_place(entry), 0), _without_position(entry)) for entry in entries]
+        placed = [(Place(place_of(entry), 0), _without_position(entry)) for entry in entries]
         return [(place, entry) for place, entry in placed if place > after and returned_by(run, entry)][:most]
 
     async def _written(self, tenant: str, run: v1.Run, after: Place, most: int) -> list[Placed]:
@@ -72,7 +72,7 @@ class MessageList:
             entries = await self._store.run_messages(run.id, position, _READ)
             for entry in entries:
                 pieces = enumerate(translation.shown(entry))
-                placed = [(Place(_entry_place(entry), index), piece) for index, piece in pieces]
+                placed = [(Place(place_of(entry), index), piece) for index, piece in pieces]
                 found += [(place, piece) for place, piece in placed if place > after and returned_by(run, piece)]
             if len(entries) < _READ:
                 break
@@ -90,7 +90,7 @@ class MessageList:
     async def _position(self, run_id: str) -> int:
         """The position of a run's first place; 0 for a run that wrote nothing."""
         first = await self._store.run_messages(run_id, -1, 1)
-        return first[0].position - _entry_place(first[0]) if first else 0
+        return first[0].position - place_of(first[0]) if first else 0
 
 
 def _is_full(found: list[Placed]) -> bool:
@@ -103,10 +103,6 @@ def _place_of(cursor: Cursor | None) -> Place:
         return _BEGINNING
     entry, piece = cursor
     return Place(entry, int(piece) if piece.isdecimal() else _WHOLE)  # tokens of old had an id there
-
-
-def _entry_place(message: v1.Message) -> int:
-    return message.position & ((1 << POSITION_SHIFT) - 1)
 
 
 def _without_position(message: v1.Message) -> v1.Message:

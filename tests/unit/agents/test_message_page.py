@@ -6,7 +6,7 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.agents import message_page
-from sendoff_server.agents.message_page import Page, read_page
+from sendoff_server.agents.message_page import MessagePage, read_page
 
 USER, ASSISTANT = v1.MESSAGE_TYPE_USER_MESSAGE, v1.MESSAGE_TYPE_ASSISTANT_MESSAGE
 
@@ -52,7 +52,7 @@ async def test_pages_hold_every_message_once_and_as_many_as_asked_for(limit: int
 
 
 async def test_nothing_is_the_last_page() -> None:
-    assert await read_page(Reading(0), None, 10, ()) == Page([], None)
+    assert await read_page(Reading(0), None, 10, ()) == MessagePage([], None)
 
 
 async def test_messages_of_other_types_are_left_out_and_do_not_fill_the_page() -> None:
