@@ -98,9 +98,11 @@ class World:
         """The server is gone; the next one has what was durable."""
         old, folder = self.life, self._new_folder()
         old.dead = True
-        with closing(sqlite3.connect(old.folder / "sendoff.db")) as source:
-            with closing(sqlite3.connect(folder / "sendoff.db")) as copy:
-                source.backup(copy)
+        with (
+            closing(sqlite3.connect(old.folder / "sendoff.db")) as source,
+            closing(sqlite3.connect(folder / "sendoff.db")) as copy,
+        ):
+            source.backup(copy)
         self._ending.append(asyncio.create_task(old.end()))
         self.reached["crash"] += 1
         if old.held:

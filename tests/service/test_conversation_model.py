@@ -19,14 +19,25 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from structlog.testing import capture_logs
 
 from sendoff import v1
 from tests.faults.caller import script
 from tests.faults.run_log import TERMINAL, check_log
-from tests.service.conversation_acts import Act, Lane, Scene, acts, listed, perform
+from tests.service.conversation_acts import (
+    Act,
+    Crash,
+    Lane,
+    Later,
+    Moment,
+    Scene,
+    Together,
+    listed,
+    look_what_is_deleted,
+    moments,
+    perform,
+)
 from tests.service.conversation_world import World
 from tests.service.history_checks import folded, is_rolled_back_with_its_run
 
@@ -34,6 +45,7 @@ T = TypeVar("T")
 
 EXAMPLES = int(os.environ.get("SENDOFF_MODEL_EXAMPLES", "0"))
 """0: those of the suite, which are always the same."""
+SHRINK = bool(os.environ.get("SENDOFF_MODEL_SHRINK"))
 WEEK_S = 8 * 24 * 3_600.0
 OURS = {"INTERNAL", "RESULT_NOT_STORABLE", "TOO_MANY_ATTEMPTS"}
 """Errors of a run that are a fault of the server."""
@@ -92,24 +104,20 @@ class Conversation(RuleBasedStateMachine):
 
     # -- rules --
 
-    @rule(act=acts)
-    def one(self, act: Act) -> None:
-        self.wait(perform(self.scene, act, alone=True))
+    @rule(wanted=moments)
+    def moment(self, wanted: Moment) -> None:
+        self.wait(self._live_through(wanted))
 
-    @rule(together=st.lists(acts, min_size=2, max_size=4))
-    def several(self, together: list[Act]) -> None:
-        async def all_at_once() -> None:
-            await asyncio.gather(*(perform(self.scene, act, alone=False) for act in together))
-
-        self.wait(all_at_once())
-
-    @rule(seconds=st.sampled_from([0.5, 5.0, 15.0, 50.0, 150.0]))
-    def time_goes_on(self, seconds: float) -> None:
-        self.wait(self._later(seconds))
-
-    @rule(together=st.lists(acts, max_size=3), pauses=st.integers(0, 60))
-    def crash(self, together: list[Act], pauses: int) -> None:
-        self.wait(self._crash(together, pauses))
+    async def _live_through(self, wanted: Moment) -> None:
+        match wanted:
+            case Together(acts):
+                await asyncio.gather(*(perform(self.scene, act, alone=False) for act in acts))
+            case Later(seconds):
+                await self._later(seconds)
+            case Crash(acts, pauses):
+                await self._crash(acts, pauses)
+            case act:
+                await perform(self.scene, act, alone=True)
 
     async def _later(self, seconds: float) -> None:
         await self.world.clock.advance(seconds)
@@ -127,6 +135,7 @@ class Conversation(RuleBasedStateMachine):
         crashing = asyncio.create_task(self.world.crash())
         await asyncio.gather(*doing, return_exceptions=True)
         await crashing
+        await look_what_is_deleted(self.scene)
 
     # -- the end --
 
@@ -174,13 +183,19 @@ class Conversation(RuleBasedStateMachine):
                 expected.append(entry)
             else:
                 self.world.reached["rolled back"] += 1
-        assert found == [*lane.inherited, *expected]
+        wanted = [*lane.inherited, *expected]
+        assert [_named(entry) for entry in found] == [_named(entry) for entry in wanted], [
+            _told(run) for run, _ in logs.values()
+        ]
+        for entry, told in zip(found, wanted, strict=True):
+            assert entry == told
         for run_id in {entry.run_id for entry in expected if is_rolled_back_with_its_run(entry)}:
             must_be_gone = run_id in self.scene.rolled_back - self.scene.cancelled
             assert not (must_be_gone and logs[run_id][0].status == v1.RUN_STATUS_CANCELLED), "was not rolled back"
 
     def _may_be_rolled_back(self, run: v1.Run, entry: v1.Message) -> bool:
-        wanted = run.id in self.scene.rolled_back and run.status == v1.RUN_STATUS_CANCELLED
+        wanted = run.id in self.scene.rolled_back or run.conversation_id in self.scene.rolled_back_in
+        wanted = wanted and run.status == v1.RUN_STATUS_CANCELLED
         return wanted and is_rolled_back_with_its_run(entry)
 
 
@@ -196,6 +211,14 @@ def _as_it_ended(run: v1.Run, log: Sequence[v1.RunEvent]) -> v1.Run:
     return before
 
 
+def _told(run: v1.Run) -> str:
+    return f"{run.id} in {run.conversation_id!r}: {v1.StopReason.Name(run.stop_reason)}"
+
+
+def _named(entry: v1.Message) -> str:
+    return f"{entry.WhichOneof('kind')}@{entry.position} of {entry.run_id}"
+
+
 class TestConversations(Conversation.TestCase):
     @classmethod
     def tearDownClass(cls) -> None:
@@ -205,10 +228,10 @@ class TestConversations(Conversation.TestCase):
 
 TestConversations.settings = settings(
     max_examples=EXAMPLES or 12,
-    stateful_step_count=12,
+    stateful_step_count=18,
     deadline=None,
     derandomize=not EXAMPLES,
     database=None,
-    phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if EXAMPLES else [])],
+    phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if SHRINK else [])],
     suppress_health_check=list(HealthCheck),
 )
