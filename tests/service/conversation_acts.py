@@ -67,6 +67,8 @@ class Scene:
     """Runs that somebody asked to roll back."""
     cancelled: set[str] = field(default_factory=set)
     """Runs that somebody asked to cancel and to keep."""
+    surely_rolled_back: set[str] = field(default_factory=set)
+    """Those among them that were under way, and nothing else went on."""
     rolled_back_in: set[str] = field(default_factory=set)
     """Conversations where any run may have been rolled back, because several things went on at once."""
 
@@ -147,13 +149,19 @@ async def say(scene: Scene, act: Say, alone: bool) -> None:
         request_id=f"say-{next(scene.numbers)}" if act.keyed else None,
         **lane.address,
     )
+    sure: set[str] = set()
     if act.when_busy in ("INTERRUPT", "ROLLBACK"):
         marked = scene.rolled_back if act.when_busy == "ROLLBACK" else scene.cancelled
         if act.when_busy == "ROLLBACK" and not alone:
             scene.rolled_back_in.add(lane.conversation_id)
-        marked.update(run.id for run in await _runs(scene, lane) if not run.HasField("complete_time"))
+        under_way = {run.id for run in await _runs(scene, lane) if not run.HasField("complete_time")}
+        marked.update(under_way)
+        if act.when_busy == "ROLLBACK" and alone:
+            sure = under_way
     scene.sent.append(request)
     told = await scene.attempt(scene.world.life.caller.runs.CreateMessageAsync(request, timeout=PATIENCE_S), _SAYING)
+    if isinstance(told, v1.Run):
+        scene.surely_rolled_back |= sure
     plain = act.when_pending != "REJECT" and act.when_busy != "REJECT"
     if alone and plain and told in ("CONVERSATION_BUSY", "PENDING_APPROVAL", *_GONE) and not lane.deleted:
         scene.world.faults.append(f"a plain message was refused with {told}")
@@ -322,7 +330,9 @@ async def cancel(scene: Scene, act: CancelOf, alone: bool) -> None:
     (scene.rolled_back if act.rollback else scene.cancelled).add(run.id)
     request = v1.CancelRunRequest(run_id=run.id, rollback=act.rollback, reason="so it is")
     legal = {"RUN_NOT_FOUND", "UNSUPPORTED_FEATURE"} if act.rollback else {"RUN_NOT_FOUND"}
-    await scene.attempt(caller.runs.CancelRun(request, timeout=PATIENCE_S), legal)
+    told = await scene.attempt(caller.runs.CancelRun(request, timeout=PATIENCE_S), legal)
+    if isinstance(told, v1.Run) and alone and act.rollback:
+        scene.surely_rolled_back.add(run.id)
 
 
 class Release(NamedTuple):

@@ -91,6 +91,17 @@ def faults_of_request(messages: Sequence[ModelMessage]) -> list[str]:
     return faults
 
 
+def left_open(log: Sequence[v1.RunEvent]) -> str:
+    """What calls an ended run has left without a return though it does not wait for them; empty if none."""
+    run = log[-1].finished.run
+    if run.stop_reason == v1.STOP_REASON_REQUIRES_APPROVAL:
+        return ""
+    entries = [event.message for event in log if event.HasField("message")]
+    made = {call.tool_call_id for entry in entries for call in entry.tool_call_message.tool_calls}
+    returned = {each.tool_call_id for entry in entries for each in entry.tool_return_message.tool_returns}
+    return ", ".join(sorted(made - returned - {action.tool_call_id for action in run.pending_actions}))
+
+
 def folded(logs: Iterable[Sequence[v1.RunEvent]]) -> list[v1.Message]:
     """The entries that logs tell of, in the order of the conversation."""
     entries = [event.message for log in logs for event in log if event.HasField("message")]
