@@ -15,7 +15,7 @@ from typing import cast
 
 from sendoff import v1
 from sendoff_server.clock import Clock
-from sendoff_server.errors import InvalidToolCallIds, NoPendingAction, PendingApproval, RunNotFound, ServiceError
+from sendoff_server.errors import InvalidToolCallIds, NoPendingAction, PendingApproval, ServiceError
 from sendoff_server.lifecycle import is_terminal, lane_of
 from sendoff_server.runs import decisions as d
 from sendoff_server.runs.accepting import Acceptance, Continuation, Keyed, Outcome, keyed, keyed_answers
@@ -102,7 +102,7 @@ class Answering:
         if d.waiting(answered):
             raise InvalidToolCallIds(d.waiting(actions), [d.call_of(each) for each in given])
         d.check_kinds(actions, given, d.paths_in(request, len(given)))
-        return await self._continuation(tenant, waiting, answered)
+        return await self._continuation(tenant, lane, waiting, answered)
 
     async def _request_message_id(self, tenant: str, request: v1.CreateMessageAsyncRequest, waiting: Waiting) -> str:
         if not d.is_old_form(request):
@@ -130,7 +130,7 @@ class Answering:
         answered = d.combined(actions, given)
         d.check_kinds(actions, given, [f"decisions[{index}].approval.approve" for index in range(len(given))])
         if not d.waiting(answered):
-            return await self._continuation(tenant, waiting, answered)
+            return await self._continuation(tenant, lane, waiting, answered)
         before = d.answered(actions)
         if d.answered(answered) == before:
             return None
@@ -149,7 +149,7 @@ class Answering:
             if waiting is None or waiting.actions.run_id != stopped.id or not waiting.is_open(self._clock.now_ns()):
                 return None
             denied = denials(waiting.actions.actions, reason or "the run was cancelled")
-            return await self._continuation(tenant, waiting, denied, cancel)
+            return await self._continuation(tenant, lane_of(stopped), waiting, denied, cancel)
 
         await self._by_the_server(tenant, lane_of(stopped), plan)
         return (await self._store.runs(tenant, [stopped.id])).get(stopped.id, stopped)
@@ -161,7 +161,7 @@ class Answering:
             if waiting is None or waiting.actions.run_id != run_id or not self._is_over(waiting):
                 return None
             settled = outcomes(waiting.actions.actions, may_approve=may_approve)
-            return await self._continuation(tenant, waiting, settled)
+            return await self._continuation(tenant, lane, waiting, settled)
 
         await self._by_the_server(tenant, lane, plan)
 
@@ -227,14 +227,16 @@ class Answering:
     async def _continuation(
         self,
         tenant: str,
+        lane: str,
         waiting: Waiting,
         answered: Sequence[v1.PendingAction],
         cancel: Cancel | None = None,
     ) -> Continuation:
+        """Raises NoPendingAction if the conversation was deleted meanwhile, and the run with it."""
         stopped_id = waiting.actions.run_id
         stopped = (await self._store.runs(tenant, [stopped_id])).get(stopped_id)
         if stopped is None:
-            raise RunNotFound(stopped_id)
+            raise NoPendingAction(lane)
         return Continuation(stopped, answered, d.answered(waiting.actions.actions), cancel)
 
     async def _handled(

@@ -18,7 +18,7 @@ from sendoff_server.errors import (
     InvalidToolCallIds,
     NoPendingAction,
 )
-from sendoff_server.store.port import DEFAULT_TENANT, Cancel
+from sendoff_server.store.port import DEFAULT_TENANT, ActionSet, Cancel
 from tests.unit.runs.desk import CLIENT_TOOL, Desk, no, open_desk, returned, yes
 
 
@@ -317,3 +317,23 @@ async def test_after_the_deadline_an_answer_comes_too_late(desk: Desk) -> None:
     for late in (desk.create(desk.answer(yes())), desk.respond(yes())):
         with pytest.raises(NoPendingAction):
             await late
+
+
+async def test_what_is_deleted_while_it_is_answered_waits_for_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = desk.store.actions
+
+    async def looked_just_before(tenant: str, lane: str) -> ActionSet | None:
+        found = await look(tenant, lane)
+        await desk.store.delete_agent(tenant, desk.agent_id)
+        return found
+
+    monkeypatch.setattr(desk.store, "actions", looked_just_before)
+    await desk.stopped()
+    with pytest.raises(NoPendingAction):
+        await desk.create(desk.answer(yes()))
+    await desk.open()
+    await desk.stopped()
+    with pytest.raises(NoPendingAction):
+        await desk.respond(yes())
