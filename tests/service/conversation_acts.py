@@ -46,10 +46,6 @@ class Lane:
     """What was pending when somebody looked last."""
 
     @property
-    def address(self) -> dict[str, str]:
-        return {"conversation_id": self.conversation_id} if self.conversation_id else {}
-
-    @property
     def name(self) -> str:
         return self.conversation_id or "default"
 
@@ -147,7 +143,7 @@ async def say(scene: Scene, act: Say, alone: bool) -> None:
         limits=limits,
         labels={"when_pending": act.when_pending},
         request_id=f"say-{next(scene.numbers)}" if act.keyed else None,
-        **lane.address,
+        conversation_id=lane.conversation_id or None,
     )
     sure: set[str] = set()
     if act.when_busy in ("INTERRUPT", "ROLLBACK"):
@@ -199,6 +195,9 @@ async def answer(scene: Scene, act: Answer, alone: bool) -> None:
     if not actions:
         actions = [v1.PendingAction(tool_call_id="call-nowhere", kind=v1.ACTION_KIND_APPROVAL)]
     decisions = [_decision(action, act, number) for number, action in enumerate(actions)]
+    if act.shape == "yes to a client tool":
+        yes = [v1.Approval(tool_call_id=each.tool_call_id, approve=True) for each in actions]
+        decisions = [v1.ActionDecision(approval=each) for each in yes]
     for action, decision in zip(actions, decisions, strict=True):
         if action.kind == v1.ACTION_KIND_RESOLVE_UNKNOWN_OUTCOME and decision.approval.approve:
             scene.world.allowed_again[action.tool_call_id] += 1
@@ -269,9 +268,6 @@ async def _answering(
             first.approval.approvals.extend([*decisions, v1.ActionDecision(approval=other)])
         case "missing call":
             first.approval.approvals.extend(decisions[1:] or decisions)
-        case "yes to a client tool":
-            yes = [v1.Approval(tool_call_id=each.tool_call_id, approve=True) for each in actions]
-            first.approval.approvals.extend(v1.ActionDecision(approval=each) for each in yes)
         case _:
             first.approval.approvals.extend(decisions)
     messages = [first]
@@ -279,7 +275,10 @@ async def _answering(
         said = v1.MessageCreate(role=v1.ROLE_USER, content=v1.Content(text=_text(Plan([()], None, ""))))
         messages.append(v1.InputMessage(message=said))
     request = v1.CreateMessageAsyncRequest(
-        agent_id=scene.agent, messages=v1.InputMessages(messages=messages), client_tools=MINE, **lane.address
+        agent_id=scene.agent,
+        messages=v1.InputMessages(messages=messages),
+        client_tools=MINE,
+        conversation_id=lane.conversation_id or None,
     )
     scene.sent.append(request)
     return lambda: caller.runs.CreateMessageAsync(request, timeout=PATIENCE_S)
@@ -331,7 +330,7 @@ async def cancel(scene: Scene, act: CancelOf, alone: bool) -> None:
     request = v1.CancelRunRequest(run_id=run.id, rollback=act.rollback, reason="so it is")
     legal = {"RUN_NOT_FOUND", "UNSUPPORTED_FEATURE"} if act.rollback else {"RUN_NOT_FOUND"}
     told = await scene.attempt(caller.runs.CancelRun(request, timeout=PATIENCE_S), legal)
-    if isinstance(told, v1.Run) and alone and act.rollback:
+    if isinstance(told, v1.Run) and alone and act.rollback and not run.HasField("complete_time"):
         scene.surely_rolled_back.add(run.id)
 
 
@@ -452,7 +451,7 @@ Moment = Act | Together | Later | Crash
 # ---- how they are drawn ----
 
 _NAMES = [*EFFECTS, "mine", "mine", "risky", "once", "nowhere"]
-_PLANS = [
+_PLANS: list[list[tuple[str, ...]]] = [
     [()],
     [("risky",), ()],
     [("risky", "look"), ()],

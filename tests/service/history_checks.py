@@ -116,5 +116,6 @@ def is_rolled_back_with_its_run(entry: v1.Message) -> bool:
 
 def _shown(entry: v1.Message) -> str:
     calls = [*entry.tool_call_message.tool_calls, *entry.approval_request_message.tool_calls]
-    ids = [each.tool_call_id for each in [*calls, *entry.tool_return_message.tool_returns]]
+    ids = [call.tool_call_id for call in calls]
+    ids += [each.tool_call_id for each in entry.tool_return_message.tool_returns]
     return f"{entry.WhichOneof('kind')}@{entry.position}{ids or ''}"

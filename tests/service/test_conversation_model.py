@@ -4,13 +4,14 @@ Messages, answers, cancels, time-outs, crashes, forks and deletes in any order, 
 server. Nothing is foretold; what must be so is looked at after each rule and at the end, see `faults_of_history`,
 `World` and `Conversation.finish`.
 
-`SENDOFF_MODEL_EXAMPLES=500 pytest tests/service/test_conversation_model.py -s` tries so many other examples, at random,
-shrinks what fails, and tells what the examples came to.
+`SENDOFF_MODEL_EXAMPLES=500 pytest tests/service/test_conversation_model.py -s` tries so many longer examples, at
+random, and tells what they came to. With `SENDOFF_MODEL_SHRINK=1` what fails is made smaller, which takes minutes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import tempfile
 from collections import Counter
@@ -100,7 +101,11 @@ class Conversation(RuleBasedStateMachine):
             self.loop.close()
             self.folder.cleanup()
             self.logging.__exit__(None, None, None)
-            Conversation.reached += self.world.reached
+            Conversation.reached.update(self.world.reached)
+
+    @classmethod
+    def tell(cls) -> None:
+        print(*sorted(cls.reached.items()), sep="\n")
 
     # -- rules --
 
@@ -151,7 +156,9 @@ class Conversation(RuleBasedStateMachine):
         assert not await caller.list_all(agent_id=scene.agent, active=True)
         for lane in scene.lanes:
             if not lane.deleted:
-                run = await caller.send(scene.agent, script(text="And on."), **lane.address)
+                run = await caller.send(
+                    scene.agent, script(text="And on."), conversation_id=lane.conversation_id or None
+                )
                 await self.world.settled(scene.agent)
                 ended = await caller.get(run.id)
                 assert ended.stop_reason == v1.STOP_REASON_END_TURN, ended
@@ -188,8 +195,8 @@ class Conversation(RuleBasedStateMachine):
         assert [_named(entry) for entry in found] == [_named(entry) for entry in wanted], [
             _told(run) for run, _ in logs.values()
         ]
-        for entry, told in zip(found, wanted, strict=True):
-            assert entry == told
+        for entry, other in zip(found, wanted, strict=True):
+            assert entry == other
         kept = {entry.run_id for entry in expected if is_rolled_back_with_its_run(entry)}
         for run_id in kept & self.scene.surely_rolled_back:
             run = logs[run_id][0]
@@ -221,13 +228,9 @@ def _named(entry: v1.Message) -> str:
     return f"{entry.WhichOneof('kind')}@{entry.position} of {entry.run_id}"
 
 
-class TestConversations(Conversation.TestCase):
-    @classmethod
-    def tearDownClass(cls) -> None:
-        if EXAMPLES:
-            print(*sorted(Conversation.reached.items()), sep="\n")
-
-
+TestConversations = Conversation.TestCase
+if EXAMPLES:
+    atexit.register(Conversation.tell)
 TestConversations.settings = settings(
     max_examples=EXAMPLES or 12,
     stateful_step_count=30 if EXAMPLES else 18,
