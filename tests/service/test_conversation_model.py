@@ -19,8 +19,8 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from sendoff import v1
@@ -52,13 +52,12 @@ OURS = {"INTERNAL", "RESULT_NOT_STORABLE", "TOO_MANY_ATTEMPTS"}
 """Errors of a run that are a fault of the server."""
 
 
-class Conversation(RuleBasedStateMachine):
+class Conversation:
     """One example: a loop, a world with a server in it, an agent with two conversations."""
 
     reached: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
-        super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = tempfile.TemporaryDirectory()
         self.world = World(Path(self.folder.name))
@@ -109,7 +108,6 @@ class Conversation(RuleBasedStateMachine):
 
     # -- rules --
 
-    @rule(wanted=moments)
     def moment(self, wanted: Moment) -> None:
         self.wait(self._live_through(wanted))
 
@@ -228,15 +226,25 @@ def _named(entry: v1.Message) -> str:
     return f"{entry.WhichOneof('kind')}@{entry.position} of {entry.run_id}"
 
 
-TestConversations = Conversation.TestCase
 if EXAMPLES:
     atexit.register(Conversation.tell)
-TestConversations.settings = settings(
+STEPS = 30 if EXAMPLES else 18
+
+
+@settings(
     max_examples=EXAMPLES or 12,
-    stateful_step_count=30 if EXAMPLES else 18,
     deadline=None,
     derandomize=not EXAMPLES,
     database=None,
     phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if SHRINK else [])],
     suppress_health_check=list(HealthCheck),
 )
+@given(plan=st.lists(moments, min_size=STEPS, max_size=STEPS))
+def test_conversations_keep_their_promises_whatever_happens(plan: Sequence[Moment]) -> None:
+    """The plan is drawn before anything happens, so that it never depends on how long things take."""
+    conversation = Conversation()
+    try:
+        for wanted in plan:
+            conversation.moment(wanted)
+    finally:
+        conversation.teardown()
