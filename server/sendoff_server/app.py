@@ -17,6 +17,7 @@ import structlog
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Assembly, Parts, shed_of
 from sendoff_server.clock import Clock, SystemClock
+from sendoff_server.gateway.server import HttpServer
 from sendoff_server.models.catalogue import catalogue
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.group_commit import GroupCommit
@@ -36,6 +37,8 @@ class Server:
 
     parts: Parts
     grpc: GrpcServer
+    http: HttpServer | None
+    """None: there is no REST door."""
 
     @property
     def use_cases(self) -> UseCases:
@@ -69,19 +72,27 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         stack.push_async_callback(models.aclose)
         parts = Assembly(settings, store, models, await shed_of(settings, store, clock), clock).parts()
         grpc = GrpcServer(settings, parts.use_cases)
+        http = _http(settings, parts.use_cases)
         for part in (
             parts.commits.running(),
             parts.shed.mcp_servers.running(),
             parts.scheduler.running(parts.executor),
             parts.expiry.running(),
             grpc,
+            *([http] if http is not None else ()),
             _beating(store, parts.commits, grpc, clock),
         ):
             await stack.enter_async_context(part)
         try:
-            yield Server(parts, grpc)
+            yield Server(parts, grpc, http)
         finally:
             await _drain(parts, grpc, settings.drain_grace_s)
+
+
+def _http(settings: Settings, use_cases: UseCases) -> HttpServer | None:
+    if settings.http_address == "off":
+        return None
+    return HttpServer(settings.http_address, use_cases, max_body_bytes=settings.max_request_bytes)
 
 
 def _is_loopback(address: str) -> bool:

@@ -27,6 +27,10 @@ class Settings(BaseSettings):
     grpc_address: str = Field(
         "127.0.0.1:50051", description="Where to listen for gRPC, host:port. Port 0 takes a free one."
     )
+    http_address: str = Field(
+        "127.0.0.1:8283",
+        description="Where to listen for REST, host:port. Port 0 takes a free one; `off`: there is no REST door.",
+    )
     data_dir: Path = Field(
         default_factory=_default_data_dir,
         description="Where the database and the weights of the embedded model are kept; made if it is missing.",
@@ -101,6 +105,11 @@ class Settings(BaseSettings):
         if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
             raise ValueError("expected host:port, for example 127.0.0.1:50051 or [::1]:50051")
         return address
+
+    @field_validator("http_address")
+    @classmethod
+    def _is_host_and_port_or_off(cls, address: str) -> str:
+        return address if address == "off" else cls._is_host_and_port(address)
 
     @field_validator("data_dir")
     @classmethod

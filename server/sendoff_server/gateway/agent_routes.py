@@ -1,0 +1,178 @@
+"""Agents: create, read, list, change, delete."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sendoff import v1
+from sendoff_server.errors import InvalidRequest, ModelNotFound, ServiceError, Violation
+from sendoff_server.gateway.agents import KEPT, KEPT_MEMBERS, Relations, agent_json, own_metadata
+from sendoff_server.gateway.answers import answer
+from sendoff_server.gateway.asked import Query, body_of, message_of, path_id
+from sendoff_server.gateway.doors import TENANT, Services, Table
+
+INCLUDES = (
+    "agent.blocks",
+    "agent.identities",
+    "agent.managed_group",
+    "agent.pending_approval",
+    "agent.secrets",
+    "agent.sources",
+    "agent.tags",
+    "agent.tools",
+)
+_MEMBERS = ("name", "model", "system", "tags", "description", "tool_rules", "parallel_tool_calls")
+"""Those that agents of the contract have under the same name."""
+_PAGE = 100
+
+
+class ModelMissing(ServiceError):
+    reason = "MODEL_MISSING"
+    grpc_code = "INVALID_ARGUMENT"
+    http_status = 400
+
+
+async def create(services: Services, request: Request) -> Response:
+    """POST /v1/agents/"""
+    body = await body_of(request, services.max_body_bytes)
+    wanted = _agent(body, {}, {})
+    wanted.model = _handle(services, body)
+    made = await services.agents.create(TENANT, v1.CreateAgentRequest(agent=wanted))
+    return answer(await _told(services, made, frozenset(INCLUDES)))
+
+
+def _handle(services: Services, body: Mapping[str, Any]) -> str:
+    """The model's handle, also out of the deprecated llm_config."""
+    config = body.get("llm_config")
+    told = body.get("model") or (config.get("handle") or config.get("model") if isinstance(config, dict) else None)
+    handle = told or services.models.default_handle
+    if not isinstance(handle, str) or not re.fullmatch(r"[^/\s]+/\S+", handle):
+        raise ModelMissing("model must be set to a handle, provider/name; GET /v1/models/ shows those there are")
+    return handle
+
+
+def _agent(body: Mapping[str, Any], metadata: dict[str, Any], kept: dict[str, Any]) -> v1.Agent:
+    """The members of a body that agents of the contract have, and what the door keeps beside them."""
+    agent = message_of(v1.Agent, {name: body[name] for name in _MEMBERS if name in body})
+    if isinstance(body.get("metadata"), dict):
+        metadata = body["metadata"]
+    elif body.get("metadata") is not None:
+        raise InvalidRequest([Violation("metadata", "must be an object")])
+    kept = {**kept, **{name: body[name] for name in KEPT_MEMBERS if body.get(name) is not None}}
+    if metadata or kept:
+        agent.metadata.json = json.dumps({**metadata, **({KEPT: kept} if kept else {})}, ensure_ascii=False)
+    return agent
+
+
+async def retrieve(services: Services, request: Request) -> Response:
+    """GET /v1/agents/{agent_id}"""
+    agent_id = path_id(request, "agent_id", "agent")
+    includes = _includes(Query(request))
+    agent = await services.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+    return answer(await _told(services, agent, includes))
+
+
+def _includes(query: Query) -> frozenset[str]:
+    told = query.texts("include", "include[]")
+    wrong = [name for name in told if name not in INCLUDES]
+    if wrong:
+        raise InvalidRequest([Violation("include", f"must be one of {', '.join(INCLUDES)}")])
+    query.checked()
+    return frozenset(told)
+
+
+async def _told(services: Services, agent: v1.Agent, includes: frozenset[str]) -> dict[str, Any]:
+    listed = v1.ListRunsRequest(agent_id=agent.id, active=False, page_size=1)
+    ended = (await services.runs.list(TENANT, listed)).runs
+    relations = Relations(
+        last_run=ended[0] if ended else None, tags="agent.tags" in includes, model=await _model(services, agent.model)
+    )
+    return agent_json(agent, relations)
+
+
+async def _model(services: Services, handle: str) -> v1.Model:
+    try:
+        return (await services.models.find(handle)).info
+    except ModelNotFound:
+        return v1.Model(handle=handle)
+
+
+async def list_agents(services: Services, request: Request) -> Response:
+    """GET /v1/agents/: filtered first, then cut. An unknown cursor is ignored, as the reference does."""
+    query = Query(request)
+    limit, order = query.limit(50), query.choice("order", ("asc", "desc"), "desc")
+    includes = _includes(query)
+    agents = [agent for agent in await _all(services) if _matches(agent, query)]
+    if order == "asc":
+        agents.reverse()
+    ids = [agent.id for agent in agents]
+    after, before = query.text("after"), query.text("before")
+    first = ids.index(after) + 1 if after in ids else 0
+    end = ids.index(before) if before in ids else len(ids)
+    page = agents[first:end]
+    page = page[-limit:] if before in ids and after not in ids else page[:limit]
+    return answer([await _told(services, agent, includes) for agent in page])
+
+
+async def _all(services: Services) -> list[v1.Agent]:
+    found: list[v1.Agent] = []
+    wanted = v1.ListAgentsRequest(page_size=_PAGE)
+    while True:
+        page = await services.agents.list(TENANT, wanted)
+        found += page.agents
+        if not page.next_page_token:
+            return found
+        wanted.page_token = page.next_page_token
+
+
+def _matches(agent: v1.Agent, query: Query) -> bool:
+    tags, wanted = set(agent.tags), set(query.texts("tags", "tags[]"))
+    name, text = query.text("name"), query.text("query_text")
+    in_tags = wanted <= tags if query.flag("match_all_tags") else not wanted or bool(wanted & tags)
+    return in_tags and name in (None, agent.name) and (text or "").lower() in agent.name.lower()
+
+
+async def count(services: Services, request: Request) -> Response:
+    """GET /v1/agents/count"""
+    return answer(len(await _all(services)))
+
+
+async def update(services: Services, request: Request) -> Response:
+    """PATCH /v1/agents/{agent_id}: members that are there are changed, lists are replaced."""
+    agent_id = path_id(request, "agent_id", "agent")
+    body = await body_of(request, services.max_body_bytes)
+    current = await services.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+    metadata, kept = own_metadata(current)
+    wanted = _agent(body, metadata, kept)
+    if body.get("model") is not None or body.get("llm_config") is not None:
+        wanted.model = _handle(services, body)
+    paths = [name for name in _MEMBERS if body.get(name) is not None]
+    paths += ["model"] if "model" not in paths and wanted.model else []
+    paths += ["metadata"] if wanted.HasField("metadata") else []
+    request_ = v1.UpdateAgentRequest(agent_id=agent_id, agent=wanted, update_mask=FieldMask(paths=paths))
+    changed = await services.agents.update(TENANT, request_) if paths else current
+    return answer(await _told(services, changed, frozenset(INCLUDES)))
+
+
+async def delete(services: Services, request: Request) -> Response:
+    """DELETE /v1/agents/{agent_id}, with its runs and messages"""
+    agent_id = path_id(request, "agent_id", "agent")
+    await services.agents.delete(TENANT, v1.DeleteAgentRequest(agent_id=agent_id, cancel_runs=True))
+    return answer({"message": f"Agent id={agent_id} successfully deleted"})
+
+
+TABLE: Table = (
+    ("POST", "/v1/agents/", create),
+    ("GET", "/v1/agents/", list_agents),
+    ("GET", "/v1/agents/count", count),
+    ("GET", "/v1/agents/{agent_id}", retrieve),
+    ("PATCH", "/v1/agents/{agent_id}", update),
+    ("DELETE", "/v1/agents/{agent_id}", delete),
+)

@@ -1,0 +1,169 @@
+"""What a request asks: its body, its query, the ids in its path. Everything is bounded, and wrong values are named."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from starlette.requests import Request
+
+from sendoff import v1
+from sendoff_server import ids
+from sendoff_server.errors import InvalidRequest, RequestTooLarge, ServiceError, Violation
+from sendoff_server.gateway.codec.reading import read
+from sendoff_server.validation.violations import Violations, quoted
+
+BODY_TIMEOUT_S = 30.0
+"""How long a caller may take to send a body."""
+MAX_LIMIT = 1_000
+
+_TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})
+_FALSE = frozenset({"false", "0", "no", "off", "f", "n"})
+
+M = TypeVar("M", bound=Message)
+
+
+class BodyTooSlow(ServiceError):
+    """The body did not come in time."""
+
+    reason = "BODY_TOO_SLOW"
+    grpc_code = "DEADLINE_EXCEEDED"
+    http_status = 408
+
+
+class MalformedId(ServiceError):
+    """A run's id is looked at later than other ids, and refused with another status."""
+
+    reason = "MALFORMED_ID"
+    grpc_code = "INVALID_ARGUMENT"
+    http_status = 400
+
+
+async def body_of(request: Request, most_bytes: int) -> dict[str, Any]:
+    """The body as a JSON object; an empty body is an empty object. Raises RequestTooLarge, InvalidRequest."""
+    data = await bytes_of(request, most_bytes)
+    if not data.strip():
+        return {}
+    try:
+        told = json.loads(data, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise _unreadable() from None
+    if not isinstance(told, dict):
+        raise InvalidRequest([Violation("body", "must be a JSON object")])
+    return told
+
+
+async def bytes_of(request: Request, most_bytes: int) -> bytes:
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most_bytes:
+        raise RequestTooLarge(int(length), most_bytes)
+    data = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > most_bytes:
+                    raise RequestTooLarge(len(data), most_bytes)
+    except TimeoutError:
+        raise BodyTooSlow(f"the body did not come within {BODY_TIMEOUT_S:.0f} s") from None
+    return bytes(data)
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(name)
+
+
+def _unreadable() -> InvalidRequest:
+    return InvalidRequest([Violation("body", "is not valid JSON in UTF-8")])
+
+
+def message_of(kind: type[M], body: Mapping[str, Any]) -> M:
+    """The body as a message of the contract. Raises InvalidRequest with every violation of its shape."""
+    message, found = kind(), Violations()
+    read(message, dict(body), "", found)
+    found.refuse()
+    return message
+
+
+# ---- ids ----
+
+_PATTERNS = {
+    prefix: ids.pattern(prefix) for prefix in ("agent", "run", "conv", "step", "tool", "block", "message", "file")
+}
+
+
+def path_id(request: Request, name: str, prefix: str) -> str:
+    """An id in the path. Raises InvalidRequest, or MalformedId for a run's."""
+    value = str(request.path_params[name])
+    if _PATTERNS[prefix].fullmatch(value):
+        return value
+    told = f"must be {prefix}-<uuid4> in lower case, is {quoted(value)}"
+    if prefix == "run":
+        raise MalformedId(f"{name}: {told}")
+    raise InvalidRequest([Violation(name, told)])
+
+
+# ---- query ----
+
+
+class Query:
+    """The query of a request; unknown names are ignored."""
+
+    def __init__(self, request: Request) -> None:
+        self._items = request.query_params.multi_items()
+        self._found = Violations()
+
+    def text(self, name: str) -> str | None:
+        return next((value for key, value in self._items if key == name), None)
+
+    def texts(self, *names: str) -> list[str]:
+        """All values under one of these names, as arrays come."""
+        return [value for key, value in self._items if key in names]
+
+    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+        value = self.text(name)
+        if value is None:
+            return default
+        if value not in choices:
+            self._found.add(name, f"must be one of {', '.join(choices)}, is {quoted(value)}")
+        return value
+
+    def flag(self, name: str) -> bool | None:
+        value = self.text(name)
+        if value is None or value == "":
+            return None
+        if value.lower() not in _TRUE | _FALSE:
+            self._found.add(name, f"must be true or false, is {quoted(value)}")
+        return value.lower() in _TRUE
+
+    def limit(self, default: int) -> int:
+        value = self.text("limit")
+        if value is None or value == "":
+            return default
+        number = int(value) if re.fullmatch(r"[0-9]{1,9}", value) else 0
+        if not 1 <= number <= MAX_LIMIT:
+            self._found.add("limit", f"must be between 1 and {MAX_LIMIT}, is {quoted(value)}")
+        return number
+
+    def an_id(self, name: str, prefix: str) -> str | None:
+        value = self.text(name)
+        if value is not None and not _PATTERNS[prefix].fullmatch(value):
+            self._found.add(name, f"must be {prefix}-<uuid4> in lower case, is {quoted(value)}")
+        return value
+
+    def message_types(self, name: str) -> list[v1.MessageType.ValueType]:
+        told: list[v1.MessageType.ValueType] = []
+        for value in self.texts(name, f"{name}[]"):
+            try:
+                told.append(v1.MessageType.Value(f"MESSAGE_TYPE_{value.upper()}"))
+            except ValueError:
+                self._found.add(name, f"is no message type: {quoted(value)}")
+        return told
+
+    def checked(self) -> None:
+        """Raises InvalidRequest with all that was wrong so far."""
+        self._found.refuse()

@@ -1,0 +1,65 @@
+"""How errors leave through the REST door: statuses and bodies as the API's programs know them.
+
+A 422 has its `detail` as one sentence that names the fields. `x-should-retry: false` keeps the SDK, which repeats 409
+and 5xx by itself, from repeating what will not go away; `Retry-After` tells when waiting helps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from starlette.responses import Response
+
+from sendoff_server.errors import (
+    ConversationBusy,
+    InvalidRequest,
+    NotNow,
+    PendingApproval,
+    Refused,
+    ServiceError,
+    StoreUnavailable,
+)
+from sendoff_server.gateway.answers import answer
+from sendoff_server.store.port import Fenced, StoreFailed
+
+_log = structlog.get_logger(__name__)
+
+
+def refusal(error: Exception, trace_id: str) -> Response:
+    """The answer to a request that ended with that error. One that nobody foresaw is logged and tells nothing."""
+    if isinstance(error, StoreFailed | Fenced):
+        _log.error("a request failed because the store did", error=str(error), trace_id=trace_id)
+        error = StoreUnavailable()
+    if not isinstance(error, ServiceError):
+        _log.error("a request failed unexpectedly", exc_info=error, trace_id=trace_id)
+        return answer({"detail": "An unknown error occurred", "trace_id": trace_id}, 500)
+    return answer(_body(error, trace_id), error.http_status, _headers(error))
+
+
+def _body(error: ServiceError, trace_id: str) -> Mapping[str, Any]:
+    if isinstance(error, PendingApproval):
+        told = {
+            "code": "PENDING_APPROVAL",
+            "message": f"CONFLICT: {error.message}",
+            "pending_request_id": error.metadata["pending_request_id"],
+        }
+        return {"detail": told}
+    if isinstance(error, ConversationBusy):
+        told_run = error.metadata["run_id"]
+        detail = (
+            f"CONFLICT: Cannot send a new message: Another request (run_id={told_run}) is currently being processed "
+            "for this conversation. Please wait for it to complete."
+        )
+        return {"detail": detail, "run_id": told_run}
+    if isinstance(error, InvalidRequest) or (isinstance(error, Refused) and error.http_status == 422):
+        return {"trace_id": trace_id, "detail": error.message}
+    return {"detail": error.message, "reason": error.reason}
+
+
+def _headers(error: ServiceError) -> dict[str, str]:
+    if error.retry_after_s is not None:
+        return {"retry-after": str(max(1, min(60, math.ceil(error.retry_after_s))))}
+    return {} if isinstance(error, NotNow) else {"x-should-retry": "false"}

@@ -1,0 +1,118 @@
+"""The HTTP server of the REST door, in the same process and loop as the gRPC server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sendoff_server.gateway import agent_routes, message_routes, run_routes
+from sendoff_server.gateway.answers import answer
+from sendoff_server.gateway.doors import Services, routes
+
+_KEEP_ALIVE_S = 75
+_STOP_GRACE_S = 5
+_BACKLOG = 2_048
+
+
+class HttpAddressUnavailable(Exception):
+    """The address can not be listened on."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"cannot listen on {address!r}: another process has the port, or the address is not of this machine; "
+            "set another with SENDOFF_HTTP_ADDRESS or --http-address, or an empty one to do without the REST door"
+        )
+
+
+class HttpServer:
+    """Serves while it is entered."""
+
+    def __init__(self, address: str, services: Services) -> None:
+        self.address = address
+        """host:port. Once entered, with the port that was taken in place of port 0."""
+        config = uvicorn.Config(
+            application(services),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_STOP_GRACE_S,
+            ws="none",
+        )
+        self._server = _Server(config)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Listen and serve. Raises HttpAddressUnavailable."""
+        host, _, port = self.address.rpartition(":")
+        try:
+            listening = _listening(host.strip("[]"), int(port))
+        except OSError as error:
+            raise HttpAddressUnavailable(self.address) from error
+        self.address = f"{host}:{listening.getsockname()[1]}"
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listening]), name="serve HTTP")
+        await self._server.began.wait()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take no new requests, and let those under way end, for up to the grace."""
+        if self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to those who own the process."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.began = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.began.set()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def application(services: Services) -> Starlette:
+    """The door as an ASGI application."""
+    return Starlette(
+        routes=routes(services, run_routes.TABLE, agent_routes.TABLE, message_routes.TABLE),
+        exception_handlers={HTTPException: _unrouted},
+    )
+
+
+async def _unrouted(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    told = {404: "Not Found", 405: "Method Not Allowed"}.get(status, "An unknown error occurred")
+    return answer({"detail": told}, status)
