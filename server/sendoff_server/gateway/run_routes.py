@@ -15,10 +15,10 @@ from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, path_id
 from sendoff_server.gateway.doors import TENANT, Services, Table
 from sendoff_server.gateway.messages import message_json
+from sendoff_server.gateway.results import messages_of
 from sendoff_server.gateway.runs import API_REASONS, API_STATUSES, metrics_json, run_json, usage_json
 
 ORDERS = ("asc", "desc")
-_PAGE = 1_000
 
 
 class UnknownStatus(ServiceError):
@@ -130,22 +130,11 @@ async def list_messages(services: Services, request: Request) -> Response:
     query = Query(request)
     limit, order = query.limit(100), query.choice("order", ORDERS, "asc")
     query.checked()
-    answers = _by_message(await _messages(services, run_id))
+    answers = _by_message(await messages_of(services, run_id))
     if order == "desc":
         answers.reverse()
     page = _cut(answers, query, run_id, limit)
     return answer([message_json(entry) for entries in page for entry in entries])
-
-
-async def _messages(services: Services, run_id: str) -> list[v1.Message]:
-    found: list[v1.Message] = []
-    wanted = v1.ListRunMessagesRequest(run_id=run_id, page_size=_PAGE)
-    while True:
-        page = await services.runs.list_messages(TENANT, wanted)
-        found += page.messages
-        if not page.next_page_token:
-            return found
-        wanted.page_token = page.next_page_token
 
 
 def _by_message(entries: Sequence[v1.Message]) -> list[list[v1.Message]]:

@@ -15,13 +15,28 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sendoff_server.gateway import agent_routes, message_routes, run_routes
+from sendoff_server.gateway import (
+    agent_routes,
+    conversation_routes,
+    fact_routes,
+    message_routes,
+    run_routes,
+    stream_routes,
+)
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.doors import Services, routes
 
 _KEEP_ALIVE_S = 75
 _STOP_GRACE_S = 5
 _BACKLOG = 2_048
+_TABLES = (
+    agent_routes.TABLE,
+    conversation_routes.TABLE,
+    fact_routes.TABLE,
+    message_routes.TABLE,
+    run_routes.TABLE,
+    stream_routes.TABLE,
+)
 
 
 class HttpAddressUnavailable(Exception):
@@ -107,7 +122,7 @@ def _listening(host: str, port: int) -> socket.socket:
 def application(services: Services) -> Starlette:
     """The door as an ASGI application."""
     return Starlette(
-        routes=routes(services, run_routes.TABLE, agent_routes.TABLE, message_routes.TABLE),
+        routes=routes(services, *_TABLES),
         exception_handlers={HTTPException: _unrouted},
     )
 

@@ -1,0 +1,68 @@
+"""What the server tells of itself: health, models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sendoff import v1
+from sendoff_server.gateway.agents import DEFAULT_WINDOW
+from sendoff_server.gateway.answers import answer
+from sendoff_server.gateway.asked import Query
+from sendoff_server.gateway.doors import Services, Table
+
+API_VERSION = "0.16.8"
+"""The version of the API that the door speaks; ours is told by GetServerInfo."""
+
+
+async def health(services: Services, request: Request) -> Response:
+    """GET /v1/health/"""
+    return answer({"version": API_VERSION, "status": "ok"})
+
+
+async def models(services: Services, request: Request) -> Response:
+    """GET /v1/models/"""
+    query = Query(request)
+    names = query.texts("provider_name")
+    listed = (await services.models.list()).models
+    told = [model_json(model) for model in listed if not names or model.handle.partition("/")[0] in names]
+    return answer(told if query.text("provider_category") in (None, "base") else [])
+
+
+async def embedding_models(services: Services, request: Request) -> Response:
+    """GET /v1/models/embedding: there are none, because nothing here needs one."""
+    return answer([])
+
+
+def model_json(model: v1.Model) -> dict[str, Any]:
+    provider, _, name = model.handle.partition("/")
+    window = model.context_window or DEFAULT_WINDOW
+    nothing = ("model_endpoint", "model_wrapper", "temperature", "max_tokens", "reasoning_effort", "verbosity", "tier")
+    return {
+        "handle": model.handle,
+        "name": name,
+        "display_name": name,
+        "model": name,
+        "provider_type": "openai",
+        "provider_name": provider,
+        "provider_category": "base",
+        "model_type": "llm",
+        "model_endpoint_type": "openai",
+        "context_window": window,
+        "max_context_window": window,
+        "enable_reasoner": False,
+        "max_reasoning_tokens": 0,
+        "parallel_tool_calls": True,
+        "put_inner_thoughts_in_kwargs": False,
+        **dict.fromkeys(nothing),
+    }
+
+
+TABLE: Table = (
+    ("GET", "/v1/health/", health),
+    ("GET", "/v1/ready/", health),
+    ("GET", "/v1/models/", models),
+    ("GET", "/v1/models/embedding", embedding_models),
+)
