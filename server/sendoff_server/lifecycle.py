@@ -76,7 +76,9 @@ def model_of(request: v1.CreateMessageAsyncRequest, conversation: v1.Conversatio
     return request.override_model or of_conversation or agent.model
 
 
-def new_run(request: v1.CreateMessageAsyncRequest, request_id: str, now_ns: int, run_id: str = "") -> v1.Run:
+def new_run(
+    request: v1.CreateMessageAsyncRequest, request_id: str, now_ns: int, run_id: str = "", *, background: bool = True
+) -> v1.Run:
     """The run that a request makes: CREATED, with event 1. Without an id it is one that would be made."""
     run = v1.Run(
         id=run_id,
@@ -87,7 +89,7 @@ def new_run(request: v1.CreateMessageAsyncRequest, request_id: str, now_ns: int,
         conversation_id=request.conversation_id if request.HasField("conversation_id") else None,
         status=v1.RUN_STATUS_CREATED,
         phase=v1.RUN_PHASE_QUEUED,
-        background=True,
+        background=background,
         labels=request.labels,
         request_config=_request_config(request),
         create_time=timestamp(now_ns),

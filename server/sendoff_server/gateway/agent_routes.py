@@ -16,7 +16,8 @@ from sendoff_server.errors import InvalidRequest, ModelNotFound, ServiceError, V
 from sendoff_server.gateway.agents import KEPT, KEPT_MEMBERS, Relations, agent_json, own_metadata
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, message_of, path_id
-from sendoff_server.gateway.doors import TENANT, Services, Table
+from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.use_cases import UseCases
 
 INCLUDES = (
     "agent.blocks",
@@ -39,20 +40,20 @@ class ModelMissing(ServiceError):
     http_status = 400
 
 
-async def create(services: Services, request: Request) -> Response:
+async def create(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/agents/"""
-    body = await body_of(request, services.max_body_bytes)
+    body = await body_of(request)
     wanted = _agent(body, {}, {})
-    wanted.model = _handle(services, body)
-    made = await services.agents.create(TENANT, v1.CreateAgentRequest(agent=wanted))
-    return answer(await _told(services, made, frozenset(INCLUDES)))
+    wanted.model = _handle(use_cases, body)
+    made = await use_cases.agents.create(TENANT, v1.CreateAgentRequest(agent=wanted))
+    return answer(await _told(use_cases, made, frozenset(INCLUDES)))
 
 
-def _handle(services: Services, body: Mapping[str, Any]) -> str:
+def _handle(use_cases: UseCases, body: Mapping[str, Any]) -> str:
     """The model's handle, also out of the deprecated llm_config."""
     config = body.get("llm_config")
     told = body.get("model") or (config.get("handle") or config.get("model") if isinstance(config, dict) else None)
-    handle = told or services.models.default_handle
+    handle = told or use_cases.models.default_handle
     if not isinstance(handle, str) or not re.fullmatch(r"[^/\s]+/\S+", handle):
         raise ModelMissing("model must be set to a handle, provider/name; GET /v1/models/ shows those there are")
     return handle
@@ -71,12 +72,12 @@ def _agent(body: Mapping[str, Any], metadata: dict[str, Any], kept: dict[str, An
     return agent
 
 
-async def retrieve(services: Services, request: Request) -> Response:
+async def retrieve(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/agents/{agent_id}"""
     agent_id = path_id(request, "agent_id", "agent")
     includes = _includes(Query(request))
-    agent = await services.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
-    return answer(await _told(services, agent, includes))
+    agent = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+    return answer(await _told(use_cases, agent, includes))
 
 
 def _includes(query: Query) -> frozenset[str]:
@@ -88,28 +89,28 @@ def _includes(query: Query) -> frozenset[str]:
     return frozenset(told)
 
 
-async def _told(services: Services, agent: v1.Agent, includes: frozenset[str]) -> dict[str, Any]:
+async def _told(use_cases: UseCases, agent: v1.Agent, includes: frozenset[str]) -> dict[str, Any]:
     listed = v1.ListRunsRequest(agent_id=agent.id, active=False, page_size=1)
-    ended = (await services.runs.list(TENANT, listed)).runs
+    ended = (await use_cases.runs.list(TENANT, listed)).runs
     relations = Relations(
-        last_run=ended[0] if ended else None, tags="agent.tags" in includes, model=await _model(services, agent.model)
+        last_run=ended[0] if ended else None, tags="agent.tags" in includes, model=await _model(use_cases, agent.model)
     )
     return agent_json(agent, relations)
 
 
-async def _model(services: Services, handle: str) -> v1.Model:
+async def _model(use_cases: UseCases, handle: str) -> v1.Model:
     try:
-        return (await services.models.find(handle)).info
+        return (await use_cases.models.find(handle)).info
     except ModelNotFound:
         return v1.Model(handle=handle)
 
 
-async def list_agents(services: Services, request: Request) -> Response:
+async def list_agents(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/agents/: filtered first, then cut. An unknown cursor is ignored, as the reference does."""
     query = Query(request)
     limit, order = query.limit(50), query.choice("order", ("asc", "desc"), "desc")
     includes = _includes(query)
-    agents = [agent for agent in await _all(services) if _matches(agent, query)]
+    agents = [agent for agent in await _all(use_cases) if _matches(agent, query)]
     if order == "asc":
         agents.reverse()
     ids = [agent.id for agent in agents]
@@ -118,14 +119,14 @@ async def list_agents(services: Services, request: Request) -> Response:
     end = ids.index(before) if before in ids else len(ids)
     page = agents[first:end]
     page = page[-limit:] if before in ids and after not in ids else page[:limit]
-    return answer([await _told(services, agent, includes) for agent in page])
+    return answer([await _told(use_cases, agent, includes) for agent in page])
 
 
-async def _all(services: Services) -> list[v1.Agent]:
+async def _all(use_cases: UseCases) -> list[v1.Agent]:
     found: list[v1.Agent] = []
     wanted = v1.ListAgentsRequest(page_size=_PAGE)
     while True:
-        page = await services.agents.list(TENANT, wanted)
+        page = await use_cases.agents.list(TENANT, wanted)
         found += page.agents
         if not page.next_page_token:
             return found
@@ -139,32 +140,32 @@ def _matches(agent: v1.Agent, query: Query) -> bool:
     return in_tags and name in (None, agent.name) and (text or "").lower() in agent.name.lower()
 
 
-async def count(services: Services, request: Request) -> Response:
+async def count(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/agents/count"""
-    return answer(len(await _all(services)))
+    return answer(len(await _all(use_cases)))
 
 
-async def update(services: Services, request: Request) -> Response:
+async def update(use_cases: UseCases, request: Request) -> Response:
     """PATCH /v1/agents/{agent_id}: members that are there are changed, lists are replaced."""
     agent_id = path_id(request, "agent_id", "agent")
-    body = await body_of(request, services.max_body_bytes)
-    current = await services.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+    body = await body_of(request)
+    current = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
     metadata, kept = own_metadata(current)
     wanted = _agent(body, metadata, kept)
     if body.get("model") is not None or body.get("llm_config") is not None:
-        wanted.model = _handle(services, body)
+        wanted.model = _handle(use_cases, body)
     paths = [name for name in _MEMBERS if body.get(name) is not None]
     paths += ["model"] if "model" not in paths and wanted.model else []
     paths += ["metadata"] if wanted.HasField("metadata") else []
     request_ = v1.UpdateAgentRequest(agent_id=agent_id, agent=wanted, update_mask=FieldMask(paths=paths))
-    changed = await services.agents.update(TENANT, request_) if paths else current
-    return answer(await _told(services, changed, frozenset(INCLUDES)))
+    changed = await use_cases.agents.update(TENANT, request_) if paths else current
+    return answer(await _told(use_cases, changed, frozenset(INCLUDES)))
 
 
-async def delete(services: Services, request: Request) -> Response:
+async def delete(use_cases: UseCases, request: Request) -> Response:
     """DELETE /v1/agents/{agent_id}, with its runs and messages"""
     agent_id = path_id(request, "agent_id", "agent")
-    await services.agents.delete(TENANT, v1.DeleteAgentRequest(agent_id=agent_id, cancel_runs=True))
+    await use_cases.agents.delete(TENANT, v1.DeleteAgentRequest(agent_id=agent_id, cancel_runs=True))
     return answer({"message": f"Agent id={agent_id} successfully deleted"})
 
 

@@ -43,9 +43,9 @@ class MalformedId(ServiceError):
     http_status = 400
 
 
-async def body_of(request: Request, most_bytes: int) -> dict[str, Any]:
+async def body_of(request: Request) -> dict[str, Any]:
     """The body as a JSON object; an empty body is an empty object. Raises RequestTooLarge, InvalidRequest."""
-    data = await bytes_of(request, most_bytes)
+    data = await bytes_of(request, request.app.state.max_body_bytes)
     if not data.strip():
         return {}
     try:

@@ -14,8 +14,9 @@ from sendoff_server.errors import InvalidRequest, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, message_of, path_id
 from sendoff_server.gateway.codec.writing import moment
-from sendoff_server.gateway.doors import TENANT, Services, Table
+from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.runs import USER
+from sendoff_server.use_cases import UseCases
 
 KEPT = "sendoff.dev/conversation-state"
 _MEMBERS = ("summary", "model")
@@ -58,29 +59,29 @@ def _conversation(body: dict[str, Any], kept: dict[str, Any]) -> v1.Conversation
     return conversation
 
 
-async def create(services: Services, request: Request) -> Response:
+async def create(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/conversations/?agent_id="""
     query = Query(request)
     agent_id = query.an_id("agent_id", "agent")
     query.checked()
     if agent_id is None:
         raise InvalidRequest([Violation("agent_id", "must be set")])
-    wanted = _conversation(await body_of(request, services.max_body_bytes), {})
+    wanted = _conversation(await body_of(request), {})
     made = v1.CreateConversationRequest(agent_id=agent_id, conversation=wanted)
-    return answer(conversation_json(await services.conversations.create(TENANT, made)))
+    return answer(conversation_json(await use_cases.conversations.create(TENANT, made)))
 
 
-async def retrieve(services: Services, request: Request) -> Response:
+async def retrieve(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/conversations/{conversation_id}"""
-    return answer(conversation_json(await _found(services, request)))
+    return answer(conversation_json(await _found(use_cases, request)))
 
 
-async def _found(services: Services, request: Request) -> v1.Conversation:
+async def _found(use_cases: UseCases, request: Request) -> v1.Conversation:
     wanted = v1.GetConversationRequest(conversation_id=path_id(request, "conversation_id", "conv"))
-    return await services.conversations.get(TENANT, wanted)
+    return await use_cases.conversations.get(TENANT, wanted)
 
 
-async def list_conversations(services: Services, request: Request) -> Response:
+async def list_conversations(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/conversations/"""
     query = Query(request)
     limit, order = query.limit(50), query.choice("order", ("asc", "desc"), "desc")
@@ -88,7 +89,7 @@ async def list_conversations(services: Services, request: Request) -> Response:
     agent_id, after = query.an_id("agent_id", "agent"), query.text("after")
     search = (query.text("summary_search") or "").lower()
     query.checked()
-    found = [each for each in await _all(services, agent_id) if search in each.summary.lower()]
+    found = [each for each in await _all(use_cases, agent_id) if search in each.summary.lower()]
     if order_by != "created_at":
         found.sort(key=lambda each: each.last_message_time.ToNanoseconds(), reverse=True)
     if order == "asc":
@@ -98,37 +99,37 @@ async def list_conversations(services: Services, request: Request) -> Response:
     return answer([conversation_json(each) for each in found[first : first + limit]])
 
 
-async def _all(services: Services, agent_id: str | None) -> list[v1.Conversation]:
+async def _all(use_cases: UseCases, agent_id: str | None) -> list[v1.Conversation]:
     found: list[v1.Conversation] = []
     wanted = v1.ListConversationsRequest(page_size=_PAGE)
     if agent_id is not None:
         wanted.agent_id = agent_id
     while True:
-        page = await services.conversations.list(TENANT, wanted)
+        page = await use_cases.conversations.list(TENANT, wanted)
         found += page.conversations
         if not page.next_page_token:
             return found
         wanted.page_token = page.next_page_token
 
 
-async def update(services: Services, request: Request) -> Response:
+async def update(use_cases: UseCases, request: Request) -> Response:
     """PATCH /v1/conversations/{conversation_id}"""
-    current = await _found(services, request)
-    body = await body_of(request, services.max_body_bytes)
+    current = await _found(use_cases, request)
+    body = await body_of(request)
     wanted = _conversation(body, _kept(current))
     paths = [name for name in _MEMBERS if name in body]
     paths += ["metadata"] if wanted.HasField("metadata") else []
     changed = v1.UpdateConversationRequest(
         conversation_id=current.id, conversation=wanted, update_mask=FieldMask(paths=paths)
     )
-    return answer(conversation_json(await services.conversations.update(TENANT, changed) if paths else current))
+    return answer(conversation_json(await use_cases.conversations.update(TENANT, changed) if paths else current))
 
 
-async def delete(services: Services, request: Request) -> Response:
+async def delete(use_cases: UseCases, request: Request) -> Response:
     """DELETE /v1/conversations/{conversation_id}"""
     conversation_id = path_id(request, "conversation_id", "conv")
     wanted = v1.DeleteConversationRequest(conversation_id=conversation_id, cancel_runs=True)
-    await services.conversations.delete(TENANT, wanted)
+    await use_cases.conversations.delete(TENANT, wanted)
     return answer(None)
 
 

@@ -11,27 +11,28 @@ from sendoff import v1
 from sendoff_server.gateway.agents import DEFAULT_WINDOW
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query
-from sendoff_server.gateway.doors import Services, Table
+from sendoff_server.gateway.doors import Table
+from sendoff_server.use_cases import UseCases
 
 API_VERSION = "0.16.8"
 """The version of the API that the door speaks; ours is told by GetServerInfo."""
 
 
-async def health(services: Services, request: Request) -> Response:
+async def health(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/health/"""
     return answer({"version": API_VERSION, "status": "ok"})
 
 
-async def models(services: Services, request: Request) -> Response:
+async def models(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/models/"""
     query = Query(request)
     names = query.texts("provider_name")
-    listed = (await services.models.list()).models
+    listed = (await use_cases.models.list()).models
     told = [model_json(model) for model in listed if not names or model.handle.partition("/")[0] in names]
     return answer(told if query.text("provider_category") in (None, "base") else [])
 
 
-async def embedding_models(services: Services, request: Request) -> Response:
+async def embedding_models(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/models/embedding: there are none, because nothing here needs one."""
     return answer([])
 

@@ -13,8 +13,9 @@ from sendoff_server.errors import InvalidRequest, ServiceError, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, message_of, path_id
 from sendoff_server.gateway.codec.paths import json_path
-from sendoff_server.gateway.doors import TENANT, Services, Table
+from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.runs import run_json
+from sendoff_server.use_cases import UseCases
 from sendoff_server.validation import check_idempotency_key
 
 _BOTH = "Cannot specify both 'input' and 'messages'"
@@ -28,18 +29,20 @@ class NothingToCancel(ServiceError):
     http_status = 409
 
 
-async def create_async(services: Services, request: Request) -> Response:
+async def create_async(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/agents/{agent_id}/messages/async"""
     agent_id = path_id(request, "agent_id", "agent")
-    wanted = message_request(await body_of(request, services.max_body_bytes), agent_id)
-    run, replayed = await accepted(services, wanted, idempotency_key(request))
+    wanted = message_request(await body_of(request), agent_id)
+    run, replayed = await accepted(use_cases, wanted, idempotency_key(request))
     return answer(run_json(run), headers={"idempotency-replayed": "true"} if replayed else None)
 
 
-async def accepted(services: Services, wanted: v1.CreateMessageAsyncRequest, key: str | None) -> tuple[v1.Run, bool]:
+async def accepted(
+    use_cases: UseCases, wanted: v1.CreateMessageAsyncRequest, key: str | None, *, background: bool = True
+) -> tuple[v1.Run, bool]:
     """Accept a request; violations are told with the paths that the caller knows."""
     try:
-        return await services.runs.create(TENANT, wanted, key)
+        return await use_cases.runs.create(TENANT, wanted, key, background=background)
     except InvalidRequest as error:
         raise InvalidRequest(_in_json(error.violations)) from None
 
@@ -69,32 +72,32 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-async def cancel(services: Services, request: Request) -> Response:
+async def cancel(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/agents/{agent_id}/messages/cancel"""
     agent_id = path_id(request, "agent_id", "agent")
-    run_ids = (await body_of(request, services.max_body_bytes)).get("run_ids") or []
+    run_ids = (await body_of(request)).get("run_ids") or []
     if not isinstance(run_ids, list) or not all(isinstance(run_id, str) for run_id in run_ids):
         raise InvalidRequest([Violation("run_ids", "must be a list of run ids")])
-    await services.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
-    wanted = run_ids or await _unfinished(services, agent_id)
+    await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+    wanted = run_ids or await _unfinished(use_cases, agent_id)
     if not wanted:
         raise NothingToCancel(f"No active runs to cancel for agent {agent_id}", agent_id=agent_id)
-    return answer({run_id: await _cancelled(services, agent_id, run_id) for run_id in wanted})
+    return answer({run_id: await _cancelled(use_cases, agent_id, run_id) for run_id in wanted})
 
 
-async def _unfinished(services: Services, agent_id: str) -> list[str]:
+async def _unfinished(use_cases: UseCases, agent_id: str) -> list[str]:
     """All runs of the agent's default conversation that have not ended, newest first."""
     listed = v1.ListRunsRequest(agent_id=agent_id, conversation_id="default", active=True, page_size=1_000)
-    return [run.id for run in (await services.runs.list(TENANT, listed)).runs]
+    return [run.id for run in (await use_cases.runs.list(TENANT, listed)).runs]
 
 
-async def _cancelled(services: Services, agent_id: str, run_id: str) -> str:
+async def _cancelled(use_cases: UseCases, agent_id: str, run_id: str) -> str:
     """What became of one run; those of other agents are not touched."""
     try:
-        run = await services.runs.get(TENANT, v1.GetRunRequest(run_id=run_id))
+        run = await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=run_id))
         if run.agent_id != agent_id:
             return "failed"
-        await services.runs.cancel(TENANT, v1.CancelRunRequest(run_id=run_id))
+        await use_cases.runs.cancel(TENANT, v1.CancelRunRequest(run_id=run_id))
     except ServiceError as error:
         if error.http_status >= 500:
             raise

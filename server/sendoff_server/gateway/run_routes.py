@@ -13,10 +13,11 @@ from sendoff_server.clock import nanoseconds
 from sendoff_server.errors import InvalidRequest, MessageNotFound, RunNotFound, ServiceError, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, path_id
-from sendoff_server.gateway.doors import TENANT, Services, Table
+from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.messages import message_json
 from sendoff_server.gateway.results import messages_of
 from sendoff_server.gateway.runs import API_REASONS, API_STATUSES, metrics_json, run_json, usage_json
+from sendoff_server.use_cases import UseCases
 
 ORDERS = ("asc", "desc")
 
@@ -27,39 +28,39 @@ class UnknownStatus(ServiceError):
     http_status = 400
 
 
-async def retrieve(services: Services, request: Request) -> Response:
+async def retrieve(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}"""
-    return answer(run_json(await _run(services, request)))
+    return answer(run_json(await _run(use_cases, request)))
 
 
-async def usage(services: Services, request: Request) -> Response:
+async def usage(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}/usage"""
-    return answer(usage_json((await _run(services, request)).usage))
+    return answer(usage_json((await _run(use_cases, request)).usage))
 
 
-async def metrics(services: Services, request: Request) -> Response:
+async def metrics(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}/metrics"""
-    return answer(metrics_json(await _run(services, request)))
+    return answer(metrics_json(await _run(use_cases, request)))
 
 
-async def _run(services: Services, request: Request) -> v1.Run:
-    return await services.runs.get(TENANT, v1.GetRunRequest(run_id=path_id(request, "run_id", "run")))
+async def _run(use_cases: UseCases, request: Request) -> v1.Run:
+    return await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=path_id(request, "run_id", "run")))
 
 
 # ---- lists ----
 
 
-async def list_runs(services: Services, request: Request) -> Response:
+async def list_runs(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/"""
-    return await _listed(services, Query(request), active=None)
+    return await _listed(use_cases, Query(request), active=None)
 
 
-async def list_active(services: Services, request: Request) -> Response:
+async def list_active(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/active"""
-    return await _listed(services, Query(request), active=True)
+    return await _listed(use_cases, Query(request), active=True)
 
 
-async def _listed(services: Services, query: Query, *, active: bool | None) -> Response:
+async def _listed(use_cases: UseCases, query: Query, *, active: bool | None) -> Response:
     wanted = _wanted(query)
     active = query.flag("active") if active is None else active
     if active is not None:
@@ -68,7 +69,7 @@ async def _listed(services: Services, query: Query, *, active: bool | None) -> R
     limit = query.limit(100)
     query.choice("order_by", ("created_at",), "created_at")
     query.checked()
-    runs = await _page(services, wanted, query, newest_first=newest_first, limit=limit)
+    runs = await _page(use_cases, wanted, query, newest_first=newest_first, limit=limit)
     return answer([run_json(run) for run in runs])
 
 
@@ -99,7 +100,7 @@ def _reason(word: str) -> v1.StopReason.ValueType:
 
 
 async def _page(
-    services: Services, wanted: v1.ListRunsRequest, query: Query, *, newest_first: bool, limit: int
+    use_cases: UseCases, wanted: v1.ListRunsRequest, query: Query, *, newest_first: bool, limit: int
 ) -> Sequence[v1.Run]:
     """The runs that follow `after` in the order asked for, or those just in front of `before`."""
     after, before = query.text("after"), query.text("before")
@@ -108,15 +109,15 @@ async def _page(
     wanted.page_size = limit
     cursor = before if backwards else after
     if cursor is not None:
-        last = await _cursor(services, cursor)
+        last = await _cursor(use_cases, cursor)
         wanted.page_token = page_token.write((nanoseconds(last.create_time), last.id), page_token.digest(wanted))
-    runs = (await services.runs.list(TENANT, wanted)).runs
+    runs = (await use_cases.runs.list(TENANT, wanted)).runs
     return runs[::-1] if backwards else runs
 
 
-async def _cursor(services: Services, run_id: str) -> v1.Run:
+async def _cursor(use_cases: UseCases, run_id: str) -> v1.Run:
     try:
-        return await services.runs.get(TENANT, v1.GetRunRequest(run_id=run_id))
+        return await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=run_id))
     except InvalidRequest:
         raise RunNotFound(run_id) from None
 
@@ -124,13 +125,13 @@ async def _cursor(services: Services, run_id: str) -> v1.Run:
 # ---- messages ----
 
 
-async def list_messages(services: Services, request: Request) -> Response:
+async def list_messages(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}/messages: filtered first, then cut. Cursors and limit count messages, not their entries."""
     run_id = path_id(request, "run_id", "run")
     query = Query(request)
     limit, order = query.limit(100), query.choice("order", ORDERS, "asc")
     query.checked()
-    answers = _by_message(await messages_of(services, run_id))
+    answers = _by_message(await messages_of(use_cases, run_id))
     if order == "desc":
         answers.reverse()
     page = _cut(answers, query, run_id, limit)

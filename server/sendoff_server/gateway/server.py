@@ -24,7 +24,8 @@ from sendoff_server.gateway import (
     stream_routes,
 )
 from sendoff_server.gateway.answers import answer
-from sendoff_server.gateway.doors import Services, routes
+from sendoff_server.gateway.doors import routes
+from sendoff_server.use_cases import UseCases
 
 _KEEP_ALIVE_S = 75
 _STOP_GRACE_S = 5
@@ -52,11 +53,11 @@ class HttpAddressUnavailable(Exception):
 class HttpServer:
     """Serves while it is entered."""
 
-    def __init__(self, address: str, services: Services) -> None:
+    def __init__(self, address: str, use_cases: UseCases, *, max_body_bytes: int) -> None:
         self.address = address
         """host:port. Once entered, with the port that was taken in place of port 0."""
         config = uvicorn.Config(
-            application(services),
+            application(use_cases, max_body_bytes),
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -119,12 +120,11 @@ def _listening(host: str, port: int) -> socket.socket:
     return listening
 
 
-def application(services: Services) -> Starlette:
+def application(use_cases: UseCases, max_body_bytes: int) -> Starlette:
     """The door as an ASGI application."""
-    return Starlette(
-        routes=routes(services, *_TABLES),
-        exception_handlers={HTTPException: _unrouted},
-    )
+    made = Starlette(routes=routes(use_cases, *_TABLES), exception_handlers={HTTPException: _unrouted})
+    made.state.max_body_bytes = max_body_bytes
+    return made
 
 
 async def _unrouted(_: Request, error: Exception) -> Response:

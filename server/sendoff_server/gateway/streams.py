@@ -15,9 +15,10 @@ from typing import Any
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.gateway.doors import TENANT, Services
+from sendoff_server.gateway.doors import TENANT
 from sendoff_server.gateway.messages import head, message_json
 from sendoff_server.gateway.runs import stop_reason_json, usage_statistics
+from sendoff_server.use_cases import UseCases
 
 Json = dict[str, Any]
 
@@ -64,13 +65,13 @@ class Wanted:
     """Only what has a greater number."""
 
 
-async def told(services: Services, run: v1.Run, wanted: Wanted) -> AsyncGenerator[Told]:
+async def told(use_cases: UseCases, run: v1.Run, wanted: Wanted) -> AsyncGenerator[Told]:
     """The events of a run from its beginning to its end, as they happen. Closing the generator leaves the run alone."""
     telling = Telling(run, wanted)
     watch = v1.WatchRunRequest(run_id=run.id, after_sequence=0, include_deltas=wanted.pieces)
     watch.heartbeat_interval.seconds = PING_S
     while not telling.ended:
-        async with aclosing(services.runs.watch(TENANT, watch)) as frames:
+        async with aclosing(use_cases.runs.watch(TENANT, watch)) as frames:
             async for frame in frames:
                 for event in telling.frame(frame):
                     yield event

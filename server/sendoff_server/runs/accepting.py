@@ -63,6 +63,8 @@ class Keyed:
     keys: Sequence[Key] = ()
     fingerprint: bytes = b""
     request_id: str = ""
+    background: bool = True
+    """Nobody waits for the run's answer on the call itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ class Acceptance:
     def accept(self, tenant: str, request: v1.CreateMessageAsyncRequest, keyed: Keyed, *, lease: bool) -> Accept:
         """What a request has written that answers nothing."""
         now_ns = self._clock.now_ns()
-        run = new_run(request, keyed.request_id, now_ns, ids.new("run"))
+        run = new_run(request, keyed.request_id, now_ns, ids.new("run"), background=keyed.background)
         scheduling = request.scheduling
         ttl = request.limits.queue_ttl
         return Accept(
@@ -232,10 +234,13 @@ def one_request_id(request: v1.CreateMessageAsyncRequest, idempotency_key: str |
     return request.request_id or idempotency_key or ""
 
 
-def keyed(request: v1.CreateMessageAsyncRequest, request_id: str) -> Keyed:
-    """The name of a request that is normalised."""
+def keyed(request: v1.CreateMessageAsyncRequest, request_id: str, *, background: bool = True) -> Keyed:
+    """The name of a request that is normalised. Only in the background OTIDs are part of it."""
     lane = request.conversation_id or request.agent_id
-    return Keyed(lane, keys_of(request, request_id, lane), fingerprint(request), request_id)
+    keys = keys_of(request, request_id, lane)
+    if not background:
+        keys = [key for key in keys if key.scope == "request"]
+    return Keyed(lane, keys, fingerprint(request), request_id, background)
 
 
 def keyed_answers(lane: str, request: v1.RespondToActionsRequest) -> Keyed:

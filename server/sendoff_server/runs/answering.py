@@ -18,7 +18,7 @@ from sendoff_server.clock import Clock
 from sendoff_server.errors import InvalidToolCallIds, NoPendingAction, PendingApproval, ServiceError
 from sendoff_server.lifecycle import is_terminal, lane_of
 from sendoff_server.runs import decisions as d
-from sendoff_server.runs.accepting import Acceptance, Continuation, Keyed, Outcome, keyed, keyed_answers
+from sendoff_server.runs.accepting import Acceptance, Continuation, Keyed, Outcome, keyed_answers
 from sendoff_server.runs.action_deadline import denials, expired, outcomes
 from sendoff_server.runs.decisions import Decisions
 from sendoff_server.runs.scheduler import Scheduler
@@ -70,13 +70,12 @@ class Answering:
 
     # ---- a request of CreateMessageAsync ----
 
-    async def create(self, tenant: str, request: v1.CreateMessageAsyncRequest, request_id: str) -> tuple[v1.Run, bool]:
+    async def create(self, tenant: str, request: v1.CreateMessageAsyncRequest, named: Keyed) -> tuple[v1.Run, bool]:
         """Accept a request that answers all that still waits; the run, and whether the answers were known before.
 
         `request` has been checked. Raises NoPendingAction, InvalidToolCallIds, ActionAlreadyAnswered, InvalidRequest,
         and what any accept raises.
         """
-        named = keyed(request, request_id)
 
         async def plan(waiting: Waiting | None) -> Plan:
             return await self._plan_create(tenant, request, named.lane, waiting)
@@ -84,7 +83,7 @@ class Answering:
         if request.validate_only:
             planned = await plan(await self._look(tenant, named.lane))
             stopped = planned.stopped if isinstance(planned, Continuation) else None
-            return self._acceptance.preview(request, request_id, stopped), False
+            return self._acceptance.preview(request, named.request_id, stopped), False
         run, replayed, _ = await self._carry_out(tenant, request, named, plan)
         assert run is not None
         return run, replayed

@@ -14,7 +14,7 @@ from sendoff_server.errors import Draining, RunNotFound, Unsupported, Violation
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.page_fit import fitting
 from sendoff_server.paging import Page, by_time
-from sendoff_server.runs.accepting import Acceptance, keyed, one_request_id
+from sendoff_server.runs.accepting import Acceptance, Keyed, keyed, one_request_id
 from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.decisions import answers
 from sendoff_server.runs.draft import Draft
@@ -76,25 +76,35 @@ class RunService:
     # ---- accept ----
 
     async def create(
-        self, tenant: str, request: v1.CreateMessageAsyncRequest, idempotency_key: str | None
+        self,
+        tenant: str,
+        request: v1.CreateMessageAsyncRequest,
+        idempotency_key: str | None,
+        *,
+        background: bool = True,
     ) -> tuple[v1.Run, bool]:
-        """Accept a request; the run, and whether it was accepted before. On return it is durable."""
+        """Accept a request; the run, and whether it was accepted before. On return it is durable.
+
+        Without `background` the caller waits for the answer, and OTIDs do not make a repeated request the same one:
+        programs use one for many messages there.
+        """
         if self._draining:
             raise Draining
         validation.check_create_message(request)
         request_id = one_request_id(request, idempotency_key)
         request = await self._acceptance.checked(tenant, request)
         if answers(request):
-            run, replayed = await self._answering.create(tenant, request, request_id)
+            run, replayed = await self._answering.create(
+                tenant, request, keyed(request, request_id, background=background)
+            )
         elif request.validate_only:
             return self._acceptance.preview(request, request_id), False
         else:
-            run, replayed = await self._accept(tenant, request, request_id)
+            run, replayed = await self._accept(tenant, request, keyed(request, request_id, background=background))
         return (self._hub.known(tenant, run.id) or run) if replayed else run, replayed
 
-    async def _accept(self, tenant: str, request: v1.CreateMessageAsyncRequest, request_id: str) -> tuple[v1.Run, bool]:
+    async def _accept(self, tenant: str, request: v1.CreateMessageAsyncRequest, named: Keyed) -> tuple[v1.Run, bool]:
         """Accept a request that answers nothing."""
-        named = keyed(request, request_id)
         accept = self._acceptance.accept(tenant, request, named, lease=self._scheduler.has_room())
         outcome = cast(Accepted, await self._commits.submit(accept))
         if isinstance(outcome, Pending):
