@@ -93,14 +93,13 @@ class RunService:
         validation.check_create_message(request)
         request_id = one_request_id(request, idempotency_key)
         request = await self._acceptance.checked(tenant, request)
+        named = keyed(request, request_id, background=background)
         if answers(request):
-            run, replayed = await self._answering.create(
-                tenant, request, keyed(request, request_id, background=background)
-            )
+            run, replayed = await self._answering.create(tenant, request, named)
         elif request.validate_only:
             return self._acceptance.preview(request, request_id), False
         else:
-            run, replayed = await self._accept(tenant, request, keyed(request, request_id, background=background))
+            run, replayed = await self._accept(tenant, request, named)
         return (self._hub.known(tenant, run.id) or run) if replayed else run, replayed
 
     async def _accept(self, tenant: str, request: v1.CreateMessageAsyncRequest, named: Keyed) -> tuple[v1.Run, bool]:

@@ -161,7 +161,7 @@ class Desk:
     # ---- what comes of it ----
 
     async def create(self, request: v1.CreateMessageAsyncRequest) -> tuple[v1.Run, bool]:
-        return await self.answering.create(DEFAULT_TENANT, request, request.request_id)
+        return await self.answering.create(DEFAULT_TENANT, request, keyed(request, request.request_id))
 
     async def respond(self, *decisions: v1.ActionDecision, **fields: Any) -> v1.RespondToActionsResponse:
         request = v1.RespondToActionsRequest(
