@@ -96,15 +96,33 @@ _PATTERNS = {
 }
 
 
+def is_id(value: str, prefix: str) -> bool:
+    return bool(_PATTERNS[prefix].fullmatch(value))
+
+
 def path_id(request: Request, name: str, prefix: str) -> str:
     """An id in the path. Raises InvalidRequest, or MalformedId for a run's."""
     value = str(request.path_params[name])
-    if _PATTERNS[prefix].fullmatch(value):
+    if is_id(value, prefix):
         return value
     told = f"must be {prefix}-<uuid4> in lower case, is {quoted(value)}"
     if prefix == "run":
         raise MalformedId(f"{name}: {told}")
     raise InvalidRequest([Violation(name, told)])
+
+
+# ---- flags of a body that are the door's own ----
+
+
+def flag(body: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    """Raises InvalidRequest."""
+    value = body.get(name)
+    if value is None:
+        return default
+    word = str(value).lower()
+    if word not in _TRUE | _FALSE:
+        raise InvalidRequest([Violation(name, "must be true or false")])
+    return word in _TRUE
 
 
 # ---- query ----

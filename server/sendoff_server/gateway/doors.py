@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
@@ -37,8 +36,8 @@ def routes(use_cases: UseCases, *tables: Table) -> list[Route]:
     for path, endpoints in by_path.items():
         handle = _handler(use_cases, endpoints)
         made += [Route(form, handle, methods=list(endpoints)) for form in (path, f"{path}/")]
-    # Literal paths first: /v1/runs/active is no run.
-    return sorted(made, key=lambda route: len(re.findall(r"{", route.path)))
+    # Literal paths first: /v1/runs/active is no run, and neither is /v1/runs/{run_id}:wait.
+    return sorted(made, key=lambda route: (route.path.count("{"), ":" not in route.path))
 
 
 def _handler(use_cases: UseCases, endpoints: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:

@@ -1,7 +1,8 @@
-"""Sending messages: in the background, and cancelling what was sent."""
+"""Sending messages: what a request says, and its acceptance in the background."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
-from sendoff_server.errors import InvalidRequest, ServiceError, Violation
+from sendoff_server.errors import InvalidRequest, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, message_of, path_id
 from sendoff_server.gateway.codec.paths import json_path
@@ -21,30 +22,50 @@ from sendoff_server.validation import check_idempotency_key
 _BOTH = "Cannot specify both 'input' and 'messages'"
 _NEITHER = "Must specify either 'input' or 'messages'"
 _LEGACY_SYSTEM = "system"
-
-
-class NothingToCancel(ServiceError):
-    reason = "NOTHING_TO_CANCEL"
-    grpc_code = "FAILED_PRECONDITION"
-    http_status = 409
+_RETRY_COUNT = "x-stainless-retry-count"
+_READ_TIMEOUT = "x-stainless-read-timeout"
+_REPEATS_WITHIN_S = 120.0
+_BETWEEN_ATTEMPTS_S = 15.0
+REPLAYED = {"idempotency-replayed": "true"}
 
 
 async def create_async(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/agents/{agent_id}/messages/async"""
     agent_id = path_id(request, "agent_id", "agent")
     wanted = message_request(await body_of(request), agent_id)
-    run, replayed = await accepted(use_cases, wanted, idempotency_key(request))
-    return answer(run_json(run), headers={"idempotency-replayed": "true"} if replayed else None)
+    run, headers = await accepted(use_cases, request, wanted)
+    return answer(run_json(run), headers=headers)
 
 
 async def accepted(
-    use_cases: UseCases, wanted: v1.CreateMessageAsyncRequest, key: str | None, *, background: bool = True
-) -> tuple[v1.Run, bool]:
-    """Accept a request; violations are told with the paths that the caller knows."""
+    use_cases: UseCases, request: Request, wanted: v1.CreateMessageAsyncRequest, *, background: bool = True
+) -> tuple[v1.Run, Mapping[str, str]]:
+    """Accept a request; the run, and headers that tell whether it was accepted before.
+
+    Without `background` the caller waits, and neither OTIDs nor a key make a repeated request the same one. Violations
+    are told with the paths that the caller knows.
+    """
+    key = idempotency_key(request) if background else None
     try:
-        return await use_cases.runs.create(TENANT, wanted, key, background=background)
+        run, replayed = await use_cases.runs.create(
+            TENANT, wanted, key, background=background, repeated_within_s=repeated_within_s(request)
+        )
     except InvalidRequest as error:
         raise InvalidRequest(_in_json(error.violations)) from None
+    return run, REPLAYED if replayed else {}
+
+
+def repeated_within_s(request: Request) -> float | None:
+    """How long ago the SDK can have sent the same request before; None if it says that this is its first attempt.
+
+    It repeats by itself after a broken connection or a timeout, without any key, and counts its attempts in a header.
+    """
+    count = request.headers.get(_RETRY_COUNT, "")
+    if not re.fullmatch("[0-9]{1,2}", count) or int(count) == 0:
+        return None
+    timeout = request.headers.get(_READ_TIMEOUT, "")
+    attempt_s = float(timeout) if re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", timeout) else 0.0
+    return max(_REPEATS_WITHIN_S, int(count) * (attempt_s + _BETWEEN_ATTEMPTS_S))
 
 
 def message_request(body: Mapping[str, Any], agent_id: str) -> v1.CreateMessageAsyncRequest:
@@ -72,40 +93,4 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-async def cancel(use_cases: UseCases, request: Request) -> Response:
-    """POST /v1/agents/{agent_id}/messages/cancel"""
-    agent_id = path_id(request, "agent_id", "agent")
-    run_ids = (await body_of(request)).get("run_ids") or []
-    if not isinstance(run_ids, list) or not all(isinstance(run_id, str) for run_id in run_ids):
-        raise InvalidRequest([Violation("run_ids", "must be a list of run ids")])
-    await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
-    wanted = run_ids or await _unfinished(use_cases, agent_id)
-    if not wanted:
-        raise NothingToCancel(f"No active runs to cancel for agent {agent_id}", agent_id=agent_id)
-    return answer({run_id: await _cancelled(use_cases, agent_id, run_id) for run_id in wanted})
-
-
-async def _unfinished(use_cases: UseCases, agent_id: str) -> list[str]:
-    """All runs of the agent's default conversation that have not ended, newest first."""
-    listed = v1.ListRunsRequest(agent_id=agent_id, conversation_id="default", active=True, page_size=1_000)
-    return [run.id for run in (await use_cases.runs.list(TENANT, listed)).runs]
-
-
-async def _cancelled(use_cases: UseCases, agent_id: str, run_id: str) -> str:
-    """What became of one run; those of other agents are not touched."""
-    try:
-        run = await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=run_id))
-        if run.agent_id != agent_id:
-            return "failed"
-        await use_cases.runs.cancel(TENANT, v1.CancelRunRequest(run_id=run_id))
-    except ServiceError as error:
-        if error.http_status >= 500:
-            raise
-        return "failed"
-    return "cancelled"
-
-
-TABLE: Table = (
-    ("POST", "/v1/agents/{agent_id}/messages/async", create_async),
-    ("POST", "/v1/agents/{agent_id}/messages/cancel", cancel),
-)
+TABLE: Table = (("POST", "/v1/agents/{agent_id}/messages/async", create_async),)

@@ -17,7 +17,7 @@ from sendoff_server.use_cases import UseCases
 Json = dict[str, Any]
 
 _PAGE = 1_000
-_MODEL_FAILURES = {
+_FAILURES = {
     "MODEL_RATE_LIMITED": (429, "llm_rate_limit"),
     "MODEL_AUTHENTICATION": (401, "llm_authentication"),
     "MODEL_QUOTA_EXCEEDED": (402, "llm_insufficient_credits"),
@@ -25,9 +25,21 @@ _MODEL_FAILURES = {
     "MODEL_REJECTED_REQUEST": (400, "llm_bad_request"),
     "CONTEXT_OVERFLOW": (400, "context_window_exceeded"),
     "MODEL_NOT_FOUND": (404, "llm_not_found"),
+    "DEADLINE_EXCEEDED": (504, "deadline_exceeded"),
 }
 """By reason of the run's error: the status of a blocking call, and the type that it tells."""
 _OTHER_FAILURE = (500, "llm_error")
+_STREAM_ERROR_TYPES = {
+    "MODEL_TIMEOUT": "llm_timeout",
+    "MODEL_RATE_LIMITED": "llm_rate_limit",
+    "MODEL_AUTHENTICATION": "llm_authentication",
+    "MODEL_ANSWER_INVALID": "llm_empty_response",
+    "CONTEXT_OVERFLOW": "context_window_overflow_in_system_prompt",
+}
+_TOLD_BY_THE_REASON = frozenset(
+    {v1.STOP_REASON_MAX_TOKENS_EXCEEDED, v1.STOP_REASON_INVALID_TOOL_CALL, v1.STOP_REASON_NO_TOOL_CALL}
+)
+"""Ends that the API tells callers who wait like any other: with what the agent has said, and the reason."""
 
 
 def is_shown(message: v1.Message) -> bool:
@@ -68,10 +80,23 @@ async def result_json(use_cases: UseCases, run: v1.Run, *, whole: bool = False) 
     }
 
 
+def is_failure(run: v1.Run) -> bool:
+    """Whether callers who waited are told of a failure, rather than of what the agent has said."""
+    return run.status == v1.RUN_STATUS_FAILED and run.stop_reason not in _TOLD_BY_THE_REASON
+
+
+def stream_error_type(error: v1.RunError) -> str:
+    """The API's word for a failure in a stream."""
+    other = "llm_error" if error.reason.startswith("MODEL_") else "internal_error"
+    return _STREAM_ERROR_TYPES.get(error.reason, other)
+
+
 async def blocking_answer(use_cases: UseCases, run: v1.Run) -> Response:
     """The answer to a caller who waited for the run's end."""
-    if run.status == v1.RUN_STATUS_FAILED and run.error.reason.startswith(("MODEL_", "CONTEXT_")):
-        status, kind = _MODEL_FAILURES.get(run.error.reason, _OTHER_FAILURE)
+    if is_failure(run):
+        of_the_model = run.error.reason.startswith("MODEL_")
+        other = _OTHER_FAILURE if of_the_model else (500, "internal_error")
+        status, kind = _FAILURES.get(run.error.reason, other)
         told = {"type": kind, "message": run.error.message, "detail": run.error.reason}
         return answer({"error": told, "run_id": run.id}, status, {"x-should-retry": "false"})
     return answer(await result_json(use_cases, run))

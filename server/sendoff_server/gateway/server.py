@@ -17,8 +17,10 @@ from starlette.responses import Response
 
 from sendoff_server.gateway import (
     agent_routes,
+    cancel_routes,
     conversation_routes,
     fact_routes,
+    follow_routes,
     message_routes,
     run_routes,
     stream_routes,
@@ -32,8 +34,10 @@ _STOP_GRACE_S = 5
 _BACKLOG = 2_048
 _TABLES = (
     agent_routes.TABLE,
+    cancel_routes.TABLE,
     conversation_routes.TABLE,
     fact_routes.TABLE,
+    follow_routes.TABLE,
     message_routes.TABLE,
     run_routes.TABLE,
     stream_routes.TABLE,

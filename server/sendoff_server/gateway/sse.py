@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 
+import anyio
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
 
-from sendoff_server.gateway.streams import Told
+from sendoff_server.gateway.telling import Told
 
 SEND_TIMEOUT_S = 30.0
 """How long a caller may leave an event unread."""
 _NO_PING_OF_THE_LIBRARY_S = 24 * 3_600
+_END_GRACE_S = 4.0
+"""For streams to tell their callers that the server stops."""
 
 
-def streamed(events: AsyncGenerator[Told]) -> EventSourceResponse:
+def streamed(events: AsyncGenerator[Told], headers: Mapping[str, str] | None = None) -> EventSourceResponse:
     """The events, then `[DONE]`."""
     return EventSourceResponse(
         _framed(events),
         send_timeout=SEND_TIMEOUT_S,
         ping=_NO_PING_OF_THE_LIBRARY_S,
         sep="\n",
-        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        headers={"cache-control": "no-store", "x-accel-buffering": "no", **(headers or {})},
+        shutdown_event=anyio.Event(),
+        shutdown_grace_period=_END_GRACE_S,
     )
 
 
@@ -32,5 +37,5 @@ async def _framed(events: AsyncGenerator[Told]) -> AsyncIterator[ServerSentEvent
         async for told in events:
             data = json.dumps(told.data, ensure_ascii=False, separators=(",", ":"))
             number = None if told.seq_id is None else str(told.seq_id)
-            yield ServerSentEvent(data, event="error" if told.error else None, id=number, sep="\n")
+            yield ServerSentEvent(data, event=told.name, id=number, sep="\n")
     yield ServerSentEvent("[DONE]", sep="\n")

@@ -3,7 +3,8 @@
 Idempotency (P2): `request_id` and the idempotency key of either door are one key, unique per tenant; the OTIDs of a
 request, if every message has one that the caller chose, are keys of their conversation. A request with keys that are
 known is the same request if its fingerprint is the same, and a mismatch if not. The store decides, in the transaction
-that would write the run.
+that would write the run. A request without keys whose caller says that he repeats it (the API's own client does so by
+itself after a broken connection) is the same as the newest one with its fingerprint, if that is recent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Protocol
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.clock import Clock
+from sendoff_server.clock import SECOND_NS, Clock
 from sendoff_server.errors import (
     AgentNotFound,
     ConversationBusy,
@@ -65,6 +66,8 @@ class Keyed:
     request_id: str = ""
     background: bool = True
     """Nobody waits for the run's answer on the call itself."""
+    repeated_within_s: float | None = None
+    """Its caller says that he may have sent it before, so long ago at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,7 @@ class Acceptance:
             reject_if_pending=scheduling.when_pending == v1.WHEN_PENDING_REJECT,
             supersedes=_SUPERSEDES.get(scheduling.when_busy),
             start_before_ns=now_ns + ttl.ToNanoseconds() if request.limits.HasField("queue_ttl") else None,
+            repeats_since_ns=_since_ns(now_ns, keyed.repeated_within_s),
         )
 
     def continuing(
@@ -234,13 +238,23 @@ def one_request_id(request: v1.CreateMessageAsyncRequest, idempotency_key: str |
     return request.request_id or idempotency_key or ""
 
 
-def keyed(request: v1.CreateMessageAsyncRequest, request_id: str, *, background: bool = True) -> Keyed:
+def _since_ns(now_ns: int, within_s: float | None) -> int | None:
+    return None if within_s is None else now_ns - int(within_s * SECOND_NS)
+
+
+def keyed(
+    request: v1.CreateMessageAsyncRequest,
+    request_id: str,
+    *,
+    background: bool = True,
+    repeated_within_s: float | None = None,
+) -> Keyed:
     """The name of a request that is normalised. Only in the background OTIDs are part of it."""
     lane = request.conversation_id or request.agent_id
     keys = keys_of(request, request_id, lane)
     if not background:
         keys = [key for key in keys if key.scope == "request"]
-    return Keyed(lane, keys, fingerprint(request), request_id, background)
+    return Keyed(lane, keys, fingerprint(request), request_id, background, repeated_within_s)
 
 
 def keyed_answers(lane: str, request: v1.RespondToActionsRequest) -> Keyed:

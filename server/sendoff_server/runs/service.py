@@ -82,8 +82,11 @@ class RunService:
         idempotency_key: str | None,
         *,
         background: bool = True,
+        repeated_within_s: float | None = None,
     ) -> tuple[v1.Run, bool]:
         """Accept a request; the run, and whether it was accepted before. On return it is durable.
+
+        With `repeated_within_s` its caller says that he may have sent it before, so long ago at most.
 
         Without `background` the caller waits for the answer, and OTIDs do not make a repeated request the same one:
         programs use one for many messages there.
@@ -93,7 +96,7 @@ class RunService:
         validation.check_create_message(request)
         request_id = one_request_id(request, idempotency_key)
         request = await self._acceptance.checked(tenant, request)
-        named = keyed(request, request_id, background=background)
+        named = keyed(request, request_id, background=background, repeated_within_s=repeated_within_s)
         if answers(request):
             run, replayed = await self._answering.create(tenant, request, named)
         elif request.validate_only:

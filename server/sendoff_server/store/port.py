@@ -135,6 +135,9 @@ class Accept:
     ended by who claims it; for one that WAITs the waiting is over with that."""
     start_before_ns: int | None = None
     """If it has not been started by then, `overdue_runs` tells it."""
+    repeats_since_ns: int | None = None
+    """Its caller says that it may have come before, since then. The newest run of the lane with this fingerprint that
+    was accepted since is the same request: Repeated. Looked at only when it has no keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +172,8 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """All keys belong to this run and the fingerprint is the same: the same request. Nothing was written."""
+    """All keys belong to this run and the fingerprint is the same, or it is a repeat by `repeats_since_ns`: the same
+    request. Nothing was written."""
 
     run: v1.Run
     """As stored."""

@@ -42,6 +42,10 @@ _BY_NAME = {
     "google.protobuf.Timestamp": Shape.MOMENT,
     "google.protobuf.Duration": Shape.DURATION,
 }
+_WITH_ALTERNATIVES = frozenset(
+    {v1.CreateMessageAsyncRequest.DESCRIPTOR.full_name, v1.WatchRunRequest.DESCRIPTOR.full_name}
+)
+"""Objects of whose members some exclude each other, without a type that says which is there."""
 
 
 def shape(message: Descriptor) -> Shape:
@@ -59,7 +63,7 @@ def shape(message: Descriptor) -> Shape:
 def union(message: Descriptor) -> tuple[FieldDescriptor, ...]:
     """The arms of the message's one `oneof`; none if it has none. `optional` fields do not count."""
     (*found,) = [one for one in message.oneofs if not one.name.startswith("_")]
-    if len(found) != 1 or message.full_name == v1.CreateMessageAsyncRequest.DESCRIPTOR.full_name:
+    if len(found) != 1 or message.full_name in _WITH_ALTERNATIVES:
         return ()
     return tuple(found[0].fields)
 

@@ -117,15 +117,23 @@ class Decider:
         found = [(key, self._snapshot.keys.get((item.tenant, key.value, key.scope))) for key in item.keys]
         known = [(key, of) for key, of in found if of is not None]
         if not known:
-            return None
+            return self._repeated(item) if item.repeats_since_ns is not None and not item.keys else None
         key, first = known[0]
         same = len(known) == len(found) and all(of.run_no == first.run_no for _, of in known)
         if not same or first.fingerprint != item.fingerprint:
             return Mismatched(key, first.run_id)
-        row = self._snapshot.runs_by_no.get(first.run_no)
+        return self._repeat_of(first)
+
+    def _repeated(self, item: Accept) -> Outcome | None:
+        """The same request, which has no key, a moment ago."""
+        of = self._snapshot.repeated.get((item.tenant, item.lane, item.fingerprint))
+        return self._repeat_of(of) if of is not None else None
+
+    def _repeat_of(self, known: KnownKey) -> Outcome:
+        row = self._snapshot.runs_by_no.get(known.run_no)
         if row is not None and row.run is not None:
             return Repeated(row.run)
-        return NeedsStored(first.run_no, lambda run, _: Repeated(run))
+        return NeedsStored(known.run_no, lambda run, _: Repeated(run))
 
     def _place(self, item: Accept, lane: LaneRow) -> Outcome:
         superseded = self._supersede(item.supersedes, lane) if item.supersedes is not None else ()
@@ -203,6 +211,7 @@ class Decider:
         for name in {(item.tenant, key.value, key.scope) for key in item.keys}:
             self._snapshot.keys[name] = KnownKey(no, run.id, item.fingerprint)
             self.changes.keys.append((*name, no))
+        self._snapshot.repeated[item.tenant, item.lane, item.fingerprint] = KnownKey(no, run.id, item.fingerprint)
         return row
 
     # -- progress --

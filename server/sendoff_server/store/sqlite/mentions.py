@@ -26,6 +26,8 @@ class Mentions:
     """Lanes of which every open run changes."""
     actions: set[str] = field(default_factory=set)
     """Lanes whose actions are spoken of."""
+    repeatable: list[Accept] = field(default_factory=list)
+    """Those whose callers say that they may have come before, without a key."""
     cancels: list[str] = field(default_factory=list)
     """Runs that are to be cancelled."""
 
@@ -37,6 +39,8 @@ class Mentions:
         self.lanes.add(item.lane)
         for key in item.keys:
             self.keys.append((item.tenant, key.value, key.scope))
+        if item.repeats_since_ns is not None and not item.keys:
+            self.repeatable.append(item)
         if item.supersedes is not None:
             self.whole_queues.add(item.lane)
         if item.continues:

@@ -57,6 +57,15 @@ FROM (VALUES :rows) wanted
 CROSS JOIN run_key k ON k.tenant = wanted.column1 AND k.value = wanted.column2 AND k.scope = wanted.column3
 CROSS JOIN run r ON r.no = k.run_no;
 
+-- name: repeated_run
+-- The newest run of lane ?1 of tenant ?2 with fingerprint ?3 that was accepted at ?4 or later. Looks at the newest ?5 of the lane.
+SELECT newest.no, newest.id FROM (
+  SELECT r.no, r.id, r.tenant, r.seq, r.create_time_ns, r.fingerprint
+  FROM lane l CROSS JOIN run r ON r.lane_no = l.no WHERE l.id = ?1 ORDER BY r.seq DESC LIMIT ?5
+) newest
+WHERE newest.tenant = ?2 AND newest.fingerprint = ?3 AND newest.create_time_ns >= ?4
+ORDER BY newest.seq DESC LIMIT 1;
+
 -- name: stored_runs
 -- Bodies and requests of the runs with these numbers.
 SELECT json_group_array(json_array(

@@ -96,6 +96,8 @@ class Snapshot:
     runs_by_no: dict[int, RunRow]
     keys: dict[tuple[str, str, str], KnownKey]
     """By tenant, value and scope."""
+    repeated: dict[tuple[str, str, bytes], KnownKey]
+    """By tenant, lane and fingerprint: runs that items may repeat."""
 
     def add(self, row: RunRow) -> None:
         self.runs[row.id] = row
@@ -123,6 +125,8 @@ def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item])
         _read_whole_queue(connection, snapshot, lane_id)
     for lane_id in mentions.actions:
         _read_actions(connection, snapshot, lane_id)
+    if mentions.repeatable:
+        snapshot.repeated = _repeated(connection, mentions.repeatable)
     return snapshot
 
 
@@ -131,7 +135,7 @@ def _taken(connection: sqlite3.Connection, replica_no: int, mentions: Mentions, 
     alive, last_run_no, lanes, runs = connection.execute(named("snapshot"), wanted).fetchone()
     if not alive:
         raise Fenced("this replica was declared dead")
-    snapshot = Snapshot(last_run_no, {}, {}, {}, _known_keys(connection, mentions.keys))
+    snapshot = Snapshot(last_run_no, {}, {}, {}, _known_keys(connection, mentions.keys), {})
     for *columns, queue in json.loads(lanes):
         lane = LaneRow(*columns)
         if queue:
@@ -215,6 +219,20 @@ def read_stored(connection: sqlite3.Connection, run_nos: Iterable[int]) -> dict[
         body = bytes.fromhex(request) if request is not None else b"".join(read_one(connection, "log_entry", no << 20))
         stored[no] = v1.Run.FromString(bytes.fromhex(run)), body
     return stored
+
+
+_NEWEST_OF_LANE = 1_000
+
+
+def _repeated(connection: sqlite3.Connection, items: Sequence[Accept]) -> dict[tuple[str, str, bytes], KnownKey]:
+    """For items whose callers say that they may have come before."""
+    found: dict[tuple[str, str, bytes], KnownKey] = {}
+    for item in items:
+        wanted = (item.lane, item.tenant, item.fingerprint, item.repeats_since_ns, _NEWEST_OF_LANE)
+        row = connection.execute(named("repeated_run"), wanted).fetchone()
+        if row is not None:
+            found[item.tenant, item.lane, item.fingerprint] = KnownKey(row[0], row[1], item.fingerprint)
+    return found
 
 
 def _known_keys(

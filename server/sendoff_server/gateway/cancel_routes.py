@@ -1,0 +1,77 @@
+"""Cancelling what an agent or a conversation works on, or waits for."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sendoff import v1
+from sendoff_server.errors import InvalidRequest, ServiceError, Violation
+from sendoff_server.gateway.answers import answer
+from sendoff_server.gateway.asked import body_of, path_id
+from sendoff_server.gateway.conversation_address import Address, addressed
+from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.use_cases import UseCases
+
+_MOST = 1_000
+
+
+class NothingToCancel(ServiceError):
+    reason = "NOTHING_TO_CANCEL"
+    grpc_code = "FAILED_PRECONDITION"
+    http_status = 409
+
+
+async def cancel_of_agent(use_cases: UseCases, request: Request) -> Response:
+    """POST /v1/agents/{agent_id}/messages/cancel"""
+    agent_id = path_id(request, "agent_id", "agent")
+    run_ids = (await body_of(request)).get("run_ids") or []
+    if not isinstance(run_ids, list) or not all(isinstance(run_id, str) for run_id in run_ids):
+        raise InvalidRequest([Violation("run_ids", "must be a list of run ids")])
+    if len(run_ids) > _MOST:
+        raise InvalidRequest([Violation("run_ids", f"must be at most {_MOST}")])
+    await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+    return await _cancelled(use_cases, Address(agent_id, "default"), run_ids)
+
+
+async def cancel_of_conversation(use_cases: UseCases, request: Request) -> Response:
+    """POST /v1/conversations/{conversation_id}/cancel"""
+    address = await addressed(use_cases, request, request.query_params.get("agent_id"))
+    return await _cancelled(use_cases, address, [])
+
+
+async def _cancelled(use_cases: UseCases, address: Address, run_ids: list[str]) -> Response:
+    wanted = list(dict.fromkeys(run_ids)) or await _at_work(use_cases, address)
+    if not wanted:
+        raise NothingToCancel("No active runs to cancel", agent_id=address.agent_id)
+    return answer({run_id: await _cancel(use_cases, address.agent_id, run_id) for run_id in wanted})
+
+
+async def _at_work(use_cases: UseCases, address: Address) -> list[str]:
+    """The conversation's runs that have not ended, newest first, and the one that stopped for what is pending."""
+    agent_id, conversation_id = address.agent_id, address.conversation_id
+    runs = v1.ListRunsRequest(agent_id=agent_id, conversation_id=conversation_id, active=True, page_size=_MOST)
+    listed = await use_cases.runs.list(TENANT, runs)
+    actions = v1.ListPendingActionsRequest(agent_id=agent_id, conversation_id=conversation_id, page_size=_MOST)
+    pending = await use_cases.actions.list(TENANT, actions)
+    return list(dict.fromkeys([*(run.id for run in listed.runs), *(action.run_id for action in pending.actions)]))
+
+
+async def _cancel(use_cases: UseCases, agent_id: str, run_id: str) -> str:
+    """What became of one run; those of other agents are not touched."""
+    try:
+        run = await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=run_id))
+        if run.agent_id != agent_id:
+            return "failed"
+        await use_cases.runs.cancel(TENANT, v1.CancelRunRequest(run_id=run_id))
+    except ServiceError as error:
+        if error.http_status >= 500:
+            raise
+        return "failed"
+    return "cancelled"
+
+
+TABLE: Table = (
+    ("POST", "/v1/agents/{agent_id}/messages/cancel", cancel_of_agent),
+    ("POST", "/v1/conversations/{conversation_id}/cancel", cancel_of_conversation),
+)

@@ -1,0 +1,127 @@
+"""What this server offers beyond the API: waits for runs, their logs by the page and as they grow, pending actions.
+
+Requests and answers are those of the contract, with its names; only runs look as everywhere at this door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sendoff import v1
+from sendoff_server.errors import InvalidRequest, ServiceError, Violation
+from sendoff_server.gateway.answers import answer
+from sendoff_server.gateway.asked import body_of, message_of, path_id
+from sendoff_server.gateway.codec.writing import written
+from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.runs import run_json
+from sendoff_server.gateway.sse import streamed
+from sendoff_server.gateway.telling import Told
+from sendoff_server.use_cases import UseCases
+
+M = TypeVar("M", bound=Message)
+
+
+def _from_query(kind: type[M], request: Request, **told: str) -> M:
+    """The query as a message of the contract; members of lists are repeated. Raises InvalidRequest."""
+    query = request.query_params
+    members: dict[str, Any] = {}
+    for field in kind.DESCRIPTOR.fields:
+        if field.name in query:
+            members[field.name] = query.getlist(field.name) if field.is_repeated else query[field.name]
+    return message_of(kind, {**members, **told})
+
+
+def _at_run(kind: type[M], request: Request) -> M:
+    return _from_query(kind, request, run_id=path_id(request, "run_id", "run"))
+
+
+# ---- runs ----
+
+
+async def wait(use_cases: UseCases, request: Request) -> Response:
+    """GET /v1/runs/{run_id}:wait"""
+    return answer(run_json(await use_cases.runs.wait(TENANT, _at_run(v1.WaitRunRequest, request))))
+
+
+async def cancel(use_cases: UseCases, request: Request) -> Response:
+    """POST /v1/runs/{run_id}:cancel"""
+    told = {**await body_of(request), "run_id": path_id(request, "run_id", "run")}
+    return answer(run_json(await use_cases.runs.cancel(TENANT, message_of(v1.CancelRunRequest, told))))
+
+
+async def events(use_cases: UseCases, request: Request) -> Response:
+    """GET /v1/runs/{run_id}/events"""
+    return answer(written(await use_cases.runs.list_events(TENANT, _at_run(v1.ListRunEventsRequest, request))))
+
+
+async def watch(use_cases: UseCases, request: Request) -> Response:
+    """GET /v1/runs/{run_id}:watch: the events of the log unnamed, with their sequences as ids; other frames named."""
+    wanted = _watch_request(request)
+    await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=wanted.run_id))
+    return streamed(_frames(use_cases, wanted))
+
+
+def _watch_request(request: Request) -> v1.WatchRunRequest:
+    """A browser that connects again tells the last id that it has, and its first query again."""
+    places = [name for name in ("after_sequence", "latest", "snapshot") if name in request.query_params]
+    if len(places) > 1:
+        raise InvalidRequest([Violation(places[1], f"excludes {places[0]}")])
+    wanted = _at_run(v1.WatchRunRequest, request)
+    last = request.headers.get("last-event-id", "")
+    if last.isascii() and last.isdecimal() and len(last) <= 18:
+        wanted.after_sequence = int(last)
+    return wanted
+
+
+async def _frames(use_cases: UseCases, wanted: v1.WatchRunRequest) -> AsyncGenerator[Told]:
+    try:
+        async with aclosing(use_cases.runs.watch(TENANT, wanted)) as frames:
+            async for frame in frames:
+                name = frame.WhichOneof("frame")
+                if name == "event":
+                    yield Told(written(frame.event), seq_id=frame.event.sequence)
+                elif name is not None:
+                    yield Told(written(getattr(frame, name)), name=name)
+    except ServiceError as error:
+        yield Told({"reason": error.reason, "message": error.message}, name="error")
+
+
+# ---- actions ----
+
+
+async def list_actions(use_cases: UseCases, request: Request) -> Response:
+    """GET /v1/actions"""
+    return answer(written(await use_cases.actions.list(TENANT, _from_query(v1.ListPendingActionsRequest, request))))
+
+
+async def respond(use_cases: UseCases, request: Request) -> Response:
+    """POST /v1/conversations/{conversation_id}/actions:respond"""
+    told = {**await body_of(request), "conversation_id": str(request.path_params["conversation_id"])}
+    wanted = message_of(v1.RespondToActionsRequest, told)
+    if (key := request.headers.get("idempotency-key")) is not None and not wanted.HasField("request_id"):
+        wanted.request_id = key
+    given = await use_cases.actions.respond(TENANT, wanted)
+    return answer(_responded(given))
+
+
+def _responded(given: v1.RespondToActionsResponse) -> Mapping[str, Any]:
+    return {
+        "run": run_json(given.run) if given.HasField("run") else None,
+        "still_pending": [written(action) for action in given.still_pending],
+    }
+
+
+TABLE: Table = (
+    ("GET", "/v1/actions", list_actions),
+    ("POST", "/v1/conversations/{conversation_id}/actions:respond", respond),
+    ("GET", "/v1/runs/{run_id}/events", events),
+    ("POST", "/v1/runs/{run_id}:cancel", cancel),
+    ("GET", "/v1/runs/{run_id}:wait", wait),
+    ("GET", "/v1/runs/{run_id}:watch", watch),
+)
