@@ -27,7 +27,7 @@ ALL = tuple(Settings.model_fields)
 LOGS = ("log_format", "log_level")
 
 cli = typer.Typer(
-    help="The Sendoff server: durable runs of LLM agents over gRPC.",
+    help="The Sendoff server: durable runs of LLM agents over gRPC and REST.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -102,10 +102,11 @@ def _mcp_servers(settings: Settings) -> Mapping[str, ServerConfig]:
 def _run(main: process.Main) -> None:
     """Run to the end. What can go wrong through no fault of ours is told in one line."""
     from sendoff_server.api.server import AddressUnavailable
+    from sendoff_server.gateway.server import HttpAddressUnavailable
     from sendoff_server.store.port import NewerSchema, StoreFailed, StoreInUse
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
 
-    told = (AddressUnavailable, NewerSchema, PythonToolsUnavailable, StoreFailed, StoreInUse)
+    told = (AddressUnavailable, HttpAddressUnavailable, NewerSchema, PythonToolsUnavailable, StoreFailed, StoreInUse)
     faults: list[BaseException] = []
     try:
         process.run(main)
@@ -129,6 +130,7 @@ def _announce(settings: Settings, offered: ModelCatalogue, mcp_servers: Mapping[
         "starting",
         version=version_of("sendoff"),
         address=settings.grpc_address,
+        http_address=settings.http_address,
         data_dir=str(settings.data_dir),
         database=str(settings.database_path),
         models=[f"{name}/*" for name in offered.provider_names],
@@ -151,9 +153,10 @@ def serve(settings: Settings) -> None:
     _announce(settings, _catalogue(settings), mcp_servers)
     _make_data_dir(settings)
 
-    def ready(address: str) -> None:
+    def ready(server: app.Server) -> None:
         process.settle_memory()
-        structlog.get_logger("sendoff_server").info("ready", address=address)
+        http_address = server.http.address if server.http is not None else "off"
+        structlog.get_logger("sendoff_server").info("ready", address=server.grpc.address, http_address=http_address)
 
     async def main(stop: asyncio.Event) -> None:
         await app.serve(settings, providers, ready=ready, stop=stop)

@@ -50,14 +50,15 @@ async def serve(
     providers: ProviderSettings,
     *,
     stop: asyncio.Event,
-    ready: Callable[[str], None] | None = None,
+    ready: Callable[[Server], None] | None = None,
 ) -> None:
-    """Serve until `stop` is set, then drain. `ready` is told "host:port" once callers are served."""
+    """Serve until `stop` is set, then drain. `ready` is told where, once callers are served."""
     async with running(settings, providers) as server:
-        if not _is_loopback(server.grpc.address):
-            log.warning("whoever reaches this address is served: there are no keys yet", address=server.grpc.address)
+        for address in (server.grpc.address, *([server.http.address] if server.http is not None else ())):
+            if not _is_loopback(address):
+                log.warning("whoever reaches this address is served: there are no keys yet", address=address)
         if ready is not None:
-            ready(server.grpc.address)
+            ready(server)
         await stop.wait()
         log.info("stopping", runs_under_way=server.parts.scheduler.under_way, grace_s=settings.drain_grace_s)
 

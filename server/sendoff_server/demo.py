@@ -29,7 +29,7 @@ async def show(settings: Settings, providers: ProviderSettings, once: bool, stop
     process has the usual one. Raises Failed if the run does not complete.
     """
     console = Console(highlight=False, soft_wrap=True)
-    settings = _at_free_address(settings, console)
+    settings = _at_free_address(_at_free_address(settings, console, "grpc_address"), console, "http_address")
     try:
         await _serve_and_show(settings, providers, once, stop, console)
     except StoreInUse:
@@ -42,7 +42,7 @@ async def show(settings: Settings, providers: ProviderSettings, once: bool, stop
 async def _serve_and_show(
     settings: Settings, providers: ProviderSettings, once: bool, stop: asyncio.Event, console: Console
 ) -> None:
-    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    ready: asyncio.Future[app.Server] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(app.serve(settings, providers, ready=ready.set_result, stop=stop))
     showing = asyncio.create_task(_show_run(ready, settings.default_model or EMBEDDED, console))
     try:
@@ -64,8 +64,12 @@ def _go_on(showing: asyncio.Task[str], once: bool, stop: asyncio.Event, console:
         console.print(showing.result(), markup=False)
 
 
-def _at_free_address(settings: Settings, console: Console) -> Settings:
-    host, _, port = settings.grpc_address.rpartition(":")
+def _at_free_address(settings: Settings, console: Console, field: str) -> Settings:
+    """With a free port in that setting, if its own is taken."""
+    address: str = getattr(settings, field)
+    host, _, port = address.rpartition(":")
+    if not host:
+        return settings  # off
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -74,15 +78,18 @@ def _at_free_address(settings: Settings, console: Console) -> Settings:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 return settings  # the server tells what is wrong with it
-            console.print(f"{settings.grpc_address} is taken; taking a free port.")
-            return settings.model_copy(update={"grpc_address": f"{host}:0"})
+            console.print(f"{address} is taken; taking a free port.")
+            return settings.model_copy(update={field: f"{host}:0"})
     return settings
 
 
-async def _show_run(ready: asyncio.Future[str], model: str, console: Console) -> str:
+async def _show_run(ready: asyncio.Future[app.Server], model: str, console: Console) -> str:
     """Show one run; what to try next."""
-    address = await ready
+    server = await ready
+    address, http_address = server.grpc.address, server.http.address if server.http is not None else None
     console.print(f"The server is ready at {address}.")
+    if http_address is not None:
+        console.print(f"Its REST door is http://{http_address}.")
     async with AsyncClient(address) as client:
         agent = await client.create_agent(name="demo", model=model)
         console.print(f"Made [bold]{agent.id}[/bold] on {agent.model}.")
@@ -96,7 +103,7 @@ async def _show_run(ready: asyncio.Future[str], model: str, console: Console) ->
     console.print(_summary(finished))
     if finished.status != v1.RUN_STATUS_COMPLETED:
         raise Failed(f"the run did not complete: {finished.error.message or 'no error is told'}")
-    return _next_steps(address, agent.id, run.id)
+    return _next_steps(address, agent.id, run.id) + _over_rest(http_address, run.id) + _SERVING_ON
 
 
 async def _follow(client: AsyncClient, run_id: str, console: Console) -> v1.Run:
@@ -157,5 +164,17 @@ With no stub, through server reflection (grpcurl does it too):
 
 {commands}/buf curl --protocol grpc --http2-prior-knowledge -d '{{"run_id": "{run_id}"}}' \\
   http://{address}/sendoff.v1.RunService/GetRun
+"""
 
-Serving on, until Ctrl-C."""
+
+def _over_rest(http_address: str | None, run_id: str) -> str:
+    if http_address is None:
+        return ""
+    return f"""
+With curl, over REST:
+
+curl -sS http://{http_address}/v1/runs/{run_id}/messages
+"""
+
+
+_SERVING_ON = "\nServing on, until Ctrl-C."

@@ -50,7 +50,7 @@ class HttpAddressUnavailable(Exception):
     def __init__(self, address: str) -> None:
         super().__init__(
             f"cannot listen on {address!r}: another process has the port, or the address is not of this machine; "
-            "set another with SENDOFF_HTTP_ADDRESS or --http-address, or an empty one to do without the REST door"
+            "set another with SENDOFF_HTTP_ADDRESS or --http-address; `off` does without the REST door"
         )
 
 

@@ -42,9 +42,12 @@ class Demo:
 
 
 @contextlib.asynccontextmanager
-async def demonstration(data_dir: Path, *flags: str, address: str = "127.0.0.1:0") -> AsyncIterator[Demo]:
+async def demonstration(
+    data_dir: Path, *flags: str, address: str = "127.0.0.1:0", http_address: str = "127.0.0.1:0"
+) -> AsyncIterator[Demo]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sendoff_server", "demo", "--grpc-address", address, "--data-dir", str(data_dir)),
+        *(sys.executable, "-m", "sendoff_server", "demo", "--grpc-address", address, "--http-address", http_address),
+        *("--data-dir", str(data_dir)),
         *flags,
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith("SENDOFF_")},
@@ -100,17 +103,21 @@ async def test_what_it_tells_to_try_next_works_as_it_is_pasted_and_ctrl_c_ends_i
         assert "You said: And what is bad about it?" in printed.decode()
         assert '"status": "RUN_STATUS_COMPLETED"' in printed.decode()
         assert "status: RUN_STATUS_COMPLETED" in printed.decode()
+        assert '"message_type":"assistant_message"' in printed.decode()
         assert await demo.ended(signal.SIGINT) == 0
 
 
-async def test_beside_a_server_that_runs_it_takes_another_port_and_another_database(tmp_path: Path) -> None:
+async def test_beside_a_server_that_runs_it_takes_other_ports_and_another_database(tmp_path: Path) -> None:
     async with demonstration(tmp_path, *SCRIPTED) as first:
         await first.until("Serving on")
         (address,) = re.findall(r"ready at (\S+)\.", first.printed)
-        async with demonstration(tmp_path, "--once", *SCRIPTED, address=address) as second:
+        (http_address,) = re.findall(r"REST door is http://(\S+)\.", first.printed)
+        taken = {"address": address, "http_address": http_address}
+        async with demonstration(tmp_path, "--once", *SCRIPTED, **taken) as second:
             assert await second.ended() == 0
 
     assert f"{address} is taken" in second.printed
+    assert f"{http_address} is taken" in second.printed
     assert "taking a throw-away database" in second.printed
     assert "The run is completed" in second.printed
 

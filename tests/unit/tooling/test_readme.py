@@ -42,6 +42,13 @@ async def run(command: list[str], text: str, cwd: Path, environment: Mapping[str
     return printed.decode()
 
 
+@pytest.fixture
+def server_process(server_process: ServerProcess) -> ServerProcess:
+    """With both doors, as it is by default."""
+    server_process.http_address = "127.0.0.1:0"
+    return server_process
+
+
 def environment(server: ServerProcess) -> dict[str, str]:
     """As in a shell of the reader's: our commands are found, and the server is the one that runs."""
     return {
@@ -53,7 +60,7 @@ def environment(server: ServerProcess) -> dict[str, str]:
 
 
 def here(text: str, server: ServerProcess) -> str:
-    return text.replace("127.0.0.1:50051", server.address)
+    return text.replace("127.0.0.1:50051", server.address).replace("127.0.0.1:8283", server.http_address)
 
 
 def all_in_order() -> str:
@@ -74,6 +81,8 @@ async def test_all_programs_and_commands_run_one_after_the_other(server_process:
     assert "+ sendoff actions approve run-" in printed
     assert "\nLikes ships.\n" in printed
     assert "sendoff.v1.RunService/WatchRun" in printed
+    assert '"status":"created"' in printed
+    assert "data: [DONE]" in printed
     assert tmp_path.joinpath("backup.db").stat().st_size > 0
 
 

@@ -5,6 +5,7 @@ import signal
 import stat
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -91,6 +92,39 @@ async def test_an_address_in_use_is_told_in_one_line(server_process: ServerProce
     other.address = server_process.address
 
     with pytest.raises(AssertionError, match=f"sendoff-server: .*{server_process.address}"):
+        await other.start()
+
+    assert "Traceback" not in "\n".join(other.log)
+    await other.close()
+
+
+async def test_it_tells_where_its_rest_door_is_and_answers_there(server_process: ServerProcess) -> None:
+    server_process.http_address = "127.0.0.1:0"
+    await server_process.start()
+
+    assert not server_process.http_address.endswith(":0")
+    async with httpx.AsyncClient(base_url=f"http://{server_process.http_address}") as http:
+        assert (await http.get("/v1/health/")).json()["status"] == "ok"
+
+
+async def test_a_rest_door_for_everybody_is_warned_of(server_process: ServerProcess) -> None:
+    server_process.http_address = "0.0.0.0:0"
+    await server_process.start()
+    await server_process.logged("whoever reaches this address is served: there are no keys yet")
+
+    (warning,) = [json.loads(line) for line in server_process.log if "no keys" in line]
+    assert (warning["level"], warning["address"]) == ("warning", server_process.http_address)
+
+
+async def test_an_address_in_use_of_the_rest_door_is_told_in_one_line(
+    server_process: ServerProcess, tmp_path: Path
+) -> None:
+    server_process.http_address = "127.0.0.1:0"
+    await server_process.start()
+    other = ServerProcess(tmp_path / "other")
+    other.http_address = server_process.http_address
+
+    with pytest.raises(AssertionError, match=f"sendoff-server: .*{other.http_address}.*--http-address"):
         await other.start()
 
     assert "Traceback" not in "\n".join(other.log)
