@@ -26,6 +26,7 @@ from sendoff_server.gateway import (
     stream_routes,
 )
 from sendoff_server.gateway.answers import answer
+from sendoff_server.gateway.docs_page import describing
 from sendoff_server.gateway.doors import routes
 from sendoff_server.use_cases import UseCases
 
@@ -126,7 +127,9 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def application(use_cases: UseCases, max_body_bytes: int) -> Starlette:
     """The door as an ASGI application."""
-    made = Starlette(routes=routes(use_cases, *_TABLES), exception_handlers={HTTPException: _unrouted})
+    made = Starlette(
+        routes=routes(use_cases, *_TABLES, describing(_TABLES)), exception_handlers={HTTPException: _unrouted}
+    )
     made.state.max_body_bytes = max_body_bytes
     return made
 

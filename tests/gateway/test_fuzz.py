@@ -1,0 +1,88 @@
+"""Whatever is sent to the REST door, it answers as its description says, and never with a failure of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from sendoff_server.gateway import server as gateway
+from sendoff_server.gateway.docs_page import describing
+from sendoff_server.gateway.openapi import document
+from tests.fixtures.server import Serve
+from tests.gateway.sdk import KINDS, connected, ended, url
+
+_CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+_EXAMPLES = 6
+_CALL_TIMEOUT_S = 10
+_ENDS_THINGS = ("DELETE",)
+
+
+def _tables() -> list[Any]:
+    return [*gateway._TABLES, describing(gateway._TABLES)]
+
+
+def test_the_description_has_every_route_and_nothing_else() -> None:
+    told = document(_tables())
+
+    there = {(method, path) for table in _tables() for method, path, _ in table}
+    assert {(method.upper(), path) for path, each in told["paths"].items() for method in each} == there
+    ids = [operation["operationId"] for each in told["paths"].values() for operation in each.values()]
+    assert len(ids) == len(set(ids))
+
+
+def _operations(schema: Any) -> Iterator[Any]:
+    """All operations; those that delete come last, so that the others have something to work on."""
+    found = [result.ok() for result in schema.get_all_operations()]
+    return iter(sorted(found, key=lambda operation: operation.method.upper() in _ENDS_THINGS))
+
+
+def _fuzz(base_url: str, known: dict[str, str]) -> list[tuple[str, int]]:
+    """Call every operation with made-up requests; the statuses that came."""
+    statuses: list[tuple[str, int]] = []
+    for operation in _operations(schemathesis.openapi.from_url(f"{base_url}/openapi.json")):
+        _attack(operation, base_url, known, statuses)
+    return statuses
+
+
+def _attack(operation: Any, base_url: str, known: dict[str, str], statuses: list[tuple[str, int]]) -> None:
+    @settings(
+        max_examples=_EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def attack(case: Any) -> None:
+        case.path_parameters = {**case.path_parameters, **{n: known[n] for n in case.path_parameters if n in known}}
+        response = case.call(base_url=base_url, timeout=_CALL_TIMEOUT_S)
+        statuses.append((operation.label, response.status_code))
+        case.validate_response(response, checks=_CHECKS)
+
+    attack()
+
+
+async def test_made_up_requests_are_answered_as_described_and_nothing_fails(serve: Serve) -> None:
+    async with serve(http_address="127.0.0.1:0") as server, connected(url(server), KINDS[-1]) as sdk:
+        agent = await sdk.agent("scripted/echo")
+        run = await sdk("agents.messages.create_async", agent, input="hello")
+        await ended(server, run.id)
+        conversation = await sdk("conversations.create", agent_id=agent)
+        known = {"agent_id": agent, "run_id": run.id, "conversation_id": conversation.id}
+        statuses = await asyncio.to_thread(_fuzz, url(server), known)
+
+    assert {status for _, status in statuses} >= {200, 422}
+    called = {label for label, _ in statuses}
+    there = {f"{method} {path}" for table in _tables() for method, path, _ in table}
+    assert there - called <= {"GET /openapi.json"}  # where the description comes from
