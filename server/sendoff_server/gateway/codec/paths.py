@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from sendoff_server.gateway.codec.shapes import Shape, shape, union, union_name
+from sendoff_server.gateway.codec.shapes import Shape, is_list_in_arm, shape, union, union_name
 
 _SEGMENT = re.compile(r"([a-z_0-9]+)((?:\[[^\]]*\])?)")
 
@@ -15,14 +15,21 @@ def json_path(descriptor: Descriptor, path: str) -> str:
     """`messages.messages[0].message.content.parts.parts[1].text.text` is `messages[0].content[1].text`."""
     told: list[str] = []
     current: Descriptor | None = descriptor
+    has_name = False
     for name, index in _SEGMENT.findall(path):
         field = current.fields_by_name.get(name) if current is not None else None
-        member = _member(current, name) if current is not None and field is not None else name
+        member = _member(current, name) if current is not None and field is not None and not has_name else name
         if member:
             told.append(f".{member}" if told else member)
         told.append(index)
-        current = field.message_type if field is not None else None
+        inner = field.message_type if field is not None else None
+        has_name = inner is not None and current is not None and field in _arms(current) and is_list_in_arm(inner)
+        current = inner
     return "".join(told)
+
+
+def _arms(message: Descriptor) -> tuple[FieldDescriptor, ...]:
+    return union(message) if shape(message) in (Shape.UNION, Shape.SOURCE) else ()
 
 
 def _member(message: Descriptor, name: str) -> str:

@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sendoff import v1
-from sendoff_server.gateway.codec.shapes import Shape, enum_words, shape, union, union_name
+from sendoff_server.gateway.codec.shapes import Shape, enum_words, is_list_in_arm, shape, union, union_name
 from sendoff_server.validation.violations import Violations, quoted
 
 Fill = Callable[[Any, Any, str, Violations], None]
@@ -73,6 +73,12 @@ def filler(descriptor: Descriptor) -> Fill:
 
 
 # ---- messages ----
+
+
+@cache
+def _arm(descriptor: Descriptor) -> Fill:
+    """The reader for an arm of a union, whose members stand beside the `type`, also where there is only a list."""
+    return _object(descriptor) if is_list_in_arm(descriptor) else filler(descriptor)
 
 
 def _object(descriptor: Descriptor, without: frozenset[str] = frozenset()) -> Fill:
@@ -193,7 +199,7 @@ def _fill_arm(message: Any, arms: Mapping[str, FieldDescriptor], value: Any, pat
         part.SetInParent()
         field = arms[arm].message_type
         assert field is not None
-        filler(field)(part, value, path, found)
+        _arm(field)(part, value, path, found)
 
 
 def _source(descriptor: Descriptor) -> Fill:

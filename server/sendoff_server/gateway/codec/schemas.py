@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-from sendoff_server.gateway.codec.shapes import Shape, enum_words, shape, union, union_name
+from sendoff_server.gateway.codec.shapes import Shape, enum_words, is_list_in_arm, shape, union, union_name
 
 Schema = dict[str, Any]
 
@@ -59,7 +59,8 @@ class Schemas:
 
     def _arm(self, field: FieldDescriptor, beside: Mapping[str, Any]) -> Schema:
         assert field.message_type is not None
-        own = self.members(field.message_type)["properties"]
+        of = field.message_type
+        own = (self.members(of) if is_list_in_arm(of) else self._schema(of))["properties"]
         properties = {"type": {"const": field.name}, **beside.get("properties", {}), **own}
         return {"type": "object", "properties": properties, "required": ["type"]}
 

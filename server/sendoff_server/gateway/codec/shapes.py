@@ -60,6 +60,11 @@ def shape(message: Descriptor) -> Shape:
     return Shape.OBJECT
 
 
+def is_list_in_arm(message: Descriptor) -> bool:
+    """Whether it is written as a list alone, which as an arm of a union it cannot be: there its list has a name."""
+    return shape(message) is Shape.LIST
+
+
 def union(message: Descriptor) -> tuple[FieldDescriptor, ...]:
     """The arms of the message's one `oneof`; none if it has none. `optional` fields do not count."""
     (*found,) = [one for one in message.oneofs if not one.name.startswith("_")]

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sendoff_server.gateway.codec.shapes import Shape, enum_words, shape, union, union_name
+from sendoff_server.gateway.codec.shapes import Shape, enum_words, is_list_in_arm, shape, union, union_name
 
 Json = Any
 Write = Callable[[Any], Json]
@@ -57,6 +57,16 @@ def writer(descriptor: Descriptor) -> Write:
             return lambda message: message.ToNanoseconds() / 1e9
         case _:
             return _object(descriptor)
+
+
+def _arm(message: Message) -> Json:
+    """An arm of a union: its members stand beside the `type`, also where there is only a list."""
+    return _arm_writer(message.DESCRIPTOR)(message)
+
+
+@cache
+def _arm_writer(descriptor: Descriptor) -> Write:
+    return _object(descriptor) if is_list_in_arm(descriptor) else writer(descriptor)
 
 
 def _object(descriptor: Descriptor, without: frozenset[str] = frozenset()) -> Write:
@@ -107,7 +117,7 @@ def _union(descriptor: Descriptor) -> Write:
             beside.append(_object(descriptor, arms))
         arm = message.WhichOneof(name)
         told = {"type": arm, **beside[0](message)}
-        return {**told, **written(getattr(message, arm))} if arm else told
+        return {**told, **_arm(getattr(message, arm))} if arm else told
 
     return write
 
@@ -117,7 +127,7 @@ def _source(descriptor: Descriptor) -> Write:
 
     def write(message: Any) -> Json:
         arm = message.WhichOneof(name)
-        return {name: {"type": arm, **written(getattr(message, arm))} if arm else None}
+        return {name: {"type": arm, **_arm(getattr(message, arm))} if arm else None}
 
     return write
 
