@@ -15,7 +15,7 @@ import typer
 
 from bench import machine, table
 from bench.lab import Lab, lab
-from bench.rows import accepts, at_rest, completed, library, long_conversation, reads, slow_model, watches
+from bench.rows import accepts, at_rest, completed, library, long_conversation, reads, rest, slow_model, watches
 from bench.table import Row
 
 DIRECTORY = Path(tempfile.gettempdir())
@@ -32,6 +32,7 @@ MEASUREMENTS: dict[str, Callable[[Lab], Awaitable[list[Row]]]] = {
     "reads": reads.measure,
     "watchers": watches.measure_idle,
     "at-rest": at_rest.measure,
+    "rest": rest.measure,
     "library": library.measure,
     "long": long_conversation.measure,
 }

@@ -27,13 +27,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 async def create_message_async(request: v1.CreateMessageAsyncRequest, context: Context) -> v1.Run:
-    run = _run(f"run-{uuid.uuid4()}", request.agent_id)
+    run = a_run(f"run-{uuid.uuid4()}", request.agent_id)
     run.request_id = request.request_id
     return run
 
 
 async def get_run(request: v1.GetRunRequest, context: Context) -> v1.Run:
-    run = _run(request.run_id, "agent-00000000-0000-4000-8000-000000000000")
+    run = a_run(request.run_id, "agent-00000000-0000-4000-8000-000000000000")
     run.status = v1.RUN_STATUS_COMPLETED
     run.phase = v1.RUN_PHASE_UNSPECIFIED
     run.stop_reason = v1.STOP_REASON_END_TURN
@@ -55,7 +55,7 @@ async def watch_run(request: v1.WatchRunRequest, context: Context) -> AsyncGener
         await asyncio.Event().wait()
 
 
-def _run(run_id: str, agent_id: str) -> v1.Run:
+def a_run(run_id: str, agent_id: str) -> v1.Run:
     seconds, nanos = divmod(time.time_ns(), 1_000_000_000)
     return v1.Run(
         id=run_id,

@@ -90,7 +90,7 @@ class Lab:
     async def call(self, server: Child, do: str, **arguments: Any) -> Figures:
         """Load a server, and see what CPU time that took it."""
         used_s = server.cpu_s()
-        figures = await self.load.call(do, address=server.address, **arguments)
+        figures = await self.load.call(do, **{"address": server.address, **arguments})
         figures["server_cpu_s"] = server.cpu_s() - used_s
         return figures
 
@@ -112,6 +112,8 @@ class Lab:
         """`sendoff-server serve` with scripted models, on a database of its own or the one in `data_dir`."""
         with tempfile.TemporaryDirectory(dir=self.directory) as scratch:
             arguments = ("serve", "--log-format", "json", "--grpc-address", "127.0.0.1:0", "--drain-grace-s", "0")
+            if "--http-address" not in flags:
+                flags = (*flags, "--http-address", "off")
             where = ("--data-dir", str(data_dir or scratch), "--scripted-model", "--default-model", ECHO)
             async with child(
                 "sendoff_server", *arguments, *where, *flags, cores=machine.cores().server, env=env

@@ -39,6 +39,8 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.address = ""
+        self.http_address = ""
+        """Of the REST door, where there is one."""
         self.ready_s = 0.0
         """Seconds from start to ready."""
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -71,7 +73,7 @@ class Child:
             line = raw.decode(errors="replace").rstrip()
             self.last_lines.append(line)
             if not ready.done() and (told := _ready(line)) is not None:
-                self.address = told
+                self.address, self.http_address = told
                 ready.set_result(None)
         if not ready.done():
             ready.set_exception(RuntimeError(self._failure("did not start")))
@@ -80,11 +82,11 @@ class Child:
         return "\n".join([f"process {self.process.pid} {what}:", *self.last_lines])
 
 
-def _ready(line: str) -> str | None:
+def _ready(line: str) -> tuple[str, str] | None:
     with contextlib.suppress(ValueError):
         told = json.loads(line)
         if isinstance(told, dict) and told.get("event") == "ready":
-            return str(told["address"])
+            return str(told["address"]), str(told.get("http_address", ""))
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.load.accepts import accepts
 from bench.load.reads import reads
+from bench.load.rest import rest_accepts, rest_delays, rest_reads
 from bench.load.runs import completed, one_by_one
 from bench.load.watches import WATCHERS, delays, tokens
 from bench.orders import Scenario, obey
@@ -14,6 +15,9 @@ SCENARIOS: dict[str, Scenario] = {
     "delays": delays,
     "one_by_one": one_by_one,
     "reads": reads,
+    "rest_accepts": rest_accepts,
+    "rest_delays": rest_delays,
+    "rest_reads": rest_reads,
     "tokens": tokens,
     "watchers_close": WATCHERS.close,
     "watchers_open": WATCHERS.open,
