@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,14 +139,13 @@ class Rest(Door):
         number, ended = after, False
         async with self._http.stream("POST", path, json=body) as response:
             assert response.status_code == 200, await response.aread()
-            async with aclosing(response.aiter_lines()) as lines:
-                async for line in lines:
-                    if line.startswith("id:"):
-                        number = int(line[3:])
-                    elif line == "data: [DONE]":
-                        ended = True
-                    elif line.startswith("data:") and json.loads(line[5:])["message_type"] != "ping":
-                        yield Place(number, line)
+            async for line in response.aiter_lines():
+                if line.startswith("id:"):
+                    number = int(line[3:])
+                elif line == "data: [DONE]":
+                    ended = True
+                elif line.startswith("data:") and json.loads(line[5:])["message_type"] != "ping":
+                    yield Place(number, line)
         assert ended, "the stream was cut"
 
     async def _asked(self, method: str, path: str, body: Any = None, member: str = "") -> Any:

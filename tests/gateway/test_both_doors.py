@@ -20,7 +20,7 @@ from tests.gateway.sdk import url
 HELD = "held in the middle"
 
 
-@pytest.fixture(params=DOORS.values(), ids=DOORS.keys())
+@pytest.fixture(params=list(DOORS.values()), ids=list(DOORS))
 def opened(request: pytest.FixtureRequest) -> Open:
     door: Open = request.param
     return door
