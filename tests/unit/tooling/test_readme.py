@@ -8,6 +8,8 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from sendoff import AsyncClient
 from tests.fixtures.server import ServerProcess
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sendoff import v1
-from sendoff_server.store.port import Cancel, Fenced, Item
+from sendoff_server.store.port import Accept, Cancel, Fenced, Item
 from sendoff_server.store.sqlite.bodies import read_one
 from sendoff_server.store.sqlite.mentions import Mentions, of_items
 from sendoff_server.store.sqlite.queries import execute_rows, named
