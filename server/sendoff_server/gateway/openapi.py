@@ -112,7 +112,7 @@ def _body(schemas: Schemas, path: str) -> Schema:
 
 def _success(method: str, path: str) -> Schema:
     content: Schema = {"application/json": {"schema": _answer(method, path)}}
-    if path.endswith(("/stream", "/messages")) and method == "POST":
+    if (path.endswith(("/stream", "/messages")) and method == "POST") or path.endswith(":watch"):
         content |= {"text/event-stream": {"schema": _always({"data": ""})}}
     if path == "/docs":
         content = {"text/html": {"schema": {"type": "string"}}}
