@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from sendoff import v1
 from sendoff_server.store.port import (
+    Accept,
     Busy,
     Full,
     Key,
@@ -202,3 +204,27 @@ async def test_a_large_batch_over_many_lanes_is_placed_whole(store: Store) -> No
     found = await store.runs(TENANT, [item.run.id for item in items])
     assert all(found[item.run.id] == item.run for item in items)
     assert {run.status for run in found.values()} == {v1.RUN_STATUS_CREATED}
+
+
+async def test_a_request_without_keys_repeats_the_newest_like_it_if_its_caller_says_so(store: Store) -> None:
+    lane, other = await new_lane(store), await new_lane(store)
+    first = accept(lane)
+    await claim_of(store, first)
+    since = first.run.create_time.ToNanoseconds()
+
+    def again(lane: str, since_ns: int | None, fingerprint: bytes = b"same") -> Accept:
+        return replace(accept(lane, fingerprint=fingerprint), repeats_since_ns=since_ns)
+
+    assert await flush_one(store, again(lane, since)) == Repeated(first.run)
+    assert isinstance(await flush_one(store, again(lane, since, fingerprint=b"other")), Placed)
+    assert isinstance(await flush_one(store, again(other, since)), Placed)
+    assert isinstance(await flush_one(store, again(lane, since + 1)), Placed)
+    assert isinstance(await flush_one(store, again(lane, None)), Placed)
+
+
+async def test_a_repeat_beside_its_first_in_one_batch_is_the_same_run(store: Store) -> None:
+    lane = await new_lane(store)
+    first, second = accept(lane), replace(accept(lane), repeats_since_ns=0)
+    results = await store.flush([first, second])
+    assert isinstance(results[0], Placed)
+    assert results[1] == Repeated(first.run)
