@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
-from sendoff_server.errors import InvalidRequest, ModelNotFound, ServiceError, Violation
+from sendoff_server.errors import InvalidRequest, ModelNotFound, ServiceError, Unsupported, Violation
+from sendoff_server.gateway import belongings
 from sendoff_server.gateway.agents import KEPT, KEPT_MEMBERS, Relations, agent_json, own_metadata
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, message_of, path_id
@@ -32,6 +33,7 @@ INCLUDES = (
 _MEMBERS = ("name", "model", "system", "tags", "description", "tool_rules", "parallel_tool_calls")
 """Those that agents of the contract have under the same name."""
 _PAGE = 100
+_NOT_YET = ("initial_message_sequence", "secrets", "tool_exec_environment_variables", "message_buffer_autoclear")
 
 
 class ModelMissing(ServiceError):
@@ -45,8 +47,19 @@ async def create(use_cases: UseCases, request: Request) -> Response:
     body = await body_of(request)
     wanted = _agent(body, {}, {})
     wanted.model = _handle(use_cases, body)
+    _check_honoured(body)
+    base_tools = body.get("include_base_tools") is not False
+    wanted.tool_ids.extend(await belongings.tool_ids(use_cases, body, base_tools=base_tools))
+    wanted.block_ids.extend(await belongings.new_blocks(use_cases, body))
     made = await use_cases.agents.create(TENANT, v1.CreateAgentRequest(agent=wanted))
     return answer(await _told(use_cases, made, frozenset(INCLUDES)))
+
+
+def _check_honoured(body: Mapping[str, Any]) -> None:
+    """What would change answers and does not work yet is refused by name."""
+    asked = [name for name in _NOT_YET if body.get(name)]
+    if asked:
+        raise Unsupported([Violation(name, "does not work yet") for name in asked])
 
 
 def _handle(use_cases: UseCases, body: Mapping[str, Any]) -> str:
@@ -93,7 +106,11 @@ async def _told(use_cases: UseCases, agent: v1.Agent, includes: frozenset[str]) 
     listed = v1.ListRunsRequest(agent_id=agent.id, active=False, page_size=1)
     ended = (await use_cases.runs.list(TENANT, listed)).runs
     relations = Relations(
-        last_run=ended[0] if ended else None, tags="agent.tags" in includes, model=await _model(use_cases, agent.model)
+        last_run=ended[0] if ended else None,
+        tags="agent.tags" in includes,
+        model=await _model(use_cases, agent.model),
+        blocks=await belongings.blocks_of(use_cases, agent) if "agent.blocks" in includes else (),
+        tools=await belongings.tools_of(use_cases, agent) if "agent.tools" in includes else (),
     )
     return agent_json(agent, relations)
 
@@ -154,7 +171,14 @@ async def update(use_cases: UseCases, request: Request) -> Response:
     wanted = _agent(body, metadata, kept)
     if body.get("model") is not None or body.get("llm_config") is not None:
         wanted.model = _handle(use_cases, body)
+    _check_honoured(body)
     paths = [name for name in _MEMBERS if body.get(name) is not None]
+    if body.get("tool_ids") is not None or body.get("tools") is not None:
+        wanted.tool_ids.extend(await belongings.tool_ids(use_cases, body, base_tools=False))
+        paths.append("tool_ids")
+    if body.get("block_ids") is not None or body.get("memory_blocks") is not None:
+        wanted.block_ids.extend(await belongings.new_blocks(use_cases, body))
+        paths.append("block_ids")
     paths += ["model"] if "model" not in paths and wanted.model else []
     paths += ["metadata"] if wanted.HasField("metadata") else []
     request_ = v1.UpdateAgentRequest(agent_id=agent_id, agent=wanted, update_mask=FieldMask(paths=paths))
