@@ -180,7 +180,6 @@ async def test_6_what_is_out_of_turn_is_refused_and_a_cancel_makes_way(
     wrong = {"type": "approval", "tool_call_id": "call_of-nobody", "approve": True}
     await _refused_or_failed(sdk, server, agent, "Invalid tool call IDs", [{"type": "approval", "approvals": [wrong]}])
     said = [{"role": "user", "content": "hello?"}]
-    await _refused_or_failed(sdk, server, agent, "waiting for approval on a tool call", said)
     with pytest.raises(letta_client.ConflictError, match="PENDING_APPROVAL"):
         await sdk("agents.messages.create", agent, messages=said)
     assert workshop.calls == []
@@ -189,6 +188,17 @@ async def test_6_what_is_out_of_turn_is_refused_and_a_cancel_makes_way(
     assert pending.message_type == "approval_request_message"
     await sdk("agents.messages.cancel", agent, run_ids=[pending.run_id])
     assert (await sdk.run(server, agent, script(text="all right"))).stop_reason == "end_turn"
+
+
+async def test_6_an_asynchronous_message_denies_what_is_pending_and_goes_on(
+    workshop: Workshop, server: Server, sdk: Sdk
+) -> None:
+    agent = await sdk.agent()
+    await _asks(sdk, server, agent, "risky")
+
+    assert (await sdk.run(server, agent, script(text="never mind"))).stop_reason == "end_turn"
+    assert workshop.calls == []
+    assert (await sdk("agents.retrieve", agent, include=["agent.pending_approval"])).pending_approval is None
 
 
 async def _refused_or_failed(
@@ -215,7 +225,7 @@ def _text(events: list[Any]) -> str:
 @pytest.mark.parametrize("pieces", [False, True])
 async def test_7_a_stream_tells_the_answer_then_why_it_ended_and_what_it_used(sdk: Sdk, pieces: bool) -> None:
     agent = await sdk.agent()
-    text = script(text="one two three four")
+    text = script(text="one two three four", delay_ms=20)
     events = await sdk.events("agents.messages.create", agent, input=text, streaming=True, stream_tokens=pieces)
 
     types = _types(events)

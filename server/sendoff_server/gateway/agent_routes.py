@@ -18,6 +18,8 @@ from sendoff_server.gateway.agents import KEPT, KEPT_MEMBERS, Relations, agent_j
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, message_of, path_id
 from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.messages import message_json
+from sendoff_server.gateway.results import messages_of
 from sendoff_server.use_cases import UseCases
 
 INCLUDES = (
@@ -111,8 +113,19 @@ async def _told(use_cases: UseCases, agent: v1.Agent, includes: frozenset[str]) 
         model=await _model(use_cases, agent.model),
         blocks=await belongings.blocks_of(use_cases, agent) if "agent.blocks" in includes else (),
         tools=await belongings.tools_of(use_cases, agent) if "agent.tools" in includes else (),
+        pending_approval=await _pending(use_cases, agent.id) if "agent.pending_approval" in includes else None,
     )
     return agent_json(agent, relations)
+
+
+async def _pending(use_cases: UseCases, agent_id: str) -> dict[str, Any] | None:
+    """The request that the agent's default conversation waits for an answer to."""
+    wanted = v1.ListPendingActionsRequest(agent_id=agent_id, conversation_id="default", page_size=1)
+    actions = (await use_cases.actions.list(TENANT, wanted)).actions
+    if not actions:
+        return None
+    found = await messages_of(use_cases, actions[0].run_id)
+    return next((message_json(each) for each in found if each.HasField("approval_request_message")), None)
 
 
 async def _model(use_cases: UseCases, handle: str) -> v1.Model:
