@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from bench.bare import TOKEN_PAUSE_S, a_run
 from bench.processes import tell_ready
-from sendoff_server.gateway.runs import run_json
+from sendoff_server.gateway.nouns.runs import run_json
 
 WORDS = 50
 

@@ -16,7 +16,7 @@ from sendoff import v1
 from sendoff_server.gateway.codec.reading import read
 from sendoff_server.gateway.codec.shapes import enum_words
 from sendoff_server.gateway.codec.writing import written
-from sendoff_server.gateway.runs import API_REASONS, API_STATUSES, run_json
+from sendoff_server.gateway.nouns.runs import API_REASONS, API_STATUSES, run_json
 from sendoff_server.validation.violations import Violations
 from tests.fixtures.server import Serve
 from tests.gateway.sdk import ended, url

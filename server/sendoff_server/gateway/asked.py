@@ -13,8 +13,9 @@ from starlette.requests import Request
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.errors import InvalidRequest, RequestTooLarge, ServiceError, Violation
+from sendoff_server.errors import InvalidRequest, RequestTooLarge, Violation
 from sendoff_server.gateway.codec.reading import read
+from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.validation.violations import Violations, quoted
 
 BODY_TIMEOUT_S = 30.0
@@ -27,19 +28,17 @@ _FALSE = frozenset({"false", "0", "no", "off", "f", "n"})
 M = TypeVar("M", bound=Message)
 
 
-class BodyTooSlow(ServiceError):
+class BodyTooSlow(RefusedHere):
     """The body did not come in time."""
 
     reason = "BODY_TOO_SLOW"
-    grpc_code = "DEADLINE_EXCEEDED"
     http_status = 408
 
 
-class MalformedId(ServiceError):
+class MalformedId(RefusedHere):
     """A run's id is looked at later than other ids, and refused with another status."""
 
     reason = "MALFORMED_ID"
-    grpc_code = "INVALID_ARGUMENT"
     http_status = 400
 
 

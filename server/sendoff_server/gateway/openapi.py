@@ -16,8 +16,8 @@ from sendoff_server import ids
 from sendoff_server.gateway.asked import MAX_LIMIT
 from sendoff_server.gateway.codec.schemas import REF, Schema, Schemas
 from sendoff_server.gateway.doors import Endpoint, Table
-from sendoff_server.gateway.messages import head
-from sendoff_server.gateway.runs import run_json, usage_json
+from sendoff_server.gateway.nouns.messages import head
+from sendoff_server.gateway.nouns.runs import run_json, usage_json
 
 _PREFIXES = {"conversation_id": "conv"}
 """The kinds of ids whose name in a path is not their prefix."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from starlette.responses import Response
@@ -28,11 +28,25 @@ from sendoff_server.store.port import Fenced, StoreFailed
 _log = structlog.get_logger(__name__)
 
 
+class RefusedHere(Exception):
+    """A refusal that only programs of this door can meet. Subclasses say why, and with which status."""
+
+    reason: ClassVar[str]
+    http_status: ClassVar[int]
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
 def refusal(error: Exception, trace_id: str) -> Response:
     """The answer to a request that ended with that error. One that nobody foresaw is logged and tells nothing."""
     if isinstance(error, StoreFailed | Fenced):
         _log.error("a request failed because the store did", error=str(error), trace_id=trace_id)
         error = StoreUnavailable()
+    if isinstance(error, RefusedHere):
+        told = {"detail": error.message, "reason": error.reason}
+        return answer(told, error.http_status, {"x-should-retry": "false"})
     if not isinstance(error, ServiceError):
         _log.error("a request failed unexpectedly", exc_info=error, trace_id=trace_id)
         return answer({"detail": "An unknown error occurred", "trace_id": trace_id}, 500)

@@ -15,35 +15,35 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sendoff_server.gateway import (
-    agent_routes,
-    cancel_routes,
-    conversation_routes,
-    fact_routes,
-    follow_routes,
-    list_routes,
-    message_routes,
-    run_routes,
-    stream_routes,
-)
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.docs_page import describing
 from sendoff_server.gateway.doors import routes
+from sendoff_server.gateway.routes import (
+    agents,
+    cancel,
+    conversations,
+    facts,
+    follow,
+    lists,
+    runs,
+    sending,
+    sending_async,
+)
 from sendoff_server.use_cases import UseCases
 
 _KEEP_ALIVE_S = 75
 _STOP_GRACE_S = 5
 _BACKLOG = 2_048
 _TABLES = (
-    agent_routes.TABLE,
-    cancel_routes.TABLE,
-    conversation_routes.TABLE,
-    fact_routes.TABLE,
-    list_routes.TABLE,
-    follow_routes.TABLE,
-    message_routes.TABLE,
-    run_routes.TABLE,
-    stream_routes.TABLE,
+    agents.TABLE,
+    cancel.TABLE,
+    conversations.TABLE,
+    facts.TABLE,
+    follow.TABLE,
+    lists.TABLE,
+    runs.TABLE,
+    sending.TABLE,
+    sending_async.TABLE,
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sendoff import v1
 from sendoff_server.gateway.codec.writing import moment, written
-from sendoff_server.gateway.runs import USER, reason_word
+from sendoff_server.gateway.nouns.runs import USER, reason_word
 
 Json = dict[str, Any]
 

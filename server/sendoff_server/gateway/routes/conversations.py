@@ -15,7 +15,7 @@ from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, message_of, path_id
 from sendoff_server.gateway.codec.writing import moment
 from sendoff_server.gateway.doors import TENANT, Table
-from sendoff_server.gateway.runs import USER
+from sendoff_server.gateway.nouns.runs import USER
 from sendoff_server.use_cases import UseCases
 
 KEPT = "sendoff.dev/conversation-state"

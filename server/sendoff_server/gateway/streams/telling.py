@@ -18,9 +18,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.assistant_messages import Translation
-from sendoff_server.gateway.messages import head, message_json
-from sendoff_server.gateway.results import is_failure, is_shown, stream_error_type
-from sendoff_server.gateway.runs import stop_reason_json, usage_statistics
+from sendoff_server.gateway.nouns.messages import head, message_json
+from sendoff_server.gateway.nouns.results import is_failure, is_shown, stream_error_type
+from sendoff_server.gateway.nouns.runs import stop_reason_json, usage_statistics
 from sendoff_server.message_types import returned_by
 
 Json = dict[str, Any]

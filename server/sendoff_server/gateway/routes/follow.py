@@ -19,9 +19,9 @@ from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, message_of, path_id
 from sendoff_server.gateway.codec.writing import written
 from sendoff_server.gateway.doors import TENANT, Table
-from sendoff_server.gateway.runs import run_json
-from sendoff_server.gateway.sse import streamed
-from sendoff_server.gateway.telling import Told
+from sendoff_server.gateway.nouns.runs import run_json
+from sendoff_server.gateway.streams.sse import streamed
+from sendoff_server.gateway.streams.telling import Told
 from sendoff_server.use_cases import UseCases
 
 M = TypeVar("M", bound=Message)

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from sendoff import v1
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.doors import TENANT
-from sendoff_server.gateway.messages import message_json
-from sendoff_server.gateway.runs import stop_reason_json, usage_statistics
+from sendoff_server.gateway.nouns.messages import message_json
+from sendoff_server.gateway.nouns.runs import stop_reason_json, usage_statistics
 from sendoff_server.use_cases import UseCases
 
 Json = dict[str, Any]

@@ -15,7 +15,7 @@ from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, message_of, path_id
 from sendoff_server.gateway.codec.paths import json_path
 from sendoff_server.gateway.doors import TENANT, Table
-from sendoff_server.gateway.runs import run_json
+from sendoff_server.gateway.nouns.runs import run_json
 from sendoff_server.use_cases import UseCases
 from sendoff_server.validation import check_idempotency_key
 

@@ -10,21 +10,21 @@ from starlette.responses import Response
 from sendoff import v1
 from sendoff_server import page_token
 from sendoff_server.clock import nanoseconds
-from sendoff_server.errors import InvalidRequest, MessageNotFound, RunNotFound, ServiceError, Violation
+from sendoff_server.errors import InvalidRequest, MessageNotFound, RunNotFound, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, path_id
 from sendoff_server.gateway.doors import TENANT, Table
-from sendoff_server.gateway.messages import message_json
-from sendoff_server.gateway.results import messages_of
-from sendoff_server.gateway.runs import API_REASONS, API_STATUSES, metrics_json, run_json, usage_json
+from sendoff_server.gateway.nouns.messages import message_json
+from sendoff_server.gateway.nouns.results import messages_of
+from sendoff_server.gateway.nouns.runs import API_REASONS, API_STATUSES, metrics_json, run_json, usage_json
+from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.use_cases import UseCases
 
 ORDERS = ("asc", "desc")
 
 
-class UnknownStatus(ServiceError):
+class UnknownStatus(RefusedHere):
     reason = "UNKNOWN_STATUS"
-    grpc_code = "INVALID_ARGUMENT"
     http_status = 400
 
 
@@ -89,7 +89,7 @@ def _wanted(query: Query) -> v1.ListRunsRequest:
 
 def _status(word: str) -> v1.RunStatus.ValueType:
     if word not in API_STATUSES:
-        raise UnknownStatus(f"{word!r} is not a valid RunStatus", status=word)
+        raise UnknownStatus(f"{word!r} is not a valid RunStatus")
     return v1.RunStatus.ValueType(API_STATUSES[word])
 
 

@@ -10,7 +10,7 @@ import anyio
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
 
-from sendoff_server.gateway.telling import Told
+from sendoff_server.gateway.streams.telling import Told
 
 SEND_TIMEOUT_S = 30.0
 """How long a caller may leave an event unread."""

@@ -10,17 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
-from sendoff_server.errors import Draining, InvalidRequest, RunNotFound, ServiceError, Violation
+from sendoff_server.errors import Draining, InvalidRequest, RunNotFound, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, flag, path_id
-from sendoff_server.gateway.conversation_address import Address, addressed
 from sendoff_server.gateway.doors import TENANT, Table
-from sendoff_server.gateway.message_routes import accepted, message_request
-from sendoff_server.gateway.results import blocking_answer
-from sendoff_server.gateway.runs import RUN_TYPE
-from sendoff_server.gateway.sse import streamed
-from sendoff_server.gateway.streams import ended, told
-from sendoff_server.gateway.telling import Wanted
+from sendoff_server.gateway.nouns.results import blocking_answer
+from sendoff_server.gateway.nouns.runs import RUN_TYPE
+from sendoff_server.gateway.refusals import RefusedHere
+from sendoff_server.gateway.routes.conversation_address import Address, addressed
+from sendoff_server.gateway.routes.sending_async import accepted, message_request
+from sendoff_server.gateway.streams.following import ended, told
+from sendoff_server.gateway.streams.sse import streamed
+from sendoff_server.gateway.streams.telling import Wanted
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.use_cases import UseCases
 
@@ -33,9 +34,8 @@ _ONLY_STREAMING = ("stream_tokens", "include_pings", "background")
 _CLIENT_GONE = 499
 
 
-class NoActiveRun(ServiceError):
+class NoActiveRun(RefusedHere):
     reason = "NO_ACTIVE_RUN"
-    grpc_code = "FAILED_PRECONDITION"
     http_status = 400
 
 
@@ -166,7 +166,7 @@ async def _meant(use_cases: UseCases, body: Mapping[str, Any], address: Address)
     wanted.order_by = "create_time asc"
     runs = (await use_cases.runs.list(TENANT, wanted)).runs
     if not runs:
-        raise NoActiveRun("No active runs found for this conversation", agent_id=address.agent_id)
+        raise NoActiveRun("No active runs found for this conversation")
     return runs[0]
 
 

@@ -9,16 +9,16 @@ from sendoff import v1
 from sendoff_server.errors import InvalidRequest, ServiceError, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, path_id
-from sendoff_server.gateway.conversation_address import Address, addressed
 from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.refusals import RefusedHere
+from sendoff_server.gateway.routes.conversation_address import Address, addressed
 from sendoff_server.use_cases import UseCases
 
 _MOST = 1_000
 
 
-class NothingToCancel(ServiceError):
+class NothingToCancel(RefusedHere):
     reason = "NOTHING_TO_CANCEL"
-    grpc_code = "FAILED_PRECONDITION"
     http_status = 409
 
 
@@ -43,7 +43,7 @@ async def cancel_of_conversation(use_cases: UseCases, request: Request) -> Respo
 async def _cancelled(use_cases: UseCases, address: Address, run_ids: list[str]) -> Response:
     wanted = list(dict.fromkeys(run_ids)) or await _at_work(use_cases, address)
     if not wanted:
-        raise NothingToCancel("No active runs to cancel", agent_id=address.agent_id)
+        raise NothingToCancel("No active runs to cancel")
     return answer({run_id: await _cancel(use_cases, address.agent_id, run_id) for run_id in wanted})
 
 

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
-from sendoff_server.gateway.agents import DEFAULT_WINDOW
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query
 from sendoff_server.gateway.doors import Table
+from sendoff_server.gateway.nouns.agents import DEFAULT_WINDOW
 from sendoff_server.use_cases import UseCases
 
 API_VERSION = "0.16.8"

@@ -12,10 +12,10 @@ from sendoff_server.clock import nanoseconds
 from sendoff_server.errors import StepNotFound
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, path_id
-from sendoff_server.gateway.conversation_messages import Entries, conversations_of, in_time, page_of
 from sendoff_server.gateway.doors import TENANT, Table
-from sendoff_server.gateway.messages import message_json
-from sendoff_server.gateway.runs import ORGANIZATION, reason_word
+from sendoff_server.gateway.nouns.messages import message_json
+from sendoff_server.gateway.nouns.runs import ORGANIZATION, reason_word
+from sendoff_server.gateway.routes.conversation_messages import Entries, conversations_of, in_time, page_of
 from sendoff_server.use_cases import UseCases
 
 _ORDERS = ("asc", "desc")

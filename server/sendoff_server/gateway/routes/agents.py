@@ -12,14 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
-from sendoff_server.errors import InvalidRequest, ModelNotFound, ServiceError, Unsupported, Violation
-from sendoff_server.gateway import belongings
-from sendoff_server.gateway.agents import KEPT, KEPT_MEMBERS, Relations, agent_json, own_metadata
+from sendoff_server.errors import InvalidRequest, ModelNotFound, Unsupported, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, message_of, path_id
 from sendoff_server.gateway.doors import TENANT, Table
-from sendoff_server.gateway.messages import message_json
-from sendoff_server.gateway.results import messages_of
+from sendoff_server.gateway.nouns import belongings
+from sendoff_server.gateway.nouns.agents import KEPT, KEPT_MEMBERS, Relations, agent_json, own_metadata
+from sendoff_server.gateway.nouns.messages import message_json
+from sendoff_server.gateway.nouns.results import messages_of
+from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.use_cases import UseCases
 
 INCLUDES = (
@@ -38,9 +39,8 @@ _PAGE = 100
 _NOT_YET = ("initial_message_sequence", "secrets", "tool_exec_environment_variables", "message_buffer_autoclear")
 
 
-class ModelMissing(ServiceError):
+class ModelMissing(RefusedHere):
     reason = "MODEL_MISSING"
-    grpc_code = "INVALID_ARGUMENT"
     http_status = 400
 
 

@@ -10,7 +10,7 @@ import structlog
 from sendoff import v1
 from sendoff_server.errors import ServiceError
 from sendoff_server.gateway.doors import TENANT
-from sendoff_server.gateway.telling import Telling, Told, Wanted
+from sendoff_server.gateway.streams.telling import Telling, Told, Wanted
 from sendoff_server.use_cases import UseCases
 
 PING_S = 20

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from sendoff import v1
-from sendoff_server.errors import BlockNotFound, InvalidRequest, ServiceError, ToolNotFound, Violation
+from sendoff_server.errors import BlockNotFound, InvalidRequest, ToolNotFound, Violation
 from sendoff_server.gateway.asked import message_of
 from sendoff_server.gateway.codec.writing import written
 from sendoff_server.gateway.doors import TENANT
-from sendoff_server.gateway.runs import USER
+from sendoff_server.gateway.nouns.runs import USER
+from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.use_cases import UseCases
 
 Json = dict[str, Any]
@@ -25,11 +26,10 @@ _TOOL_TYPES = {
 }
 
 
-class ToolUnknown(ServiceError):
+class ToolUnknown(RefusedHere):
     """A tool is named that does not exist."""
 
     reason = "TOOL_UNKNOWN"
-    grpc_code = "INVALID_ARGUMENT"
     http_status = 400
 
 
@@ -57,7 +57,7 @@ async def tool_ids(use_cases: UseCases, body: Mapping[str, Any], *, base_tools: 
         by_name = {tool.name: tool.id for tool in listed.tools}
         for name in names:
             if name not in by_name:
-                raise ToolUnknown(f"there is no tool {name!r}; GET /v1/tools/ shows those there are", name=name)
+                raise ToolUnknown(f"there is no tool {name!r}; GET /v1/tools/ shows those there are")
             found.append(by_name[name])
     return list(dict.fromkeys(found))
 
