@@ -74,6 +74,7 @@ def _agent(bodies: Bodies) -> Schema:
         include_base_tools=FLAG,
         agent_type=TEXT,
         embedding=TEXT,
+        embedding_config=OBJECT,
         hidden=FLAG,
         timezone=TEXT,
         model_settings=OBJECT,

@@ -90,7 +90,10 @@ _OPEN: dict[str, Schema] = {
     "tags": list_of(TEXT),
     "message_ids": list_of(an_id("message")),
     **{name: {"type": ["string", "null"]} for name in ("embedding", "last_run_completion", "description")},
-    **{name: {"type": ["object", "null"]} for name in ("model_settings", "compaction_settings", "response_format")},
+    **{
+        name: {"type": ["object", "null"]}
+        for name in ("model_settings", "embedding_config", "compaction_settings", "response_format")
+    },
     "timezone": TEXT,
     "hidden": {"type": ["boolean", "null"]},
     "last_run_duration_ms": {"type": ["integer", "null"]},

@@ -81,6 +81,8 @@ def _agent(body: Mapping[str, Any], metadata: dict[str, Any], kept: dict[str, An
         metadata = body["metadata"]
     elif body.get("metadata") is not None:
         raise InvalidRequest([Violation("metadata", "must be an object")])
+    if not isinstance(body.get("embedding_config") or {}, dict):
+        raise InvalidRequest([Violation("embedding_config", "must be an object")])
     kept = {**kept, **{name: body[name] for name in KEPT_MEMBERS if body.get(name) is not None}}
     if metadata or kept:
         agent.metadata.json = json.dumps({**metadata, **({KEPT: kept} if kept else {})}, ensure_ascii=False)
