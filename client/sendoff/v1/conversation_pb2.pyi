@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from sendoff.v1 import json_pb2 as _json_pb2
+from sendoff.v1 import model_settings_pb2 as _model_settings_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -61,6 +62,8 @@ class Conversation(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    MODEL_SETTINGS_FIELD_NUMBER: _builtins.int
+    CONTEXT_WINDOW_LIMIT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"conv-<uuid4>", made by the server."""
     agent_id: _builtins.str
@@ -79,6 +82,8 @@ class Conversation(_message.Message):
     """How many pending actions it waits for. Output only."""
     etag: _builtins.str
     """Changes whenever UpdateConversation changes it; runs and messages leave it as it is. Output only on create."""
+    context_window_limit: _builtins.int
+    """Most tokens of its contexts, if that is less than the model's window; wins over the agent's. Rule: int32.gte = 1."""
     @_builtins.property
     def last_message_time(self) -> _timestamp_pb2.Timestamp:
         """When its newest message was written. Unset: it has none. Output only."""
@@ -99,6 +104,10 @@ class Conversation(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When UpdateConversation last changed it. Output only."""
 
+    @_builtins.property
+    def model_settings(self) -> _model_settings_pb2.ModelSettings:
+        """How the model is called in its runs; wins over the agent's settings, field by field."""
+
     def __init__(
         self,
         *,
@@ -115,19 +124,25 @@ class Conversation(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        model_settings: _model_settings_pb2.ModelSettings | None = ...,
+        context_window_limit: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "create_time", b"create_time", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_context_window_limit", b"_context_window_limit", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "agent_id", b"agent_id", "create_time", b"create_time", "etag", b"etag", "id", b"id", "labels", b"labels", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "pending_actions", b"pending_actions", "queued_runs", b"queued_runs", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_context_window_limit", b"_context_window_limit", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "agent_id", b"agent_id", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "etag", b"etag", "id", b"id", "labels", b"labels", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "pending_actions", b"pending_actions", "queued_runs", b"queued_runs", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active_run_id: _TypeAlias = _typing.Literal["active_run_id"]  # noqa: Y015
     _WhichOneofArgType__active_run_id: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id"]  # noqa: Y015
+    _WhichOneofReturnType__context_window_limit: _TypeAlias = _typing.Literal["context_window_limit"]  # noqa: Y015
+    _WhichOneofArgType__context_window_limit: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit"]  # noqa: Y015
     _WhichOneofReturnType__model: _TypeAlias = _typing.Literal["model"]  # noqa: Y015
     _WhichOneofArgType__model: _TypeAlias = _typing.Literal["_model", b"_model"]  # noqa: Y015
     _WhichOneofReturnType__summary: _TypeAlias = _typing.Literal["summary"]  # noqa: Y015
     _WhichOneofArgType__summary: _TypeAlias = _typing.Literal["_summary", b"_summary"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__active_run_id) -> _WhichOneofReturnType__active_run_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__context_window_limit) -> _WhichOneofReturnType__context_window_limit | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__model) -> _WhichOneofReturnType__model | None: ...
     @_typing.overload

@@ -52,6 +52,12 @@ class StepCall:
     live: Live
     model: Model
     handle: str
+    settings: v1.ModelSettings = field(default_factory=v1.ModelSettings)
+    """How the model is called."""
+    window_limit: int = 0
+    """Most tokens of a context by the settings; 0: they do not tell."""
+    timezone: str = ""
+    """In which the model is told times."""
 
     @property
     def info(self) -> v1.Model:
@@ -65,7 +71,7 @@ class StepCall:
 
     @property
     def window(self) -> Window:
-        return Window.of(self.model.info)
+        return Window.of(self.model.info, self.window_limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,10 @@ class Window:
     is_known: bool
 
     @classmethod
-    def of(cls, model: v1.Model) -> Window:
+    def of(cls, model: v1.Model, limit: int = 0) -> Window:
+        """`limit`: at most so many; 0 for as many as there are."""
+        if limit and (limit < model.context_window or not model.context_window):
+            return cls(limit, is_known=True)
         return cls(model.context_window or ASSUMED_TOKENS, model.context_window > 0)
 
     def is_full(self, context_tokens: int) -> bool:

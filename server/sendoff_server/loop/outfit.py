@@ -13,6 +13,7 @@ from sendoff_server.context.window import Window
 from sendoff_server.errors import ModelNotFound
 from sendoff_server.lifecycle import model_of
 from sendoff_server.loop.toolset import NO_TOOLS, Toolbox, Toolset
+from sendoff_server.model_settings import applicable, settings_of, window_limit_of
 from sendoff_server.models.port import Catalogue, Model
 
 
@@ -48,14 +49,18 @@ class Outfit:
     model: Model | None
     """None: there is no such model."""
     tools: Toolset
+    settings: v1.ModelSettings
+    """Of agent and conversation, those that the model can be set to."""
+    window_limit: int
+    """Most tokens of a context by the settings; 0: they do not tell."""
 
     @property
     def window_tokens(self) -> int:
-        return Window.of(self.model.info if self.model else v1.Model()).tokens
+        return Window.of(self.model.info if self.model else v1.Model(), self.window_limit).tokens
 
     @property
     def parallel_calls(self) -> bool:
-        return self.agent.parallel_tool_calls or not self.agent.HasField("parallel_tool_calls")
+        return self.settings.parallel_tool_calls or not self.settings.HasField("parallel_tool_calls")
 
 
 class Wardrobe:
@@ -78,9 +83,17 @@ class Wardrobe:
     async def outfit(self, work: Work) -> Outfit:
         """Raises AgentNotFound, ConversationNotFound."""
         agent = await self._agents.find(work.tenant, work.run.agent_id)
-        handle = model_of(work.request, await self._conversation(work), agent)
+        conversation = await self._conversation(work)
+        handle = model_of(work.request, conversation, agent)
         model, tools = await self._model(handle), await self._tools(work, agent)
-        return Outfit(agent=agent, handle=handle, model=model, tools=tools)
+        return Outfit(
+            agent=agent,
+            handle=handle,
+            model=model,
+            tools=tools,
+            settings=applicable(settings_of(agent, conversation), model.info if model else v1.Model()),
+            window_limit=window_limit_of(agent, conversation),
+        )
 
     async def system(self, work: Work, outfit: Outfit) -> str:
         """The system prompt: the agent's words, its memory, what it is to be told of its rules, and skills."""
