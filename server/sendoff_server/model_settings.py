@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from google.protobuf.message import Message
 
 from sendoff import v1
 from sendoff_server.errors import Unsupported, Violation
 
-FORMAT = "response_format"
+FORMAT: Final = "response_format"
 _EVERY_MODEL = frozenset({"parallel_tool_calls"})
 """What the loop sees to."""
 _CHANGES_NOTHING: Mapping[str, object] = {"temperature": 1.0, "top_p": 1.0, "frequency_penalty": 0.0, "strict": False}
@@ -39,11 +42,17 @@ def applicable(settings: v1.ModelSettings, model: v1.Model) -> v1.ModelSettings:
     lacking = dict(_lacking(settings, model))
     if not lacking and not _idle(settings, model):
         return settings
-    fitting = v1.ModelSettings()
-    fitting.CopyFrom(settings)
-    for name in (*lacking, *_idle(settings, model)):
-        fitting.ClearField(name)
-    return fitting
+    return without(settings, (*lacking, *_idle(settings, model)))
+
+
+def without(settings: v1.ModelSettings, names: Iterable[str]) -> v1.ModelSettings:
+    """The settings but for those of these names."""
+    others = v1.ModelSettings()
+    others.CopyFrom(settings)
+    message: Message = others
+    for name in names:
+        message.ClearField(name)
+    return others
 
 
 def check_applicable(settings: v1.ModelSettings, model: v1.Model, path: str) -> None:

@@ -130,23 +130,19 @@ class Agent(_message.Message):
         model_settings: _model_settings_pb2.ModelSettings | None = ...,
         context_window_limit: _builtins.int | None = ...,
         compaction_settings: _compaction_pb2.CompactionSettings | None = ...,
-        message_buffer_autoclear: _builtins.bool | None = ...,
+        message_buffer_autoclear: _builtins.bool = ...,
         timezone: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit", "_message_buffer_autoclear", b"_message_buffer_autoclear", "_parallel_tool_calls", b"_parallel_tool_calls", "compaction_settings", b"compaction_settings", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "message_buffer_autoclear", b"message_buffer_autoclear", "metadata", b"metadata", "model_settings", b"model_settings", "parallel_tool_calls", b"parallel_tool_calls", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit", "_parallel_tool_calls", b"_parallel_tool_calls", "compaction_settings", b"compaction_settings", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "metadata", b"metadata", "model_settings", b"model_settings", "parallel_tool_calls", b"parallel_tool_calls", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit", "_message_buffer_autoclear", b"_message_buffer_autoclear", "_parallel_tool_calls", b"_parallel_tool_calls", "block_ids", b"block_ids", "compaction_settings", b"compaction_settings", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "message_buffer_autoclear", b"message_buffer_autoclear", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "name", b"name", "parallel_tool_calls", b"parallel_tool_calls", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_ids", b"tool_ids", "tool_rules", b"tool_rules", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit", "_parallel_tool_calls", b"_parallel_tool_calls", "block_ids", b"block_ids", "compaction_settings", b"compaction_settings", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "message_buffer_autoclear", b"message_buffer_autoclear", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "name", b"name", "parallel_tool_calls", b"parallel_tool_calls", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_ids", b"tool_ids", "tool_rules", b"tool_rules", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__context_window_limit: _TypeAlias = _typing.Literal["context_window_limit"]  # noqa: Y015
     _WhichOneofArgType__context_window_limit: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit"]  # noqa: Y015
-    _WhichOneofReturnType__message_buffer_autoclear: _TypeAlias = _typing.Literal["message_buffer_autoclear"]  # noqa: Y015
-    _WhichOneofArgType__message_buffer_autoclear: _TypeAlias = _typing.Literal["_message_buffer_autoclear", b"_message_buffer_autoclear"]  # noqa: Y015
     _WhichOneofReturnType__parallel_tool_calls: _TypeAlias = _typing.Literal["parallel_tool_calls"]  # noqa: Y015
     _WhichOneofArgType__parallel_tool_calls: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__context_window_limit) -> _WhichOneofReturnType__context_window_limit | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__message_buffer_autoclear) -> _WhichOneofReturnType__message_buffer_autoclear | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__parallel_tool_calls) -> _WhichOneofReturnType__parallel_tool_calls | None: ...
 

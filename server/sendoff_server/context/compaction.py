@@ -26,7 +26,9 @@ from sendoff_server.clock import Clock, timestamp
 from sendoff_server.context import summary
 from sendoff_server.context.boundaries import first_kept
 from sendoff_server.context.context import Context
+from sendoff_server.context.pictures import Pictures
 from sendoff_server.context.retry import RetryPolicy
+from sendoff_server.context.summarizer import Summarizer
 from sendoff_server.context.window import Window, off_by
 from sendoff_server.lifecycle import compaction_position, output_position
 from sendoff_server.models.port import Answer, Model, ModelCall, ModelFailed
@@ -36,7 +38,6 @@ EXCEEDED = "context_window_exceeded"
 
 _ABOUT_THE_MESSAGES = frozenset({"MODEL_REFUSED", "MODEL_ANSWER_INVALID", "MODEL_REJECTED_REQUEST", "CONTEXT_OVERFLOW"})
 _MOST_ENTRIES = 2
-_PROMPT_TOKENS = 130
 _SHARES = (0.9, 0.45, 0.2)
 """Of the window, for what is to be summarized; the next where the provider says that it is too much."""
 
@@ -58,6 +59,10 @@ class StepCall:
     """Most tokens of a context by the settings; 0: they do not tell."""
     timezone: str = ""
     """In which the model is told times."""
+    compaction: v1.CompactionSettings = field(default_factory=v1.CompactionSettings)
+    """How a full context is compacted."""
+    summarizing: Model | None = None
+    """The model that the compaction names. None: it names none, or there is no such model any more."""
 
     @property
     def info(self) -> v1.Model:
@@ -68,6 +73,11 @@ class StepCall:
         info.CopyFrom(self.model.info)
         info.handle = self.handle
         return info
+
+    @property
+    def summarizer(self) -> Summarizer:
+        model, handle = (self.summarizing, self.compaction.model) if self.summarizing else (self.model, self.handle)
+        return Summarizer(settings=self.compaction, model=model, handle=handle, own_settings=self.settings)
 
     @property
     def window(self) -> Window:
@@ -86,9 +96,10 @@ class _Written:
 class Compactor:
     """Compacts contexts."""
 
-    def __init__(self, retry: RetryPolicy, clock: Clock) -> None:
+    def __init__(self, retry: RetryPolicy, clock: Clock, pictures: Pictures) -> None:
         self._retry = retry
         self._clock = clock
+        self._pictures = pictures
 
     async def make_room(self, call: StepCall, context: Context, filled: int) -> Context:
         """The context as it is to be shown, if it now takes `filled` tokens. Raises ModelFailed."""
@@ -111,7 +122,7 @@ class Compactor:
     async def _compacted(self, call: StepCall, context: Context, window: Window, trigger: str, filled: int) -> Context:
         """`window` in tokens as we guess them, `filled` in the provider's."""
         place = _free_place(call, context)
-        kept_from = first_kept(context.history, window.kept_tokens(context.fixed_tokens))
+        kept_from = _kept_from(call.summarizer, context, window)
         await call.live.compacting()
         written = await self._summary(call, context, context.history[:kept_from], window)
         compaction = summary.Compaction(
@@ -136,12 +147,16 @@ class Compactor:
     ) -> _Written:
         if not dropped:
             return _Written(failure="HISTORY_TOO_LARGE")
-        failure = ""
-        for share in _SHARES:
-            most = int(window.tokens * share) - _PROMPT_TOKENS - window.summary_tokens
-            text = summary.transcript(context.summary, dropped, most)
+        failure, writer, shown = "", call.summarizer, call.summarizer.window(window)
+        for share in (None, *_SHARES) if writer.is_agent_itself else _SHARES:
+            if share is None:
+                question = await self._asked_itself(call, context, dropped, window.summary_tokens)
+            else:
+                most = int(shown.tokens * share) - writer.prompt_tokens(window.summary_tokens) - window.summary_tokens
+                text = summary.transcript(context.summary, dropped, most)
+                question = writer.of_text(text, window.summary_tokens, call.work.run.id)
             try:
-                answer = await self._retry.repeated(call.live, _asking(call, text, window.summary_tokens))
+                answer = await self._retry.repeated(call.live, _asking(call, writer, question))
             except ModelFailed as failed:
                 if failed.reason not in _ABOUT_THE_MESSAGES:
                     raise
@@ -149,10 +164,19 @@ class Compactor:
                 if failure != "CONTEXT_OVERFLOW":
                     break
             else:
-                words = summary.words_of(answer.parts, window.summary_tokens)
+                words = writer.clipped(summary.words_of(answer.parts, window.summary_tokens))
                 return _Written(words, "" if words else "MODEL_ANSWER_INVALID", answer.usage)
         log.warning("older messages are left out without a summary", run_id=call.work.run.id, reason=failure)
         return _Written(failure=failure)
+
+    async def _asked_itself(
+        self, call: StepCall, context: Context, dropped: Sequence[v1.Message], summary_tokens: int
+    ) -> ModelCall:
+        """The question to the agent itself, behind what it is about to forget."""
+        history = [context.summary, *dropped] if context.summary else list(dropped)
+        if not context.is_plain:
+            history = await self._pictures.shown(call.work.tenant, history)
+        return call.summarizer.of_history(context.system, history, summary_tokens, call.work.run.id)
 
     def _entries(
         self, call: StepCall, place: int, smaller: Context, compaction: summary.Compaction
@@ -198,21 +222,20 @@ def _begun_at(context: Context, kept_from: int, compaction: summary.Compaction) 
     return replace(context, summary=told, history=context.history[kept_from:], is_whole=True)
 
 
-def _asking(call: StepCall, text: str, summary_tokens: int) -> Callable[[int], Awaitable[Answer]]:
+def _kept_from(writer: Summarizer, context: Context, window: Window) -> int:
+    """Index of the first entry that is kept word for word."""
+    if writer.keeps_nothing:
+        return len(context.history)
+    return first_kept(context.history, window.kept_tokens(context.fixed_tokens, writer.kept_share))
+
+
+def _asking(call: StepCall, writer: Summarizer, question: ModelCall) -> Callable[[int], Awaitable[Answer]]:
     """Asks for a summary. Its pieces are shown to nobody: it is no answer of the run."""
-    said = v1.UserMessage(content=v1.Content(text=text))
 
     async def ask(attempt: int) -> Answer:
         if attempt:
             await call.live.compacting()
-        question = ModelCall(
-            handle=call.handle,
-            system=summary.prompt(summary_tokens),
-            messages=[v1.Message(user_message=said)],
-            run_id=call.work.run.id,
-            attempt=attempt,
-        )
-        async with aclosing(call.model.stream(question)) as stream:
+        async with aclosing(writer.model.stream(replace(question, attempt=attempt))) as stream:
             async for event in stream:
                 if isinstance(event, Answer):
                     return event

@@ -51,6 +51,8 @@ class Outfit:
     tools: Toolset
     settings: v1.ModelSettings
     """Of agent and conversation, those that the model can be set to."""
+    summarizing: Model | None
+    """The model that writes summaries. None: the agent names none, or there is no such model any more."""
     window_limit: int
     """Most tokens of a context by the settings; 0: they do not tell."""
 
@@ -92,6 +94,7 @@ class Wardrobe:
             model=model,
             tools=tools,
             settings=applicable(settings_of(agent, conversation), model.info if model else v1.Model()),
+            summarizing=await self._summarizing(agent.compaction_settings),
             window_limit=window_limit_of(agent, conversation),
         )
 
@@ -109,6 +112,9 @@ class Wardrobe:
         if not work.run.HasField("conversation_id"):
             return None
         return await self._conversations.find(work.tenant, work.run.conversation_id)
+
+    async def _summarizing(self, compaction: v1.CompactionSettings) -> Model | None:
+        return await self._model(compaction.model) if compaction.HasField("model") else None
 
     async def _model(self, handle: str) -> Model | None:
         try:

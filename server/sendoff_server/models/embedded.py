@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sendoff import v1
+from sendoff_server.model_settings import FORMAT, without
 from sendoff_server.models.failures import failed
 from sendoff_server.models.forced_calls import as_call, bounded, schema_of, told_to_call
 from sendoff_server.models.port import Answer, Delta, Model, ModelCall, ModelFailed
@@ -114,9 +115,7 @@ def _in_form(connection: Connection, call: ModelCall) -> AsyncGenerator[Delta | 
 async def _in_words(connection: Connection, call: ModelCall) -> AsyncGenerator[Delta | Answer]:
     from sendoff_server.models.library import stream
 
-    settings = v1.ModelSettings()
-    settings.CopyFrom(call.settings)
-    settings.ClearField("response_format")  # it is in the connection
+    settings = without(call.settings, [FORMAT])  # the form is in the connection
     asked = replace(call, messages=list(in_prose(call.messages)), tools=(), must_call=False, settings=settings)
     async with aclosing(stream(connection, connection.model(NAME), asked)) as items:
         async for item in items:

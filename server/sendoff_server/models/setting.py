@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from google.protobuf.message import Message
 from pydantic_ai.settings import ModelSettings
 
 from sendoff import v1
@@ -85,7 +86,7 @@ def named_schema(wanted: v1.ModelSettings) -> Json:
     return {**told, "name": told.get("name") or _SCHEMA_NAME}
 
 
-def _plain(wanted: v1.ModelSettings, *names: str) -> Json:
+def _plain(wanted: Message, *names: str) -> Json:
     return {name: getattr(wanted, name) for name in names if wanted.HasField(name)}
 
 
