@@ -11,6 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from sendoff import v1
 from sendoff_server import ids, validation
 from sendoff_server.agents.directory import AgentDirectory
+from sendoff_server.agents.names import made_up
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import AgentHasActiveRuns, AgentNotFound, EtagMismatch, IdempotencyMismatch
 from sendoff_server.model_settings import check_applicable
@@ -86,7 +87,7 @@ class AgentService:
         agent = v1.Agent()
         agent.CopyFrom(wanted)
         agent.id = ids.new("agent")
-        agent.name = wanted.name or f"agent {agent.id[-6:]}"
+        agent.name = wanted.name or made_up(agent.id)
         agent.model = wanted.model or self._models.default_handle
         agent.system = wanted.system or DEFAULT_SYSTEM
         await self._check_models(agent)

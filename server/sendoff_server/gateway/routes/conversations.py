@@ -15,12 +15,17 @@ from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, message_of, path_id
 from sendoff_server.gateway.codec.writing import moment
 from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.nouns.conversation_settings import (
+    SETTINGS,
+    conversation_settings_json,
+    read_conversation_settings,
+)
 from sendoff_server.gateway.nouns.runs import USER
 from sendoff_server.use_cases import UseCases
 
 KEPT = "sendoff.dev/conversation-state"
 _MEMBERS = ("summary", "model")
-_KEPT_MEMBERS = ("model_settings", "isolated_block_labels", "description", "hidden", "archived", "context_window_limit")
+_KEPT_MEMBERS = ("isolated_block_labels", "description", "hidden", "archived")
 _PAGE = 100
 
 
@@ -38,7 +43,7 @@ def conversation_json(conversation: v1.Conversation) -> dict[str, Any]:
         "in_context_message_ids": [],
         "isolated_block_ids": [],
         "model": conversation.model if conversation.HasField("model") else None,
-        "model_settings": kept.get("model_settings"),
+        **conversation_settings_json(conversation),
         "last_message_at": moment(last) if conversation.HasField("last_message_time") else None,
         "archived": bool(kept.get("archived", False)),
         "description": kept.get("description"),
@@ -53,6 +58,7 @@ def _kept(conversation: v1.Conversation) -> dict[str, Any]:
 
 def _conversation(body: dict[str, Any], kept: dict[str, Any]) -> v1.Conversation:
     conversation = message_of(v1.Conversation, {name: body[name] for name in _MEMBERS if name in body})
+    read_conversation_settings(conversation, body)
     kept = {**kept, **{name: body[name] for name in _KEPT_MEMBERS if body.get(name) is not None}}
     if kept:
         conversation.metadata.json = json.dumps({KEPT: kept}, ensure_ascii=False)
@@ -117,7 +123,7 @@ async def update(use_cases: UseCases, request: Request) -> Response:
     current = await _found(use_cases, request)
     body = await body_of(request)
     wanted = _conversation(body, _kept(current))
-    paths = [name for name in _MEMBERS if name in body]
+    paths = [name for name in (*_MEMBERS, *SETTINGS) if name in body]
     paths += ["metadata"] if wanted.HasField("metadata") else []
     changed = v1.UpdateConversationRequest(
         conversation_id=current.id, conversation=wanted, update_mask=FieldMask(paths=paths)
