@@ -33,6 +33,8 @@ class RefusedHere(Exception):
 
     reason: ClassVar[str]
     http_status: ClassVar[int]
+    retry_after_s: ClassVar[int | None] = None
+    """Set for what may go away by itself."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -46,7 +48,8 @@ def refusal(error: Exception, trace_id: str) -> Response:
         error = StoreUnavailable()
     if isinstance(error, RefusedHere):
         told = {"detail": error.message, "reason": error.reason}
-        return answer(told, error.http_status, {"x-should-retry": "false"})
+        waits = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
+        return answer(told, error.http_status, waits or {"x-should-retry": "false"})
     if not isinstance(error, ServiceError):
         _log.error("a request failed unexpectedly", exc_info=error, trace_id=trace_id)
         return answer({"detail": "An unknown error occurred", "trace_id": trace_id}, 500)
