@@ -95,7 +95,7 @@ def _operation(method: str, path: str, endpoint: Endpoint, described: Described)
         "summary": _summary(endpoint),
         "tags": [path.split("/")[2] if path.startswith("/v1/") else "description"],
         "parameters": [*_places(path), *_query(described), *_headers(described)],
-        "responses": {"200": _success(path, described), **_refused(path, described)},
+        "responses": {"200": _success(path, described), **_over(described), **_refused(path, described)},
     }
     if described.body is not None:
         told["requestBody"] = {"content": {"application/json": {"schema": described.body}}}
@@ -146,6 +146,10 @@ def _success(path: str, described: Described) -> Json:
     if described.events is not None:
         content["text/event-stream"] = {"schema": _event(described.events)}
     return {"description": "The answer.", "content": content}
+
+
+def _over(described: Described) -> Json:
+    return {"204": {"description": "All of it was told before."}} if described.can_be_over else {}
 
 
 def _event(data: Schema) -> Schema:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from google.protobuf.descriptor import Descriptor
 
 from sendoff import v1
@@ -69,6 +71,7 @@ RESUME = may_have(
     poll_interval={"description": "Ignored: nothing is polled."},
     batch_size={"description": "Ignored."},
 )
+FOLLOW: Mapping[str, Schema] = {"starting_after": {**WHOLE, "minimum": 0, "default": 0}, "include_pings": FLAG}
 RESUME_CONVERSATION = {
     **RESUME,
     "properties": {

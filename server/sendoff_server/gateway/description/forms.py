@@ -58,6 +58,8 @@ class Described:
     """None where it answers with a stream alone."""
     events: Schema | None = None
     """The data of the events, where it can answer with a stream."""
+    can_be_over: bool = False
+    """Whether a browser that has all of the stream is told to ask no more."""
     query: Mapping[str, Schema] = field(default_factory=dict)
     needed: frozenset[str] = frozenset()
     """Members of the query that must be there."""

@@ -68,7 +68,7 @@ def _beyond(bodies: Bodies) -> Table:
             query=query_of(v1.WaitRunRequest.DESCRIPTOR, "run_id"), answers=_RUN
         ),
         ("GET", "/v1/runs/{run_id}:watch"): Described(
-            query=watched, answers=None, events=noun("WatchedFrame"), headers=("last-event-id",)
+            query=watched, answers=None, events=noun("WatchedFrame"), headers=("last-event-id",), can_be_over=True
         ),
         ("GET", "/v1/runs/{run_id}/events"): Described(
             query=query_of(v1.ListRunEventsRequest.DESCRIPTOR, "run_id"), answers=noun("RunEvents")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sendoff_server.gateway.codec.schemas import Schema, nullable
-from sendoff_server.gateway.description.bodies import CANCEL, RESUME, RESUME_CONVERSATION, Bodies
+from sendoff_server.gateway.description.bodies import CANCEL, FOLLOW, RESUME, RESUME_CONVERSATION, Bodies
 from sendoff_server.gateway.description.forms import Described, Table, an_id, noun, one_of
 
 _QUEUED = frozenset({409, 429})
@@ -43,4 +43,5 @@ def table(bodies: Bodies) -> Table:
             query={"agent_id": an_id("agent")}, answers=_CANCELLED, refused=frozenset({409})
         ),
         ("POST", "/v1/runs/{run_id}/stream"): resumed,
+        ("GET", "/v1/runs/{run_id}/stream"): replace(resumed, body=None, query=FOLLOW, can_be_over=True),
     }
