@@ -124,7 +124,9 @@ async def test_a_caller_who_goes_away_leaves_no_trace_and_the_run_goes_on(door: 
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
         async with asyncio.timeout(10):
-            while any(task.get_name().startswith("wait for a") for task in asyncio.all_tasks() - before):
+            while any(
+                task.get_name().endswith((" a caller", " caller to go")) for task in asyncio.all_tasks() - before
+            ):
                 await door.get("/v1/health/")
         assert (await door.get(f"/v1/runs/{runs[0]['id']}"))["completed_at"] is None
         await door.post(f"/v1/runs/{runs[0]['id']}:cancel", {})

@@ -20,6 +20,7 @@ from sendoff_server.gateway.asked import body_of, message_of, path_id
 from sendoff_server.gateway.codec.writing import written
 from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.nouns.runs import run_json
+from sendoff_server.gateway.presence import while_present
 from sendoff_server.gateway.streams.sse import streamed
 from sendoff_server.gateway.streams.telling import Told
 from sendoff_server.lifecycle import is_terminal
@@ -47,7 +48,8 @@ def _at_run(kind: type[M], request: Request) -> M:
 
 async def wait(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}:wait"""
-    return answer(run_json(await use_cases.runs.wait(TENANT, _at_run(v1.WaitRunRequest, request))))
+    waiting = use_cases.runs.wait(TENANT, _at_run(v1.WaitRunRequest, request))
+    return answer(run_json(await while_present(request, waiting)))
 
 
 async def cancel(use_cases: UseCases, request: Request) -> Response:

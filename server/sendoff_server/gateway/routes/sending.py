@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +10,11 @@ from starlette.responses import Response
 
 from sendoff import v1
 from sendoff_server.errors import Draining, InvalidRequest, Violation
-from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, flag, path_id
 from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.nouns.results import blocking_answer
 from sendoff_server.gateway.nouns.runs import RUN_TYPE
+from sendoff_server.gateway.presence import while_present
 from sendoff_server.gateway.routes.conversation_address import addressed
 from sendoff_server.gateway.routes.sending_async import accepted, message_request
 from sendoff_server.gateway.streams.following import ended, told
@@ -27,7 +26,6 @@ from sendoff_server.use_cases import UseCases
 PIECES = "sendoff.dev/stream-tokens"
 """The label of a run whose stream is one of pieces, so that a resumed one is too."""
 _ONLY_STREAMING = ("stream_tokens", "include_pings", "background")
-_CLIENT_GONE = 499
 
 
 async def create(use_cases: UseCases, request: Request) -> Response:
@@ -95,26 +93,11 @@ async def sent(
 async def _blocking(use_cases: UseCases, request: Request, run: v1.Run) -> Response:
     """The run's result, or nothing as soon as nobody waits for it any more."""
     if not is_terminal(run):
-        waiting = asyncio.create_task(ended(use_cases, run), name="wait for a run")
-        gone = asyncio.create_task(_gone(request), name="wait for a caller to go")
-        try:
-            await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-            gone.cancel()
-            await asyncio.gather(waiting, gone, return_exceptions=True)
-        if waiting.cancelled():
-            return answer(None, _CLIENT_GONE)
-        result = waiting.result()
+        result = await while_present(request, ended(use_cases, run))
         if result is None:
             raise Draining
         run = result
     return await blocking_answer(use_cases, run)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 TABLE: Table = (
