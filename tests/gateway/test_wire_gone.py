@@ -49,7 +49,8 @@ def _watchers(server: app.Server) -> int:
 async def test_callers_who_go_away_leave_nothing_behind_and_the_run_goes_on(
     running: app.Server, door: Door, gate: HeldCalls, call: str
 ) -> None:
-    assert running.http is not None
+    http = running.http
+    assert http is not None
     agent_id = await door.agent()
     text = script(text="to the end")
     run = await door.post(f"/v1/agents/{agent_id}/messages/async", {"input": text})
@@ -58,10 +59,10 @@ async def test_callers_who_go_away_leave_nothing_behind_and_the_run_goes_on(
     tasks: list[int] = []
     held: list[int] = []
     for _ in range(_TIMES):
-        async with connected(running.http.address) as caller:
+        async with connected(http.address) as caller:
             await caller.say(asked)
             await until(lambda: _watchers(running) == 1)
-        await until(lambda: _watchers(running) == 0 and len(running.http.connections) == 1)
+        await until(lambda: _watchers(running) == 0 and len(http.connections) == 1)
         tasks.append(len(asyncio.all_tasks()))
         if len(tasks) in (_TIMES // 4, _TIMES):
             gc.collect()

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from sendoff_server.errors import (
     ConversationBusy,
+    Draining,
     InvalidRequest,
     NotNow,
     PendingApproval,
@@ -24,6 +25,10 @@ from sendoff_server.errors import (
 )
 from sendoff_server.gateway.answers import answer
 from sendoff_server.store.port import Fenced, StoreFailed
+
+RESTART_S = 2.0
+"""How long after its end a server is reckoned to be back: callers of this door cannot go to another one by themselves,
+and give up after two attempts."""
 
 _log = structlog.get_logger(__name__)
 
@@ -77,6 +82,7 @@ def _body(error: ServiceError, trace_id: str) -> Mapping[str, Any]:
 
 
 def _headers(error: ServiceError) -> dict[str, str]:
-    if error.retry_after_s is not None:
-        return {"retry-after": str(max(1, min(60, math.ceil(error.retry_after_s))))}
+    retry_after_s = error.over_in_s + RESTART_S if isinstance(error, Draining) else error.retry_after_s
+    if retry_after_s is not None:
+        return {"retry-after": str(max(1, min(60, math.ceil(retry_after_s))))}
     return {} if isinstance(error, NotNow) else {"x-should-retry": "false"}

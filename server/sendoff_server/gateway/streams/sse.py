@@ -16,7 +16,7 @@ from sse_starlette.sse import EventSourceResponse
 
 from sendoff_server.gateway.streams.telling import Told
 
-_NO_PING_OF_THE_LIBRARY_S = 24 * 3_600
+_NO_PING_OF_THE_LIBRARY = 0
 _END_GRACE_S = 4.0
 """For streams to tell their callers that the server stops."""
 
@@ -25,7 +25,7 @@ def streamed(events: AsyncGenerator[Told], headers: Mapping[str, str] | None = N
     """The events, then `[DONE]`."""
     return EventSourceResponse(
         _framed(events),
-        ping=_NO_PING_OF_THE_LIBRARY_S,
+        ping=_NO_PING_OF_THE_LIBRARY,
         sep="\n",
         headers={"cache-control": "no-store", "x-accel-buffering": "no", **(headers or {})},
         shutdown_event=anyio.Event(),
