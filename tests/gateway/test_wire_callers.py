@@ -77,7 +77,8 @@ async def test_what_is_no_http_is_refused_like_everything_else(server: app.Serve
 
 async def test_requests_in_a_row_are_answered_in_order(server: app.Server) -> None:
     async with another_door(server) as door, connected(door.address) as caller:
-        await caller.say(_HEALTH + b"GET /v1/nothing HTTP/1.1\r\nhost: here\r\n\r\n" + post("/v1/agents/", b"{}"))
+        created = post("/v1/agents/", b'{"model": "scripted/echo"}')
+        await caller.say(_HEALTH + b"GET /v1/nothing HTTP/1.1\r\nhost: here\r\n\r\n" + created)
         assert [(await caller.answer()).status for _ in range(3)] == [200, 404, 200]
 
 
@@ -179,7 +180,8 @@ async def test_an_answer_that_nobody_reads_is_cut(server: app.Server) -> None:
     async with another_door(server, unread_s=0.3) as door:
         async with httpx.AsyncClient(base_url=f"http://{door.address}") as http:
             for number in range(20):
-                await http.post("/v1/agents/", json={"name": str(number), "system": "x" * 50_000})
+                agent = {"name": str(number), "model": "scripted/echo", "system": "x" * 50_000}
+                (await http.post("/v1/agents/", json=agent)).raise_for_status()
         async with connected(door.address, most_held_bytes=1) as caller:
             for _ in range(20):
                 await caller.say(b"GET /v1/agents/ HTTP/1.1\r\nhost: here\r\n\r\n")

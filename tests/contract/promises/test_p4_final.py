@@ -64,6 +64,7 @@ async def test_an_answer_that_comes_too_late_changes_nothing(door: Door) -> None
     assert (await door.ended(run_id))["stop_reason"] == "requires_approval"
     (call,) = await door.pending(agent)
     await door.cancel(agent, run_id)
+    await door.ended((await door.send(agent, script(text="next"))).run_id)  # behind what the cancel settles
     before = await _all(door, run_id)
 
     with pytest.raises(Refused):
