@@ -19,7 +19,10 @@ from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.docs_page import describing
 from sendoff_server.gateway.doors import routes
 from sendoff_server.gateway.routes import (
+    agent_belongings,
+    agent_lists,
     agents,
+    blocks,
     cancel,
     conversations,
     facts,
@@ -28,6 +31,7 @@ from sendoff_server.gateway.routes import (
     runs,
     sending,
     sending_async,
+    tools,
 )
 from sendoff_server.use_cases import UseCases
 
@@ -35,7 +39,10 @@ _KEEP_ALIVE_S = 75
 _STOP_GRACE_S = 5
 _BACKLOG = 2_048
 _TABLES = (
+    agent_belongings.TABLE,
+    agent_lists.TABLE,
     agents.TABLE,
+    blocks.TABLE,
     cancel.TABLE,
     conversations.TABLE,
     facts.TABLE,
@@ -44,6 +51,7 @@ _TABLES = (
     runs.TABLE,
     sending.TABLE,
     sending_async.TABLE,
+    tools.TABLE,
 )
 
 

@@ -12,30 +12,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
-from sendoff_server.errors import InvalidRequest, ModelNotFound, Unsupported, Violation
+from sendoff_server.errors import InvalidRequest, Unsupported, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, message_of, path_id
 from sendoff_server.gateway.doors import TENANT, Table
-from sendoff_server.gateway.nouns import belongings
-from sendoff_server.gateway.nouns.agents import KEPT, KEPT_MEMBERS, Relations, agent_json, own_metadata
-from sendoff_server.gateway.nouns.messages import message_json
-from sendoff_server.gateway.nouns.results import messages_of
+from sendoff_server.gateway.nouns.agents import KEPT, KEPT_MEMBERS, own_metadata
 from sendoff_server.gateway.refusals import RefusedHere
+from sendoff_server.gateway.routes import belongings
+from sendoff_server.gateway.routes.agent_state import INCLUDES, includes_of, told
 from sendoff_server.use_cases import UseCases
 
-INCLUDES = (
-    "agent.blocks",
-    "agent.identities",
-    "agent.managed_group",
-    "agent.pending_approval",
-    "agent.secrets",
-    "agent.sources",
-    "agent.tags",
-    "agent.tools",
-)
 _MEMBERS = ("name", "model", "system", "tags", "description", "tool_rules", "parallel_tool_calls")
 """Those that agents of the contract have under the same name."""
-_PAGE = 100
 _NOT_YET = ("initial_message_sequence", "secrets", "tool_exec_environment_variables", "message_buffer_autoclear")
 
 
@@ -54,7 +42,7 @@ async def create(use_cases: UseCases, request: Request) -> Response:
     wanted.tool_ids.extend(await belongings.tool_ids(use_cases, body, base_tools=base_tools))
     wanted.block_ids.extend(await belongings.new_blocks(use_cases, body))
     made = await use_cases.agents.create(TENANT, v1.CreateAgentRequest(agent=wanted))
-    return answer(await _told(use_cases, made, frozenset(INCLUDES)))
+    return answer(await told(use_cases, made, frozenset(INCLUDES)))
 
 
 def _check_honoured(body: Mapping[str, Any]) -> None:
@@ -90,89 +78,9 @@ def _agent(body: Mapping[str, Any], metadata: dict[str, Any], kept: dict[str, An
 async def retrieve(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/agents/{agent_id}"""
     agent_id = path_id(request, "agent_id", "agent")
-    includes = _includes(Query(request))
+    includes = includes_of(Query(request))
     agent = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
-    return answer(await _told(use_cases, agent, includes))
-
-
-def _includes(query: Query) -> frozenset[str]:
-    told = query.texts("include", "include[]")
-    wrong = [name for name in told if name not in INCLUDES]
-    if wrong:
-        raise InvalidRequest([Violation("include", f"must be one of {', '.join(INCLUDES)}")])
-    query.checked()
-    return frozenset(told)
-
-
-async def _told(use_cases: UseCases, agent: v1.Agent, includes: frozenset[str]) -> dict[str, Any]:
-    listed = v1.ListRunsRequest(agent_id=agent.id, active=False, page_size=1)
-    ended = (await use_cases.runs.list(TENANT, listed)).runs
-    relations = Relations(
-        last_run=ended[0] if ended else None,
-        tags="agent.tags" in includes,
-        model=await _model(use_cases, agent.model),
-        blocks=await belongings.blocks_of(use_cases, agent) if "agent.blocks" in includes else (),
-        tools=await belongings.tools_of(use_cases, agent) if "agent.tools" in includes else (),
-        pending_approval=await _pending(use_cases, agent.id) if "agent.pending_approval" in includes else None,
-    )
-    return agent_json(agent, relations)
-
-
-async def _pending(use_cases: UseCases, agent_id: str) -> dict[str, Any] | None:
-    """The request that the agent's default conversation waits for an answer to."""
-    wanted = v1.ListPendingActionsRequest(agent_id=agent_id, conversation_id="default", page_size=1)
-    actions = (await use_cases.actions.list(TENANT, wanted)).actions
-    if not actions:
-        return None
-    found = await messages_of(use_cases, actions[0].run_id)
-    return next((message_json(each) for each in found if each.HasField("approval_request_message")), None)
-
-
-async def _model(use_cases: UseCases, handle: str) -> v1.Model:
-    try:
-        return (await use_cases.models.find(handle)).info
-    except ModelNotFound:
-        return v1.Model(handle=handle)
-
-
-async def list_agents(use_cases: UseCases, request: Request) -> Response:
-    """GET /v1/agents/: filtered first, then cut. An unknown cursor is ignored, as the reference does."""
-    query = Query(request)
-    limit, order = query.limit(50), query.choice("order", ("asc", "desc"), "desc")
-    includes = _includes(query)
-    agents = [agent for agent in await _all(use_cases) if _matches(agent, query)]
-    if order == "asc":
-        agents.reverse()
-    ids = [agent.id for agent in agents]
-    after, before = query.text("after"), query.text("before")
-    first = ids.index(after) + 1 if after in ids else 0
-    end = ids.index(before) if before in ids else len(ids)
-    page = agents[first:end]
-    page = page[-limit:] if before in ids and after not in ids else page[:limit]
-    return answer([await _told(use_cases, agent, includes) for agent in page])
-
-
-async def _all(use_cases: UseCases) -> list[v1.Agent]:
-    found: list[v1.Agent] = []
-    wanted = v1.ListAgentsRequest(page_size=_PAGE)
-    while True:
-        page = await use_cases.agents.list(TENANT, wanted)
-        found += page.agents
-        if not page.next_page_token:
-            return found
-        wanted.page_token = page.next_page_token
-
-
-def _matches(agent: v1.Agent, query: Query) -> bool:
-    tags, wanted = set(agent.tags), set(query.texts("tags", "tags[]"))
-    name, text = query.text("name"), query.text("query_text")
-    in_tags = wanted <= tags if query.flag("match_all_tags") else not wanted or bool(wanted & tags)
-    return in_tags and name in (None, agent.name) and (text or "").lower() in agent.name.lower()
-
-
-async def count(use_cases: UseCases, request: Request) -> Response:
-    """GET /v1/agents/count"""
-    return answer(len(await _all(use_cases)))
+    return answer(await told(use_cases, agent, includes))
 
 
 async def update(use_cases: UseCases, request: Request) -> Response:
@@ -196,7 +104,7 @@ async def update(use_cases: UseCases, request: Request) -> Response:
     paths += ["metadata"] if wanted.HasField("metadata") else []
     request_ = v1.UpdateAgentRequest(agent_id=agent_id, agent=wanted, update_mask=FieldMask(paths=paths))
     changed = await use_cases.agents.update(TENANT, request_) if paths else current
-    return answer(await _told(use_cases, changed, frozenset(INCLUDES)))
+    return answer(await told(use_cases, changed, frozenset(INCLUDES)))
 
 
 async def delete(use_cases: UseCases, request: Request) -> Response:
@@ -208,8 +116,6 @@ async def delete(use_cases: UseCases, request: Request) -> Response:
 
 TABLE: Table = (
     ("POST", "/v1/agents/", create),
-    ("GET", "/v1/agents/", list_agents),
-    ("GET", "/v1/agents/count", count),
     ("GET", "/v1/agents/{agent_id}", retrieve),
     ("PATCH", "/v1/agents/{agent_id}", update),
     ("DELETE", "/v1/agents/{agent_id}", delete),
