@@ -14,7 +14,7 @@ from typing import Literal
 import pytest
 
 from sendoff_server.store.port import Fenced, Fork, Item, Placed, Recorded, StoreFailed, StoreInUse
-from sendoff_server.store.sqlite import checkpoint, deletes, messages, migrations, queries
+from sendoff_server.store.sqlite import checkpoint, deletes, messages, migrations, queries, tags
 from sendoff_server.store.sqlite.connection import connect
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.contract.databases import SqliteDatabase
@@ -34,7 +34,7 @@ from tests.contract.making import (
 ROOT = Path(__file__).parents[2]
 TABLES = (
     *("agent", "conversation", "inherited", "lane", "run", "run_key", "run_log", "message", "step", "left_out"),
-    *("action_set", "action"),
+    *("action_set", "action", "agent_entry", "agent_tag"),
 )
 
 
@@ -270,7 +270,7 @@ async def test_a_checkpoint_follows_a_write(database: SqliteDatabase, monkeypatc
 def test_no_query_walks_a_table_that_grows(database: SqliteDatabase) -> None:
     connection = connect(database.path)
     migrations.migrate(connection, 1)
-    growing = {*TABLES, "tool", "block", "file"}
+    growing = {*TABLES, "tool", "block", "file", "block_tag"}
     for name, text in _statements():
         count = max((int(number) for number in re.findall(r"\?(\d+)", text)), default=0)
         plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + text, [None] * count)]
@@ -283,10 +283,14 @@ def test_no_query_walks_a_table_that_grows(database: SqliteDatabase) -> None:
 def _statements() -> list[tuple[str, str]]:
     """Those of `queries.sql` with each text that a `:name` in them can stand for; not those with many rows."""
     choices = [
-        {"runs": runs, "lanes": lanes, "order": order, "behind": behind}
+        {"runs": runs, "lanes": lanes, "order": order, "behind": behind, **tagging}
         for runs in (messages.OWN, messages.ENDED, messages.INHERITED, messages.OWN_CONTEXT, messages.INHERITED_CONTEXT)
         for lanes in (deletes.ONE_LANE, deletes.LANES_OF_AGENT)
         for order, behind in (("ASC", ">"), ("DESC", "<"))
+        for tagging in (
+            {"table": tags.OF_AGENTS, "next": "min", "first": "1", "than": ">"},
+            {"table": tags.OF_BLOCKS, "next": "max", "first": "tag < ?2", "than": "<"},
+        )
     ]
     named = queries._named()
     found = {(name, queries.named(name, **texts)) for name in named if ":rows" not in named[name] for texts in choices}

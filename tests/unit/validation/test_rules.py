@@ -12,10 +12,11 @@ from tests.unit.contract_snapshot.contract import contract
 from tests.unit.validation import rule_cases
 from tests.unit.validation.checking import CHECKS, violated
 from tests.unit.validation.file_cases import FILES, STEPS
+from tests.unit.validation.list_cases import LISTS
 from tests.unit.validation.rule_cases import Field
 from tests.unit.validation.tool_rule_cases import TOOL_RULES
 
-FIELDS = (*rule_cases.FIELDS, *TOOL_RULES, *FILES, *STEPS)
+FIELDS = (*rule_cases.FIELDS, *TOOL_RULES, *FILES, *STEPS, *LISTS)
 
 CASES = [
     pytest.param(field, bad, good, id=f"{field.name}: {rule}")
