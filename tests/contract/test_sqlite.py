@@ -13,8 +13,9 @@ from typing import Literal
 
 import pytest
 
-from sendoff_server.store.port import Fenced, Fork, Item, Placed, Recorded, StoreFailed, StoreInUse
-from sendoff_server.store.sqlite import checkpoint, deletes, messages, migrations, queries, tags
+from sendoff import v1
+from sendoff_server.store.port import AgentQuery, Fenced, Fork, Item, Placed, Recorded, StoreFailed, StoreInUse
+from sendoff_server.store.sqlite import agent_lists, checkpoint, deletes, messages, migrations, queries, tags
 from sendoff_server.store.sqlite.connection import connect
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.contract.databases import SqliteDatabase
@@ -278,6 +279,34 @@ def test_no_query_walks_a_table_that_grows(database: SqliteDatabase) -> None:
         walked = [line for line in plan if line.startswith("SCAN") and line.split()[1] in aliases - {"o"}]
         assert not walked, (name, plan)
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (v1.AgentFilter(), "agent_entry_by_create_time"),
+        (v1.AgentFilter(name="n"), "INTEGER PRIMARY KEY"),
+        (v1.AgentFilter(tags=["t"]), "INTEGER PRIMARY KEY"),
+        (v1.AgentFilter(agent_ids=["a"]), "INTEGER PRIMARY KEY"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("place", [None, (5, "agent")], ids=["first", "next"])
+def test_a_page_of_agents_costs_what_is_on_it_or_what_is_looked_for(
+    database: SqliteDatabase, wanted: v1.AgentFilter, index: str, place: tuple[int, str] | None
+) -> None:
+    connection = connect(database.path)
+    migrations.migrate(connection, 1)
+    seen: list[str] = []
+    connection.set_trace_callback(seen.append)
+    agent_lists.read_page(connection, AgentQuery(tenant="default", filter=wanted, after=place, limit=3))
+    connection.set_trace_callback(None)
+    (statement,) = seen
+    plan = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    connection.close()
+    assert not [line for line in plan if line.startswith("SCAN")], plan
+    assert index in next(line for line in plan if line.startswith("SEARCH e ")), plan
+    assert wanted != v1.AgentFilter() or not [line for line in plan if "TEMP B-TREE" in line], plan
 
 
 def _statements() -> list[tuple[str, str]]:
