@@ -79,7 +79,7 @@ async def test_agents_go_by_their_last_change_and_their_last_run(server: Server,
     first, second, third = [await make(sdk, name) for name in ("first", "second", "third")]
     await sdk("agents.update", first, description="changed")
     ended = await sdk.run(server, second, script(text="done"))
-    failed = await sdk.run(server, first, script(fail="bad_request"))
+    failed = await sdk.run(server, first, script(error={"kind": "rejected"}))
 
     async def found(**wanted: Any) -> list[str]:
         return [each.id for each in await sdk.all("agents.list", limit=1, **wanted)]
