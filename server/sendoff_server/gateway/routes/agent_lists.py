@@ -45,7 +45,7 @@ async def list_agents(use_cases: UseCases, request: Request) -> Response:
     )
     with told_as(_NAMES):
         agents = await page_of(listing, wanted, cursors)
-    return answer([await told_with(use_cases, agent, includes, _run(last_runs.get(agent.id))) for agent in agents])
+    return answer([await told_with(use_cases, agent, includes, last_runs.get(agent.id)) for agent in agents])
 
 
 def _cursors(query: Query) -> Cursors:
@@ -100,18 +100,6 @@ async def _place_of(use_cases: UseCases, order: str, agent_id: str) -> Cursor | 
     except InvalidRequest:
         return None
     return _place(agents[0], last_runs, order) if agents else None
-
-
-def _run(last_run: v1.LastRun | None) -> v1.Run | None:
-    """As much of the run as an agent tells."""
-    if last_run is None:
-        return None
-    return v1.Run(
-        id=last_run.run_id,
-        complete_time=last_run.complete_time,
-        stop_reason=last_run.stop_reason,
-        total_duration_ns=last_run.duration.ToNanoseconds(),
-    )
 
 
 async def count(use_cases: UseCases, request: Request) -> Response:

@@ -40,17 +40,17 @@ def includes_of(query: Query) -> frozenset[str]:
 
 async def told(use_cases: UseCases, agent: v1.Agent, includes: frozenset[str]) -> dict[str, Any]:
     """The agent, with what became of its last run."""
-    listed = v1.ListRunsRequest(agent_id=agent.id, active=False, page_size=1)
-    ended = (await use_cases.runs.list(TENANT, listed)).runs
-    return await told_with(use_cases, agent, includes, ended[0] if ended else None)
+    listed = v1.ListAgentsRequest(filter=v1.AgentFilter(agent_ids=[agent.id]))
+    last_runs = (await use_cases.agents.list(TENANT, listed)).last_runs
+    return await told_with(use_cases, agent, includes, last_runs[0] if last_runs else None)
 
 
 async def told_with(
-    use_cases: UseCases, agent: v1.Agent, includes: frozenset[str], last_run: v1.Run | None
+    use_cases: UseCases, agent: v1.Agent, includes: frozenset[str], last_run: v1.LastRun | None
 ) -> dict[str, Any]:
     """As `told`, where the last run is known."""
     relations = Relations(
-        last_run=last_run,
+        last_run=_run(last_run) if last_run is not None else None,
         tags="agent.tags" in includes,
         model=await _model(use_cases, agent.model),
         blocks=list(map(block_json, await blocks_of(use_cases, agent))) if "agent.blocks" in includes else (),
@@ -58,6 +58,16 @@ async def told_with(
         pending_approval=await _pending(use_cases, agent.id) if "agent.pending_approval" in includes else None,
     )
     return agent_json(agent, relations)
+
+
+def _run(last_run: v1.LastRun) -> v1.Run:
+    """As much of the run as an agent tells."""
+    return v1.Run(
+        id=last_run.run_id,
+        complete_time=last_run.complete_time,
+        stop_reason=last_run.stop_reason,
+        total_duration_ns=last_run.duration.ToNanoseconds(),
+    )
 
 
 async def _pending(use_cases: UseCases, agent_id: str) -> dict[str, Any] | None:
