@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import letta_client
 import pytest
 
 from sendoff import v1
 from sendoff_server.app import Server
+from sendoff_server.errors import EtagMismatch
+from sendoff_server.gateway.routes import agent_changes
 from sendoff_server.store.port import DEFAULT_TENANT
+from sendoff_server.use_cases import UseCases
 from tests.fixtures.server import Serve
 from tests.gateway.door import Door, knocking
 from tests.gateway.sdk import KINDS, Kind, Sdk, connected, url
@@ -135,6 +139,39 @@ async def test_the_flag_of_an_approval_is_in_the_body_or_the_query(door: Door) -
         assert bool(told) == (status == 200 and required is True)
 
 
+async def test_a_name_that_no_tool_can_have_needs_no_approval(door: Door) -> None:
+    agent = await door.agent()
+    path = f"/v1/agents/{agent}/tools/approval/{'x' * 65}"
+    refused = await door.http.patch(path, json={"requires_approval": True})
+    assert refused.status_code == 422
+    assert "tool_name" in refused.json()["detail"]
+    assert (await door.http.patch(path, json={"requires_approval": False})).json() is None
+
+
+class Overtaken:
+    """Agents of which somebody else changes each before a change that was begun is made."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def get(self, tenant: str, request: v1.GetAgentRequest) -> v1.Agent:
+        return v1.Agent(id=request.agent_id, etag=str(self.asked))
+
+    async def update(self, tenant: str, request: v1.UpdateAgentRequest) -> v1.Agent:
+        assert request.agent.etag == str(self.asked)
+        self.asked += 1
+        raise EtagMismatch(request.agent_id, request.agent.etag)
+
+
+async def test_a_change_that_is_always_overtaken_is_given_up() -> None:
+    agents = Overtaken()
+    use_cases = cast(UseCases, SimpleNamespace(agents=agents))
+    with pytest.raises(EtagMismatch):
+        await agent_changes.changed(use_cases, f"agent-{NOBODY}", agent_changes.attach_block(f"block-{NOBODY}"))
+    assert agents.asked == agent_changes.ATTEMPTS
+    assert (await agent_changes.changed(use_cases, "agent", agent_changes.detach_block("block"))).id == "agent"
+
+
 # ---- memory blocks ----
 
 
@@ -151,6 +188,16 @@ async def test_an_agents_blocks_are_read_and_changed_by_their_labels(sdk: Sdk) -
         await sdk("agents.blocks.retrieve", "robot", agent_id=agent)
     with pytest.raises(letta_client.NotFoundError, match="No block with label 'robot'"):
         await sdk("agents.blocks.update", "robot", agent_id=agent, value="x")
+
+
+async def test_a_block_of_a_new_agent_that_is_none_is_refused_and_none_is_made(door: Door) -> None:
+    blocks = [{"label": "good", "value": ""}, {"label": "bad", "value": {}}]
+    refused = await door.http.post("/v1/agents/", json={"model": "scripted/script", "memory_blocks": blocks})
+    assert refused.status_code == 422
+    blocks = [{"label": "bad", "value": "x" * 6, "limit": 5}]
+    refused = await door.http.post("/v1/agents/", json={"model": "scripted/script", "memory_blocks": blocks})
+    assert refused.json()["detail"].startswith("memory_blocks[0].value: ")
+    assert await door.get("/v1/blocks/") == []
 
 
 async def test_blocks_are_attached_and_detached(sdk: Sdk) -> None:

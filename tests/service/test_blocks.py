@@ -157,7 +157,7 @@ async def test_blocks_of_an_agent_are_narrowed_down_as_all_are(blocks: Blocks) -
         {"tags": ["a", "b"], "match_all_tags": True},
         {"tags": ["a", "c"], "match_all_tags": True},
     )
-    expected = ([desk, tea], [tea], [desk, tea], [tea], [tea], [tea], [])
+    expected: tuple[list[str], ...] = ([desk, tea], [tea], [desk, tea], [tea], [tea], [tea], [])
     for asked, wanted in zip(fields, expected, strict=True):
         assert await blocks.pages(**asked) == await blocks.pages(agent_id=agent.id, **asked) == [wanted]
     assert await blocks.pages(order_by="create_time asc", page_size=1) == [[tea], [desk]]

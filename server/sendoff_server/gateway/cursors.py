@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 
@@ -79,8 +79,7 @@ async def page_of(listing: Listing[Request, Entry], wanted: Request, cursors: Cu
     begin = await _place(listing, cursors.before if cursors.backwards else cursors.after)
     end = await _place(listing, None if cursors.backwards else cursors.before)
     if begin is not None:
-        assert isinstance(wanted, Message)
-        wanted.page_token = page_token.write(begin, page_token.digest(wanted))
+        wanted.page_token = page_token.write(begin, page_token.digest(cast(Message, wanted)))
     found: list[Entry] = []
     size = 0
     while len(found) < cursors.limit and size < MAX_ANSWER_BYTES:

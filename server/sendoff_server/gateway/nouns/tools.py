@@ -23,7 +23,6 @@ TYPE_WORDS = {
 """The API's word for each type of ours."""
 SOURCE_TYPES = {"python": v1.TOOL_TYPE_PYTHON, "json": v1.TOOL_TYPE_CLIENT}
 """A tool without source code is a schema: whoever sends messages is asked to run it."""
-_NOTHING = ("args_json_schema", "pip_requirements", "npm_requirements", "project_id")
 _SAME = ("description", "source_code", "tags", "return_char_limit")
 """Members that tools of the contract have under the same name."""
 _NOT_HERE = ("pip_requirements", "npm_requirements", "metadata")
@@ -40,13 +39,16 @@ def tool_json(tool: v1.Tool) -> Json:
         "tags": list(tool.tags),
         "source_code": tool.source_code or None,
         "json_schema": {"name": tool.name, "description": tool.description, "parameters": parameters},
+        "args_json_schema": None,
         "return_char_limit": tool.return_char_limit or DEFAULT_RETURN_CHARACTERS,
+        "pip_requirements": None,
+        "npm_requirements": None,
         "default_requires_approval": tool.requires_approval,
         "enable_parallel_execution": tool.type != v1.TOOL_TYPE_BUILT_IN and not tool.in_order,
         "created_by_id": USER,
         "last_updated_by_id": USER,
         "metadata_": {},
-        **dict.fromkeys(_NOTHING),
+        "project_id": None,
     }
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from sendoff import v1
 from sendoff_server.errors import BlockNotFound, InvalidRequest, ToolNotFound, Violation
-from sendoff_server.gateway.asked import message_of
 from sendoff_server.gateway.doors import TENANT
-from sendoff_server.gateway.nouns.blocks import MEMBERS as BLOCK_MEMBERS
+from sendoff_server.gateway.nouns.blocks import new_block_of
 from sendoff_server.gateway.refusals import RefusedHere
+from sendoff_server.gateway.renaming import told_as
 from sendoff_server.use_cases import UseCases
 
 BASE_TOOLS = ("conversation_search", "memory_insert", "memory_replace")
@@ -31,9 +31,9 @@ async def new_blocks(use_cases: UseCases, body: Mapping[str, Any]) -> list[str]:
     blocks = body.get("memory_blocks") or []
     if not isinstance(blocks, list) or not all(isinstance(each, dict) for each in blocks):
         raise InvalidRequest([Violation("memory_blocks", "must be a list of blocks")])
-    for each in blocks:
-        made = message_of(v1.Block, {name: value for name, value in each.items() if name in BLOCK_MEMBERS})
-        block_ids.append((await use_cases.blocks.create(TENANT, v1.CreateBlockRequest(block=made))).id)
+    for index, wanted in enumerate([new_block_of(each) for each in blocks]):
+        with told_as({"block": f"memory_blocks[{index}]"}):
+            block_ids.append((await use_cases.blocks.create(TENANT, v1.CreateBlockRequest(block=wanted))).id)
     return block_ids
 
 

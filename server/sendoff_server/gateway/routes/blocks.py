@@ -14,10 +14,10 @@ from sendoff import v1
 from sendoff_server.clock import nanoseconds
 from sendoff_server.errors import InvalidRequest, Unsupported, Violation
 from sendoff_server.gateway.answers import answer
-from sendoff_server.gateway.asked import Query, body_of, message_of, path_id
+from sendoff_server.gateway.asked import Query, body_of, path_id
 from sendoff_server.gateway.cursors import Listing, cursors_of, page_of
 from sendoff_server.gateway.doors import TENANT, Table
-from sendoff_server.gateway.nouns.blocks import MEMBERS, block_json
+from sendoff_server.gateway.nouns.blocks import MEMBERS, block_json, block_of, new_block_of
 from sendoff_server.gateway.renaming import told_as
 from sendoff_server.page_token import Cursor
 from sendoff_server.use_cases import UseCases
@@ -36,12 +36,8 @@ async def create(use_cases: UseCases, request: Request) -> Response:
     if missing:
         raise InvalidRequest(missing)
     with told_as(_NAMES):
-        made = await use_cases.blocks.create(TENANT, v1.CreateBlockRequest(block=_block(body)))
+        made = await use_cases.blocks.create(TENANT, v1.CreateBlockRequest(block=new_block_of(body)))
     return answer(block_json(made))
-
-
-def _block(body: Mapping[str, Any]) -> v1.Block:
-    return message_of(v1.Block, {name: body[name] for name in MEMBERS if name in body})
 
 
 async def retrieve(use_cases: UseCases, request: Request) -> Response:
@@ -61,7 +57,7 @@ async def update_block(use_cases: UseCases, block_id: str, body: Mapping[str, An
     paths = [name for name in MEMBERS if name in body and (body[name] is not None or name in _NULLABLE)]
     if not paths:
         return await use_cases.blocks.get(TENANT, v1.GetBlockRequest(block_id=block_id))
-    changed = v1.UpdateBlockRequest(block_id=block_id, block=_block(body), update_mask=FieldMask(paths=paths))
+    changed = v1.UpdateBlockRequest(block_id=block_id, block=block_of(body), update_mask=FieldMask(paths=paths))
     with told_as(_NAMES):
         return await use_cases.blocks.update(TENANT, changed)
 
