@@ -75,7 +75,8 @@ async def test_a_block_is_told_as_the_page_shows_it(door: Door) -> None:
     )
     shown = (
         '{"value":"Guest likes window tables.","limit":100000,"project_id":null,"template_name":null,'
-        '"is_template":false,"template_id":null,"base_template_id":null,"deployment_id":null,"entity_id":null,"preserve_on_migration":false,'
+        '"is_template":false,"template_id":null,"base_template_id":null,"deployment_id":null,"entity_id":null,'
+        '"preserve_on_migration":false,'
         '"label":"human","read_only":false,"description":"What we know about the guest","metadata":{},"hidden":null,'
         f'"id":"{made["id"]}","created_by_id":null,"last_updated_by_id":null,"tags":[]}}'
     )

@@ -120,6 +120,8 @@ class ToolService:
         if request.tool.name or request.tool.id:
             return request
         described = await self._describe("", request.tool.source_code)
+        if not described.name:
+            raise InvalidRequest([Violation("tool.name", "must be set: the source code does not tell it")])
         named = v1.UpsertToolRequest()
         named.CopyFrom(request)
         named.tool.name = described.name

@@ -70,7 +70,8 @@ class ToolStore:
 
 
 class PythonReader(Sources):
-    """Describes source code like "description|schema"; "unfit" is none of a tool. Notes what it is asked for."""
+    """Describes source code like "description|schema"; "unfit" is none of a tool, "nameless" does not tell
+    its name. Notes what it is asked for."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -81,7 +82,8 @@ class PythonReader(Sources):
             raise Unfit("it defines no public function")
         description, _, schema = source_code.partition("|")
         misfit = "" if schema else "*rest has no name"
-        return Described(name or "only_function", description=description, json_schema=schema, misfit=misfit)
+        name = name or ("" if source_code == "nameless" else "only_function")
+        return Described(name, description=description, json_schema=schema, misfit=misfit)
 
 
 class Agents:

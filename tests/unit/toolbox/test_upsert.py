@@ -165,7 +165,8 @@ async def test_a_python_tool_without_a_name_has_that_of_its_function(toolbox: To
     assert made.name == "only_function"
     assert (await toolbox.put(python_tool("", 'new|{"type": "object"}'))).id == made.id
     assert await _refused(toolbox, python_tool("", "unfit")) == ["tool.source_code"]
-    assert await _refused(toolbox, client_tool("")) == ["tool.name"]
+    for tool in (python_tool("", "nameless"), client_tool("")):
+        assert await _refused(toolbox, tool) == ["tool.name"]
     with pytest.raises(Unsupported):
         await Toolbox(allows_python=False).put(python_tool(""))
 
