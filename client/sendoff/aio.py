@@ -19,7 +19,9 @@ from sendoff.methods import Call, Req, Resp
 from sendoff.paging import Item, Paging
 from sendoff.requests import (
     AgentFields,
+    AgentFilters,
     BlockFields,
+    BlockFilters,
     ConversationFields,
     Input,
     MessageFilters,
@@ -228,9 +230,19 @@ class AsyncClient:
         """An agent as it is now."""
         return await self._call(requests.get_agent(agent_id), timeout_s)
 
-    def agents(self, *, page_size: int = 0) -> AsyncIterator[v1.Agent]:
-        """Agents, newest first; further pages are fetched as they are needed."""
-        return self._pages(paging.agents(page_size))
+    def agents(
+        self, *, order_by: str = "", page_size: int = 0, **filters: Unpack[AgentFilters]
+    ) -> AsyncIterator[v1.Agent]:
+        """Agents, newest first unless `order_by` says otherwise; further pages are fetched as they are needed."""
+        return self._pages(paging.agents(filters, order_by, page_size))
+
+    async def count_agents(self, *, timeout_s: float | None = None, **filters: Unpack[AgentFilters]) -> int:
+        """How many agents there are."""
+        return (await self._call(requests.count_agents(filters), timeout_s)).count
+
+    def tags(self, search: str = "", *, order_by: str = "", page_size: int = 0) -> AsyncIterator[str]:
+        """The tags of agents and blocks, each once, in order; with `search` those that have it in them."""
+        return self._pages(paging.tags(search, order_by, page_size))
 
     async def update_agent(
         self, agent_id: str, *, etag: str | None = None, timeout_s: float | None = None, **fields: Unpack[AgentFields]
@@ -344,11 +356,16 @@ class AsyncClient:
         return await self._call(requests.get_block(block_id), timeout_s)
 
     def blocks(
-        self, agent_id: str | None = None, *, label: str | None = None, page_size: int = 0
+        self,
+        agent_id: str | None = None,
+        *,
+        label: str | None = None,
+        page_size: int = 0,
+        **filters: Unpack[BlockFilters],
     ) -> AsyncIterator[v1.Block]:
-        """Memory blocks of an agent in its order, or of all, newest first; further pages are fetched as they are
-        needed."""
-        return self._pages(paging.blocks(agent_id, label, page_size))
+        """Memory blocks of an agent in its order, or of all, newest first unless order_by says otherwise; further
+        pages are fetched as they are needed."""
+        return self._pages(paging.blocks(agent_id, label, page_size, filters))
 
     async def update_block(
         self, block_id: str, *, etag: str | None = None, timeout_s: float | None = None, **fields: Unpack[BlockFields]
@@ -364,19 +381,25 @@ class AsyncClient:
     # ---- tools ----
 
     async def upsert_tool(
-        self, tool: v1.Tool, *, fields: Sequence[str] | None = None, timeout_s: float | None = None
+        self,
+        tool: v1.Tool,
+        *,
+        fields: Sequence[str] | None = None,
+        create_only: bool = False,
+        timeout_s: float | None = None,
     ) -> v1.Tool:
         """Make a tool, or change the one of its id, else of its name; an agent may call it once `tool_ids` of the agent
         names it. `fields`: which of an existing one to change; unset: all that can be. With an etag in `tool` only if
-        nobody has changed it since."""
-        return await self._call(requests.upsert_tool(tool, fields), timeout_s)
+        nobody has changed it since; with `create_only` one that exists is left alone, and ToolExists raised."""
+        return await self._call(requests.upsert_tool(tool, fields, create_only=create_only), timeout_s)
 
     async def get_tool(self, tool_id: str, *, timeout_s: float | None = None) -> v1.Tool:
         """A tool as it is now."""
         return await self._call(requests.get_tool(tool_id), timeout_s)
 
     def tools(self, **filters: Unpack[ToolFilters]) -> AsyncIterator[v1.Tool]:
-        """Tools by name, those that the server makes among them; further pages are fetched as they are needed."""
+        """Tools, by name unless order_by says otherwise, those that the server makes among them; further pages are
+        fetched as they are needed."""
         return self._pages(paging.tools(filters))
 
     async def silent_mcp_servers(self, *, timeout_s: float | None = None) -> list[str]:

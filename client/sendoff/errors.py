@@ -7,7 +7,7 @@
       Conflict             look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
                                                         AgentHasActiveRuns, ConversationHasActiveRuns,
                                                         PendingApproval, NoPendingAction, ActionAlreadyAnswered,
-                                                        ToolIsTheServers
+                                                        ToolIsTheServers, ToolExists
       NotNow               wait and repeat              QueueFull, Unavailable
       DeadlineExceeded     look whether it worked
       Internal             report it                    LogGap
@@ -142,6 +142,10 @@ class ToolIsTheServers(Conflict):
     """The tool is made by the server and stays."""
 
 
+class ToolExists(Conflict):
+    """There is a tool of that name already, `metadata["tool_id"]`."""
+
+
 class NotNow(SendoffError):
     """The same request may work later."""
 
@@ -180,6 +184,7 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "NO_PENDING_ACTION": NoPendingAction,
     "ACTION_ALREADY_ANSWERED": ActionAlreadyAnswered,
     "TOOL_IS_THE_SERVERS": ToolIsTheServers,
+    "TOOL_EXISTS": ToolExists,
     "QUEUE_FULL": QueueFull,
 }
 

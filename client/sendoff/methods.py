@@ -86,6 +86,8 @@ LIST_STEPS = _method(_STEPS, "ListSteps", v1.ListStepsRequest, v1.ListStepsRespo
 CREATE_AGENT = _method(_AGENTS, "CreateAgent", v1.CreateAgentRequest, v1.Agent)
 GET_AGENT = _method(_AGENTS, "GetAgent", v1.GetAgentRequest, v1.Agent)
 LIST_AGENTS = _method(_AGENTS, "ListAgents", v1.ListAgentsRequest, v1.ListAgentsResponse)
+COUNT_AGENTS = _method(_AGENTS, "CountAgents", v1.CountAgentsRequest, v1.CountAgentsResponse)
+LIST_TAGS = _method(_AGENTS, "ListTags", v1.ListTagsRequest, v1.ListTagsResponse)
 UPDATE_AGENT = _method(_AGENTS, "UpdateAgent", v1.UpdateAgentRequest, v1.Agent)
 DELETE_AGENT = _method(_AGENTS, "DeleteAgent", v1.DeleteAgentRequest, v1.DeleteAgentResponse)
 

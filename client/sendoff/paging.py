@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from google.protobuf.message import Message
-
 from sendoff import methods, requests, v1
 from sendoff.actions import ActionFilters, list_pending_actions
 from sendoff.methods import Call, Method, Req, Resp
-from sendoff.requests import MessageFilters, RunFilters, ToolFilters
+from sendoff.requests import AgentFilters, BlockFilters, MessageFilters, RunFilters, ToolFilters
 
-Item = TypeVar("Item", bound=Message)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +95,26 @@ def files(page_size: int) -> Paging[v1.ListFilesRequest, v1.ListFilesResponse, v
     return Paging(methods.LIST_FILES, v1.ListFilesRequest(page_size=page_size), lambda page: page.files, advance)
 
 
-def agents(page_size: int) -> Paging[v1.ListAgentsRequest, v1.ListAgentsResponse, v1.Agent]:
+def agents(
+    filters: AgentFilters, order_by: str, page_size: int
+) -> Paging[v1.ListAgentsRequest, v1.ListAgentsResponse, v1.Agent]:
     def advance(request: v1.ListAgentsRequest, page: v1.ListAgentsResponse) -> bool:
         request.page_token = page.next_page_token
         return bool(page.next_page_token)
 
-    return Paging(methods.LIST_AGENTS, v1.ListAgentsRequest(page_size=page_size), lambda page: page.agents, advance)
+    first = v1.ListAgentsRequest(order_by=order_by, page_size=page_size)
+    if filters:
+        first.filter.CopyFrom(v1.AgentFilter(**filters))
+    return Paging(methods.LIST_AGENTS, first, lambda page: page.agents, advance)
+
+
+def tags(search: str, order_by: str, page_size: int) -> Paging[v1.ListTagsRequest, v1.ListTagsResponse, str]:
+    def advance(request: v1.ListTagsRequest, page: v1.ListTagsResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    first = v1.ListTagsRequest(search=search, order_by=order_by, page_size=page_size)
+    return Paging(methods.LIST_TAGS, first, lambda page: page.tags, advance)
 
 
 def conversations(
@@ -117,13 +129,13 @@ def conversations(
 
 
 def blocks(
-    agent_id: str | None, label: str | None, page_size: int
+    agent_id: str | None, label: str | None, page_size: int, filters: BlockFilters
 ) -> Paging[v1.ListBlocksRequest, v1.ListBlocksResponse, v1.Block]:
     def advance(request: v1.ListBlocksRequest, page: v1.ListBlocksResponse) -> bool:
         request.page_token = page.next_page_token
         return bool(page.next_page_token)
 
-    first = v1.ListBlocksRequest(agent_id=agent_id, label=label, page_size=page_size)
+    first = v1.ListBlocksRequest(agent_id=agent_id, label=label, page_size=page_size, **filters)
     return Paging(methods.LIST_BLOCKS, first, lambda page: page.blocks, advance)
 
 

@@ -110,13 +110,38 @@ class MessageFilters(TypedDict, total=False):
     page_size: int
 
 
+class AgentFilters(TypedDict, total=False):
+    """Which agents; all that are given must hold. None is as if it were not given. See AgentFilter."""
+
+    name: str | None
+    name_search: str
+    tags: Sequence[str]
+    match_all_tags: bool
+    last_stop_reasons: Sequence[v1.StopReason.ValueType]
+    agent_ids: Sequence[str]
+
+
+class BlockFilters(TypedDict, total=False):
+    """Which blocks to list, and in which order; all that are given must hold. See ListBlocksRequest."""
+
+    label_search: str
+    value_search: str
+    description_search: str
+    tags: Sequence[str]
+    match_all_tags: bool
+    order_by: str
+
+
 class ToolFilters(TypedDict, total=False):
-    """Which tools to list; all that are given must hold. See ListToolsRequest."""
+    """Which tools to list, and in which order; all that are given must hold. See ListToolsRequest."""
 
     agent_id: str | None
     """Those that this agent names."""
     names: Sequence[str]
     types: Sequence[v1.ToolType.ValueType]
+    tool_ids: Sequence[str]
+    name_search: str
+    order_by: str
     page_size: int
 
 
@@ -310,10 +335,18 @@ def delete_block(block_id: str) -> Call[v1.DeleteBlockRequest, v1.DeleteBlockRes
     return _call(methods.DELETE_BLOCK, v1.DeleteBlockRequest(block_id=block_id))
 
 
-def upsert_tool(tool: v1.Tool, fields: Sequence[str] | None) -> Call[v1.UpsertToolRequest, v1.Tool]:
-    """UpsertTool of these fields, None for all. With an etag it is not repeated, as UpdateAgent."""
+def count_agents(filters: AgentFilters) -> Call[v1.CountAgentsRequest, v1.CountAgentsResponse]:
+    return _call(methods.COUNT_AGENTS, v1.CountAgentsRequest(filter=v1.AgentFilter(**filters)))
+
+
+def upsert_tool(
+    tool: v1.Tool, fields: Sequence[str] | None, *, create_only: bool
+) -> Call[v1.UpsertToolRequest, v1.Tool]:
+    """UpsertTool of these fields, None for all. With an etag it is not repeated, as UpdateAgent; nor if it may only
+    make: the repeat would find what it made."""
     mask = FieldMask(paths=fields) if fields is not None else None
-    return Call(methods.UPSERT_TOOL, v1.UpsertToolRequest(tool=tool, update_mask=mask), is_repeatable=not tool.etag)
+    request = v1.UpsertToolRequest(tool=tool, update_mask=mask, create_only=create_only)
+    return Call(methods.UPSERT_TOOL, request, is_repeatable=not (tool.etag or create_only))
 
 
 def get_tool(tool_id: str) -> Call[v1.GetToolRequest, v1.Tool]:

@@ -8,7 +8,8 @@
                                                     InvalidToolCallIds
       Conflict         look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
                                                     AgentHasActiveRuns, ConversationHasActiveRuns, PendingApproval,
-                                                    NoPendingAction, ActionAlreadyAnswered, ToolIsTheServers
+                                                    NoPendingAction, ActionAlreadyAnswered, ToolIsTheServers,
+                                                    ToolExists
       NotNow           wait and repeat              QueueFull, Draining, StoreUnavailable
 
 The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
@@ -203,6 +204,18 @@ class IdempotencyMismatch(Conflict):
             "take a new key for a new request",
             key=key,
             resource_id=resource_id,
+        )
+
+
+class ToolExists(Conflict):
+    reason = "TOOL_EXISTS"
+    grpc_code = "ALREADY_EXISTS"
+
+    def __init__(self, name: str, tool_id: str) -> None:
+        super().__init__(
+            f"there is a tool {name!r} already, {tool_id}; change that one, or take another name",
+            name=name,
+            tool_id=tool_id,
         )
 
 

@@ -18,7 +18,7 @@ from sendoff_server.errors import InvalidRequest, Violation
 Cursor = tuple[int, str]
 """Sort key and id of the last entry of a page."""
 
-_LONGEST = 1_024
+_LONGEST = 2_048
 _INT64 = range(-(2**63), 2**63)
 _DIGEST_BYTES = 9
 _PAGING = ("page_token", "page_size")

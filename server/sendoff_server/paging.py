@@ -25,6 +25,7 @@ ListRequest: TypeAlias = (
     | v1.ListRunMessagesRequest
     | v1.ListRunsRequest
     | v1.ListStepsRequest
+    | v1.ListTagsRequest
     | v1.ListToolsRequest
 )
 

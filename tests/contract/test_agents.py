@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import History, Key, LaneMissing, Mismatched, Placed, RunQuery, Store
+from sendoff_server.store.port import AgentQuery, History, Key, LaneMissing, Mismatched, Placed, RunQuery, Store
 from tests.contract.making import (
     accept,
     agent,
@@ -65,9 +65,9 @@ async def test_agents_are_listed_newest_first_in_pages(store: Store) -> None:
     expected = sorted(made, key=lambda each: (nanoseconds(each.create_time), each.id), reverse=True)
     seen: list[v1.Agent] = []
     last: tuple[int, str] | None = None
-    while page := await store.list_agents(TENANT, last, 2):
-        seen += page
-        last = nanoseconds(page[-1].create_time), page[-1].id
+    while page := await store.list_agents(AgentQuery(tenant=TENANT, after=last, limit=2)):
+        seen += [listed.agent for listed in page]
+        last = nanoseconds(seen[-1].create_time), seen[-1].id
     assert seen == expected
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.store.port import POSITION_SHIFT, TURN_SHIFT, NothingPending, Queued
+from sendoff_server.store.port import POSITION_SHIFT, TURN_SHIFT, AgentQuery, NothingPending, Queued, TagQuery
 from sendoff_server.store.sqlite import migrations
 from sendoff_server.store.sqlite.connection import connect
 from tests.contract.databases import SqliteDatabase
@@ -52,9 +53,10 @@ class OldDatabase:
     def write(self, statement: str, *values: object) -> sqlite3.Cursor:
         return self._connection.execute(statement, values)
 
-    def lane(self, *statuses: v1.RunStatus.ValueType, last_seq: int) -> tuple[str, list[v1.Run]]:
-        """A lane with runs of these statuses, the last of which has that seq."""
+    def lane(self, *statuses: v1.RunStatus.ValueType, last_seq: int, **fields: Any) -> tuple[str, list[v1.Run]]:
+        """A lane with runs of these statuses, the last of which has that seq, of an agent with these fields."""
         made = agent()
+        made.MergeFrom(v1.Agent(**fields))
         row = (made.id, TENANT, 1, made.etag, b"", made.SerializeToString())
         (agent_no,) = self.write(
             "INSERT INTO agent (id, tenant, create_time_ns, etag, fingerprint, body) "
@@ -71,6 +73,8 @@ class OldDatabase:
 
     def _run(self, lane: str, lane_no: int, seq: int, status: v1.RunStatus.ValueType) -> v1.Run:
         run = v1.Run(id=ids.new("run"), agent_id=lane, status=status, last_sequence=1, etag="1")
+        if status not in (CREATED, RUNNING):
+            run.complete_time.FromSeconds(seq)
         (no,) = self.write(
             "INSERT INTO run (id, tenant, lane_no, seq, create_time_ns, status, last_sequence, fingerprint, body) "
             "VALUES (?, ?, ?, ?, 1, ?, 1, x'', ?) RETURNING no",
@@ -154,3 +158,23 @@ async def test_history_steps_and_requests_of_old_runs_are_told(old: OldDatabase)
         assert told == ["message 1", "message 3", "message 4", "new"]
         assert [each.position for each in found] == sorted(each.position for each in found)
         assert (await claim_of(store, accept(idle))).seq % (1 << TURN_SHIFT) == 0
+
+
+async def test_agents_of_old_are_found_by_what_they_are_and_did(old: OldDatabase) -> None:
+    with old:
+        busy, runs = old.lane(ENDED, CANCELLED, RUNNING, last_seq=3, name="busy", tags=["a", "b"])
+        idle, _ = old.lane(CREATED, last_seq=1, name="idle", tags=["b"])
+    async with SqliteDatabase(old.path).alone() as store:
+        for wanted, expected in (
+            (v1.AgentFilter(name="busy"), [busy]),
+            (v1.AgentFilter(tags=["a"]), [busy]),
+            (v1.AgentFilter(tags=["b"]), [busy, idle]),
+        ):
+            query = AgentQuery(tenant=TENANT, filter=wanted, order="last_run_time", limit=10)
+            assert [listed.agent.id for listed in await store.list_agents(query)] == expected
+        first, second = await store.list_agents(AgentQuery(tenant=TENANT, order="last_run_time", limit=10))
+        assert first.last_run is not None
+        assert (first.last_run.agent_id, first.last_run.run_id) == (busy, runs[1].id)
+        assert first.last_run.complete_time == runs[1].complete_time
+        assert second.last_run is None
+        assert await store.list_tags(TagQuery(tenant=TENANT, limit=10)) == ["a", "b"]

@@ -9,7 +9,7 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import POSITION_SHIFT, History, Key, Queued, RunQuery, Store
+from sendoff_server.store.port import POSITION_SHIFT, AgentQuery, History, Key, Queued, RunQuery, Store
 from tests.contract.making import (
     accept,
     after,
@@ -237,7 +237,7 @@ async def test_no_read_shows_what_belongs_to_another_tenant(store: Store) -> Non
     assert await store.runs("other", [item.run.id]) == {}
     assert await store.run_request("other", item.run.id) is None
     assert await store.agent("other", lane) is None
-    assert await store.list_agents("other", None, 10) == []
+    assert await store.list_agents(AgentQuery(tenant="other", limit=10)) == []
     for filters in ({}, {"lane": lane}, {"agent_id": lane}, {"key": Key("request", "r")}, {"otid": "o"}):
         query = RunQuery(tenant="other", **filters)
         assert await store.list_runs(query) == [], filters

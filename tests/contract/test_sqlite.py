@@ -13,8 +13,9 @@ from typing import Literal
 
 import pytest
 
-from sendoff_server.store.port import Fenced, Fork, Item, Placed, Recorded, StoreFailed, StoreInUse
-from sendoff_server.store.sqlite import checkpoint, deletes, messages, migrations, queries
+from sendoff import v1
+from sendoff_server.store.port import AgentQuery, Fenced, Fork, Item, Placed, Recorded, StoreFailed, StoreInUse
+from sendoff_server.store.sqlite import agent_lists, checkpoint, deletes, messages, migrations, queries, tags
 from sendoff_server.store.sqlite.connection import connect
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.contract.databases import SqliteDatabase
@@ -34,7 +35,7 @@ from tests.contract.making import (
 ROOT = Path(__file__).parents[2]
 TABLES = (
     *("agent", "conversation", "inherited", "lane", "run", "run_key", "run_log", "message", "step", "left_out"),
-    *("action_set", "action"),
+    *("action_set", "action", "agent_entry", "agent_tag"),
 )
 
 
@@ -270,7 +271,7 @@ async def test_a_checkpoint_follows_a_write(database: SqliteDatabase, monkeypatc
 def test_no_query_walks_a_table_that_grows(database: SqliteDatabase) -> None:
     connection = connect(database.path)
     migrations.migrate(connection, 1)
-    growing = {*TABLES, "tool", "block", "file"}
+    growing = {*TABLES, "tool", "block", "file", "block_tag"}
     for name, text in _statements():
         count = max((int(number) for number in re.findall(r"\?(\d+)", text)), default=0)
         plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + text, [None] * count)]
@@ -280,13 +281,45 @@ def test_no_query_walks_a_table_that_grows(database: SqliteDatabase) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (v1.AgentFilter(), "agent_entry_by_create_time"),
+        (v1.AgentFilter(name="n"), "INTEGER PRIMARY KEY"),
+        (v1.AgentFilter(tags=["t"]), "INTEGER PRIMARY KEY"),
+        (v1.AgentFilter(agent_ids=["a"]), "INTEGER PRIMARY KEY"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("place", [None, (5, "agent")], ids=["first", "next"])
+def test_a_page_of_agents_costs_what_is_on_it_or_what_is_looked_for(
+    database: SqliteDatabase, wanted: v1.AgentFilter, index: str, place: tuple[int, str] | None
+) -> None:
+    connection = connect(database.path)
+    migrations.migrate(connection, 1)
+    seen: list[str] = []
+    connection.set_trace_callback(seen.append)
+    agent_lists.read_page(connection, AgentQuery(tenant="default", filter=wanted, after=place, limit=3))
+    connection.set_trace_callback(None)
+    (statement,) = seen
+    plan = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    connection.close()
+    assert not [line for line in plan if line.startswith("SCAN")], plan
+    assert index in next(line for line in plan if line.startswith("SEARCH e ")), plan
+    assert wanted != v1.AgentFilter() or not [line for line in plan if "TEMP B-TREE" in line], plan
+
+
 def _statements() -> list[tuple[str, str]]:
     """Those of `queries.sql` with each text that a `:name` in them can stand for; not those with many rows."""
     choices = [
-        {"runs": runs, "lanes": lanes, "order": order, "behind": behind}
+        {"runs": runs, "lanes": lanes, "order": order, "behind": behind, **tagging}
         for runs in (messages.OWN, messages.ENDED, messages.INHERITED, messages.OWN_CONTEXT, messages.INHERITED_CONTEXT)
         for lanes in (deletes.ONE_LANE, deletes.LANES_OF_AGENT)
         for order, behind in (("ASC", ">"), ("DESC", "<"))
+        for tagging in (
+            {"table": tags.OF_AGENTS, "next": "min", "first": "1", "than": ">"},
+            {"table": tags.OF_BLOCKS, "next": "max", "first": "tag < ?2", "than": "<"},
+        )
     ]
     named = queries._named()
     found = {(name, queries.named(name, **texts)) for name in named if ":rows" not in named[name] for texts in choices}

@@ -9,7 +9,7 @@ import pytest
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import BlockChange, Fenced, Key, Mismatched, Store
+from sendoff_server.store.port import BlockChange, BlockQuery, Fenced, Key, Mismatched, Store
 from tests.contract.databases import Database
 from tests.contract.making import new_lane, next_time
 
@@ -116,7 +116,7 @@ async def test_a_block_can_be_read_by_its_tenant(store: Store) -> None:
     assert await store.create_block(TENANT, made, None, b"") == made
     assert await store.block(TENANT, made.id) == made
     assert await store.block("other", made.id) is None
-    assert await store.list_blocks("other", None, None, 10) == []
+    assert await store.list_blocks(BlockQuery(tenant="other", limit=10)) == []
 
 
 @pytest.mark.parametrize("label", ["human", None])
@@ -129,7 +129,7 @@ async def test_blocks_are_listed_newest_first_in_pages(store: Store, label: str 
     expected = sorted(wanted, key=lambda each: (nanoseconds(each.create_time), each.id), reverse=True)
     seen: list[v1.Block] = []
     last: tuple[int, str] | None = None
-    while page := await store.list_blocks(TENANT, label, last, 2):
+    while page := await store.list_blocks(BlockQuery(tenant=TENANT, label=label, after=last, limit=2)):
         seen += page
         last = nanoseconds(page[-1].create_time), page[-1].id
     assert seen == expected
@@ -147,8 +147,8 @@ async def test_a_block_is_changed_only_by_who_knows_its_etag(store: Store) -> No
     assert await store.update_block(TENANT, two, "1") == CHANGED
     assert await store.update_block(TENANT, two, "1") == MOVED_ON, "without a name it is another change"
     assert await store.block(TENANT, made.id) == two
-    assert await store.list_blocks(TENANT, "renamed", None, 10) == [two]
-    assert await store.list_blocks(TENANT, "human", None, 10) == []
+    assert await store.list_blocks(BlockQuery(tenant=TENANT, label="renamed", limit=10)) == [two]
+    assert await store.list_blocks(BlockQuery(tenant=TENANT, label="human", limit=10)) == []
 
 
 async def test_a_change_that_has_a_name_is_made_once(store: Store) -> None:
@@ -255,7 +255,7 @@ async def test_the_same_key_is_the_same_one(
     assert await make(store, TENANT, "three", key, b"other") == Mismatched(key, first.id)
     assert await make(store, "other", "four", key, b"other") != first
     assert await make(store, TENANT, "five", Key("request", "l"), b"same") != first
-    held = await store.list_blocks(TENANT, None, None, 10), await store.list_files(TENANT, None, 10)
+    held = await store.list_blocks(BlockQuery(tenant=TENANT, limit=10)), await store.list_files(TENANT, None, 10)
     assert sorted(len(each) for each in held) == [0, 2]
 
 

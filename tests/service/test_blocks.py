@@ -144,6 +144,25 @@ async def test_an_agent_s_blocks_are_listed_in_its_order(blocks: Blocks) -> None
     assert (await refused(blocks.pages(agent_id=ids.derive("agent", "nobody")))).reason == "AGENT_NOT_FOUND"
 
 
+async def test_blocks_of_an_agent_are_narrowed_down_as_all_are(blocks: Blocks) -> None:
+    tea = (await blocks.create(label="human", value="Likes TEA", description="A guest", tags=["a", "b"])).id
+    desk = (await blocks.create(label="desk", value="a tea pot", tags=["b"])).id
+    agent = await blocks.agent(desk, tea)
+    fields: tuple[dict[str, Any], ...] = (
+        {},
+        {"label_search": "HUM"},
+        {"value_search": "tea"},
+        {"value_search": "tea", "description_search": "GUEST"},
+        {"tags": ["a", "c"]},
+        {"tags": ["a", "b"], "match_all_tags": True},
+        {"tags": ["a", "c"], "match_all_tags": True},
+    )
+    expected: tuple[list[str], ...] = ([desk, tea], [tea], [desk, tea], [tea], [tea], [tea], [])
+    for asked, wanted in zip(fields, expected, strict=True):
+        assert await blocks.pages(**asked) == await blocks.pages(agent_id=agent.id, **asked) == [wanted]
+    assert await blocks.pages(order_by="create_time asc", page_size=1) == [[tea], [desk]]
+
+
 async def test_a_page_of_great_blocks_ends_where_an_answer_would_be_too_large(blocks: Blocks) -> None:
     made = [(await blocks.create(label=f"{number}", value=TEXT, limit=90_000)).id for number in range(45)]
     agent = await blocks.agent(*made)

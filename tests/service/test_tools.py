@@ -132,7 +132,10 @@ async def test_calls_of_one_answer_run_side_by_side_and_return_together_in_their
     assert [text for text in finished if text] == ["second", "first"], "as they ended"
 
 
-async def test_built_in_tools_are_called_one_after_the_other(workshop: Workshop, caller: Caller) -> None:
+@pytest.mark.parametrize(("kind", "in_order"), [(v1.TOOL_TYPE_BUILT_IN, False), (v1.TOOL_TYPE_PYTHON, True)])
+async def test_built_in_tools_and_those_that_want_it_are_called_one_after_the_other(
+    workshop: Workshop, caller: Caller, kind: v1.ToolType.ValueType, in_order: bool
+) -> None:
     at_work = 0
 
     async def edit(call: ToolCall) -> ToolResult:
@@ -144,7 +147,8 @@ async def test_built_in_tools_are_called_one_after_the_other(workshop: Workshop,
         at_work -= 1
         return text_result(f"{call.arguments['n']} {alone}")
 
-    workshop.has("edit", edit, kind=v1.TOOL_TYPE_BUILT_IN)
+    workshop.has("edit", edit, kind=kind)
+    workshop.tools[-1].in_order = in_order
     asked = [{"name": "edit", "arguments": {"n": n}} for n in range(3)]
     run = await ended(caller, steps({"tool_calls": asked}, {"text": "Done."}))
     assert await told(caller, run) == [(f"{n} True", False) for n in range(3)]

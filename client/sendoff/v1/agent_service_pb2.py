@@ -22,11 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sendoff.v1 import agent_pb2 as sendoff_dot_v1_dot_agent__pb2
+from sendoff.v1 import run_pb2 as sendoff_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esendoff/v1/agent_service.proto\x12\nsendoff.v1\x1a google/protobuf/field_mask.proto\x1a\x16sendoff/v1/agent.proto\"^\n\x12\x43reateAgentRequest\x12 \n\x05\x61gent\x18\x01 \x01(\x0b\x32\x11.sendoff.v1.Agent\x12\x17\n\nrequest_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\r\n\x0b_request_id\"#\n\x0fGetAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\":\n\x11ListAgentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"P\n\x12ListAgentsResponse\x12!\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x11.sendoff.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x12UpdateAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12 \n\x05\x61gent\x18\x02 \x01(\x0b\x32\x11.sendoff.v1.Agent\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\";\n\x12\x44\x65leteAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61ncel_runs\x18\x02 \x01(\x08\"\x15\n\x13\x44\x65leteAgentResponse2\xfe\x02\n\x0c\x41gentService\x12\x42\n\x0b\x43reateAgent\x12\x1e.sendoff.v1.CreateAgentRequest\x1a\x11.sendoff.v1.Agent\"\x00\x12?\n\x08GetAgent\x12\x1b.sendoff.v1.GetAgentRequest\x1a\x11.sendoff.v1.Agent\"\x03\x90\x02\x01\x12P\n\nListAgents\x12\x1d.sendoff.v1.ListAgentsRequest\x1a\x1e.sendoff.v1.ListAgentsResponse\"\x03\x90\x02\x01\x12\x45\n\x0bUpdateAgent\x12\x1e.sendoff.v1.UpdateAgentRequest\x1a\x11.sendoff.v1.Agent\"\x03\x90\x02\x02\x12P\n\x0b\x44\x65leteAgent\x12\x1e.sendoff.v1.DeleteAgentRequest\x1a\x1f.sendoff.v1.DeleteAgentResponse\"\x00\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esendoff/v1/agent_service.proto\x12\nsendoff.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16sendoff/v1/agent.proto\x1a\x14sendoff/v1/run.proto\"^\n\x12\x43reateAgentRequest\x12 \n\x05\x61gent\x18\x01 \x01(\x0b\x32\x11.sendoff.v1.Agent\x12\x17\n\nrequest_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\r\n\x0b_request_id\"#\n\x0fGetAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\"\xaa\x01\n\x0b\x41gentFilter\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x0bname_search\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x16\n\x0ematch_all_tags\x18\x04 \x01(\x08\x12\x31\n\x11last_stop_reasons\x18\x05 \x03(\x0e\x32\x16.sendoff.v1.StopReason\x12\x11\n\tagent_ids\x18\x06 \x03(\tB\x07\n\x05_name\"u\n\x11ListAgentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x17.sendoff.v1.AgentFilter\x12\x10\n\x08order_by\x18\x04 \x01(\t\"\xb8\x01\n\x07LastRun\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x31\n\rcomplete_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x0bstop_reason\x18\x04 \x01(\x0e\x32\x16.sendoff.v1.StopReason\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"x\n\x12ListAgentsResponse\x12!\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x11.sendoff.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12&\n\tlast_runs\x18\x03 \x03(\x0b\x32\x13.sendoff.v1.LastRun\"=\n\x12\x43ountAgentsRequest\x12\'\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x17.sendoff.v1.AgentFilter\"$\n\x13\x43ountAgentsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\"Z\n\x0fListTagsRequest\x12\x0e\n\x06search\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"9\n\x10ListTagsResponse\x12\x0c\n\x04tags\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x12UpdateAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12 \n\x05\x61gent\x18\x02 \x01(\x0b\x32\x11.sendoff.v1.Agent\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\";\n\x12\x44\x65leteAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61ncel_runs\x18\x02 \x01(\x08\"\x15\n\x13\x44\x65leteAgentResponse2\x9f\x04\n\x0c\x41gentService\x12\x42\n\x0b\x43reateAgent\x12\x1e.sendoff.v1.CreateAgentRequest\x1a\x11.sendoff.v1.Agent\"\x00\x12?\n\x08GetAgent\x12\x1b.sendoff.v1.GetAgentRequest\x1a\x11.sendoff.v1.Agent\"\x03\x90\x02\x01\x12P\n\nListAgents\x12\x1d.sendoff.v1.ListAgentsRequest\x1a\x1e.sendoff.v1.ListAgentsResponse\"\x03\x90\x02\x01\x12S\n\x0b\x43ountAgents\x12\x1e.sendoff.v1.CountAgentsRequest\x1a\x1f.sendoff.v1.CountAgentsResponse\"\x03\x90\x02\x01\x12J\n\x08ListTags\x12\x1b.sendoff.v1.ListTagsRequest\x1a\x1c.sendoff.v1.ListTagsResponse\"\x03\x90\x02\x01\x12\x45\n\x0bUpdateAgent\x12\x1e.sendoff.v1.UpdateAgentRequest\x1a\x11.sendoff.v1.Agent\"\x03\x90\x02\x02\x12P\n\x0b\x44\x65leteAgent\x12\x1e.sendoff.v1.DeleteAgentRequest\x1a\x1f.sendoff.v1.DeleteAgentResponse\"\x00\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,22 +41,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTSERVICE'].methods_by_name['GetAgent']._serialized_options = b'\220\002\001'
   _globals['_AGENTSERVICE'].methods_by_name['ListAgents']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['ListAgents']._serialized_options = b'\220\002\001'
+  _globals['_AGENTSERVICE'].methods_by_name['CountAgents']._loaded_options = None
+  _globals['_AGENTSERVICE'].methods_by_name['CountAgents']._serialized_options = b'\220\002\001'
+  _globals['_AGENTSERVICE'].methods_by_name['ListTags']._loaded_options = None
+  _globals['_AGENTSERVICE'].methods_by_name['ListTags']._serialized_options = b'\220\002\001'
   _globals['_AGENTSERVICE'].methods_by_name['UpdateAgent']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['UpdateAgent']._serialized_options = b'\220\002\002'
-  _globals['_CREATEAGENTREQUEST']._serialized_start=104
-  _globals['_CREATEAGENTREQUEST']._serialized_end=198
-  _globals['_GETAGENTREQUEST']._serialized_start=200
-  _globals['_GETAGENTREQUEST']._serialized_end=235
-  _globals['_LISTAGENTSREQUEST']._serialized_start=237
-  _globals['_LISTAGENTSREQUEST']._serialized_end=295
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=297
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=377
-  _globals['_UPDATEAGENTREQUEST']._serialized_start=379
-  _globals['_UPDATEAGENTREQUEST']._serialized_end=500
-  _globals['_DELETEAGENTREQUEST']._serialized_start=502
-  _globals['_DELETEAGENTREQUEST']._serialized_end=561
-  _globals['_DELETEAGENTRESPONSE']._serialized_start=563
-  _globals['_DELETEAGENTRESPONSE']._serialized_end=584
-  _globals['_AGENTSERVICE']._serialized_start=587
-  _globals['_AGENTSERVICE']._serialized_end=969
+  _globals['_CREATEAGENTREQUEST']._serialized_start=191
+  _globals['_CREATEAGENTREQUEST']._serialized_end=285
+  _globals['_GETAGENTREQUEST']._serialized_start=287
+  _globals['_GETAGENTREQUEST']._serialized_end=322
+  _globals['_AGENTFILTER']._serialized_start=325
+  _globals['_AGENTFILTER']._serialized_end=495
+  _globals['_LISTAGENTSREQUEST']._serialized_start=497
+  _globals['_LISTAGENTSREQUEST']._serialized_end=614
+  _globals['_LASTRUN']._serialized_start=617
+  _globals['_LASTRUN']._serialized_end=801
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=803
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=923
+  _globals['_COUNTAGENTSREQUEST']._serialized_start=925
+  _globals['_COUNTAGENTSREQUEST']._serialized_end=986
+  _globals['_COUNTAGENTSRESPONSE']._serialized_start=988
+  _globals['_COUNTAGENTSRESPONSE']._serialized_end=1024
+  _globals['_LISTTAGSREQUEST']._serialized_start=1026
+  _globals['_LISTTAGSREQUEST']._serialized_end=1116
+  _globals['_LISTTAGSRESPONSE']._serialized_start=1118
+  _globals['_LISTTAGSRESPONSE']._serialized_end=1175
+  _globals['_UPDATEAGENTREQUEST']._serialized_start=1177
+  _globals['_UPDATEAGENTREQUEST']._serialized_end=1298
+  _globals['_DELETEAGENTREQUEST']._serialized_start=1300
+  _globals['_DELETEAGENTREQUEST']._serialized_end=1359
+  _globals['_DELETEAGENTRESPONSE']._serialized_start=1361
+  _globals['_DELETEAGENTRESPONSE']._serialized_end=1382
+  _globals['_AGENTSERVICE']._serialized_start=1385
+  _globals['_AGENTSERVICE']._serialized_end=1928
 # @@protoc_insertion_point(module_scope)

@@ -5,10 +5,13 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from sendoff.v1 import agent_pb2 as _agent_pb2
+from sendoff.v1 import run_pb2 as _run_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -73,6 +76,56 @@ class GetAgentRequest(_message.Message):
 Global___GetAgentRequest: _TypeAlias = GetAgentRequest  # noqa: Y015
 
 @_typing.final
+class AgentFilter(_message.Message):
+    """Which agents; all that is set must hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    NAME_SEARCH_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    MATCH_ALL_TAGS_FIELD_NUMBER: _builtins.int
+    LAST_STOP_REASONS_FIELD_NUMBER: _builtins.int
+    AGENT_IDS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Agents of this name. Unset: of any. Rule: string.max_len = 255."""
+    name_search: _builtins.str
+    """Agents whose name has this in it, in whatever case. Empty: any name. Rule: string.max_len = 255."""
+    match_all_tags: _builtins.bool
+    """Whether all of `tags` are wanted."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Agents with one of these tags. Empty: with any or none. Rule: repeated.max_items = 64; items.string.max_len = 255."""
+
+    @_builtins.property
+    def last_stop_reasons(self) -> _containers.RepeatedScalarFieldContainer[_run_pb2.StopReason.ValueType]:
+        """Agents whose last run ended for one of these reasons. Empty: for any, also those without one. Rule: enum.defined_only = true; enum.not_in = [0]."""
+
+    @_builtins.property
+    def agent_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Agents with one of these ids. Empty: with any. Rule: repeated.max_items = 100; items as GetAgentRequest.agent_id."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str | None = ...,
+        name_search: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        match_all_tags: _builtins.bool = ...,
+        last_stop_reasons: _abc.Iterable[_run_pb2.StopReason.ValueType] | None = ...,
+        agent_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "name", b"name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "agent_ids", b"agent_ids", "last_stop_reasons", b"last_stop_reasons", "match_all_tags", b"match_all_tags", "name", b"name", "name_search", b"name_search", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+
+Global___AgentFilter: _TypeAlias = AgentFilter  # noqa: Y015
+
+@_typing.final
 class ListAgentsRequest(_message.Message):
     """Asks for a page of agents."""
 
@@ -80,23 +133,78 @@ class ListAgentsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Most agents to return. 0: 50. More than 100: 100. Rule: int32.gte = 0."""
     page_token: _builtins.str
-    """From the page before. Empty: the first page."""
+    """From the page before, with all else unchanged. Empty: the first page."""
+    order_by: _builtins.str
+    """"create_time desc", "create_time", or the same of update_time or last_run_time, which is when the last of an agent's runs to end did; agents
+    without one are older than all others. Empty: "create_time desc". Rule: string.in = ["", "create_time", "create_time asc",
+    "create_time desc", "update_time", "update_time asc", "update_time desc", "last_run_time", "last_run_time asc", "last_run_time desc"].
+    """
+    @_builtins.property
+    def filter(self) -> Global___AgentFilter:
+        """Which agents. Unset: all."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: Global___AgentFilter | None = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAgentsRequest: _TypeAlias = ListAgentsRequest  # noqa: Y015
+
+@_typing.final
+class LastRun(_message.Message):
+    """What became of the run of an agent that was the last to end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    COMPLETE_TIME_FIELD_NUMBER: _builtins.int
+    STOP_REASON_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """The agent."""
+    run_id: _builtins.str
+    """The run, which may be deleted by now."""
+    stop_reason: _run_pb2.StopReason.ValueType
+    """Why it ended."""
+    @_builtins.property
+    def complete_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended."""
+
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """How long it took, from its acceptance to its end."""
+
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        complete_time: _timestamp_pb2.Timestamp | None = ...,
+        stop_reason: _run_pb2.StopReason.ValueType = ...,
+        duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "duration", b"duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "complete_time", b"complete_time", "duration", b"duration", "run_id", b"run_id", "stop_reason", b"stop_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LastRun: _TypeAlias = LastRun  # noqa: Y015
 
 @_typing.final
 class ListAgentsResponse(_message.Message):
@@ -106,25 +214,139 @@ class ListAgentsResponse(_message.Message):
 
     AGENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    LAST_RUNS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page. Empty: this was the last."""
     @_builtins.property
     def agents(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.Agent]:
-        """The agents, newest first."""
+        """The agents, in the order asked for."""
+
+    @_builtins.property
+    def last_runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LastRun]:
+        """For each of these agents that has a run that has ended: the last one to end."""
 
     def __init__(
         self,
         *,
         agents: _abc.Iterable[_agent_pb2.Agent] | None = ...,
         next_page_token: _builtins.str = ...,
+        last_runs: _abc.Iterable[Global___LastRun] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "last_runs", b"last_runs", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAgentsResponse: _TypeAlias = ListAgentsResponse  # noqa: Y015
+
+@_typing.final
+class CountAgentsRequest(_message.Message):
+    """Asks how many agents there are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filter(self) -> Global___AgentFilter:
+        """Which agents. Unset: all."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___AgentFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountAgentsRequest: _TypeAlias = CountAgentsRequest  # noqa: Y015
+
+@_typing.final
+class CountAgentsResponse(_message.Message):
+    """How many agents there are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """The number."""
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountAgentsResponse: _TypeAlias = CountAgentsResponse  # noqa: Y015
+
+@_typing.final
+class ListTagsRequest(_message.Message):
+    """Asks for a page of tags."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCH_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    search: _builtins.str
+    """Tags that have this in them, in whatever case. Empty: all. Rule: string.max_len = 255."""
+    page_size: _builtins.int
+    """Most tags to return. 0: 50. More than 1000: 1000. Rule: int32.gte = 0."""
+    page_token: _builtins.str
+    """From the page before, with all else unchanged. Empty: the first page."""
+    order_by: _builtins.str
+    """"name" or "name desc". Empty: "name". Rule: string.in = ["", "name", "name asc", "name desc"]."""
+    def __init__(
+        self,
+        *,
+        search: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "search", b"search"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTagsRequest: _TypeAlias = ListTagsRequest  # noqa: Y015
+
+@_typing.final
+class ListTagsResponse(_message.Message):
+    """A page of tags."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAGS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page. Empty: this was the last."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The tags."""
+
+    def __init__(
+        self,
+        *,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTagsResponse: _TypeAlias = ListTagsResponse  # noqa: Y015
 
 @_typing.final
 class UpdateAgentRequest(_message.Message):

@@ -51,6 +51,16 @@ class AgentServiceStub(object):
                 request_serializer=sendoff_dot_v1_dot_agent__service__pb2.ListAgentsRequest.SerializeToString,
                 response_deserializer=sendoff_dot_v1_dot_agent__service__pb2.ListAgentsResponse.FromString,
                 _registered_method=True)
+        self.CountAgents = channel.unary_unary(
+                '/sendoff.v1.AgentService/CountAgents',
+                request_serializer=sendoff_dot_v1_dot_agent__service__pb2.CountAgentsRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_agent__service__pb2.CountAgentsResponse.FromString,
+                _registered_method=True)
+        self.ListTags = channel.unary_unary(
+                '/sendoff.v1.AgentService/ListTags',
+                request_serializer=sendoff_dot_v1_dot_agent__service__pb2.ListTagsRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_agent__service__pb2.ListTagsResponse.FromString,
+                _registered_method=True)
         self.UpdateAgent = channel.unary_unary(
                 '/sendoff.v1.AgentService/UpdateAgent',
                 request_serializer=sendoff_dot_v1_dot_agent__service__pb2.UpdateAgentRequest.SerializeToString,
@@ -83,7 +93,21 @@ class AgentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListAgents(self, request, context):
-        """Lists agents, newest first.
+        """Lists agents, newest first unless another order is asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountAgents(self, request, context):
+        """Counts agents.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTags(self, request, context):
+        """Lists the tags that agents and blocks have, each once, in the order of their characters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,6 +147,16 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.ListAgents,
                     request_deserializer=sendoff_dot_v1_dot_agent__service__pb2.ListAgentsRequest.FromString,
                     response_serializer=sendoff_dot_v1_dot_agent__service__pb2.ListAgentsResponse.SerializeToString,
+            ),
+            'CountAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountAgents,
+                    request_deserializer=sendoff_dot_v1_dot_agent__service__pb2.CountAgentsRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_agent__service__pb2.CountAgentsResponse.SerializeToString,
+            ),
+            'ListTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTags,
+                    request_deserializer=sendoff_dot_v1_dot_agent__service__pb2.ListTagsRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_agent__service__pb2.ListTagsResponse.SerializeToString,
             ),
             'UpdateAgent': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateAgent,
@@ -217,6 +251,60 @@ class AgentService(object):
             '/sendoff.v1.AgentService/ListAgents',
             sendoff_dot_v1_dot_agent__service__pb2.ListAgentsRequest.SerializeToString,
             sendoff_dot_v1_dot_agent__service__pb2.ListAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.AgentService/CountAgents',
+            sendoff_dot_v1_dot_agent__service__pb2.CountAgentsRequest.SerializeToString,
+            sendoff_dot_v1_dot_agent__service__pb2.CountAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.AgentService/ListTags',
+            sendoff_dot_v1_dot_agent__service__pb2.ListTagsRequest.SerializeToString,
+            sendoff_dot_v1_dot_agent__service__pb2.ListTagsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,7 +24,11 @@ class AgentServiceStub:
     GetAgent: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.GetAgentRequest, _agent_pb2.Agent]
     """Returns an agent. Fails with NOT_FOUND (AGENT_NOT_FOUND)."""
     ListAgents: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.ListAgentsRequest, _agent_service_pb2.ListAgentsResponse]
-    """Lists agents, newest first."""
+    """Lists agents, newest first unless another order is asked for."""
+    CountAgents: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.CountAgentsRequest, _agent_service_pb2.CountAgentsResponse]
+    """Counts agents."""
+    ListTags: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.ListTagsRequest, _agent_service_pb2.ListTagsResponse]
+    """Lists the tags that agents and blocks have, each once, in the order of their characters."""
     UpdateAgent: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.UpdateAgentRequest, _agent_pb2.Agent]
     """Changes an agent. Runs that are under way keep what they began with. Fails with ABORTED (ETAG_MISMATCH) when `agent.etag` is set
     and is not the agent's.
@@ -62,7 +66,23 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_service_pb2.ListAgentsRequest,
         context: _aio.ServicerContext[_agent_service_pb2.ListAgentsRequest, _abc.Awaitable[_agent_service_pb2.ListAgentsResponse]],
     ) -> _abc.Awaitable[_agent_service_pb2.ListAgentsResponse]:
-        """Lists agents, newest first."""
+        """Lists agents, newest first unless another order is asked for."""
+
+    @_abc_1.abstractmethod
+    def CountAgents(
+        self,
+        request: _agent_service_pb2.CountAgentsRequest,
+        context: _aio.ServicerContext[_agent_service_pb2.CountAgentsRequest, _abc.Awaitable[_agent_service_pb2.CountAgentsResponse]],
+    ) -> _abc.Awaitable[_agent_service_pb2.CountAgentsResponse]:
+        """Counts agents."""
+
+    @_abc_1.abstractmethod
+    def ListTags(
+        self,
+        request: _agent_service_pb2.ListTagsRequest,
+        context: _aio.ServicerContext[_agent_service_pb2.ListTagsRequest, _abc.Awaitable[_agent_service_pb2.ListTagsResponse]],
+    ) -> _abc.Awaitable[_agent_service_pb2.ListTagsResponse]:
+        """Lists the tags that agents and blocks have, each once, in the order of their characters."""
 
     @_abc_1.abstractmethod
     def UpdateAgent(

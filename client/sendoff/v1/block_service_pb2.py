@@ -26,7 +26,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from sendoff.v1 import block_pb2 as sendoff_dot_v1_dot_block__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esendoff/v1/block_service.proto\x12\nsendoff.v1\x1a google/protobuf/field_mask.proto\x1a\x16sendoff/v1/block.proto\"^\n\x12\x43reateBlockRequest\x12 \n\x05\x62lock\x18\x01 \x01(\x0b\x32\x11.sendoff.v1.Block\x12\x17\n\nrequest_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\r\n\x0b_request_id\"#\n\x0fGetBlockRequest\x12\x10\n\x08\x62lock_id\x18\x01 \x01(\t\"|\n\x11ListBlocksRequest\x12\x15\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05label\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\tB\x0b\n\t_agent_idB\x08\n\x06_label\"P\n\x12ListBlocksResponse\x12!\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x11.sendoff.v1.Block\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x12UpdateBlockRequest\x12\x10\n\x08\x62lock_id\x18\x01 \x01(\t\x12 \n\x05\x62lock\x18\x02 \x01(\x0b\x32\x11.sendoff.v1.Block\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"&\n\x12\x44\x65leteBlockRequest\x12\x10\n\x08\x62lock_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteBlockResponse2\xfe\x02\n\x0c\x42lockService\x12\x42\n\x0b\x43reateBlock\x12\x1e.sendoff.v1.CreateBlockRequest\x1a\x11.sendoff.v1.Block\"\x00\x12?\n\x08GetBlock\x12\x1b.sendoff.v1.GetBlockRequest\x1a\x11.sendoff.v1.Block\"\x03\x90\x02\x01\x12P\n\nListBlocks\x12\x1d.sendoff.v1.ListBlocksRequest\x1a\x1e.sendoff.v1.ListBlocksResponse\"\x03\x90\x02\x01\x12\x45\n\x0bUpdateBlock\x12\x1e.sendoff.v1.UpdateBlockRequest\x1a\x11.sendoff.v1.Block\"\x03\x90\x02\x02\x12P\n\x0b\x44\x65leteBlock\x12\x1e.sendoff.v1.DeleteBlockRequest\x1a\x1f.sendoff.v1.DeleteBlockResponse\"\x00\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esendoff/v1/block_service.proto\x12\nsendoff.v1\x1a google/protobuf/field_mask.proto\x1a\x16sendoff/v1/block.proto\"^\n\x12\x43reateBlockRequest\x12 \n\x05\x62lock\x18\x01 \x01(\x0b\x32\x11.sendoff.v1.Block\x12\x17\n\nrequest_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\r\n\x0b_request_id\"#\n\x0fGetBlockRequest\x12\x10\n\x08\x62lock_id\x18\x01 \x01(\t\"\xfc\x01\n\x11ListBlocksRequest\x12\x15\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05label\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0clabel_search\x18\x05 \x01(\t\x12\x14\n\x0cvalue_search\x18\x06 \x01(\t\x12\x1a\n\x12\x64\x65scription_search\x18\x07 \x01(\t\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12\x16\n\x0ematch_all_tags\x18\t \x01(\x08\x12\x10\n\x08order_by\x18\n \x01(\tB\x0b\n\t_agent_idB\x08\n\x06_label\"P\n\x12ListBlocksResponse\x12!\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x11.sendoff.v1.Block\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x12UpdateBlockRequest\x12\x10\n\x08\x62lock_id\x18\x01 \x01(\t\x12 \n\x05\x62lock\x18\x02 \x01(\x0b\x32\x11.sendoff.v1.Block\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"&\n\x12\x44\x65leteBlockRequest\x12\x10\n\x08\x62lock_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteBlockResponse2\xfe\x02\n\x0c\x42lockService\x12\x42\n\x0b\x43reateBlock\x12\x1e.sendoff.v1.CreateBlockRequest\x1a\x11.sendoff.v1.Block\"\x00\x12?\n\x08GetBlock\x12\x1b.sendoff.v1.GetBlockRequest\x1a\x11.sendoff.v1.Block\"\x03\x90\x02\x01\x12P\n\nListBlocks\x12\x1d.sendoff.v1.ListBlocksRequest\x1a\x1e.sendoff.v1.ListBlocksResponse\"\x03\x90\x02\x01\x12\x45\n\x0bUpdateBlock\x12\x1e.sendoff.v1.UpdateBlockRequest\x1a\x11.sendoff.v1.Block\"\x03\x90\x02\x02\x12P\n\x0b\x44\x65leteBlock\x12\x1e.sendoff.v1.DeleteBlockRequest\x1a\x1f.sendoff.v1.DeleteBlockResponse\"\x00\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,16 +44,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEBLOCKREQUEST']._serialized_end=198
   _globals['_GETBLOCKREQUEST']._serialized_start=200
   _globals['_GETBLOCKREQUEST']._serialized_end=235
-  _globals['_LISTBLOCKSREQUEST']._serialized_start=237
-  _globals['_LISTBLOCKSREQUEST']._serialized_end=361
-  _globals['_LISTBLOCKSRESPONSE']._serialized_start=363
-  _globals['_LISTBLOCKSRESPONSE']._serialized_end=443
-  _globals['_UPDATEBLOCKREQUEST']._serialized_start=445
-  _globals['_UPDATEBLOCKREQUEST']._serialized_end=566
-  _globals['_DELETEBLOCKREQUEST']._serialized_start=568
-  _globals['_DELETEBLOCKREQUEST']._serialized_end=606
-  _globals['_DELETEBLOCKRESPONSE']._serialized_start=608
-  _globals['_DELETEBLOCKRESPONSE']._serialized_end=629
-  _globals['_BLOCKSERVICE']._serialized_start=632
-  _globals['_BLOCKSERVICE']._serialized_end=1014
+  _globals['_LISTBLOCKSREQUEST']._serialized_start=238
+  _globals['_LISTBLOCKSREQUEST']._serialized_end=490
+  _globals['_LISTBLOCKSRESPONSE']._serialized_start=492
+  _globals['_LISTBLOCKSRESPONSE']._serialized_end=572
+  _globals['_UPDATEBLOCKREQUEST']._serialized_start=574
+  _globals['_UPDATEBLOCKREQUEST']._serialized_end=695
+  _globals['_DELETEBLOCKREQUEST']._serialized_start=697
+  _globals['_DELETEBLOCKREQUEST']._serialized_end=735
+  _globals['_DELETEBLOCKRESPONSE']._serialized_start=737
+  _globals['_DELETEBLOCKRESPONSE']._serialized_end=758
+  _globals['_BLOCKSERVICE']._serialized_start=761
+  _globals['_BLOCKSERVICE']._serialized_end=1143
 # @@protoc_insertion_point(module_scope)

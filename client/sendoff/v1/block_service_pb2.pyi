@@ -82,6 +82,12 @@ class ListBlocksRequest(_message.Message):
     LABEL_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    LABEL_SEARCH_FIELD_NUMBER: _builtins.int
+    VALUE_SEARCH_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_SEARCH_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    MATCH_ALL_TAGS_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """Blocks that this agent names. Unset: all. Rule: string.pattern = "^agent-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"."""
     label: _builtins.str
@@ -90,6 +96,20 @@ class ListBlocksRequest(_message.Message):
     """Most blocks to return. 0: 50. More than 1000: 1000. Rule: int32.gte = 0."""
     page_token: _builtins.str
     """From the page before, with all else unchanged. Empty: the first page."""
+    label_search: _builtins.str
+    """Blocks whose label has this in it, in whatever case. Empty: any. Rule: string.max_len = 255."""
+    value_search: _builtins.str
+    """Blocks whose value has this in it, in whatever case. Empty: any. Rule: string.max_len = 255."""
+    description_search: _builtins.str
+    """Blocks whose description has this in it, in whatever case. Empty: any. Rule: string.max_len = 255."""
+    match_all_tags: _builtins.bool
+    """Whether all of `tags` are wanted."""
+    order_by: _builtins.str
+    """"create_time desc" or "create_time". Empty: "create_time desc". Rule: string.in = ["", "create_time", "create_time asc", "create_time desc"]; not with agent_id."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Blocks with one of these tags. Empty: with any or none. Rule: repeated.max_items = 64; items.string.max_len = 255."""
+
     def __init__(
         self,
         *,
@@ -97,10 +117,16 @@ class ListBlocksRequest(_message.Message):
         label: _builtins.str | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        label_search: _builtins.str = ...,
+        value_search: _builtins.str = ...,
+        description_search: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        match_all_tags: _builtins.bool = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_label", b"_label", "agent_id", b"agent_id", "label", b"label"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_label", b"_label", "agent_id", b"agent_id", "label", b"label", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_label", b"_label", "agent_id", b"agent_id", "description_search", b"description_search", "label", b"label", "label_search", b"label_search", "match_all_tags", b"match_all_tags", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "tags", b"tags", "value_search", b"value_search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agent_id: _TypeAlias = _typing.Literal["agent_id"]  # noqa: Y015
     _WhichOneofArgType__agent_id: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id"]  # noqa: Y015

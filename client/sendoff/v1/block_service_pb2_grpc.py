@@ -83,7 +83,7 @@ class BlockServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListBlocks(self, request, context):
-        """Lists blocks, newest first; those of one agent in the agent's order.
+        """Lists blocks, newest first unless another order is asked for; those of one agent in the agent's order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -24,7 +24,7 @@ class BlockServiceStub:
     GetBlock: _aio.UnaryUnaryMultiCallable[_block_service_pb2.GetBlockRequest, _block_pb2.Block]
     """Returns a block. Fails with NOT_FOUND (BLOCK_NOT_FOUND)."""
     ListBlocks: _aio.UnaryUnaryMultiCallable[_block_service_pb2.ListBlocksRequest, _block_service_pb2.ListBlocksResponse]
-    """Lists blocks, newest first; those of one agent in the agent's order."""
+    """Lists blocks, newest first unless another order is asked for; those of one agent in the agent's order."""
     UpdateBlock: _aio.UnaryUnaryMultiCallable[_block_service_pb2.UpdateBlockRequest, _block_pb2.Block]
     """Changes a block. Steps that begin later see it. Fails with NOT_FOUND (BLOCK_NOT_FOUND), and with ABORTED (ETAG_MISMATCH) when
     `block.etag` is set and is not the block's.
@@ -61,7 +61,7 @@ class BlockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _block_service_pb2.ListBlocksRequest,
         context: _aio.ServicerContext[_block_service_pb2.ListBlocksRequest, _abc.Awaitable[_block_service_pb2.ListBlocksResponse]],
     ) -> _abc.Awaitable[_block_service_pb2.ListBlocksResponse]:
-        """Lists blocks, newest first; those of one agent in the agent's order."""
+        """Lists blocks, newest first unless another order is asked for; those of one agent in the agent's order."""
 
     @_abc_1.abstractmethod
     def UpdateBlock(

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sendoff.v1 import json_pb2 as sendoff_dot_v1_dot_json__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15sendoff/v1/tool.proto\x12\nsendoff.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15sendoff/v1/json.proto\"\xb7\x03\n\x04Tool\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12+\n\x0bjson_schema\x18\x04 \x01(\x0b\x32\x16.sendoff.v1.JsonObject\x12\x19\n\x11requires_approval\x18\x05 \x01(\x08\x12&\n\x06\x65\x66\x66\x65\x63t\x18\x06 \x01(\x0e\x32\x16.sendoff.v1.ToolEffect\x12*\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x04type\x18\x08 \x01(\x0e\x32\x14.sendoff.v1.ToolType\x12\x13\n\x0bsource_code\x18\t \x01(\t\x12\x12\n\nmcp_server\x18\n \x01(\t\x12\x19\n\x11return_char_limit\x18\x0b \x01(\x05\x12\x0c\n\x04tags\x18\x0c \x03(\t\x12\x0c\n\x04\x65tag\x18\r \x01(\t\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp*|\n\x08ToolType\x12\x19\n\x15TOOL_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12TOOL_TYPE_BUILT_IN\x10\x01\x12\x11\n\rTOOL_TYPE_MCP\x10\x02\x12\x14\n\x10TOOL_TYPE_PYTHON\x10\x03\x12\x14\n\x10TOOL_TYPE_CLIENT\x10\x04*v\n\nToolEffect\x12\x1b\n\x17TOOL_EFFECT_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_EFFECT_READ_ONLY\x10\x01\x12\x1a\n\x16TOOL_EFFECT_IDEMPOTENT\x10\x02\x12\x14\n\x10TOOL_EFFECT_ONCE\x10\x03\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15sendoff/v1/tool.proto\x12\nsendoff.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15sendoff/v1/json.proto\"\xc9\x03\n\x04Tool\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12+\n\x0bjson_schema\x18\x04 \x01(\x0b\x32\x16.sendoff.v1.JsonObject\x12\x19\n\x11requires_approval\x18\x05 \x01(\x08\x12&\n\x06\x65\x66\x66\x65\x63t\x18\x06 \x01(\x0e\x32\x16.sendoff.v1.ToolEffect\x12*\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x04type\x18\x08 \x01(\x0e\x32\x14.sendoff.v1.ToolType\x12\x13\n\x0bsource_code\x18\t \x01(\t\x12\x12\n\nmcp_server\x18\n \x01(\t\x12\x19\n\x11return_char_limit\x18\x0b \x01(\x05\x12\x0c\n\x04tags\x18\x0c \x03(\t\x12\x0c\n\x04\x65tag\x18\r \x01(\t\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08in_order\x18\x10 \x01(\x08*|\n\x08ToolType\x12\x19\n\x15TOOL_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12TOOL_TYPE_BUILT_IN\x10\x01\x12\x11\n\rTOOL_TYPE_MCP\x10\x02\x12\x14\n\x10TOOL_TYPE_PYTHON\x10\x03\x12\x14\n\x10TOOL_TYPE_CLIENT\x10\x04*v\n\nToolEffect\x12\x1b\n\x17TOOL_EFFECT_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_EFFECT_READ_ONLY\x10\x01\x12\x1a\n\x16TOOL_EFFECT_IDEMPOTENT\x10\x02\x12\x14\n\x10TOOL_EFFECT_ONCE\x10\x03\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sendoff.v1.tool_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\252\002\nSendoff.V1'
-  _globals['_TOOLTYPE']._serialized_start=567
-  _globals['_TOOLTYPE']._serialized_end=691
-  _globals['_TOOLEFFECT']._serialized_start=693
-  _globals['_TOOLEFFECT']._serialized_end=811
+  _globals['_TOOLTYPE']._serialized_start=585
+  _globals['_TOOLTYPE']._serialized_end=709
+  _globals['_TOOLEFFECT']._serialized_start=711
+  _globals['_TOOLEFFECT']._serialized_end=829
   _globals['_TOOL']._serialized_start=126
-  _globals['_TOOL']._serialized_end=565
+  _globals['_TOOL']._serialized_end=583
 # @@protoc_insertion_point(module_scope)

@@ -103,10 +103,11 @@ class Tool(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    IN_ORDER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"tool-<uuid4>", made by the server."""
     name: _builtins.str
-    """What the model calls it. Unique per tenant. Rule: string.pattern = "^[a-zA-Z0-9_-]{1,64}$"."""
+    """What the model calls it. Unique per tenant. Empty for a new PYTHON tool: the name of its only public function. Rule: string.pattern = "^[a-zA-Z0-9_-]{1,64}$"."""
     description: _builtins.str
     """What it does, for the model. Empty for a PYTHON tool: the docstring of its function. Rule: string.max_bytes = 65536."""
     requires_approval: _builtins.bool
@@ -126,6 +127,10 @@ class Tool(_message.Message):
     """Most characters of a result that the model is shown; the rest is cut off, with a note. 0: 50000. Rule: int32.gte = 0; int32.lte = 1000000."""
     etag: _builtins.str
     """Changes whenever the tool does. Output only on create."""
+    in_order: _builtins.bool
+    """Whether those of its calls that one answer asks for are made one after the other, with those of other such tools and of built-in ones,
+    instead of at the same time.
+    """
     @_builtins.property
     def json_schema(self) -> _json_pb2.JsonObject:
         """JSON Schema of its arguments, whose type is "object". Unset for a PYTHON tool: made from the signature and docstring of its function.
@@ -166,10 +171,11 @@ class Tool(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        in_order: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "json_schema", b"json_schema", "timeout", b"timeout", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "effect", b"effect", "etag", b"etag", "id", b"id", "json_schema", b"json_schema", "mcp_server", b"mcp_server", "name", b"name", "requires_approval", b"requires_approval", "return_char_limit", b"return_char_limit", "source_code", b"source_code", "tags", b"tags", "timeout", b"timeout", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "effect", b"effect", "etag", b"etag", "id", b"id", "in_order", b"in_order", "json_schema", b"json_schema", "mcp_server", b"mcp_server", "name", b"name", "requires_approval", b"requires_approval", "return_char_limit", b"return_char_limit", "source_code", b"source_code", "tags", b"tags", "timeout", b"timeout", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from sendoff.v1 import tool_pb2 as sendoff_dot_v1_dot_tool__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsendoff/v1/tool_service.proto\x12\nsendoff.v1\x1a google/protobuf/field_mask.proto\x1a\x15sendoff/v1/tool.proto\"d\n\x11UpsertToolRequest\x12\x1e\n\x04tool\x18\x01 \x01(\x0b\x32\x10.sendoff.v1.Tool\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"!\n\x0eGetToolRequest\x12\x0f\n\x07tool_id\x18\x01 \x01(\t\"\x91\x01\n\x10ListToolsRequest\x12\x15\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05names\x18\x02 \x03(\t\x12#\n\x05types\x18\x03 \x03(\x0e\x32\x14.sendoff.v1.ToolType\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\tB\x0b\n\t_agent_id\"i\n\x11ListToolsResponse\x12\x1f\n\x05tools\x18\x01 \x03(\x0b\x32\x10.sendoff.v1.Tool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x1a\n\x12silent_mcp_servers\x18\x03 \x03(\t\"$\n\x11\x44\x65leteToolRequest\x12\x0f\n\x07tool_id\x18\x01 \x01(\t\"\x14\n\x12\x44\x65leteToolResponse2\xad\x02\n\x0bToolService\x12\x42\n\nUpsertTool\x12\x1d.sendoff.v1.UpsertToolRequest\x1a\x10.sendoff.v1.Tool\"\x03\x90\x02\x02\x12<\n\x07GetTool\x12\x1a.sendoff.v1.GetToolRequest\x1a\x10.sendoff.v1.Tool\"\x03\x90\x02\x01\x12M\n\tListTools\x12\x1c.sendoff.v1.ListToolsRequest\x1a\x1d.sendoff.v1.ListToolsResponse\"\x03\x90\x02\x01\x12M\n\nDeleteTool\x12\x1d.sendoff.v1.DeleteToolRequest\x1a\x1e.sendoff.v1.DeleteToolResponse\"\x00\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsendoff/v1/tool_service.proto\x12\nsendoff.v1\x1a google/protobuf/field_mask.proto\x1a\x15sendoff/v1/tool.proto\"y\n\x11UpsertToolRequest\x12\x1e\n\x04tool\x18\x01 \x01(\x0b\x32\x10.sendoff.v1.Tool\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x13\n\x0b\x63reate_only\x18\x03 \x01(\x08\"!\n\x0eGetToolRequest\x12\x0f\n\x07tool_id\x18\x01 \x01(\t\"\xca\x01\n\x10ListToolsRequest\x12\x15\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05names\x18\x02 \x03(\t\x12#\n\x05types\x18\x03 \x03(\x0e\x32\x14.sendoff.v1.ToolType\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x10\n\x08tool_ids\x18\x06 \x03(\t\x12\x13\n\x0bname_search\x18\x07 \x01(\t\x12\x10\n\x08order_by\x18\x08 \x01(\tB\x0b\n\t_agent_id\"i\n\x11ListToolsResponse\x12\x1f\n\x05tools\x18\x01 \x03(\x0b\x32\x10.sendoff.v1.Tool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x1a\n\x12silent_mcp_servers\x18\x03 \x03(\t\"$\n\x11\x44\x65leteToolRequest\x12\x0f\n\x07tool_id\x18\x01 \x01(\t\"\x14\n\x12\x44\x65leteToolResponse2\xad\x02\n\x0bToolService\x12\x42\n\nUpsertTool\x12\x1d.sendoff.v1.UpsertToolRequest\x1a\x10.sendoff.v1.Tool\"\x03\x90\x02\x02\x12<\n\x07GetTool\x12\x1a.sendoff.v1.GetToolRequest\x1a\x10.sendoff.v1.Tool\"\x03\x90\x02\x01\x12M\n\tListTools\x12\x1c.sendoff.v1.ListToolsRequest\x1a\x1d.sendoff.v1.ListToolsResponse\"\x03\x90\x02\x01\x12M\n\nDeleteTool\x12\x1d.sendoff.v1.DeleteToolRequest\x1a\x1e.sendoff.v1.DeleteToolResponse\"\x00\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,17 +41,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOOLSERVICE'].methods_by_name['ListTools']._loaded_options = None
   _globals['_TOOLSERVICE'].methods_by_name['ListTools']._serialized_options = b'\220\002\001'
   _globals['_UPSERTTOOLREQUEST']._serialized_start=102
-  _globals['_UPSERTTOOLREQUEST']._serialized_end=202
-  _globals['_GETTOOLREQUEST']._serialized_start=204
-  _globals['_GETTOOLREQUEST']._serialized_end=237
-  _globals['_LISTTOOLSREQUEST']._serialized_start=240
-  _globals['_LISTTOOLSREQUEST']._serialized_end=385
-  _globals['_LISTTOOLSRESPONSE']._serialized_start=387
-  _globals['_LISTTOOLSRESPONSE']._serialized_end=492
-  _globals['_DELETETOOLREQUEST']._serialized_start=494
-  _globals['_DELETETOOLREQUEST']._serialized_end=530
-  _globals['_DELETETOOLRESPONSE']._serialized_start=532
-  _globals['_DELETETOOLRESPONSE']._serialized_end=552
-  _globals['_TOOLSERVICE']._serialized_start=555
-  _globals['_TOOLSERVICE']._serialized_end=856
+  _globals['_UPSERTTOOLREQUEST']._serialized_end=223
+  _globals['_GETTOOLREQUEST']._serialized_start=225
+  _globals['_GETTOOLREQUEST']._serialized_end=258
+  _globals['_LISTTOOLSREQUEST']._serialized_start=261
+  _globals['_LISTTOOLSREQUEST']._serialized_end=463
+  _globals['_LISTTOOLSRESPONSE']._serialized_start=465
+  _globals['_LISTTOOLSRESPONSE']._serialized_end=570
+  _globals['_DELETETOOLREQUEST']._serialized_start=572
+  _globals['_DELETETOOLREQUEST']._serialized_end=608
+  _globals['_DELETETOOLRESPONSE']._serialized_start=610
+  _globals['_DELETETOOLRESPONSE']._serialized_end=630
+  _globals['_TOOLSERVICE']._serialized_start=633
+  _globals['_TOOLSERVICE']._serialized_end=934
 # @@protoc_insertion_point(module_scope)

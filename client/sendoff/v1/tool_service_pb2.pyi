@@ -28,6 +28,9 @@ class UpsertToolRequest(_message.Message):
 
     TOOL_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    CREATE_ONLY_FIELD_NUMBER: _builtins.int
+    create_only: _builtins.bool
+    """Whether a tool that exists is to be left alone and the request refused."""
     @_builtins.property
     def tool(self) -> _tool_pb2.Tool:
         """The tool, found by its id if that is set, else by its name. Rule: required."""
@@ -43,10 +46,11 @@ class UpsertToolRequest(_message.Message):
         *,
         tool: _tool_pb2.Tool | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        create_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tool", b"tool", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_only", b"create_only", "tool", b"tool", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -85,12 +89,21 @@ class ListToolsRequest(_message.Message):
     TYPES_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOOL_IDS_FIELD_NUMBER: _builtins.int
+    NAME_SEARCH_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """Tools that this agent names. Unset: all. Rule: string.pattern = "^agent-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"."""
     page_size: _builtins.int
     """Most tools to return. 0: 50. More than 1000: 1000. Rule: int32.gte = 0."""
     page_token: _builtins.str
     """From the page before, with all else unchanged. Empty: the first page."""
+    name_search: _builtins.str
+    """Tools whose name has this in it, in whatever case. Empty: any. Rule: string.max_len = 255."""
+    order_by: _builtins.str
+    """"name", "create_time desc" or "create_time"; built-in tools are older than all others. Empty: "name". Rule: string.in = ["", "name",
+    "create_time", "create_time asc", "create_time desc"].
+    """
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tools of one of these names. Empty: of any. Rule: repeated.max_items = 100."""
@@ -98,6 +111,10 @@ class ListToolsRequest(_message.Message):
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_tool_pb2.ToolType.ValueType]:
         """Tools of one of these types. Empty: of any. Rule: enum.defined_only = true; enum.not_in = [0]."""
+
+    @_builtins.property
+    def tool_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tools with one of these ids. Empty: with any. Rule: repeated.max_items = 100; items as GetToolRequest.tool_id."""
 
     def __init__(
         self,
@@ -107,10 +124,13 @@ class ListToolsRequest(_message.Message):
         types: _abc.Iterable[_tool_pb2.ToolType.ValueType] | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        tool_ids: _abc.Iterable[_builtins.str] | None = ...,
+        name_search: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "agent_id", b"agent_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "agent_id", b"agent_id", "names", b"names", "page_size", b"page_size", "page_token", b"page_token", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "agent_id", b"agent_id", "name_search", b"name_search", "names", b"names", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "tool_ids", b"tool_ids", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agent_id: _TypeAlias = _typing.Literal["agent_id"]  # noqa: Y015
     _WhichOneofArgType__agent_id: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id"]  # noqa: Y015
@@ -131,7 +151,7 @@ class ListToolsResponse(_message.Message):
     """For the next page. Empty: this was the last."""
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_tool_pb2.Tool]:
-        """The tools, by name."""
+        """The tools, in the order asked for."""
 
     @_builtins.property
     def silent_mcp_servers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -63,11 +63,11 @@ class ToolServiceServicer(object):
     """
 
     def UpsertTool(self, request, context):
-        """Makes a tool, or changes the one of that name. Idempotent.
+        """Makes a tool, or changes the one of that name. Idempotent, but for `create_only`.
 
-        Of BUILT_IN and MCP tools only requires_approval, effect, timeout, return_char_limit and tags can be set; the rest is the server's.
+        Of BUILT_IN and MCP tools only requires_approval, effect, timeout, return_char_limit, tags and in_order can be set; the rest is the server's.
         Fails with ABORTED (ETAG_MISMATCH) when `tool.etag` is set and is not the tool's, and with FAILED_PRECONDITION (UNSUPPORTED_FEATURE)
-        for a PYTHON tool where the operator does not allow them.
+        for a PYTHON tool where the operator does not allow them, and with ALREADY_EXISTS (TOOL_EXISTS) when `create_only` is set and there is one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,7 +81,7 @@ class ToolServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTools(self, request, context):
-        """Lists tools by name, the built-in ones and those of MCP servers among them. A tool that its MCP server does not offer any more is gone;
+        """Lists tools, by name unless another order is asked for, the built-in ones and those of MCP servers among them. A tool that its MCP server does not offer any more is gone;
         agents that name it go on without it, and have it again, under the same id, when it is back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

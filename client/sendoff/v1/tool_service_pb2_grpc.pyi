@@ -18,16 +18,16 @@ class ToolServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     UpsertTool: _aio.UnaryUnaryMultiCallable[_tool_service_pb2.UpsertToolRequest, _tool_pb2.Tool]
-    """Makes a tool, or changes the one of that name. Idempotent.
+    """Makes a tool, or changes the one of that name. Idempotent, but for `create_only`.
 
-    Of BUILT_IN and MCP tools only requires_approval, effect, timeout, return_char_limit and tags can be set; the rest is the server's.
+    Of BUILT_IN and MCP tools only requires_approval, effect, timeout, return_char_limit, tags and in_order can be set; the rest is the server's.
     Fails with ABORTED (ETAG_MISMATCH) when `tool.etag` is set and is not the tool's, and with FAILED_PRECONDITION (UNSUPPORTED_FEATURE)
-    for a PYTHON tool where the operator does not allow them.
+    for a PYTHON tool where the operator does not allow them, and with ALREADY_EXISTS (TOOL_EXISTS) when `create_only` is set and there is one.
     """
     GetTool: _aio.UnaryUnaryMultiCallable[_tool_service_pb2.GetToolRequest, _tool_pb2.Tool]
     """Returns a tool. Fails with NOT_FOUND (TOOL_NOT_FOUND)."""
     ListTools: _aio.UnaryUnaryMultiCallable[_tool_service_pb2.ListToolsRequest, _tool_service_pb2.ListToolsResponse]
-    """Lists tools by name, the built-in ones and those of MCP servers among them. A tool that its MCP server does not offer any more is gone;
+    """Lists tools, by name unless another order is asked for, the built-in ones and those of MCP servers among them. A tool that its MCP server does not offer any more is gone;
     agents that name it go on without it, and have it again, under the same id, when it is back.
     """
     DeleteTool: _aio.UnaryUnaryMultiCallable[_tool_service_pb2.DeleteToolRequest, _tool_service_pb2.DeleteToolResponse]
@@ -45,11 +45,11 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tool_service_pb2.UpsertToolRequest,
         context: _aio.ServicerContext[_tool_service_pb2.UpsertToolRequest, _abc.Awaitable[_tool_pb2.Tool]],
     ) -> _abc.Awaitable[_tool_pb2.Tool]:
-        """Makes a tool, or changes the one of that name. Idempotent.
+        """Makes a tool, or changes the one of that name. Idempotent, but for `create_only`.
 
-        Of BUILT_IN and MCP tools only requires_approval, effect, timeout, return_char_limit and tags can be set; the rest is the server's.
+        Of BUILT_IN and MCP tools only requires_approval, effect, timeout, return_char_limit, tags and in_order can be set; the rest is the server's.
         Fails with ABORTED (ETAG_MISMATCH) when `tool.etag` is set and is not the tool's, and with FAILED_PRECONDITION (UNSUPPORTED_FEATURE)
-        for a PYTHON tool where the operator does not allow them.
+        for a PYTHON tool where the operator does not allow them, and with ALREADY_EXISTS (TOOL_EXISTS) when `create_only` is set and there is one.
         """
 
     @_abc_1.abstractmethod
@@ -66,7 +66,7 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tool_service_pb2.ListToolsRequest,
         context: _aio.ServicerContext[_tool_service_pb2.ListToolsRequest, _abc.Awaitable[_tool_service_pb2.ListToolsResponse]],
     ) -> _abc.Awaitable[_tool_service_pb2.ListToolsResponse]:
-        """Lists tools by name, the built-in ones and those of MCP servers among them. A tool that its MCP server does not offer any more is gone;
+        """Lists tools, by name unless another order is asked for, the built-in ones and those of MCP servers among them. A tool that its MCP server does not offer any more is gone;
         agents that name it go on without it, and have it again, under the same id, when it is back.
         """
 

@@ -10,18 +10,15 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from sendoff import v1
 from sendoff_server import ids, validation
+from sendoff_server.agents import listing
 from sendoff_server.agents.directory import AgentDirectory
 from sendoff_server.agents.names import made_up
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import AgentHasActiveRuns, AgentNotFound, EtagMismatch, IdempotencyMismatch
 from sendoff_server.model_settings import check_applicable
 from sendoff_server.models.port import Catalogue
-from sendoff_server.paging import Page, by_time
 from sendoff_server.store.port import Key, Mismatched, Store
 
-MAX_PAGE = 100
-"""An agent can have a megabyte; more of them come with the next page."""
-DEFAULT_PAGE = 50
 DEFAULT_SYSTEM = "You are a helpful assistant. Answer clearly and briefly."
 
 CancelAll = Callable[[str, str], Awaitable[None]]
@@ -112,9 +109,15 @@ class AgentService:
 
     async def list(self, tenant: str, request: v1.ListAgentsRequest) -> v1.ListAgentsResponse:
         validation.check_list_agents(request)
-        page = Page(request, DEFAULT_PAGE, MAX_PAGE)
-        agents, token = page.of(by_time(await self._store.list_agents(tenant, page.after, page.enough)))
-        return v1.ListAgentsResponse(agents=agents, next_page_token=token)
+        return await listing.agents_page(self._store, tenant, request)
+
+    async def count(self, tenant: str, request: v1.CountAgentsRequest) -> v1.CountAgentsResponse:
+        validation.check_count_agents(request)
+        return v1.CountAgentsResponse(count=await self._store.count_agents(tenant, request.filter))
+
+    async def list_tags(self, tenant: str, request: v1.ListTagsRequest) -> v1.ListTagsResponse:
+        validation.check_list_tags(request)
+        return await listing.tags_page(self._store, tenant, request)
 
     async def update(self, tenant: str, request: v1.UpdateAgentRequest) -> v1.Agent:
         """Change an agent. A change made by somebody else meanwhile is not overwritten when the caller sent an etag;

@@ -24,6 +24,12 @@ class AgentServicer(AgentServiceServicer):
     async def ListAgents(self, request: v1.ListAgentsRequest, context: Context) -> v1.ListAgentsResponse:
         return await self._agents.list(TENANT, request)
 
+    async def CountAgents(self, request: v1.CountAgentsRequest, context: Context) -> v1.CountAgentsResponse:
+        return await self._agents.count(TENANT, request)
+
+    async def ListTags(self, request: v1.ListTagsRequest, context: Context) -> v1.ListTagsResponse:
+        return await self._agents.list_tags(TENANT, request)
+
     async def UpdateAgent(self, request: v1.UpdateAgentRequest, context: Context) -> v1.Agent:
         return await self._agents.update(TENANT, request)
 

@@ -22,7 +22,10 @@ from sendoff_server.gateway.connection import GuardedConnection, Limits
 from sendoff_server.gateway.docs_page import describing
 from sendoff_server.gateway.doors import routes
 from sendoff_server.gateway.routes import (
+    agent_belongings,
+    agent_lists,
     agents,
+    blocks,
     cancel,
     conversations,
     facts,
@@ -32,6 +35,7 @@ from sendoff_server.gateway.routes import (
     runs,
     sending,
     sending_async,
+    tools,
 )
 from sendoff_server.use_cases import UseCases
 
@@ -39,7 +43,10 @@ _KEEP_ALIVE_S = 75
 _STOP_GRACE_S = 5
 _BACKLOG = 2_048
 _TABLES = (
+    agent_belongings.TABLE,
+    agent_lists.TABLE,
     agents.TABLE,
+    blocks.TABLE,
     cancel.TABLE,
     conversations.TABLE,
     facts.TABLE,
@@ -49,6 +56,7 @@ _TABLES = (
     runs.TABLE,
     sending.TABLE,
     sending_async.TABLE,
+    tools.TABLE,
 )
 
 

@@ -79,8 +79,8 @@ class Callers:
 
     async def _make_all(self, batch: Batch, due: Sequence[Planned], outcome: Outcome, live: Live) -> None:
         slots = asyncio.Semaphore(AT_ONCE)
-        in_order = [plan for plan in due if _tool(plan).type == v1.TOOL_TYPE_BUILT_IN]
-        lines = [[plan] for plan in due if _tool(plan).type != v1.TOOL_TYPE_BUILT_IN]
+        in_order = [plan for plan in due if _goes_in_order(_tool(plan))]
+        lines = [[plan] for plan in due if not _goes_in_order(_tool(plan))]
         ended: asyncio.Queue[v1.ToolCallFinished] = asyncio.Queue()
 
         async def work_off(line: Sequence[Planned]) -> None:
@@ -134,6 +134,10 @@ class Callers:
             self._abandoned.add(task)
             task.add_done_callback(self._abandoned.discard)
             task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+
+def _goes_in_order(tool: v1.Tool) -> bool:
+    return tool.in_order or tool.type == v1.TOOL_TYPE_BUILT_IN
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

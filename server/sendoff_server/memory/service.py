@@ -16,7 +16,7 @@ from sendoff_server.memory.directory import BlockDirectory
 from sendoff_server.page_fit import MAX_PAGE_BYTES
 from sendoff_server.page_token import Cursor
 from sendoff_server.paging import Page, by_time
-from sendoff_server.store.port import BlockChange, Key, Mismatched, Store
+from sendoff_server.store.port import BlockChange, BlockQuery, Key, Mismatched, Store
 from sendoff_server.validation import limits
 
 DEFAULT_PAGE = 50
@@ -76,7 +76,7 @@ class BlockService:
             if len(found) > limit or size > MAX_PAGE_BYTES:
                 break
             block = await self._blocks.find(tenant, agent.block_ids[place])
-            if block is not None and (not request.HasField("label") or block.label == request.label):
+            if block is not None and _matches(block, request):
                 found.append((block, (place, block.id)))
                 size += block.ByteSize()
         return found
@@ -84,17 +84,16 @@ class BlockService:
     async def _of_all(
         self, tenant: str, request: v1.ListBlocksRequest, after: Cursor | None, limit: int
     ) -> Sequence[tuple[v1.Block, Cursor]]:
-        """As `_of_agent`, newest first; the cursor is time and id."""
-        label = request.label if request.HasField("label") else None
+        """As `_of_agent`, by time; the cursor is time and id."""
         found: list[tuple[v1.Block, Cursor]] = []
         size = 0
         while len(found) <= limit and size <= MAX_PAGE_BYTES:
             count = min(_READ, limit + 1 - len(found))
-            blocks = await self._store.list_blocks(tenant, label, after, count)
-            if not blocks:
-                break
+            blocks = await self._store.list_blocks(_query(tenant, request, after, count))
             found += by_time(blocks)
             size += sum(block.ByteSize() for block in blocks)
+            if len(blocks) < count:
+                break
             after = found[-1][1]
         return found
 
@@ -132,6 +131,33 @@ class BlockService:
         if block is None:
             raise BlockNotFound(block_id)
         return block
+
+
+def _query(tenant: str, request: v1.ListBlocksRequest, after: Cursor | None, limit: int) -> BlockQuery:
+    return BlockQuery(
+        tenant=tenant,
+        label=request.label if request.HasField("label") else None,
+        label_search=request.label_search,
+        value_search=request.value_search,
+        description_search=request.description_search,
+        tags=request.tags,
+        match_all_tags=request.match_all_tags,
+        newest_first=request.order_by in ("", "create_time desc"),
+        after=after,
+        limit=limit,
+    )
+
+
+def _matches(block: v1.Block, request: v1.ListBlocksRequest) -> bool:
+    """As the store finds blocks by `_query`."""
+    has = [tag in block.tags for tag in request.tags] or [True]
+    return (
+        (not request.HasField("label") or block.label == request.label)
+        and request.label_search.casefold() in block.label.casefold()
+        and request.value_search.casefold() in block.value.casefold()
+        and request.description_search.casefold() in block.description.casefold()
+        and (all(has) if request.match_all_tags else any(has))
+    )
 
 
 def _not_empty(block: v1.Block) -> list[str]:

@@ -13,10 +13,10 @@ Times are nanoseconds since 1970.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 from sendoff import v1
 
@@ -384,6 +384,57 @@ class BlockChange(Enum):
     """A change of that name was written before. Nothing was written."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentQuery:
+    """Which agents, and in which order."""
+
+    tenant: str
+    filter: v1.AgentFilter = field(default_factory=v1.AgentFilter)
+    order: Literal["create_time", "update_time", "last_run_time"] = "create_time"
+    newest_first: bool = True
+    after: tuple[int, str] | None = None
+    """What the order goes by, in nanoseconds, and the id of the last agent seen. A run that has not been is at 0."""
+    limit: int
+
+
+class ListedAgent(NamedTuple):
+    agent: v1.Agent
+    last_run: v1.LastRun | None
+    """The last of its runs to end; None before there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagQuery:
+    """Which tags."""
+
+    tenant: str
+    search: str = ""
+    """Those that have this in them, in whatever case."""
+    backwards: bool = False
+    after: str | None = None
+    """The last tag seen, which need not be there any more."""
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockQuery:
+    """Which blocks, by time of creation. What is None or empty does not matter; what is searched for is in the text, in
+    whatever case."""
+
+    tenant: str
+    label: str | None = None
+    label_search: str = ""
+    value_search: str = ""
+    description_search: str = ""
+    tags: Sequence[str] = ()
+    """Blocks with one of them, or with all of them."""
+    match_all_tags: bool = False
+    newest_first: bool = True
+    after: tuple[int, str] | None = None
+    """(create_time_ns, id) of the last block seen."""
+    limit: int
+
+
 @dataclass(frozen=True, slots=True)
 class Fork:
     """History that a new conversation begins with: the messages of the runs of a lane that have ended."""
@@ -550,8 +601,12 @@ class Store(Protocol):
 
     async def agent(self, tenant: str, agent_id: str) -> v1.Agent | None: ...
 
-    async def list_agents(self, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.Agent]:
-        """Newest first; `after` is (create_time_ns, id) of the last one seen."""
+    async def list_agents(self, query: AgentQuery) -> list[ListedAgent]: ...
+
+    async def count_agents(self, tenant: str, wanted: v1.AgentFilter) -> int: ...
+
+    async def list_tags(self, query: TagQuery) -> list[str]:
+        """Tags of agents and blocks, each once, in the order of their code points."""
         ...
 
     async def update_agent(self, tenant: str, agent: v1.Agent, expected_etag: str) -> bool:
@@ -620,6 +675,12 @@ class Store(Protocol):
         """By name, those that follow that name."""
         ...
 
+    async def list_tools_by_time(
+        self, tenant: str, after: tuple[int, str] | None, limit: int, *, newest_first: bool
+    ) -> list[v1.Tool]:
+        """By time of creation; `after` is (create_time_ns, id) of the last one seen."""
+        ...
+
     async def delete_tool(self, tenant: str, tool_id: str) -> bool:
         """Whether there was one."""
         ...
@@ -634,11 +695,7 @@ class Store(Protocol):
 
     async def block(self, tenant: str, block_id: str) -> v1.Block | None: ...
 
-    async def list_blocks(
-        self, tenant: str, label: str | None, after: tuple[int, str] | None, limit: int
-    ) -> list[v1.Block]:
-        """Newest first; those of that label, None for all; `after` is (create_time_ns, id) of the last one seen."""
-        ...
+    async def list_blocks(self, query: BlockQuery) -> list[v1.Block]: ...
 
     async def update_block(self, tenant: str, block: v1.Block, expected_etag: str, change: str = "") -> BlockChange:
         """Write the block over the one with that id if its etag is still `expected_etag`.

@@ -153,6 +153,7 @@ def laid_over(made: v1.Tool, row: v1.Tool) -> v1.Tool:
     tool.requires_approval = made.requires_approval or row.requires_approval
     tool.effect = row.effect or made.effect
     tool.return_char_limit = row.return_char_limit or made.return_char_limit
+    tool.in_order = made.in_order or row.in_order
     if row.HasField("timeout"):
         tool.timeout.CopyFrom(row.timeout)
     if row.tags:

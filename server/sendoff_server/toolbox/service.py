@@ -11,6 +11,7 @@ from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import (
     EtagMismatch,
     InvalidRequest,
+    ToolExists,
     ToolIsTheServers,
     ToolNotFound,
     Unsupported,
@@ -94,8 +95,11 @@ class ToolService:
         made so are made again with new source code, unless the request sets them.
         """
         validation.check_upsert_tool(request)
+        request = await self._named(request)
         while True:
             current = await self._current(tenant, request.tool)
+            if current is not None and request.create_only:
+                raise ToolExists(current.name, current.id)
             if request.tool.etag and (current is None or request.tool.etag != current.etag):
                 raise EtagMismatch(request.tool.id or request.tool.name, request.tool.etag)
             made = self._directory.server_tools.find(current.id) if current is not None else None
@@ -109,6 +113,20 @@ class ToolService:
                 return await self._found(tenant, changed.id)
             if current is not None:  # else the tool of that name was made meanwhile, and is now changed
                 await self._check_name(tenant, changed)
+
+    async def _named(self, request: v1.UpsertToolRequest) -> v1.UpsertToolRequest:
+        """The request with the name of the tool; a PYTHON tool without one has that of its function. Raises
+        Unsupported, InvalidRequest."""
+        if request.tool.name or request.tool.id:
+            return request
+        described = await self._describe("", request.tool.source_code)
+        if not described.name:
+            raise InvalidRequest([Violation("tool.name", "must be set: the source code does not tell it")])
+        named = v1.UpsertToolRequest()
+        named.CopyFrom(request)
+        named.tool.name = described.name
+        validation.check_upsert_tool(named)
+        return named
 
     async def _current(self, tenant: str, wanted: v1.Tool) -> v1.Tool | None:
         """The tool that the request means, as the tenant has it; None if it is to be made."""
@@ -143,19 +161,25 @@ class ToolService:
             self._check_new_name(changed.name)
         if changed.type != v1.TOOL_TYPE_PYTHON:
             return changed
+        python = self._allowed()
+        if current is not None and changed.source_code != current.source_code:
+            await self._forget_made(python, current, changed, request)
+        if current is None or _needs_describing(current, changed):
+            _fill(changed, await self._describe(changed.name, changed.source_code))
+            validation.check_upsert_tool(v1.UpsertToolRequest(tool=changed))
+        return changed
+
+    async def _describe(self, name: str, source_code: str) -> Described:
+        try:
+            return await self._allowed().describe(name, source_code)
+        except Unfit as unfit:
+            raise InvalidRequest([Violation("tool.source_code", str(unfit))]) from None
+
+    def _allowed(self) -> Sources:
         if self._python is None:
             told = "Python tools are not allowed on this server; its operator can set SENDOFF_PYTHON_TOOLS"
             raise Unsupported([Violation("tool.type", told)])
-        if current is not None and changed.source_code != current.source_code:
-            await self._forget_made(self._python, current, changed, request)
-        if current is None or _needs_describing(current, changed):
-            try:
-                described = await self._python.describe(changed.name, changed.source_code)
-            except Unfit as unfit:
-                raise InvalidRequest([Violation("tool.source_code", str(unfit))]) from None
-            _fill(changed, described)
-            validation.check_upsert_tool(v1.UpsertToolRequest(tool=changed))
-        return changed
+        return self._python
 
     def _check_new_name(self, name: str) -> None:
         if self._directory.server_tools.named(name) is not None:

@@ -90,6 +90,8 @@ def text_result(text: str, *, is_error: bool = False) -> ToolResult:
 class Described:
     """What a Python tool's source code tells of it."""
 
+    name: str
+    """Of its function."""
     description: str
     """From its docstring; "" without one."""
     json_schema: str
@@ -106,5 +108,5 @@ class Sources(Protocol):
     """Reads the source code of Python tools."""
 
     async def describe(self, name: str, source_code: str) -> Described:
-        """What a tool of that name with that source code is. Raises Unfit."""
+        """What a tool of that name with that source code is; "" for the name of its only function. Raises Unfit."""
         ...

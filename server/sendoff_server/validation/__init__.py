@@ -9,10 +9,12 @@ a test walks those comments.
 from sendoff_server.validation.actions import check_list_pending_actions as check_list_pending_actions
 from sendoff_server.validation.actions import check_respond_to_actions as check_respond_to_actions
 from sendoff_server.validation.agents import UPDATABLE as UPDATABLE
+from sendoff_server.validation.agents import check_count_agents as check_count_agents
 from sendoff_server.validation.agents import check_create_agent as check_create_agent
 from sendoff_server.validation.agents import check_delete_agent as check_delete_agent
 from sendoff_server.validation.agents import check_get_agent as check_get_agent
 from sendoff_server.validation.agents import check_list_agents as check_list_agents
+from sendoff_server.validation.agents import check_list_tags as check_list_tags
 from sendoff_server.validation.agents import check_update_agent as check_update_agent
 from sendoff_server.validation.blocks import BLOCK_UPDATABLE as BLOCK_UPDATABLE
 from sendoff_server.validation.blocks import check_block_fits as check_block_fits

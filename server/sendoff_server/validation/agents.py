@@ -10,8 +10,8 @@ from sendoff_server.validation.limits import (
     MAX_AGENT_BLOCKS,
     MAX_AGENT_TOOLS,
     MAX_KEY_CHARACTERS,
+    MAX_SEARCH_CHARACTERS,
     MAX_SYSTEM_BYTES,
-    MAX_TAGS,
 )
 from sendoff_server.validation.model_settings import (
     check_compaction_settings,
@@ -22,12 +22,15 @@ from sendoff_server.validation.rules import (
     AGENT_ID,
     BLOCK_ID,
     TOOL_ID,
+    check_choice,
+    check_enum,
     check_id,
     check_items,
     check_length,
     check_no_control_characters,
     check_number,
     check_size,
+    check_tags,
 )
 from sendoff_server.validation.tool_rules import check_tool_rules
 from sendoff_server.validation.unsupported import check_supported
@@ -53,6 +56,13 @@ UPDATABLE = (
 """What an update mask may name."""
 
 _NAME_CHARACTERS = 255
+_MAX_IDS = 100
+_ORDERS = (
+    "",
+    *(f"{field}{way}" for field in ("create_time", "update_time", "last_run_time") for way in ("", " asc", " desc")),
+)
+_TAG_ORDERS = ("", "name", "name asc", "name desc")
+_STOP_REASONS = frozenset(v1.StopReason.values()) - {0}
 _DESCRIPTION_BYTES = 65_536
 
 
@@ -83,8 +93,35 @@ def check_get_agent(request: v1.GetAgentRequest) -> None:
 
 def check_list_agents(request: v1.ListAgentsRequest) -> None:
     found = Violations()
+    _check_filter(found, request.filter)
+    check_choice(found, "order_by", request.order_by, _ORDERS)
     check_number(found, "page_size", request.page_size, least=0)
     found.refuse()
+
+
+def check_count_agents(request: v1.CountAgentsRequest) -> None:
+    found = Violations()
+    _check_filter(found, request.filter)
+    found.refuse()
+
+
+def check_list_tags(request: v1.ListTagsRequest) -> None:
+    found = Violations()
+    check_length(found, "search", request.search, most=MAX_SEARCH_CHARACTERS)
+    check_choice(found, "order_by", request.order_by, _TAG_ORDERS)
+    check_number(found, "page_size", request.page_size, least=0)
+    found.refuse()
+
+
+def _check_filter(found: Violations, wanted: v1.AgentFilter) -> None:
+    check_length(found, "filter.name", wanted.name, most=_NAME_CHARACTERS)
+    check_length(found, "filter.name_search", wanted.name_search, most=MAX_SEARCH_CHARACTERS)
+    check_tags(found, "filter.tags", wanted.tags)
+    for index, reason in enumerate(wanted.last_stop_reasons):
+        check_enum(found, f"filter.last_stop_reasons[{index}]", reason, _STOP_REASONS)
+    if check_items(found, "filter.agent_ids", len(wanted.agent_ids), most=_MAX_IDS):
+        for index, agent_id in enumerate(wanted.agent_ids):
+            check_id(found, f"filter.agent_ids[{index}]", agent_id, AGENT_ID)
 
 
 def check_update_agent(request: v1.UpdateAgentRequest) -> None:
@@ -113,9 +150,7 @@ def _check_agent(found: Violations, agent: v1.Agent) -> None:
     check_length(found, "agent.model", agent.model, most=255)
     check_size(found, "agent.system", agent.system, most=MAX_SYSTEM_BYTES)
     check_size(found, "agent.description", agent.description, most=_DESCRIPTION_BYTES)
-    if check_items(found, "agent.tags", len(agent.tags), most=MAX_TAGS):
-        for index, tag in enumerate(agent.tags):
-            check_length(found, f"agent.tags[{index}]", tag, most=255)
+    check_tags(found, "agent.tags", agent.tags)
     check_json_object(found, "agent.metadata", agent.metadata)
     if check_items(found, "agent.tool_ids", len(agent.tool_ids), most=MAX_AGENT_TOOLS):
         for index, tool_id in enumerate(agent.tool_ids):

@@ -10,17 +10,18 @@ from sendoff_server.validation.limits import (
     DEFAULT_BLOCK_CHARACTERS,
     MAX_BLOCK_CHARACTERS,
     MAX_KEY_CHARACTERS,
-    MAX_TAGS,
+    MAX_SEARCH_CHARACTERS,
 )
 from sendoff_server.validation.rules import (
     AGENT_ID,
     BLOCK_ID,
+    check_choice,
     check_id,
-    check_items,
     check_length,
     check_no_control_characters,
     check_number,
     check_size,
+    check_tags,
 )
 from sendoff_server.validation.violations import Violations
 
@@ -28,6 +29,7 @@ BLOCK_UPDATABLE = ("label", "value", "limit", "description", "read_only", "metad
 """What an update mask may name."""
 
 _LABEL_CHARACTERS = 64
+_ORDERS = ("", "create_time", "create_time asc", "create_time desc")
 _DESCRIPTION_BYTES = 16_384
 
 
@@ -58,6 +60,12 @@ def check_list_blocks(request: v1.ListBlocksRequest) -> None:
     found = Violations()
     if request.HasField("agent_id"):
         check_id(found, "agent_id", request.agent_id, AGENT_ID)
+        if request.order_by in _ORDERS[1:]:
+            found.add("order_by", "may not stand together with agent_id: the blocks of an agent go in its order")
+    for name in ("label_search", "value_search", "description_search"):
+        check_length(found, name, getattr(request, name), most=MAX_SEARCH_CHARACTERS)
+    check_tags(found, "tags", request.tags)
+    check_choice(found, "order_by", request.order_by, _ORDERS)
     check_number(found, "page_size", request.page_size, least=0)
     found.refuse()
 
@@ -100,6 +108,4 @@ def _check_block(found: Violations, block: v1.Block, *, least_label: int) -> Non
     check_number(found, "block.limit", block.limit, least=0, most=MAX_BLOCK_CHARACTERS)
     check_size(found, "block.description", block.description, most=_DESCRIPTION_BYTES)
     check_json_object(found, "block.metadata", block.metadata)
-    if check_items(found, "block.tags", len(block.tags), most=MAX_TAGS):
-        for index, tag in enumerate(block.tags):
-            check_length(found, f"block.tags[{index}]", tag, most=255)
+    check_tags(found, "block.tags", block.tags)

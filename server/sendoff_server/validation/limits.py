@@ -18,6 +18,8 @@ MAX_KEY_CHARACTERS = 255
 """Length of request_id, idempotency key and OTID."""
 MAX_LABELS = 64
 MAX_TAGS = 64
+MAX_SEARCH_CHARACTERS = 255
+"""Of a text that is looked for in names, labels, values."""
 MAX_BLOCK_CHARACTERS = 100_000
 DEFAULT_BLOCK_CHARACTERS = 20_000
 MAX_AGENT_BLOCKS = 64

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from google.protobuf.duration_pb2 import Duration
 
 from sendoff_server import ids
+from sendoff_server.validation.limits import MAX_TAGS
 from sendoff_server.validation.violations import Violations, quoted
 
 AGENT_ID = ids.pattern("agent")
@@ -25,6 +26,7 @@ TOOL_ID = ids.pattern("tool")
 _BAD_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BYTES_PER_CHARACTER = 4
+_TAG_CHARACTERS = 255
 _NANOSECONDS = 1_000_000_000
 
 
@@ -67,6 +69,12 @@ def check_items(found: Violations, path: str, count: int, *, least: int = 0, mos
     elif count > most:
         found.add(path, f"must have at most {most} items, has {count}")
     return count <= most
+
+
+def check_tags(found: Violations, path: str, tags: Sequence[str]) -> None:
+    if check_items(found, path, len(tags), most=MAX_TAGS):
+        for index, tag in enumerate(tags):
+            check_length(found, f"{path}[{index}]", tag, most=_TAG_CHARACTERS)
 
 
 def check_number(found: Violations, path: str, value: int, *, least: int, most: int | None = None) -> None:

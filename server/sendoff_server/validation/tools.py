@@ -9,10 +9,11 @@ from typing import Any
 
 from sendoff import v1
 from sendoff_server.validation.json_object import check_json_object
-from sendoff_server.validation.limits import MAX_TAGS
+from sendoff_server.validation.limits import MAX_SEARCH_CHARACTERS
 from sendoff_server.validation.rules import (
     AGENT_ID,
     TOOL_ID,
+    check_choice,
     check_duration,
     check_enum,
     check_id,
@@ -20,10 +21,11 @@ from sendoff_server.validation.rules import (
     check_length,
     check_number,
     check_size,
+    check_tags,
 )
 from sendoff_server.validation.violations import Violations, quoted
 
-TOOL_OVERRIDABLE = ("requires_approval", "effect", "timeout", "return_char_limit", "tags")
+TOOL_OVERRIDABLE = ("requires_approval", "effect", "timeout", "return_char_limit", "tags", "in_order")
 """What an update mask may name of a tool that the server makes."""
 TOOL_UPDATABLE = ("name", "description", "json_schema", "source_code", *TOOL_OVERRIDABLE)
 """What an update mask may name of other tools."""
@@ -35,6 +37,7 @@ _SOURCE_BYTES = 262_144
 _MAX_RETURN_CHARACTERS = 1_000_000
 _MAX_TIMEOUT_S = 86_400
 _MAX_NAMES = 100
+_ORDERS = ("", "name", "create_time", "create_time asc", "create_time desc")
 _EFFECTS = frozenset(v1.ToolEffect.values())
 _TYPES = frozenset(v1.ToolType.values()) - {v1.TOOL_TYPE_UNSPECIFIED}
 
@@ -66,6 +69,11 @@ def check_list_tools(request: v1.ListToolsRequest) -> None:
     check_items(found, "names", len(request.names), most=_MAX_NAMES)
     for index, kind in enumerate(request.types):
         check_enum(found, f"types[{index}]", kind, _TYPES)
+    if check_items(found, "tool_ids", len(request.tool_ids), most=_MAX_NAMES):
+        for index, tool_id in enumerate(request.tool_ids):
+            check_id(found, f"tool_ids[{index}]", tool_id, TOOL_ID)
+    check_length(found, "name_search", request.name_search, most=MAX_SEARCH_CHARACTERS)
+    check_choice(found, "order_by", request.order_by, _ORDERS)
     check_number(found, "page_size", request.page_size, least=0)
     found.refuse()
 
@@ -79,7 +87,8 @@ def check_delete_tool(request: v1.DeleteToolRequest) -> None:
 def _check_tool(found: Violations, tool: v1.Tool) -> None:
     if tool.id:
         check_id(found, "tool.id", tool.id, TOOL_ID)
-    if (tool.name or not tool.id) and not TOOL_NAME.fullmatch(tool.name):
+    is_named_by_source = tool.type == v1.TOOL_TYPE_PYTHON and tool.source_code
+    if (tool.name or not (tool.id or is_named_by_source)) and not TOOL_NAME.fullmatch(tool.name):
         found.add("tool.name", f"must be 1 to 64 letters, digits, - and _; is {quoted(tool.name)}")
     check_size(found, "tool.description", tool.description, most=_DESCRIPTION_BYTES)
     _check_schema(found, tool.json_schema)
@@ -91,9 +100,7 @@ def _check_tool(found: Violations, tool: v1.Tool) -> None:
         check_enum(found, "tool.type", tool.type, _TYPES)
     check_size(found, "tool.source_code", tool.source_code, most=_SOURCE_BYTES)
     check_number(found, "tool.return_char_limit", tool.return_char_limit, least=0, most=_MAX_RETURN_CHARACTERS)
-    if check_items(found, "tool.tags", len(tool.tags), most=MAX_TAGS):
-        for index, tag in enumerate(tool.tags):
-            check_length(found, f"tool.tags[{index}]", tag, most=255)
+    check_tags(found, "tool.tags", tool.tags)
 
 
 # ---- JSON Schema ----

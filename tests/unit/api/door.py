@@ -118,6 +118,14 @@ class FakeAgents:
         self.calls.append((tenant, request))
         return v1.ListAgentsResponse()
 
+    async def count(self, tenant: str, request: v1.CountAgentsRequest) -> v1.CountAgentsResponse:
+        self.calls.append((tenant, request))
+        return v1.CountAgentsResponse()
+
+    async def list_tags(self, tenant: str, request: v1.ListTagsRequest) -> v1.ListTagsResponse:
+        self.calls.append((tenant, request))
+        return v1.ListTagsResponse()
+
     async def update(self, tenant: str, request: v1.UpdateAgentRequest) -> v1.Agent:
         self.calls.append((tenant, request))
         return v1.Agent(id=AGENT_ID)

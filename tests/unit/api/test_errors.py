@@ -36,6 +36,7 @@ SAMPLES: list[ServiceError] = [
     errors.EtagMismatch(AGENT_ID, "1"),
     errors.ToolNotFound("tool-1"),
     errors.ToolIsTheServers("tool-1"),
+    errors.ToolExists("light", "tool-1"),
     errors.AgentHasActiveRuns(AGENT_ID, 3),
     errors.ConversationHasActiveRuns("conv-1", 3),
     errors.InvalidToolCallIds(["call-1", "call-2"], ["call-1"]),

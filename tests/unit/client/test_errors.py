@@ -37,6 +37,7 @@ BY_REASON = {
     "NO_PENDING_ACTION": sendoff.NoPendingAction,
     "ACTION_ALREADY_ANSWERED": sendoff.ActionAlreadyAnswered,
     "TOOL_IS_THE_SERVERS": sendoff.ToolIsTheServers,
+    "TOOL_EXISTS": sendoff.ToolExists,
     "QUEUE_FULL": sendoff.QueueFull,
     "DRAINING": sendoff.Unavailable,
     "STORE_UNAVAILABLE": sendoff.Unavailable,

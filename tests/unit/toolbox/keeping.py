@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.clock import SystemClock
+from sendoff_server.clock import SystemClock, nanoseconds
 from sendoff_server.errors import AgentNotFound
 from sendoff_server.store.port import Store
 from sendoff_server.toolbox.directory import ToolDirectory
@@ -54,6 +54,13 @@ class ToolStore:
     async def tool_named(self, tenant: str, name: str) -> v1.Tool | None:
         return next((tool for (of, _), tool in self.rows.items() if of == tenant and tool.name == name), None)
 
+    async def list_tools_by_time(
+        self, tenant: str, after: tuple[int, str] | None, limit: int, *, newest_first: bool
+    ) -> list[v1.Tool]:
+        own = {(nanoseconds(row.create_time), row.id): row for (of, _), row in self.rows.items() if of == tenant}
+        behind = sorted(place for place in own if after is None or (place < after if newest_first else place > after))
+        return [own[place] for place in (behind[::-1] if newest_first else behind)[:limit]]
+
     async def list_tools(self, tenant: str, after_name: str, limit: int) -> list[v1.Tool]:
         found = [tool for (of, _), tool in self.rows.items() if of == tenant and tool.name > after_name]
         return sorted(found, key=lambda tool: tool.name)[:limit]
@@ -63,7 +70,8 @@ class ToolStore:
 
 
 class PythonReader(Sources):
-    """Describes source code like "description|schema"; "unfit" is none of a tool. Notes what it is asked for."""
+    """Describes source code like "description|schema"; "unfit" is none of a tool, "nameless" does not tell
+    its name. Notes what it is asked for."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -73,7 +81,9 @@ class PythonReader(Sources):
         if source_code == "unfit":
             raise Unfit("it defines no public function")
         description, _, schema = source_code.partition("|")
-        return Described(description, schema, "" if schema else "*rest has no name")
+        misfit = "" if schema else "*rest has no name"
+        name = name or ("" if source_code == "nameless" else "only_function")
+        return Described(name, description=description, json_schema=schema, misfit=misfit)
 
 
 class Agents:

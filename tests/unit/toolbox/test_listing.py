@@ -6,6 +6,7 @@ import pytest
 
 from sendoff import v1
 from sendoff_server import ids
+from sendoff_server.clock import nanoseconds
 from sendoff_server.errors import AgentNotFound, InvalidRequest
 from tests.unit.toolbox.keeping import OTHER, TENANT, Toolbox, built_in, client_tool, of_mcp, python_tool
 
@@ -38,6 +39,34 @@ async def test_pages_of_large_tools_are_shorter_and_miss_none() -> None:
         await toolbox.put(client_tool(f"c{number:03}", description="x" * 65_000))
     names = await toolbox.names(page_size=1_000)
     assert names == sorted([f"c{number:03}" for number in range(150)] + ["conversation_search", "memory_insert"])
+
+
+@pytest.mark.parametrize("page_size", [0, 1, 2, 3, 4, 5, 8, 9, 10])
+@pytest.mark.parametrize("of_agent", [False, True])
+async def test_all_tools_come_once_by_time_whatever_the_size_of_pages(
+    toolbox: Toolbox, page_size: int, of_agent: bool
+) -> None:
+    everything = await toolbox.tools()
+    asked: dict[str, str] = {}
+    if of_agent:
+        unlike = {tool.name: tool.id for tool in everything}
+        everything = [tool for tool in everything if tool.id in unlike.values()]  # no two of an agent have one name
+        toolbox.agents.agent.tool_ids.extend(unlike.values())
+        asked = {"agent_id": toolbox.agents.agent.id}
+    oldest_first = sorted(everything, key=lambda tool: (nanoseconds(tool.create_time), tool.id))
+    assert {tool.name for tool in oldest_first[:2]} == {"conversation_search", "memory_insert"}
+    assert await toolbox.tools(page_size=page_size, order_by="create_time", **asked) == oldest_first
+    assert await toolbox.tools(page_size=page_size, order_by="create_time desc", **asked) == oldest_first[::-1]
+
+
+@pytest.mark.parametrize("page_size", [0, 1])
+async def test_tools_are_found_by_id_and_by_a_part_of_their_name(toolbox: Toolbox, page_size: int) -> None:
+    by_name = {tool.name: tool.id for tool in await toolbox.tools()}
+    wanted = [by_name["z"], by_name["a"], by_name["s_buy"], by_name["memory_insert"], ids.derive("tool", "nobody's")]
+    found = await toolbox.names(page_size=page_size, tool_ids=wanted)
+    assert found == ["a", "memory_insert", "s_buy", "z"]
+    assert await toolbox.names(page_size=page_size, tool_ids=wanted, names=["z", "n"]) == ["z"]
+    assert await toolbox.names(page_size=page_size, name_search="S_") == ["s_buy", "s_pay", "s_pay"]
 
 
 @pytest.mark.parametrize("page_size", [0, 1, 2])

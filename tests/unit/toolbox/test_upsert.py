@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.errors import EtagMismatch, InvalidRequest, ToolIsTheServers, ToolNotFound, Unsupported
+from sendoff_server.errors import EtagMismatch, InvalidRequest, ToolExists, ToolIsTheServers, ToolNotFound, Unsupported
 from tests.unit.toolbox.keeping import (
     OTHER,
     TENANT,
@@ -141,7 +142,33 @@ async def test_tools_put_at_once_under_one_name_are_one_tool(toolbox: Toolbox) -
     assert len(toolbox.store.rows) == 1
 
 
+async def test_of_tools_that_are_only_to_be_made_one_is_and_the_others_are_told_its_id(toolbox: Toolbox) -> None:
+    def make(description: str) -> Awaitable[v1.Tool]:
+        request = v1.UpsertToolRequest(tool=client_tool("light", description=description), create_only=True)
+        return toolbox.service.upsert(TENANT, request)
+
+    put = await asyncio.gather(*(make(str(number)) for number in range(8)), return_exceptions=True)
+    (made,) = [each for each in put if isinstance(each, v1.Tool)]
+    refused = [each for each in put if isinstance(each, ToolExists)]
+    assert [each.metadata for each in refused] == [{"name": "light", "tool_id": made.id}] * 7
+    assert await toolbox.get(made.id) == made
+    server_s = v1.UpsertToolRequest(tool=client_tool("memory_insert"), create_only=True)
+    with pytest.raises(ToolExists):
+        await toolbox.service.upsert(TENANT, server_s)
+
+
 # ---- Python tools ----
+
+
+async def test_a_python_tool_without_a_name_has_that_of_its_function(toolbox: Toolbox) -> None:
+    made = await toolbox.put(python_tool(""))
+    assert made.name == "only_function"
+    assert (await toolbox.put(python_tool("", 'new|{"type": "object"}'))).id == made.id
+    assert await _refused(toolbox, python_tool("", "unfit")) == ["tool.source_code"]
+    for tool in (python_tool("", "nameless"), client_tool("")):
+        assert await _refused(toolbox, tool) == ["tool.name"]
+    with pytest.raises(Unsupported):
+        await Toolbox(allows_python=False).put(python_tool(""))
 
 
 async def test_python_tools_are_refused_where_they_are_not_allowed() -> None:

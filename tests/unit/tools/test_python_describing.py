@@ -175,6 +175,12 @@ async def test_source_code_that_is_no_tool_is_refused_with_what_is_wrong(source:
     assert str(refused.value).startswith(why)
 
 
+async def test_without_a_name_the_only_public_function_gives_one() -> None:
+    assert (await described("import os\ndef _helper(): ...\ndef light(): ...", "")).name == "light"
+    with pytest.raises(Unfit, match=r"\(a, b\) and a name has to tell which is the tool"):
+        await described("def a(): pass\ndef b(): pass", "")
+
+
 def _forging(answer: str) -> str:
     """A module that answers for its worker."""
     return f"""

@@ -24,6 +24,8 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "CreateAgentRequest": validation.check_create_agent,
     "GetAgentRequest": validation.check_get_agent,
     "ListAgentsRequest": validation.check_list_agents,
+    "CountAgentsRequest": validation.check_count_agents,
+    "ListTagsRequest": validation.check_list_tags,
     "UpdateAgentRequest": validation.check_update_agent,
     "DeleteAgentRequest": validation.check_delete_agent,
     "CreateConversationRequest": validation.check_create_conversation,

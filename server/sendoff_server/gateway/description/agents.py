@@ -22,7 +22,7 @@ from sendoff_server.gateway.description.forms import (
     one_of,
 )
 from sendoff_server.gateway.description.runs import MESSAGES, TYPES
-from sendoff_server.gateway.routes.agents import INCLUDES
+from sendoff_server.gateway.routes.agent_state import INCLUDES
 
 _AGENT = noun("AgentState")
 _CONVERSATION = noun("ConversationState")

@@ -13,31 +13,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
-from sendoff_server.errors import BlockNotFound, EtagMismatch, InvalidRequest, ModelNotFound, Violation
+from sendoff_server.errors import BlockNotFound, EtagMismatch, InvalidRequest, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, path_id
 from sendoff_server.gateway.codec.paths import told_in_json
 from sendoff_server.gateway.doors import TENANT, Table
-from sendoff_server.gateway.nouns import belongings
 from sendoff_server.gateway.nouns.agent_settings import paths_of, read_agent
-from sendoff_server.gateway.nouns.agents import Relations, agent_json
-from sendoff_server.gateway.nouns.messages import message_json
-from sendoff_server.gateway.nouns.results import messages_of
 from sendoff_server.gateway.refusals import RefusedHere
+from sendoff_server.gateway.routes import belongings
+from sendoff_server.gateway.routes.agent_state import INCLUDES, includes_of, told
 from sendoff_server.use_cases import UseCases
 from sendoff_server.validation.violations import Violations
-
-INCLUDES = (
-    "agent.blocks",
-    "agent.identities",
-    "agent.managed_group",
-    "agent.pending_approval",
-    "agent.secrets",
-    "agent.sources",
-    "agent.tags",
-    "agent.tools",
-)
-_PAGE = 100
 
 
 class ModelMissing(RefusedHere):
@@ -55,7 +41,7 @@ async def create(use_cases: UseCases, request: Request) -> Response:
         wanted.block_ids.extend(block_ids)
         with told_in_json(v1.Agent.DESCRIPTOR, "agent"):
             made = await use_cases.agents.create(TENANT, v1.CreateAgentRequest(agent=wanted))
-    return answer(await _told(use_cases, made, frozenset(INCLUDES)))
+    return answer(await told(use_cases, made, frozenset(INCLUDES)))
 
 
 @asynccontextmanager
@@ -102,89 +88,9 @@ async def _wanted(use_cases: UseCases, body: Mapping[str, Any], current: v1.Agen
 async def retrieve(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/agents/{agent_id}"""
     agent_id = path_id(request, "agent_id", "agent")
-    includes = _includes(Query(request))
+    includes = includes_of(Query(request))
     agent = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
-    return answer(await _told(use_cases, agent, includes))
-
-
-def _includes(query: Query) -> frozenset[str]:
-    told = query.texts("include", "include[]")
-    wrong = [name for name in told if name not in INCLUDES]
-    if wrong:
-        raise InvalidRequest([Violation("include", f"must be one of {', '.join(INCLUDES)}")])
-    query.checked()
-    return frozenset(told)
-
-
-async def _told(use_cases: UseCases, agent: v1.Agent, includes: frozenset[str]) -> dict[str, Any]:
-    listed = v1.ListRunsRequest(agent_id=agent.id, active=False, page_size=1)
-    ended = (await use_cases.runs.list(TENANT, listed)).runs
-    relations = Relations(
-        last_run=ended[0] if ended else None,
-        tags="agent.tags" in includes,
-        model=await _model(use_cases, agent.model),
-        blocks=await belongings.blocks_of(use_cases, agent) if "agent.blocks" in includes else (),
-        tools=await belongings.tools_of(use_cases, agent) if "agent.tools" in includes else (),
-        pending_approval=await _pending(use_cases, agent.id) if "agent.pending_approval" in includes else None,
-    )
-    return agent_json(agent, relations)
-
-
-async def _pending(use_cases: UseCases, agent_id: str) -> dict[str, Any] | None:
-    """The request that the agent's default conversation waits for an answer to."""
-    wanted = v1.ListPendingActionsRequest(agent_id=agent_id, conversation_id="default", page_size=1)
-    actions = (await use_cases.actions.list(TENANT, wanted)).actions
-    if not actions:
-        return None
-    found = await messages_of(use_cases, actions[0].run_id)
-    return next((message_json(each) for each in found if each.HasField("approval_request_message")), None)
-
-
-async def _model(use_cases: UseCases, handle: str) -> v1.Model:
-    try:
-        return (await use_cases.models.find(handle)).info
-    except ModelNotFound:
-        return v1.Model(handle=handle)
-
-
-async def list_agents(use_cases: UseCases, request: Request) -> Response:
-    """GET /v1/agents/: filtered first, then cut. An unknown cursor is ignored, as the reference does."""
-    query = Query(request)
-    limit, order = query.limit(50), query.choice("order", ("asc", "desc"), "desc")
-    includes = _includes(query)
-    agents = [agent for agent in await _all(use_cases) if _matches(agent, query)]
-    if order == "asc":
-        agents.reverse()
-    ids = [agent.id for agent in agents]
-    after, before = query.text("after"), query.text("before")
-    first = ids.index(after) + 1 if after in ids else 0
-    end = ids.index(before) if before in ids else len(ids)
-    page = agents[first:end]
-    page = page[-limit:] if before in ids and after not in ids else page[:limit]
-    return answer([await _told(use_cases, agent, includes) for agent in page])
-
-
-async def _all(use_cases: UseCases) -> list[v1.Agent]:
-    found: list[v1.Agent] = []
-    wanted = v1.ListAgentsRequest(page_size=_PAGE)
-    while True:
-        page = await use_cases.agents.list(TENANT, wanted)
-        found += page.agents
-        if not page.next_page_token:
-            return found
-        wanted.page_token = page.next_page_token
-
-
-def _matches(agent: v1.Agent, query: Query) -> bool:
-    tags, wanted = set(agent.tags), set(query.texts("tags", "tags[]"))
-    name, text = query.text("name"), query.text("query_text")
-    in_tags = wanted <= tags if query.flag("match_all_tags") else not wanted or bool(wanted & tags)
-    return in_tags and name in (None, agent.name) and (text or "").lower() in agent.name.lower()
-
-
-async def count(use_cases: UseCases, request: Request) -> Response:
-    """GET /v1/agents/count"""
-    return answer(len(await _all(use_cases)))
+    return answer(await told(use_cases, agent, includes))
 
 
 async def update(use_cases: UseCases, request: Request) -> Response:
@@ -194,7 +100,7 @@ async def update(use_cases: UseCases, request: Request) -> Response:
     while True:
         with suppress(EtagMismatch):  # somebody else has changed it meanwhile
             changed = await _updated(use_cases, agent_id, body)
-            return answer(await _told(use_cases, changed, frozenset(INCLUDES)))
+            return answer(await told(use_cases, changed, frozenset(INCLUDES)))
 
 
 async def _updated(use_cases: UseCases, agent_id: str, body: Mapping[str, Any]) -> v1.Agent:
@@ -231,8 +137,6 @@ async def delete(use_cases: UseCases, request: Request) -> Response:
 
 TABLE: Table = (
     ("POST", "/v1/agents/", create),
-    ("GET", "/v1/agents/", list_agents),
-    ("GET", "/v1/agents/count", count),
     ("GET", "/v1/agents/{agent_id}", retrieve),
     ("PATCH", "/v1/agents/{agent_id}", update),
     ("DELETE", "/v1/agents/{agent_id}", delete),

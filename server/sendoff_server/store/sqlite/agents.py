@@ -7,6 +7,7 @@ import sqlite3
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.port import Key, Mismatched
+from sendoff_server.store.sqlite import tags
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.deletes import LANES_OF_AGENT, delete_lanes
 from sendoff_server.store.sqlite.leases import check_alive
@@ -35,6 +36,9 @@ def create(
         )
         (no,) = connection.execute(named("create_agent"), row).fetchone()
         connection.execute(named("create_lane"), (agent.id, tenant, no))
+        times = nanoseconds(agent.create_time), nanoseconds(agent.update_time)
+        connection.execute(named("create_agent_entry"), (no, agent.id, tenant, agent.name, *times))
+        tags.write(connection, tags.OF_AGENTS, tenant, no, agent.tags)
     return agent
 
 
@@ -42,7 +46,13 @@ def update(connection: sqlite3.Connection, replica_no: int, tenant: str, agent: 
     with transaction(connection):
         check_alive(connection, replica_no)
         row = (tenant, agent.id, expected_etag, agent.etag, agent.SerializeToString())
-        return connection.execute(named("update_agent"), row).rowcount == 1
+        found = connection.execute(named("update_agent"), row).fetchone()
+        if found is None:
+            return False
+        entry = (*found, agent.name, nanoseconds(agent.update_time))
+        connection.execute(named("update_agent_entry"), entry)
+        tags.write(connection, tags.OF_AGENTS, tenant, found[0], agent.tags)
+        return True
 
 
 def delete(connection: sqlite3.Connection, replica_no: int, tenant: str, agent_id: str) -> dict[str, int] | None:
@@ -54,15 +64,11 @@ def delete(connection: sqlite3.Connection, replica_no: int, tenant: str, agent_i
         open_runs = delete_lanes(connection, LANES_OF_AGENT, found[0])
         if not open_runs:
             connection.execute(named("delete_agent"), found)
+            connection.execute(named("delete_agent_entry"), found)
+            tags.delete(connection, tags.OF_AGENTS, found[0])
         return {"active_runs": open_runs}
 
 
 def read(connection: sqlite3.Connection, tenant: str, agent_id: str) -> v1.Agent | None:
     row = connection.execute(named("agent"), (tenant, agent_id)).fetchone()
     return None if row is None else v1.Agent.FromString(row[0])
-
-
-def read_page(connection: sqlite3.Connection, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.Agent]:
-    after_ns, after_id = after or (None, None)
-    rows = connection.execute(named("list_agents"), (tenant, after_ns, after_id, limit)).fetchall()
-    return [v1.Agent.FromString(body) for (body,) in rows]

@@ -7,7 +7,9 @@ import sqlite3
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import BlockChange, Key, Mismatched
+from sendoff_server.store.port import BlockChange, BlockQuery, Key, Mismatched
+from sendoff_server.store.sqlite import tags
+from sendoff_server.store.sqlite.conditions import Condition, contains, follows, joined, tagged
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.leases import check_alive
 from sendoff_server.store.sqlite.queries import named
@@ -37,7 +39,8 @@ def create(
             fingerprint,
             block.SerializeToString(),
         )
-        connection.execute(named("create_block"), row)
+        (no,) = connection.execute(named("create_block"), row).fetchone()
+        tags.write(connection, tags.OF_BLOCKS, tenant, no, block.tags)
     return block
 
 
@@ -59,6 +62,7 @@ def update(
             changes = [*changes, change][-KNOWN_CHANGES:]
         row = (no, block.label, block.etag, json.dumps(changes), block.SerializeToString())
         connection.execute(named("update_block"), row)
+        tags.write(connection, tags.OF_BLOCKS, tenant, no, block.tags)
         return BlockChange.CHANGED
 
 
@@ -67,18 +71,36 @@ def read(connection: sqlite3.Connection, tenant: str, block_id: str) -> v1.Block
     return None if row is None else v1.Block.FromString(row[0])
 
 
-def read_page(
-    connection: sqlite3.Connection, tenant: str, label: str | None, after: tuple[int, str] | None, limit: int
-) -> list[v1.Block]:
-    values = (tenant, *(after or (None, None)), limit)
-    if label is None:
-        rows = connection.execute(named("list_blocks"), values).fetchall()
-    else:
-        rows = connection.execute(named("list_blocks_of_label"), (*values, label)).fetchall()
-    return [v1.Block.FromString(body) for (body,) in rows]
+def read_page(connection: sqlite3.Connection, query: BlockQuery) -> list[v1.Block]:
+    order = "DESC" if query.newest_first else "ASC"
+    behind = follows(("b.create_time_ns", "b.id"), query.after, newest_first=query.newest_first)
+    conditions, values = joined([*_conditions(query), *behind])
+    statement = (
+        f"SELECT b.body FROM block b WHERE {conditions} "  # noqa: S608
+        f"ORDER BY b.create_time_ns {order}, b.id {order} LIMIT ?"
+    )
+    return [v1.Block.FromString(body) for (body,) in connection.execute(statement, [*values, query.limit])]
+
+
+def _conditions(query: BlockQuery) -> list[Condition]:
+    """What costs least to look at comes first."""
+    asked: list[Condition] = [("b.tenant = ?", (query.tenant,))]
+    if query.label is not None:
+        asked.append(("b.label = ?", (query.label,)))
+    asked += tagged(tags.OF_BLOCKS, "b.no", query.tenant, query.tags, all_of_them=query.match_all_tags)
+    if query.label_search:
+        asked.append(contains("b.label", query.label_search))
+    if query.description_search:
+        asked.append(contains("field('Block', b.body, 'description')", query.description_search))
+    if query.value_search:
+        asked.append(contains("field('Block', b.body, 'value')", query.value_search))
+    return asked
 
 
 def delete(connection: sqlite3.Connection, replica_no: int, tenant: str, block_id: str) -> bool:
     with transaction(connection):
         check_alive(connection, replica_no)
-        return connection.execute(named("delete_block"), (tenant, block_id)).rowcount == 1
+        found = connection.execute(named("delete_block"), (tenant, block_id)).fetchone()
+        if found is not None:
+            tags.delete(connection, tags.OF_BLOCKS, found[0])
+        return found is not None

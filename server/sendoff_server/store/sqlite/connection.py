@@ -11,6 +11,7 @@ from typing import Literal
 from google.protobuf.message import EncodeError
 
 from sendoff_server.store.port import StoreFailed
+from sendoff_server.store.sqlite import functions
 
 Synchronous = Literal["FULL", "NORMAL"]
 
@@ -43,6 +44,7 @@ def connect(path: Path, synchronous: Synchronous = "FULL") -> sqlite3.Connection
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
     connection.execute("PRAGMA temp_store = MEMORY")
+    functions.install(connection)
     return connection
 
 

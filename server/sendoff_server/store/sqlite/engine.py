@@ -18,22 +18,27 @@ from sendoff_server.clock import SECOND_NS, Clock, SystemClock
 from sendoff_server.store.port import (
     ActionQuery,
     ActionSet,
+    AgentQuery,
     BlockChange,
+    BlockQuery,
     Claim,
     Fork,
     History,
     Item,
     Key,
     LaneMissing,
+    ListedAgent,
     Mismatched,
     Poisoned,
     Queued,
     Result,
     RunQuery,
     Store,
+    TagQuery,
 )
 from sendoff_server.store.sqlite import (
     actions,
+    agent_lists,
     agents,
     blocks,
     conversations,
@@ -41,6 +46,7 @@ from sendoff_server.store.sqlite import (
     leases,
     messages,
     reads,
+    tags,
     tools,
     write,
 )
@@ -192,8 +198,14 @@ class SqliteStore(Store):
     async def agent(self, tenant: str, agent_id: str) -> v1.Agent | None:
         return await self._readers.submit(agents.read, tenant, agent_id)
 
-    async def list_agents(self, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.Agent]:
-        return await self._readers.submit(agents.read_page, tenant, after, limit)
+    async def list_agents(self, query: AgentQuery) -> list[ListedAgent]:
+        return await self._readers.submit(agent_lists.read_page, query)
+
+    async def count_agents(self, tenant: str, wanted: v1.AgentFilter) -> int:
+        return await self._readers.submit(agent_lists.count, tenant, wanted)
+
+    async def list_tags(self, query: TagQuery) -> list[str]:
+        return await self._readers.submit(tags.read_page, query)
 
     async def update_agent(self, tenant: str, agent: v1.Agent, expected_etag: str) -> bool:
         return await self._write(agents.update, self._replica_no, tenant, agent, expected_etag)
@@ -238,6 +250,11 @@ class SqliteStore(Store):
     async def list_tools(self, tenant: str, after_name: str, limit: int) -> list[v1.Tool]:
         return await self._readers.submit(tools.read_page, tenant, after_name, limit)
 
+    async def list_tools_by_time(
+        self, tenant: str, after: tuple[int, str] | None, limit: int, *, newest_first: bool
+    ) -> list[v1.Tool]:
+        return await self._readers.submit(tools.read_page_by_time, tenant, after, limit, newest_first)
+
     async def delete_tool(self, tenant: str, tool_id: str) -> bool:
         return await self._write(tools.delete, self._replica_no, tenant, tool_id)
 
@@ -251,10 +268,8 @@ class SqliteStore(Store):
     async def block(self, tenant: str, block_id: str) -> v1.Block | None:
         return await self._readers.submit(blocks.read, tenant, block_id)
 
-    async def list_blocks(
-        self, tenant: str, label: str | None, after: tuple[int, str] | None, limit: int
-    ) -> list[v1.Block]:
-        return await self._readers.submit(blocks.read_page, tenant, label, after, limit)
+    async def list_blocks(self, query: BlockQuery) -> list[v1.Block]:
+        return await self._readers.submit(blocks.read_page, query)
 
     async def update_block(self, tenant: str, block: v1.Block, expected_etag: str, change: str = "") -> BlockChange:
         return await self._write(blocks.update, self._replica_no, tenant, block, expected_etag, change)

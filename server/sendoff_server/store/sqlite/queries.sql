@@ -284,14 +284,8 @@ SELECT id, fingerprint, body FROM agent WHERE tenant = ?1 AND key_value = ?2 AND
 -- name: agent
 SELECT body FROM agent WHERE tenant = ?1 AND id = ?2;
 
--- name: list_agents
--- Newest first. All, if ?2 is NULL; else those that follow (?2, ?3).
-SELECT body FROM agent
-WHERE tenant = ?1 AND create_time_ns <= coalesce(?2, 9223372036854775807) AND (?2 IS NULL OR create_time_ns < ?2 OR id < ?3)
-ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
-
 -- name: update_agent
-UPDATE agent SET etag = ?4, body = ?5 WHERE tenant = ?1 AND id = ?2 AND etag = ?3;
+UPDATE agent SET etag = ?4, body = ?5 WHERE tenant = ?1 AND id = ?2 AND etag = ?3 RETURNING no;
 
 -- name: agent_number
 SELECT no FROM agent WHERE tenant = ?1 AND id = ?2;
@@ -453,13 +447,52 @@ DELETE FROM conversation WHERE no IN (:lanes);
 -- name: delete_lanes
 DELETE FROM lane WHERE no IN (:lanes);
 
+-- name: create_agent_entry
+INSERT INTO agent_entry (agent_no, id, tenant, name, create_time_ns, update_time_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
+
+-- name: update_agent_entry
+UPDATE agent_entry SET name = ?2, update_time_ns = ?3 WHERE agent_no = ?1;
+
+-- name: delete_agent_entry
+DELETE FROM agent_entry WHERE agent_no = ?1;
+
+-- name: write_last_runs
+-- Of runs that have ended, each with the number of its lane, when it ended, why, and what is told of it. The last to end counts.
+UPDATE agent_entry SET last_run_time_ns = newest.time_ns, last_stop_reason = newest.stop_reason, last_run = newest.last_run
+FROM (
+  SELECT l.agent_no, max(ended.column2) AS time_ns, ended.column3 AS stop_reason, ended.column4 AS last_run
+  FROM (VALUES :rows) ended CROSS JOIN lane l ON l.no = ended.column1 GROUP BY l.agent_no
+) newest
+WHERE agent_entry.agent_no = newest.agent_no AND newest.time_ns >= agent_entry.last_run_time_ns;
+
+-- name: create_tag
+INSERT INTO :table (tenant, tag, owner_no) VALUES (?1, ?2, ?3);
+
+-- name: delete_tags
+DELETE FROM :table WHERE owner_no = ?1;
+
+-- name: list_tags
+-- Tags of tenant ?1 with ?3 in them, behind ?2: from each one to the next, however many have it.
+WITH RECURSIVE found (tag) AS (
+  SELECT :next(tag) FROM (
+    SELECT :next(tag) AS tag FROM agent_tag WHERE tenant = ?1 AND :first
+    UNION ALL SELECT :next(tag) FROM block_tag WHERE tenant = ?1 AND :first
+  )
+  UNION ALL
+  SELECT (SELECT :next(tag) FROM (
+    SELECT :next(tag) AS tag FROM agent_tag WHERE tenant = ?1 AND tag :than found.tag
+    UNION ALL SELECT :next(tag) FROM block_tag WHERE tenant = ?1 AND tag :than found.tag
+  )) FROM found WHERE found.tag IS NOT NULL
+)
+SELECT tag FROM found WHERE tag IS NOT NULL AND (?3 = '' OR instr(folded(tag), ?3) > 0) LIMIT ?4;
+
 -- name: create_tool
 -- Nothing happens if the id or the name is taken.
-INSERT INTO tool (tenant, id, name, etag, body) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING;
+INSERT INTO tool (tenant, id, name, etag, body, create_time_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING;
 
 -- name: update_tool
 -- Nothing happens if another tool has the name.
-UPDATE OR IGNORE tool SET name = ?3, etag = ?4, body = ?5 WHERE tenant = ?1 AND id = ?2 AND etag = ?6;
+UPDATE OR IGNORE tool SET name = ?3, etag = ?4, body = ?5, create_time_ns = ?6 WHERE tenant = ?1 AND id = ?2 AND etag = ?7;
 
 -- name: tool
 SELECT body FROM tool WHERE tenant = ?1 AND id = ?2;
@@ -475,7 +508,7 @@ DELETE FROM tool WHERE tenant = ?1 AND id = ?2;
 
 -- name: create_block
 INSERT INTO block (id, tenant, label, create_time_ns, etag, key_scope, key_value, fingerprint, changes, body)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '[]', ?9);
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '[]', ?9) RETURNING no;
 
 -- name: block_of_key
 SELECT id, fingerprint, body FROM block WHERE tenant = ?1 AND key_value = ?2 AND key_scope = ?3;
@@ -489,21 +522,8 @@ SELECT no, etag, changes FROM block WHERE tenant = ?1 AND id = ?2;
 -- name: update_block
 UPDATE block SET label = ?2, etag = ?3, changes = ?4, body = ?5 WHERE no = ?1;
 
--- name: list_blocks
--- Newest first. All, if ?2 is NULL; else those that follow (?2, ?3).
-SELECT body FROM block
-WHERE tenant = ?1 AND create_time_ns <= coalesce(?2, 9223372036854775807) AND (?2 IS NULL OR create_time_ns < ?2 OR id < ?3)
-ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
-
--- name: list_blocks_of_label
--- The same of label ?5.
-SELECT body FROM block
-WHERE tenant = ?1 AND label = ?5
-  AND create_time_ns <= coalesce(?2, 9223372036854775807) AND (?2 IS NULL OR create_time_ns < ?2 OR id < ?3)
-ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
-
 -- name: delete_block
-DELETE FROM block WHERE tenant = ?1 AND id = ?2;
+DELETE FROM block WHERE tenant = ?1 AND id = ?2 RETURNING no;
 
 -- name: create_file
 INSERT INTO file (id, tenant, create_time_ns, key_scope, key_value, fingerprint, body, data)

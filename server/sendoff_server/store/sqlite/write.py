@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.port import Item, Poisoned, Result
-from sendoff_server.store.sqlite import snapshot
+from sendoff_server.store.sqlite import functions, snapshot
 from sendoff_server.store.sqlite.actions import write_actions
 from sendoff_server.store.sqlite.connection import DATA_ERRORS, transaction
 from sendoff_server.store.sqlite.decide import Changes, Decider, NeedsStored, Outcome
+from sendoff_server.store.sqlite.mentions import OPEN
 from sendoff_server.store.sqlite.queries import execute_rows
 from sendoff_server.store.sqlite.snapshot import RunRow, cancel_columns
 
@@ -80,6 +81,7 @@ def _write(connection: sqlite3.Connection, changes: Changes) -> None:
     ]
     execute_rows(connection, "write_runs", [_columns(row) for row in changes.runs.values()])
     execute_rows(connection, "write_lanes", lanes)
+    execute_rows(connection, "write_last_runs", [_ended(row) for row in changes.runs.values() if _has_ended(row)])
     execute_rows(connection, "write_log", changes.log)
     execute_rows(connection, "write_keys", changes.keys)
     execute_rows(connection, "write_messages", changes.messages)
@@ -111,3 +113,16 @@ def _columns(row: RunRow) -> tuple[object, ...]:
         row.fingerprint,
         run.SerializeToString(),
     )
+
+
+def _has_ended(row: RunRow) -> bool:
+    return row.run is not None and row.run.status not in OPEN
+
+
+def _ended(row: RunRow) -> tuple[object, ...]:
+    """Of a run that has ended, what its agent's entry is to tell."""
+    run = row.run
+    if run is None:
+        raise AssertionError("a changed run has its new state")
+    last_run = functions.told_of(run.agent_id, run).SerializeToString()
+    return row.lane_no, nanoseconds(run.complete_time), run.stop_reason, last_run

@@ -82,7 +82,8 @@ class PythonTools(Tools, Sources):
             raise Unfit(_clean(answer["error"]))
         schema = answer["schema"]
         text = "" if schema is None else json.dumps(schema, ensure_ascii=False)
-        return Described(_clean(answer.get("description", "")), _clean(text), _clean(answer.get("misfit", "")))
+        told = {member: _clean(answer.get(member, "")) for member in ("name", "description", "misfit")}
+        return Described(**told, json_schema=_clean(text))
 
     async def _run(self, order: Mapping[str, Any], memory_bytes: int, cpu_s: int, key: str) -> Ended:
         limits = self._confinement.limits(memory_bytes, cpu_s)

@@ -3,8 +3,8 @@
 Run by `child.py`, by its path: standard library only. Two acts, told by `order["act"]`:
 
 - "call": {"source", "name", "arguments"} -> {"text": str} or {"error": str}
-- "describe": {"source", "name"} -> {"description": str, "schema": {...} or null, "misfit": str} or {"error": str};
-  `misfit` tells why there is no schema.
+- "describe": {"source", "name"} -> {"name": str, "description": str, "schema": {...} or null, "misfit": str} or
+  {"error": str}; `misfit` tells why there is no schema. An empty name is that of its only public function.
 
 The answer is written to a file descriptor of its own, so that the tool may print what it likes.
 """
@@ -125,7 +125,8 @@ def _function(module: types.ModuleType, name: str) -> _Function:
     if not own:
         raise Unfit("it defines no public function")
     if len(own) > 1:
-        raise Unfit(f"it defines several public functions ({', '.join(sorted(own)[:8])}) and none is called {name}")
+        told = f"and none is called {name}" if name else "and a name has to tell which is the tool"
+        raise Unfit(f"it defines several public functions ({', '.join(sorted(own)[:8])}) {told}")
     return next(iter(own.values()))
 
 
@@ -174,7 +175,7 @@ def _describe(order: Mapping[str, Any]) -> dict[str, Any]:
         documented.short_description = inspect.getdoc(function)
     schema, misfit = _schema(function, {param.arg_name: param.description or "" for param in documented.params})
     description = "\n\n".join(filter(None, (documented.short_description, documented.long_description)))
-    return {"description": description, "schema": schema, "misfit": misfit}
+    return {"name": function.__name__, "description": description, "schema": schema, "misfit": misfit}
 
 
 def _schema(function: _Function, told: Mapping[str, str]) -> tuple[dict[str, Any] | None, str]:
