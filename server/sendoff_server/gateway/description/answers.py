@@ -14,7 +14,7 @@ from sendoff_server.gateway.codec.written_schemas import WrittenSchemas
 from sendoff_server.gateway.description.examples import drawn, examples, examples_of
 from sendoff_server.gateway.description.forms import OBJECT, TEXT, always, an_id, list_of, noun, one_of
 from sendoff_server.gateway.nouns.agents import Relations, agent_json
-from sendoff_server.gateway.nouns.belongings import block_json, tool_json
+from sendoff_server.gateway.nouns.blocks import block_json
 from sendoff_server.gateway.nouns.messages import head, message_json
 from sendoff_server.gateway.nouns.runs import (
     API_REASONS,
@@ -25,6 +25,7 @@ from sendoff_server.gateway.nouns.runs import (
     usage_json,
     usage_statistics,
 )
+from sendoff_server.gateway.nouns.tools import tool_json
 from sendoff_server.gateway.routes.conversations import conversation_json
 from sendoff_server.gateway.routes.facts import model_json
 from sendoff_server.gateway.routes.lists import step_json

@@ -47,15 +47,13 @@ async def create(use_cases: UseCases, request: Request) -> Response:
 @asynccontextmanager
 async def _blocks(use_cases: UseCases, body: Mapping[str, Any]) -> AsyncIterator[list[str]]:
     """The ids of the agent's blocks. Those in the body are made first, and are gone again if the block fails."""
-    block_ids = await belongings.new_blocks(use_cases, {"block_ids": body.get("block_ids")})
     blocks, made = body.get("memory_blocks") or [], list[str]()
-    if not isinstance(blocks, list):
+    if not isinstance(blocks, list) or not all(isinstance(each, dict) for each in blocks):
         raise InvalidRequest([Violation("memory_blocks", "must be a list of blocks")])
     try:
         for index, each in enumerate(blocks):
-            with told_in_json(v1.Block.DESCRIPTOR, "block", f"memory_blocks[{index}]."):
-                made += await belongings.new_blocks(use_cases, {"memory_blocks": [each]})
-        yield [*block_ids, *made]
+            made.append(await belongings.new_block(use_cases, each, f"memory_blocks[{index}]"))
+        yield [*belongings.block_ids(body), *made]
     except BaseException:
         await asyncio.shield(_deleted(use_cases, made))
         raise
@@ -115,7 +113,7 @@ async def _updated(use_cases: UseCases, agent_id: str, body: Mapping[str, Any]) 
         wanted.tool_ids.extend(await belongings.tool_ids(use_cases, body, base_tools=False))
         paths.append("tool_ids")
     if body.get("block_ids") is not None:
-        wanted.block_ids.extend(await belongings.new_blocks(use_cases, {"block_ids": body["block_ids"]}))
+        wanted.block_ids.extend(belongings.block_ids(body))
         paths.append("block_ids")
     if "model_settings" in paths or "metadata" in paths:
         wanted.etag = current.etag  # they were put upon what was there

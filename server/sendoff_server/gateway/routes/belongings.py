@@ -8,10 +8,10 @@ from typing import Any
 
 from sendoff import v1
 from sendoff_server.errors import BlockNotFound, InvalidRequest, ToolNotFound, Violation
+from sendoff_server.gateway.codec.paths import told_in_json
 from sendoff_server.gateway.doors import TENANT
 from sendoff_server.gateway.nouns.blocks import new_block_of
 from sendoff_server.gateway.refusals import RefusedHere
-from sendoff_server.gateway.renaming import told_as
 from sendoff_server.use_cases import UseCases
 
 BASE_TOOLS = ("conversation_search", "memory_insert", "memory_replace")
@@ -25,16 +25,16 @@ class ToolUnknown(RefusedHere):
     http_status = 400
 
 
-async def new_blocks(use_cases: UseCases, body: Mapping[str, Any]) -> list[str]:
-    """Make the blocks that come with an agent; their ids, behind those of blocks that there are."""
-    block_ids = _texts(body, "block_ids")
-    blocks = body.get("memory_blocks") or []
-    if not isinstance(blocks, list) or not all(isinstance(each, dict) for each in blocks):
-        raise InvalidRequest([Violation("memory_blocks", "must be a list of blocks")])
-    for index, wanted in enumerate([new_block_of(each) for each in blocks]):
-        with told_as({"block": f"memory_blocks[{index}]"}):
-            block_ids.append((await use_cases.blocks.create(TENANT, v1.CreateBlockRequest(block=wanted))).id)
-    return block_ids
+def block_ids(body: Mapping[str, Any]) -> list[str]:
+    """The blocks that a body names by their ids."""
+    return _texts(body, "block_ids")
+
+
+async def new_block(use_cases: UseCases, told: Mapping[str, Any], at: str) -> str:
+    """Make a block that comes with an agent; its id. What is wrong with it is told with its place, `at`."""
+    with told_in_json(v1.Block.DESCRIPTOR, "block", f"{at}."):
+        wanted = v1.CreateBlockRequest(block=new_block_of(told))
+        return (await use_cases.blocks.create(TENANT, wanted)).id
 
 
 async def tool_ids(use_cases: UseCases, body: Mapping[str, Any], *, base_tools: bool) -> list[str]:
