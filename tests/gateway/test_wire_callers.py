@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -133,6 +134,26 @@ async def test_a_body_that_does_not_come_is_told_so(server: app.Server, monkeypa
         answer = await caller.answer()
         assert (answer.status, answer.json["reason"]) == (408, "BODY_TOO_SLOW")
         assert answer.headers["retry-after"] == "1"
+
+
+async def test_bodies_on_their_way_take_no_more_memory_than_there_is_for_them(server: app.Server) -> None:
+    most = 10_000
+    async with another_door(server, max_body_bytes=most) as door, AsyncExitStack() as stack:
+        callers = [await stack.enter_async_context(connected(door.address)) for _ in range(9)]
+        for caller in callers:
+            await caller.say(post("/v1/agents/", b'{"system": "' + b"x" * (most - 20) + b'"}')[:-1])
+        async with asyncio.timeout(PATIENCE_S):
+            answers = [asyncio.create_task(caller.answer()) for caller in callers]
+            done, held = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+        (refused,) = [task.result() for task in done]
+        assert (refused.status, refused.json["reason"]) == (503, "TOO_MANY_BODIES")
+        assert int(refused.headers["retry-after"]) > 0
+        for caller, task in zip(callers, answers, strict=True):
+            if task in held:
+                await caller.say(b"}")
+        assert {(await task).status for task in held} == {200}
+        await callers[0].say(post("/v1/agents/", b'{"name": "later"}'))
+        assert (await callers[0].answer()).status == 200, "what was taken is given back"
 
 
 async def test_a_request_cut_half_way_does_nothing_and_is_no_failure(server: app.Server) -> None:
