@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import json
 import socket
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -21,6 +23,8 @@ from tests.gateway.door import Door, knocking, script
 from tests.gateway.raw import Raw, another_door, connected, post, until
 
 _TIMES = 200
+_CLEARED_LATER = (weakref.ReferenceType, asyncio.TimerHandle, contextvars.Context)
+"""What the loop keeps of what is over, and clears many at once: dead references, and timers that were cancelled."""
 
 
 @pytest.fixture
@@ -66,9 +70,9 @@ async def test_callers_who_go_away_leave_nothing_behind_and_the_run_goes_on(
         tasks.append(len(asyncio.all_tasks()))
         if len(tasks) in (_TIMES // 4, _TIMES):
             gc.collect()
-            held.append(len(gc.get_objects()))
+            held.append(sum(not isinstance(each, _CLEARED_LATER) for each in gc.get_objects()))
     assert max(tasks) <= tasks[0] + 3, "tasks stay behind"
-    assert held[1] - held[0] < _TIMES, "memory stays behind"
+    assert held[1] - held[0] < _TIMES // 2, "memory stays behind"
     gate.release(1)
     assert (await door.ended(run["id"]))["status"] == "completed"
     runs = await door.get("/v1/runs/", agent_id=agent_id)
