@@ -143,7 +143,9 @@ async def test_bodies_on_their_way_take_no_more_memory_than_there_is_for_them(se
     async with another_door(server, max_body_bytes=most) as door, AsyncExitStack() as stack:
         callers = [await stack.enter_async_context(connected(door.address)) for _ in range(9)]
         for caller in callers:
-            await caller.say(post("/v1/agents/", b'{"system": "' + b"x" * (most - 20) + b'"}')[:-1])
+            await caller.say(
+                post("/v1/agents/", b'{"model": "scripted/echo", "system": "' + b"x" * (most - 60) + b'"}')[:-1]
+            )
         async with asyncio.timeout(PATIENCE_S):
             answers = [asyncio.create_task(caller.answer()) for caller in callers]
             done, held = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
@@ -154,7 +156,7 @@ async def test_bodies_on_their_way_take_no_more_memory_than_there_is_for_them(se
             if task in held:
                 await caller.say(b"}")
         assert {(await task).status for task in held} == {200}
-        await callers[0].say(post("/v1/agents/", b'{"name": "later"}'))
+        await callers[0].say(post("/v1/agents/", b'{"model": "scripted/echo"}'))
         assert (await callers[0].answer()).status == 200, "what was taken is given back"
 
 

@@ -96,7 +96,7 @@ def _request(call: str, agent_id: str, run_id: str, text: str) -> bytes:
 
 
 async def test_who_does_not_read_is_cut_and_delays_nobody(running: app.Server, door: Door, gate: HeldCalls) -> None:
-    """Meanwhile the server holds for him what the system has not taken, and no more."""
+    """Meanwhile the server holds for him one event, which is the whole answer at most."""
     agent_id = await door.agent()
     text = script(words=1_000_000, chunk_words=500)
     begin = post(f"/v1/agents/{agent_id}/messages/stream", json.dumps({"input": text, "stream_tokens": True}).encode())
@@ -119,7 +119,7 @@ async def test_who_does_not_read_is_cut_and_delays_nobody(running: app.Server, d
                     if event.data != "[DONE]":
                         words += len(event.data.get("content", "").split())
         assert words == 1_000_000
-        assert 0 < max(held) < 1_000_000
+        assert max(held) < 8_000_000, "more than the whole answer"
         await until(lambda: _watchers(running) == 0)
         for caller in idle:
             assert b"[DONE]" not in await caller.end()
