@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -11,6 +13,8 @@ from structlog.testing import capture_logs
 from sendoff_server import app
 from sendoff_server.gateway import asked
 from sendoff_server.gateway.connection import SPARE_CONNECTIONS
+from tests.fixtures.server import ServerProcess
+from tests.gateway.door import script
 from tests.gateway.raw import PATIENCE_S, another_door, connected, post, until
 
 _HEALTH = b"GET /v1/health/ HTTP/1.1\r\nhost: here\r\n\r\n"
@@ -56,7 +60,6 @@ async def test_a_head_that_is_too_large_is_refused(server: app.Server, where: st
         pieces = [head] if in_one_piece else [head[at : at + 1_500] for at in range(0, len(head), 1_500)]
         for piece in pieces[:20]:
             await caller.say(piece)
-            await asyncio.sleep(0)
         answer = await caller.answer()
         assert (answer.status, answer.json["reason"]) == (431, "HEAD_TOO_LARGE")
         assert answer.headers["x-should-retry"] == "false"
@@ -133,6 +136,28 @@ async def test_a_body_that_does_not_come_is_told_so(server: app.Server, monkeypa
         answer = await caller.answer()
         assert (answer.status, answer.json["reason"]) == (408, "BODY_TOO_SLOW")
         assert answer.headers["retry-after"] == "1"
+
+
+async def test_bodies_on_their_way_take_no_more_memory_than_there_is_for_them(server: app.Server) -> None:
+    most = 10_000
+    async with another_door(server, max_body_bytes=most) as door, AsyncExitStack() as stack:
+        callers = [await stack.enter_async_context(connected(door.address)) for _ in range(9)]
+        for caller in callers:
+            await caller.say(
+                post("/v1/agents/", b'{"model": "scripted/echo", "system": "' + b"x" * (most - 60) + b'"}')[:-1]
+            )
+        async with asyncio.timeout(PATIENCE_S):
+            answers = [asyncio.create_task(caller.answer()) for caller in callers]
+            done, held = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+        (refused,) = [task.result() for task in done]
+        assert (refused.status, refused.json["reason"]) == (503, "TOO_MANY_BODIES")
+        assert int(refused.headers["retry-after"]) > 0
+        for caller, task in zip(callers, answers, strict=True):
+            if task in held:
+                await caller.say(b"}")
+        assert {(await task).status for task in held} == {200}
+        await callers[0].say(post("/v1/agents/", b'{"model": "scripted/echo"}'))
+        assert (await callers[0].answer()).status == 200, "what was taken is given back"
 
 
 async def test_a_request_cut_half_way_does_nothing_and_is_no_failure(server: app.Server) -> None:
@@ -219,3 +244,34 @@ async def test_beyond_that_nobody_is_listened_to(server: app.Server) -> None:
         for _, writer in opened:
             writer.close()
         await asyncio.gather(*(writer.wait_closed() for _, writer in opened), return_exceptions=True)
+
+
+# ---- a process, on the loop that servers have ----
+
+
+async def test_nothing_that_callers_do_is_a_failure_of_the_server(server_process: ServerProcess) -> None:
+    server_process.http_address = "127.0.0.1:0"
+    await server_process.start()
+    address = server_process.http_address
+    async with httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE_S) as http:
+        agent_id = (await http.post("/v1/agents/", json={"model": "scripted/script"})).json()["id"]
+        hanging = json.dumps({"input": script(text="x", hang=True)}).encode()
+        stream = post(f"/v1/agents/{agent_id}/messages/stream", hanging)
+        for said in (
+            *(post(f"/v1/agents/{agent_id}/{call}", hanging) for call in ("messages", "messages/stream")),
+            _HEALTH * 200,
+            stream + _HEALTH * 50,
+            stream[:-20],
+            stream + b"nonsense\r\n\r\n",
+            b"nonsense\r\n\r\n" * 1_000,
+            b"GET /v1/health/ HTTP/1.1\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\n\r\n",
+        ):
+            for reset in (False, True):
+                async with connected(address) as caller:
+                    await caller.say(said)
+                    await http.get("/v1/health/")
+                    if reset:
+                        caller.writer.transport.abort()
+        assert (await http.get("/v1/health/")).status_code == 200
+    assert await server_process.stop() == 0
+    assert [line for line in server_process.log if '"error"' in line or "Traceback" in line] == []

@@ -36,6 +36,14 @@ class BodyTooSlow(RefusedHere):
     retry_after_s = 1
 
 
+class TooManyBodies(RefusedHere):
+    """Bodies that are being sent take all the memory that there is for them."""
+
+    reason = "TOO_MANY_BODIES"
+    http_status = 503
+    retry_after_s = 2
+
+
 class CallerGone(RefusedHere):
     """The caller went away in the middle of his request. Nobody hears this."""
 
@@ -48,6 +56,19 @@ class MalformedId(RefusedHere):
 
     reason = "MALFORMED_ID"
     http_status = 400
+
+
+class BodyRoom:
+    """The memory for bodies that are on their way, of all callers together."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.left_bytes = most_bytes
+
+    def take(self, more_bytes: int) -> None:
+        """Raises TooManyBodies, and then takes nothing."""
+        if more_bytes > self.left_bytes:
+            raise TooManyBodies("callers are sending more at once than this server holds; send the request again")
+        self.left_bytes -= more_bytes
 
 
 async def body_of(request: Request) -> dict[str, Any]:
@@ -68,10 +89,11 @@ async def bytes_of(request: Request, most_bytes: int) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > most_bytes:
         raise RequestTooLarge(int(length), most_bytes)
-    data = bytearray()
+    data, room = bytearray(), request.app.state.body_room
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in request.stream():
+                room.take(len(chunk))
                 data += chunk
                 if len(data) > most_bytes:
                     raise RequestTooLarge(len(data), most_bytes)
@@ -79,6 +101,8 @@ async def bytes_of(request: Request, most_bytes: int) -> bytes:
         raise CallerGone("the caller went away before his request was whole") from None
     except TimeoutError:
         raise BodyTooSlow(f"the body did not come within {BODY_TIMEOUT_S:.0f} s") from None
+    finally:
+        room.left_bytes += len(data)
     return bytes(data)
 
 

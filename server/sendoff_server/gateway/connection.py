@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 SPARE_CONNECTIONS = 64
 """So many more than there is room for are told that there is none; those beyond are cut without a word."""
@@ -85,8 +86,13 @@ class GuardedConnection(HttpToolsProtocol):
         self._limits = limits
         self._in_head = False
         self._head_bytes = 0
+        """Of a head that goes over several pieces of what comes in; those of the piece that it began in count as well
+        if no other request ended there."""
+        self._ended_here = False
         self._refusal = _MALFORMED
         """What is told if the parser gives up."""
+        self._asked: deque[RequestResponseCycle] = deque()
+        """Requests that have no whole answer yet, oldest first; more than one if the caller does not wait."""
         self._is_over = False
         """All was told; what still comes is not looked at."""
         self._head_alarm: asyncio.TimerHandle | None = None
@@ -104,25 +110,37 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
         self._was_read()
+        self._forget()
         super().connection_lost(exc)
+
+    def _forget(self) -> None:
+        """Have those who answer know that nobody hears them. The server tells it to the newest only."""
+        for cycle in self._asked:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._asked.clear()
 
     # ---- what comes in ----
 
     def data_received(self, data: bytes) -> None:
         if self._is_over or self.transport.is_closing():
             return
-        if self._head_alarm is None and self.cycle is not None and self.cycle.response_complete:
+        if self._head_alarm is None and not self._asked:
             self._expect_head()
-        if self._in_head:
+        self._ended_here = False
+        super().data_received(data)
+        if self._in_head and not self._ended_here:
+            self._head_bytes += len(data)
             if self._head_bytes > self._limits.head_bytes:
                 self._refuse(_head_too_large(self._limits.head_bytes))
-                return
-            self._head_bytes += len(data)
-        super().data_received(data)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head, self._head_bytes = True, 0
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._ended_here = True
 
     def on_headers_complete(self) -> None:
         head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -135,6 +153,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._in_head = False
         self._head_came()
         super().on_headers_complete()
+        self._asked.append(self.cycle)
 
     def _expect_head(self) -> None:
         self._head_alarm = self.loop.call_later(self._limits.head_s, self._head_overdue)
@@ -157,14 +176,13 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _refuse(self, refusal: _Refusal) -> None:
         """Tell it, if nothing else is being told on this connection, and close."""
+        if self._is_over or self.transport.is_closing():
+            return
         self._head_came()
-        cycle = None if self.cycle is None or self.cycle.response_complete else self.cycle
-        if self.pipeline or (cycle is not None and cycle.response_started):
+        if len(self._asked) > 1 or any(cycle.response_started for cycle in self._asked):
             self._close()
             return
-        if cycle is not None:
-            cycle.disconnected = True
-            cycle.message_event.set()
+        self._forget()
         self._is_over = True
         self.transport.write(refusal.head_and_body())
         self.transport.write_eof()
@@ -185,6 +203,8 @@ class GuardedConnection(HttpToolsProtocol):
             self._was_read()
 
     def on_response_complete(self) -> None:
+        if self._asked:
+            self._asked.popleft()
         super().on_response_complete()
         if self.transport.is_closing():
             self._wait_for_reader()

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff_server.gateway.answers import answer
+from sendoff_server.gateway.asked import BodyRoom
 from sendoff_server.gateway.connection import GuardedConnection, Limits
 from sendoff_server.gateway.docs_page import describing
 from sendoff_server.gateway.doors import routes
@@ -42,6 +43,8 @@ from sendoff_server.use_cases import UseCases
 _KEEP_ALIVE_S = 75
 _STOP_GRACE_S = 5
 _BACKLOG = 2_048
+_BODIES_AT_ONCE = 8
+"""So many bodies of the largest size may be on their way at once, or more that are smaller."""
 _TABLES = (
     agent_belongings.TABLE,
     agent_lists.TABLE,
@@ -159,6 +162,7 @@ def application(use_cases: UseCases, max_body_bytes: int) -> Starlette:
         routes=routes(use_cases, *_TABLES, describing(_TABLES)), exception_handlers={HTTPException: _unrouted}
     )
     made.state.max_body_bytes = max_body_bytes
+    made.state.body_room = BodyRoom(max_body_bytes * _BODIES_AT_ONCE)
     return made
 
 

@@ -45,6 +45,11 @@ class _Growing:
     tool_name: str = ""
     tool_call_id: str = ""
 
+    def going_on(self) -> _Growing:
+        """The part that goes on with it behind others."""
+        held, self.held = self.held, ""
+        return _Growing(self.kind, held=held, part_id=self.part_id)
+
 
 class GrowingAnswer:
     """The answer of one call. `take` each event of the library, then `end`, then read `parts`."""
@@ -58,6 +63,8 @@ class GrowingAnswer:
         """The delta of that event, if it has one. Kinds of parts that we do not know are left out."""
         if isinstance(event, PartDeltaEvent):
             part = self._growing.get(event.index)
+            if part is not None and self._was_left(part, event):
+                part = self._growing[event.index] = part.going_on()
             return self._grow(part, event) if part is not None else None
         if isinstance(event, PartStartEvent):
             return self._start(event.index, event.part)
@@ -67,9 +74,10 @@ class GrowingAnswer:
         """What is left to say when the stream has ended well."""
         self._place_hidden()
         for part in self._placed:
-            if part.held:
-                part.held = ""
+            # Behind a text that others have followed nothing is shown any more, least of all half a character.
+            if part.held and (part is self._placed[-1] or part.kind is DeltaKind.TOOL_ARGUMENTS):
                 yield _written(part, "\N{REPLACEMENT CHARACTER}")
+            part.held = ""
 
     def parts(self) -> Sequence[v1.ContentPart]:
         return [self._content_part(part) for part in self._placed]
@@ -102,6 +110,14 @@ class GrowingAnswer:
             return None
         self._growing[index] = part
         return self._append(part, text)
+
+    def _was_left(self, part: _Growing, event: PartDeltaEvent) -> bool:
+        """Whether more text comes for a part behind which another one has begun: it begins a part of its own, so that
+        what is shown as it comes is in the order of the parts. Not what a provider knows as one thing."""
+        delta = event.delta
+        has_text = isinstance(delta, TextPartDelta | ThinkingPartDelta) and bool(delta.content_delta)
+        is_left = _NOWHERE < part.place < len(self._placed) - 1
+        return has_text and is_left and part.part_id in _NOT_THE_PROVIDERS_IDS
 
     def _replace(self, part: _Growing, started: ModelResponsePart) -> Delta | None:
         """The library tells a part again, whole: take what is new at its end."""

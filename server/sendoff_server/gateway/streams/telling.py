@@ -4,13 +4,17 @@ Numbers (`seq_id`). A stream of whole messages counts what it tells: 1 is the fi
 and the usage at the end take one each. A stream of pieces needs numbers that are the same whenever the run is replayed,
 however its text was cut: the sequence of the log at which the answer began times `PIECES`, plus the code points of the
 answer that are told by then. So whoever resumes after any number gets the rest of the text, and nothing twice. What of
-an answer is told whole (hidden reasoning) comes behind its pieces, because its number is greater than theirs.
+an answer is told whole (hidden reasoning, the signature of reasoning) comes behind its pieces, because its number is
+greater than theirs.
+
+Whoever has pieces of an answer that broke off, because the model failed or the run was cancelled, is told that it will
+not come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -28,8 +32,11 @@ Json = dict[str, Any]
 PIECES = 1_000_000
 """More code points than an answer has that anybody streams; what is beyond is told with the last number."""
 
+RETRACTED = "message_retracted"
+"""The name, and the type, of the event that tells that an answer will not come."""
 _TEXTS = {"text": "content", "reasoning": "reasoning"}
 _PIECED = {"assistant_message": "content", "reasoning_message": "reasoning"}
+_UNSIGNED: dict[str, Json] = {"assistant_message": {}, "reasoning_message": {"signature": None}}
 _CALLS = frozenset({"tool_call_message", "approval_request_message"})
 _OF_AN_ANSWER = _CALLS | {*_PIECED, "hidden_reasoning_message"}
 
@@ -93,7 +100,7 @@ class Telling:
             case "message":
                 yield from self._message(event)
             case "message_retracted":
-                self._answer.retracted()
+                yield from self._retracted(event)
             case "finished":
                 yield from self._end(event.finished.run)
 
@@ -134,13 +141,30 @@ class Telling:
         """An entry of an answer. Text counts whether it is wanted or not, so that numbers do not depend on when it was
         found out."""
         kind, whole = message.WhichOneof("kind") or "", message_json(message)
-        if isinstance(text := whole.get(_PIECED.get(kind, "")), str):
+        if kind in _PIECED:
             part = self._answer.parts.pop((message.id, _part_index(message)), None) or Part()
-            yield from self._piece(whole, _PIECED[kind], part, text[part.length :], wanted=wanted)
+            text = _text_of(whole[_PIECED[kind]])[part.length :]
+            yield from self._piece({**whole, **_UNSIGNED[kind]}, _PIECED[kind], part, text, wanted=wanted)
+            if wanted and whole.get("signature") is not None:
+                self._answer.held.append((self._sequence, {**whole, "reasoning": ""}))
         elif kind in _CALLS and wanted:
             yield from self._call_pieces(whole, kind)
         elif wanted:
             self._answer.held.append((self._sequence, whole))
+
+    def _retracted(self, event: v1.RunEvent) -> Iterator[Told]:
+        answer, after = self._answer, self._wanted.after
+        if self._wanted.pieces and (answer.length or answer.began < after <= answer.began + PIECES):
+            retracted = event.message_retracted
+            gone = {
+                "message_type": RETRACTED,
+                "id": retracted.message_id,
+                "run_id": self._run.id,
+                "reason": retracted.reason,
+            }
+            for told in self._numbered(gone):
+                yield replace(told, name=RETRACTED)  # by this the API's client knows that it need not know it
+        answer.parts = {}
 
     def _held_back(self) -> Iterator[Told]:
         """What of the answer is told whole."""
@@ -212,7 +236,9 @@ class Answer:
     """The answer of a model that is being told."""
 
     def __init__(self, began: v1.RunEvent | None = None) -> None:
-        self._began = began or v1.RunEvent()
+        self._event = began or v1.RunEvent()
+        self.began = self._event.sequence * PIECES
+        """What its pieces are numbered from."""
         self.length = 0
         """Code points of it that were told; a piece of a call counts as one."""
         self.parts: dict[tuple[str, int], Part] = {}
@@ -221,15 +247,12 @@ class Answer:
 
     def number(self) -> int:
         """Of the piece that was told last."""
-        return self._began.sequence * PIECES + min(self.length, PIECES - 1)
+        return self.began + min(self.length, PIECES - 1)
 
     def has(self, event: v1.RunEvent) -> bool:
         """Whether an entry of the log belongs to it."""
-        is_of_step = bool(event.step_id) and event.step_id == self._began.step_id
+        is_of_step = bool(event.step_id) and event.step_id == self._event.step_id
         return is_of_step and event.message.WhichOneof("kind") in _OF_AN_ANSWER
-
-    def retracted(self) -> None:
-        self.parts = {}
 
     def shell(self, run: v1.Run, delta: v1.MessageDelta, kind: str) -> v1.Message:
         """The entry that a delta belongs to, without its text."""
@@ -237,14 +260,19 @@ class Answer:
             id=delta.message_id,
             run_id=run.id,
             otid=ids.otid(delta.message_id, delta.part_index),
-            step_id=self._began.step_id,
-            create_time=self._began.event_time,
+            step_id=self._event.step_id,
+            create_time=self._event.event_time,
         )
         if kind == "text":
             message.assistant_message.content.text = ""
         else:
             message.reasoning_message.reasoning = ""
         return message
+
+
+def _text_of(content: Any) -> str:
+    """Text, also that of parts."""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 def _part_index(message: v1.Message) -> int:
