@@ -7,7 +7,7 @@
       Conflict             look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
                                                         AgentHasActiveRuns, ConversationHasActiveRuns,
                                                         PendingApproval, NoPendingAction, ActionAlreadyAnswered,
-                                                        ToolIsTheServers
+                                                        ToolIsTheServers, NothingToCompact, CompactionFailed
       NotNow               wait and repeat              QueueFull, Unavailable
       DeadlineExceeded     look whether it worked
       Internal             report it                    LogGap
@@ -142,6 +142,14 @@ class ToolIsTheServers(Conflict):
     """The tool is made by the server and stays."""
 
 
+class NothingToCompact(Conflict):
+    """The context of the conversation would not become shorter."""
+
+
+class CompactionFailed(Conflict):
+    """The model gave no summary, and the conversation is as it was; `metadata["run_id"]` tells more."""
+
+
 class NotNow(SendoffError):
     """The same request may work later."""
 
@@ -180,6 +188,8 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "NO_PENDING_ACTION": NoPendingAction,
     "ACTION_ALREADY_ANSWERED": ActionAlreadyAnswered,
     "TOOL_IS_THE_SERVERS": ToolIsTheServers,
+    "NOTHING_TO_COMPACT": NothingToCompact,
+    "COMPACTION_FAILED": CompactionFailed,
     "QUEUE_FULL": QueueFull,
 }
 

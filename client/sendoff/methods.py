@@ -88,6 +88,7 @@ GET_AGENT = _method(_AGENTS, "GetAgent", v1.GetAgentRequest, v1.Agent)
 LIST_AGENTS = _method(_AGENTS, "ListAgents", v1.ListAgentsRequest, v1.ListAgentsResponse)
 UPDATE_AGENT = _method(_AGENTS, "UpdateAgent", v1.UpdateAgentRequest, v1.Agent)
 DELETE_AGENT = _method(_AGENTS, "DeleteAgent", v1.DeleteAgentRequest, v1.DeleteAgentResponse)
+COMPILE_SYSTEM = _method(_AGENTS, "CompileSystem", v1.CompileSystemRequest, v1.CompileSystemResponse)
 
 CREATE_CONVERSATION = _method(_CONVERSATIONS, "CreateConversation", v1.CreateConversationRequest, v1.Conversation)
 GET_CONVERSATION = _method(_CONVERSATIONS, "GetConversation", v1.GetConversationRequest, v1.Conversation)
@@ -99,6 +100,12 @@ DELETE_CONVERSATION = _method(
     _CONVERSATIONS, "DeleteConversation", v1.DeleteConversationRequest, v1.DeleteConversationResponse
 )
 FORK_CONVERSATION = _method(_CONVERSATIONS, "ForkConversation", v1.ForkConversationRequest, v1.Conversation)
+COMPACT_CONVERSATION = _method(
+    _CONVERSATIONS, "CompactConversation", v1.CompactConversationRequest, v1.CompactConversationResponse
+)
+RESET_CONVERSATION = _method(
+    _CONVERSATIONS, "ResetConversation", v1.ResetConversationRequest, v1.ResetConversationResponse
+)
 LIST_MESSAGES = _method(_CONVERSATIONS, "ListMessages", v1.ListMessagesRequest, v1.ListMessagesResponse)
 
 CREATE_BLOCK = _method(_BLOCKS, "CreateBlock", v1.CreateBlockRequest, v1.Block)

@@ -270,6 +270,32 @@ def delete_conversation(
     return _call(methods.DELETE_CONVERSATION, request)
 
 
+def compact_conversation(
+    conversation_id: str, agent_id: str | None, request_id: str | None
+) -> Call[v1.CompactConversationRequest, v1.CompactConversationResponse]:
+    """CompactConversation, with a request_id in any case."""
+    request = v1.CompactConversationRequest(
+        conversation_id=conversation_id, agent_id=agent_id, request_id=request_id or new_request_id()
+    )
+    return Call(methods.COMPACT_CONVERSATION, request, is_repeatable=True)
+
+
+def reset_conversation(
+    conversation_id: str, agent_id: str | None, request_id: str | None
+) -> Call[v1.ResetConversationRequest, v1.ResetConversationResponse]:
+    """ResetConversation, with a request_id in any case."""
+    request = v1.ResetConversationRequest(
+        conversation_id=conversation_id, agent_id=agent_id, request_id=request_id or new_request_id()
+    )
+    return Call(methods.RESET_CONVERSATION, request, is_repeatable=True)
+
+
+def compile_system(
+    agent_id: str, conversation_id: str | None
+) -> Call[v1.CompileSystemRequest, v1.CompileSystemResponse]:
+    return _call(methods.COMPILE_SYSTEM, v1.CompileSystemRequest(agent_id=agent_id, conversation_id=conversation_id))
+
+
 def list_messages(conversation_id: str, filters: MessageFilters) -> v1.ListMessagesRequest:
     return v1.ListMessagesRequest(conversation_id=conversation_id, **filters)
 

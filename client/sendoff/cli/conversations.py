@@ -116,6 +116,32 @@ def messages(
         output.table(("KIND", "TEXT"), map(wording.message, found))
 
 
+@conversations.command("compact")
+def compact(
+    context: typer.Context,
+    conversation_id: AnyConversation,
+    agent: OfAgent = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="Name of this request: sent again, it is the same compaction.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Put older messages into a summary, for the model; prints the summary. They stay readable."""
+    with session(context).client() as client:
+        done = client.compact_conversation(conversation_id, agent_id=agent, request_id=request_id)
+    if as_json:
+        output.document(done)
+    else:
+        output.say(done.summary)
+
+
+@conversations.command("reset")
+def reset(context: typer.Context, conversation_id: AnyConversation, agent: OfAgent = None) -> None:
+    """Show the model nothing of what was said so far; what is pending is denied. Messages stay readable."""
+    with session(context).client() as client:
+        client.reset_conversation(conversation_id, agent_id=agent)
+
+
 @conversations.command("rm")
 def remove(
     context: typer.Context,

@@ -19,6 +19,8 @@ from sendoff.v1.action_service_pb2 import ListPendingActionsResponse as ListPend
 from sendoff.v1.action_service_pb2 import RespondToActionsRequest as RespondToActionsRequest
 from sendoff.v1.action_service_pb2 import RespondToActionsResponse as RespondToActionsResponse
 from sendoff.v1.agent_pb2 import Agent as Agent
+from sendoff.v1.agent_service_pb2 import CompileSystemRequest as CompileSystemRequest
+from sendoff.v1.agent_service_pb2 import CompileSystemResponse as CompileSystemResponse
 from sendoff.v1.agent_service_pb2 import CreateAgentRequest as CreateAgentRequest
 from sendoff.v1.agent_service_pb2 import DeleteAgentRequest as DeleteAgentRequest
 from sendoff.v1.agent_service_pb2 import DeleteAgentResponse as DeleteAgentResponse
@@ -45,6 +47,8 @@ from sendoff.v1.content_pb2 import Text as Text
 from sendoff.v1.content_pb2 import ToolCallPart as ToolCallPart
 from sendoff.v1.content_pb2 import ToolReturnPart as ToolReturnPart
 from sendoff.v1.conversation_pb2 import Conversation as Conversation
+from sendoff.v1.conversation_service_pb2 import CompactConversationRequest as CompactConversationRequest
+from sendoff.v1.conversation_service_pb2 import CompactConversationResponse as CompactConversationResponse
 from sendoff.v1.conversation_service_pb2 import CreateConversationRequest as CreateConversationRequest
 from sendoff.v1.conversation_service_pb2 import DeleteConversationRequest as DeleteConversationRequest
 from sendoff.v1.conversation_service_pb2 import DeleteConversationResponse as DeleteConversationResponse
@@ -54,6 +58,8 @@ from sendoff.v1.conversation_service_pb2 import ListConversationsRequest as List
 from sendoff.v1.conversation_service_pb2 import ListConversationsResponse as ListConversationsResponse
 from sendoff.v1.conversation_service_pb2 import ListMessagesRequest as ListMessagesRequest
 from sendoff.v1.conversation_service_pb2 import ListMessagesResponse as ListMessagesResponse
+from sendoff.v1.conversation_service_pb2 import ResetConversationRequest as ResetConversationRequest
+from sendoff.v1.conversation_service_pb2 import ResetConversationResponse as ResetConversationResponse
 from sendoff.v1.conversation_service_pb2 import UpdateConversationRequest as UpdateConversationRequest
 from sendoff.v1.file_pb2 import File as File
 from sendoff.v1.file_service_pb2 import CreateFileRequest as CreateFileRequest
@@ -114,6 +120,9 @@ from sendoff.v1.model_service_pb2 import ListModelsResponse as ListModelsRespons
 from sendoff.v1.ops_service_pb2 import GetServerInfoRequest as GetServerInfoRequest
 from sendoff.v1.ops_service_pb2 import GetServerInfoResponse as GetServerInfoResponse
 from sendoff.v1.run_pb2 import CallbackSummary as CallbackSummary
+from sendoff.v1.run_pb2 import RUN_KIND_COMPACTION as RUN_KIND_COMPACTION
+from sendoff.v1.run_pb2 import RUN_KIND_RESET as RUN_KIND_RESET
+from sendoff.v1.run_pb2 import RUN_KIND_UNSPECIFIED as RUN_KIND_UNSPECIFIED
 from sendoff.v1.run_pb2 import RUN_PHASE_BACKING_OFF as RUN_PHASE_BACKING_OFF
 from sendoff.v1.run_pb2 import RUN_PHASE_BLOCKED as RUN_PHASE_BLOCKED
 from sendoff.v1.run_pb2 import RUN_PHASE_CALLING_MODEL as RUN_PHASE_CALLING_MODEL
@@ -133,6 +142,7 @@ from sendoff.v1.run_pb2 import RUN_STATUS_UNSPECIFIED as RUN_STATUS_UNSPECIFIED
 from sendoff.v1.run_pb2 import RequestConfig as RequestConfig
 from sendoff.v1.run_pb2 import Run as Run
 from sendoff.v1.run_pb2 import RunError as RunError
+from sendoff.v1.run_pb2 import RunKind as RunKind
 from sendoff.v1.run_pb2 import RunPhase as RunPhase
 from sendoff.v1.run_pb2 import RunStatus as RunStatus
 from sendoff.v1.run_pb2 import STOP_REASON_BUDGET_EXCEEDED as STOP_REASON_BUDGET_EXCEEDED

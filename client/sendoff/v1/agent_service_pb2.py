@@ -26,7 +26,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from sendoff.v1 import agent_pb2 as sendoff_dot_v1_dot_agent__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esendoff/v1/agent_service.proto\x12\nsendoff.v1\x1a google/protobuf/field_mask.proto\x1a\x16sendoff/v1/agent.proto\"^\n\x12\x43reateAgentRequest\x12 \n\x05\x61gent\x18\x01 \x01(\x0b\x32\x11.sendoff.v1.Agent\x12\x17\n\nrequest_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\r\n\x0b_request_id\"#\n\x0fGetAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\":\n\x11ListAgentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"P\n\x12ListAgentsResponse\x12!\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x11.sendoff.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x12UpdateAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12 \n\x05\x61gent\x18\x02 \x01(\x0b\x32\x11.sendoff.v1.Agent\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\";\n\x12\x44\x65leteAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61ncel_runs\x18\x02 \x01(\x08\"\x15\n\x13\x44\x65leteAgentResponse2\xfe\x02\n\x0c\x41gentService\x12\x42\n\x0b\x43reateAgent\x12\x1e.sendoff.v1.CreateAgentRequest\x1a\x11.sendoff.v1.Agent\"\x00\x12?\n\x08GetAgent\x12\x1b.sendoff.v1.GetAgentRequest\x1a\x11.sendoff.v1.Agent\"\x03\x90\x02\x01\x12P\n\nListAgents\x12\x1d.sendoff.v1.ListAgentsRequest\x1a\x1e.sendoff.v1.ListAgentsResponse\"\x03\x90\x02\x01\x12\x45\n\x0bUpdateAgent\x12\x1e.sendoff.v1.UpdateAgentRequest\x1a\x11.sendoff.v1.Agent\"\x03\x90\x02\x02\x12P\n\x0b\x44\x65leteAgent\x12\x1e.sendoff.v1.DeleteAgentRequest\x1a\x1f.sendoff.v1.DeleteAgentResponse\"\x00\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esendoff/v1/agent_service.proto\x12\nsendoff.v1\x1a google/protobuf/field_mask.proto\x1a\x16sendoff/v1/agent.proto\"^\n\x12\x43reateAgentRequest\x12 \n\x05\x61gent\x18\x01 \x01(\x0b\x32\x11.sendoff.v1.Agent\x12\x17\n\nrequest_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\r\n\x0b_request_id\"#\n\x0fGetAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\":\n\x11ListAgentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"P\n\x12ListAgentsResponse\x12!\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x11.sendoff.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x12UpdateAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12 \n\x05\x61gent\x18\x02 \x01(\x0b\x32\x11.sendoff.v1.Agent\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\";\n\x12\x44\x65leteAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61ncel_runs\x18\x02 \x01(\x08\"\x15\n\x13\x44\x65leteAgentResponse\"Z\n\x14\x43ompileSystemRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x1c\n\x0f\x63onversation_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_conversation_id\"\'\n\x15\x43ompileSystemResponse\x12\x0e\n\x06system\x18\x01 \x01(\t2\xd9\x03\n\x0c\x41gentService\x12\x42\n\x0b\x43reateAgent\x12\x1e.sendoff.v1.CreateAgentRequest\x1a\x11.sendoff.v1.Agent\"\x00\x12?\n\x08GetAgent\x12\x1b.sendoff.v1.GetAgentRequest\x1a\x11.sendoff.v1.Agent\"\x03\x90\x02\x01\x12P\n\nListAgents\x12\x1d.sendoff.v1.ListAgentsRequest\x1a\x1e.sendoff.v1.ListAgentsResponse\"\x03\x90\x02\x01\x12\x45\n\x0bUpdateAgent\x12\x1e.sendoff.v1.UpdateAgentRequest\x1a\x11.sendoff.v1.Agent\"\x03\x90\x02\x02\x12P\n\x0b\x44\x65leteAgent\x12\x1e.sendoff.v1.DeleteAgentRequest\x1a\x1f.sendoff.v1.DeleteAgentResponse\"\x00\x12Y\n\rCompileSystem\x12 .sendoff.v1.CompileSystemRequest\x1a!.sendoff.v1.CompileSystemResponse\"\x03\x90\x02\x01\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTSERVICE'].methods_by_name['ListAgents']._serialized_options = b'\220\002\001'
   _globals['_AGENTSERVICE'].methods_by_name['UpdateAgent']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['UpdateAgent']._serialized_options = b'\220\002\002'
+  _globals['_AGENTSERVICE'].methods_by_name['CompileSystem']._loaded_options = None
+  _globals['_AGENTSERVICE'].methods_by_name['CompileSystem']._serialized_options = b'\220\002\001'
   _globals['_CREATEAGENTREQUEST']._serialized_start=104
   _globals['_CREATEAGENTREQUEST']._serialized_end=198
   _globals['_GETAGENTREQUEST']._serialized_start=200
@@ -54,6 +56,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEAGENTREQUEST']._serialized_end=561
   _globals['_DELETEAGENTRESPONSE']._serialized_start=563
   _globals['_DELETEAGENTRESPONSE']._serialized_end=584
-  _globals['_AGENTSERVICE']._serialized_start=587
-  _globals['_AGENTSERVICE']._serialized_end=969
+  _globals['_COMPILESYSTEMREQUEST']._serialized_start=586
+  _globals['_COMPILESYSTEMREQUEST']._serialized_end=676
+  _globals['_COMPILESYSTEMRESPONSE']._serialized_start=678
+  _globals['_COMPILESYSTEMRESPONSE']._serialized_end=717
+  _globals['_AGENTSERVICE']._serialized_start=720
+  _globals['_AGENTSERVICE']._serialized_end=1193
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from google.protobuf.message import Message
 
@@ -34,6 +35,22 @@ CancelAll = Callable[[str, str], Awaitable[None]]
 """(tenant, conversation_id): cancel the conversation's runs and wait for their end."""
 
 
+class Upkeep(Protocol):
+    """Who works on what models are shown of conversations. None for the agent's own; "" for a request without an id."""
+
+    async def compact(
+        self, tenant: str, agent_id: str, conversation_id: str | None, request_id: str
+    ) -> v1.CompactConversationResponse:
+        """Return once older messages are a summary, durably."""
+        ...
+
+    async def reset(
+        self, tenant: str, agent_id: str, conversation_id: str | None, request_id: str
+    ) -> v1.ResetConversationResponse:
+        """Return once the conversation begins anew, durably."""
+        ...
+
+
 class ConversationService:
     """The use cases of conversations."""
 
@@ -45,9 +62,11 @@ class ConversationService:
         models: Catalogue,
         clock: Clock,
         *,
+        upkeep: Upkeep,
         cancel_all: CancelAll,
         deleted: Callable[[str], None],
     ) -> None:
+        self._upkeep = upkeep
         self._store = store
         self._agents = agents
         self._conversations = conversations
@@ -167,6 +186,25 @@ class ConversationService:
             if await self._store.update_conversation(tenant, changed, current.etag):
                 self._conversations.remember(tenant, changed)
                 return changed
+
+    async def compact(self, tenant: str, request: v1.CompactConversationRequest) -> v1.CompactConversationResponse:
+        """Put older messages of a conversation into a summary, for the model."""
+        validation.check_compact_conversation(request)
+        named = await self._named(tenant, request)
+        return await self._upkeep.compact(tenant, *named, request.request_id)
+
+    async def reset(self, tenant: str, request: v1.ResetConversationRequest) -> v1.ResetConversationResponse:
+        """Have a conversation begin anew, for the model."""
+        validation.check_reset_conversation(request)
+        named = await self._named(tenant, request)
+        return await self._upkeep.reset(tenant, *named, request.request_id)
+
+    async def _named(
+        self, tenant: str, request: v1.CompactConversationRequest | v1.ResetConversationRequest
+    ) -> tuple[str, str | None]:
+        """The agent and the conversation that a request names."""
+        lane, conversation = await self._lane(tenant, request.conversation_id, request.agent_id)
+        return (lane, None) if conversation is None else (conversation.agent_id, lane)
 
     async def delete(self, tenant: str, request: v1.DeleteConversationRequest) -> v1.DeleteConversationResponse:
         """Delete a conversation with all that is its. New messages for it are refused as soon as its runs have

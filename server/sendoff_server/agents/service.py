@@ -10,7 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from sendoff import v1
 from sendoff_server import ids, validation
-from sendoff_server.agents.directory import AgentDirectory
+from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import AgentHasActiveRuns, AgentNotFound, EtagMismatch, IdempotencyMismatch
 from sendoff_server.models.port import Catalogue
@@ -44,6 +44,10 @@ class Toolbox(Protocol):
         ...
 
 
+Compile = Callable[[str, v1.Agent, str], Awaitable[str]]
+"""(tenant, agent, lane): the system prompt that the next model call of that conversation is given."""
+
+
 class AgentService:
     """The use cases of agents."""
 
@@ -56,9 +60,13 @@ class AgentService:
         tools: Toolbox,
         clock: Clock,
         *,
+        conversations: ConversationDirectory,
+        compiled: Compile,
         cancel_all: CancelAll,
         deleted: Callable[[str], None],
     ) -> None:
+        self._conversations = conversations
+        self._compiled = compiled
         self._store = store
         self._directory = directory
         self._models = models
@@ -104,6 +112,15 @@ class AgentService:
         page = Page(request, DEFAULT_PAGE, MAX_PAGE)
         agents, token = page.of(by_time(await self._store.list_agents(tenant, page.after, page.enough)))
         return v1.ListAgentsResponse(agents=agents, next_page_token=token)
+
+    async def compile_system(self, tenant: str, request: v1.CompileSystemRequest) -> v1.CompileSystemResponse:
+        """The system prompt of a conversation, as the model would be given it now."""
+        validation.check_compile_system(request)
+        agent = await self._directory.find(tenant, request.agent_id)
+        lane = agent.id
+        if request.conversation_id not in ("", "default"):
+            lane = (await self._conversations.find_of(tenant, request.conversation_id, agent.id)).id
+        return v1.CompileSystemResponse(system=await self._compiled(tenant, agent, lane))
 
     async def update(self, tenant: str, request: v1.UpdateAgentRequest) -> v1.Agent:
         """Change an agent. A change made by somebody else meanwhile is not overwritten when the caller sent an etag;

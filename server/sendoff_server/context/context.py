@@ -18,7 +18,7 @@ from sendoff_server.context.boundaries import from_a_turn_on
 from sendoff_server.context.history_memory import HistoryMemory, Measured
 from sendoff_server.context.pictures import may_show
 from sendoff_server.context.skills import with_skills
-from sendoff_server.context.summary import as_told
+from sendoff_server.context.summary import as_told, is_reset
 from sendoff_server.lifecycle import began
 from sendoff_server.store.port import History
 
@@ -91,7 +91,7 @@ def assembled(past: History, done: Done, work: Work, system: str, tool_tokens: i
     return Context(
         system=system,
         tool_tokens=tool_tokens,
-        summary=as_told(newest) if newest else None,
+        summary=as_told(newest) if newest and not is_reset(newest) else None,
         history=_kept(history, newest) if newest else from_a_turn_on(history),
         input=given,
         is_whole=past.is_whole or newest is not past.compaction,

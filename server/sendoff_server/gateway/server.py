@@ -21,6 +21,7 @@ from sendoff_server.gateway.doors import routes
 from sendoff_server.gateway.routes import (
     agents,
     cancel,
+    context,
     conversations,
     facts,
     follow,
@@ -37,6 +38,7 @@ _BACKLOG = 2_048
 _TABLES = (
     agents.TABLE,
     cancel.TABLE,
+    context.TABLE,
     conversations.TABLE,
     facts.TABLE,
     follow.TABLE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,17 +80,27 @@ class Wardrobe:
         """Raises AgentNotFound, ConversationNotFound."""
         agent = await self._agents.find(work.tenant, work.run.agent_id)
         handle = model_of(work.request, await self._conversation(work), agent)
-        model, tools = await self._model(handle), await self._tools(work, agent)
+        model, tools = await self._model(handle), await self._tools(work.tenant, agent, work.request.client_tools)
         return Outfit(agent=agent, handle=handle, model=model, tools=tools)
 
     async def system(self, work: Work, outfit: Outfit) -> str:
         """The system prompt: the agent's words, its memory, what it is to be told of its rules, and skills."""
-        memory = await self._memory.rendered(work.tenant, outfit.agent, work.lane)
-        rules = _told(outfit.tools) if outfit.tools.names else ""
-        return system_prompt(outfit.agent, work.request, [section for section in (memory, rules) if section])
+        sections = await self._sections(work.tenant, outfit.agent, work.lane, outfit.tools)
+        return system_prompt(outfit.agent, work.request, sections)
 
-    async def _tools(self, work: Work, agent: v1.Agent) -> Toolset:
-        tools, given = await self._toolbox.tools_of(work.tenant, agent), work.request.client_tools
+    async def compiled(self, tenant: str, agent: v1.Agent, lane: str) -> str:
+        """The system prompt of a request to that conversation that adds nothing of its own."""
+        tools = await self._tools(tenant, agent, ())
+        sections = await self._sections(tenant, agent, lane, tools)
+        return system_prompt(agent, v1.CreateMessageAsyncRequest(), sections)
+
+    async def _sections(self, tenant: str, agent: v1.Agent, lane: str, tools: Toolset) -> list[str]:
+        memory = await self._memory.rendered(tenant, agent, lane)
+        rules = _told(tools) if tools.names else ""
+        return [section for section in (memory, rules) if section]
+
+    async def _tools(self, tenant: str, agent: v1.Agent, given: Sequence[v1.ClientTool]) -> Toolset:
+        tools = await self._toolbox.tools_of(tenant, agent)
         return Toolset(tools, given, agent.tool_rules) if tools or given else NO_TOOLS
 
     async def _conversation(self, work: Work) -> v1.Conversation | None:

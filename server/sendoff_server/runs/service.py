@@ -67,6 +67,11 @@ class RunService:
         self._message_list = MessageList(store)
         self._draining = False
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether nothing is accepted any more."""
+        return self._draining
+
     def drain(self) -> None:
         """Accept nothing from now on, and have watchers end."""
         self._draining = True
@@ -223,10 +228,15 @@ class RunService:
             # Newest first, so that no cancelled head hands its lane to a run that is to be cancelled as well.
             for run in runs:
                 await self._cancel(query.tenant, run.id, Cancel(reason=reason))
-            await asyncio.gather(*(self._ended(query.tenant, run.id) for run in runs))
+            await asyncio.gather(*(self.ended(query.tenant, run.id) for run in runs))
 
-    async def _ended(self, tenant: str, run_id: str) -> None:
-        await self._waits.wait(v1.WaitRunRequest(run_id=run_id), lambda run_id: self._run(tenant, run_id))
+    async def ended(self, tenant: str, run_id: str) -> v1.Run:
+        """The run once it has ended. Raises Draining if the server stops before, and RunNotFound."""
+        wait = v1.WaitRunRequest(run_id=run_id)
+        while not is_terminal(run := await self._waits.wait(wait, lambda run_id: self._run(tenant, run_id))):
+            if self._draining:
+                raise Draining
+        return run
 
     async def _cancel(self, tenant: str, run_id: str, cancel: Cancel) -> v1.Run:
         while True:

@@ -77,6 +77,22 @@ def check_delete_conversation(request: v1.DeleteConversationRequest) -> None:
     found.refuse()
 
 
+def check_compact_conversation(request: v1.CompactConversationRequest) -> None:
+    _check_upkeep(request)
+
+
+def check_reset_conversation(request: v1.ResetConversationRequest) -> None:
+    _check_upkeep(request)
+
+
+def _check_upkeep(request: v1.CompactConversationRequest | v1.ResetConversationRequest) -> None:
+    found = Violations()
+    _check_address(found, request)
+    if request.HasField("request_id"):
+        check_length(found, "request_id", request.request_id, least=1, most=MAX_KEY_CHARACTERS)
+    found.refuse()
+
+
 def check_list_messages(request: v1.ListMessagesRequest) -> None:
     found = Violations()
     _check_address(found, request)
@@ -86,7 +102,12 @@ def check_list_messages(request: v1.ListMessagesRequest) -> None:
     found.refuse()
 
 
-def _check_address(found: Violations, request: v1.ForkConversationRequest | v1.ListMessagesRequest) -> None:
+_Addressed = (
+    v1.ForkConversationRequest | v1.ListMessagesRequest | v1.CompactConversationRequest | v1.ResetConversationRequest
+)
+
+
+def _check_address(found: Violations, request: _Addressed) -> None:
     check_conversation_id(found, "conversation_id", request.conversation_id)
     if request.HasField("agent_id"):
         check_id(found, "agent_id", request.agent_id, AGENT_ID)

@@ -42,6 +42,8 @@ SAMPLES: list[ServiceError] = [
     errors.PendingApproval(RUN_ID, "message-1"),
     errors.NoPendingAction("conv-1"),
     errors.ActionAlreadyAnswered("call-1"),
+    errors.NothingToCompact("conv-1"),
+    errors.CompactionFailed("conv-1", RUN_ID, "the model is away"),
     errors.QueueFull("conversation", 10, 2.5),
     errors.Draining(),
     errors.StoreUnavailable(),

@@ -107,6 +107,32 @@ async def test_messages_are_listed_also_behind_an_empty_page(asker: Asker, serve
     )
 
 
+async def test_a_context_is_compacted_and_reset_once_however_often_it_is_sent(
+    asker: Asker, server: ScriptedServer
+) -> None:
+    compacted = v1.CompactConversationResponse(run_id=RUN_ID, summary="ships")
+    server.plan(methods.COMPACT_CONVERSATION, UNAVAILABLE, compacted)
+    server.plan(methods.RESET_CONVERSATION, UNAVAILABLE, v1.ResetConversationResponse(run_id=RUN_ID))
+
+    assert await asker.call("compact_conversation", "default", agent_id=AGENT_ID) == compacted
+    assert (await asker.call("reset_conversation", CONVERSATION_ID)).run_id == RUN_ID
+
+    first, second = server.asked(v1.CompactConversationRequest)
+    assert first == second
+    assert (first.conversation_id, first.agent_id, len(first.request_id)) == ("default", AGENT_ID, 36)
+    first_reset, second_reset = server.asked(v1.ResetConversationRequest)
+    assert first_reset == second_reset
+    assert (first_reset.conversation_id, len(first_reset.request_id)) == (CONVERSATION_ID, 36)
+
+
+async def test_the_system_prompt_of_a_conversation_is_read(asker: Asker, server: ScriptedServer) -> None:
+    server.plan(methods.COMPILE_SYSTEM, UNAVAILABLE, v1.CompileSystemResponse(system="Be brief."))
+
+    assert await asker.call("compile_system", AGENT_ID, CONVERSATION_ID) == "Be brief."
+
+    assert server.requests[1] == v1.CompileSystemRequest(agent_id=AGENT_ID, conversation_id=CONVERSATION_ID)
+
+
 # ---- the command ----
 
 
@@ -135,6 +161,26 @@ async def test_conversations_are_made_forked_and_removed(command: Command, serve
         ),
     ]
     assert server.requests[3].cancel_runs
+
+
+async def test_a_context_is_compacted_reset_and_shown(command: Command, server: ScriptedServer) -> None:
+    compacted = v1.CompactConversationResponse(run_id=RUN_ID, summary="ships")
+    server.plan(methods.COMPACT_CONVERSATION, compacted, compacted)
+    server.plan(methods.RESET_CONVERSATION, v1.ResetConversationResponse(run_id=RUN_ID))
+    server.plan(methods.COMPILE_SYSTEM, v1.CompileSystemResponse(system="Be brief."))
+
+    named = ("default", "--agent", AGENT_ID)
+    assert (await command("conversations", "compact", *named, "--request-id", "mine")).stdout == "ships\n"
+    told = json.loads((await command("conversations", "compact", CONVERSATION_ID, "--json")).stdout)
+    assert (told["run_id"], told["summary"]) == (RUN_ID, "ships")
+    assert (await command("conversations", "reset", *named)).exit_code == 0
+    shown = await command("agents", "system", AGENT_ID, "--conversation", CONVERSATION_ID)
+    assert shown.stdout == "Be brief.\n"
+
+    asked = v1.CompactConversationRequest(conversation_id="default", agent_id=AGENT_ID, request_id="mine")
+    assert server.requests[0] == asked
+    assert server.requests[2].agent_id == AGENT_ID
+    assert server.requests[3] == v1.CompileSystemRequest(agent_id=AGENT_ID, conversation_id=CONVERSATION_ID)
 
 
 async def test_a_conversation_is_shown_in_lines_or_as_json(command: Command, server: ScriptedServer) -> None:

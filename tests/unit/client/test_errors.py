@@ -37,6 +37,8 @@ BY_REASON = {
     "NO_PENDING_ACTION": sendoff.NoPendingAction,
     "ACTION_ALREADY_ANSWERED": sendoff.ActionAlreadyAnswered,
     "TOOL_IS_THE_SERVERS": sendoff.ToolIsTheServers,
+    "NOTHING_TO_COMPACT": sendoff.NothingToCompact,
+    "COMPACTION_FAILED": sendoff.CompactionFailed,
     "QUEUE_FULL": sendoff.QueueFull,
     "DRAINING": sendoff.Unavailable,
     "STORE_UNAVAILABLE": sendoff.Unavailable,

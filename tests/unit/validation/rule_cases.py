@@ -906,6 +906,18 @@ AGENTS: Sequence[Field] = (
     ),
     Field("UpdateAgentRequest.agent_id", "agent_id", lambda v: v1.UpdateAgentRequest(agent_id=v), AS_AGENT_ID),
     Field("DeleteAgentRequest.agent_id", "agent_id", lambda v: v1.DeleteAgentRequest(agent_id=v), AS_AGENT_ID),
+    Field(
+        "CompileSystemRequest.agent_id",
+        "agent_id",
+        lambda v: v1.CompileSystemRequest(agent_id=v),
+        {f'string.pattern = "^agent-{_UUID}$"': identifier("agent")},
+    ),
+    Field(
+        "CompileSystemRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.CompileSystemRequest(agent_id=AGENT, conversation_id=v),
+        {f'string.pattern = "^(default|conv-{_UUID})$"': ("default\n", "default")},
+    ),
 )
 
 CONVERSATIONS: Sequence[Field] = (
@@ -978,6 +990,30 @@ CONVERSATIONS: Sequence[Field] = (
         "ForkConversationRequest.request_id",
         "request_id",
         lambda v: v1.ForkConversationRequest(conversation_id=CONVERSATION, request_id=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "CompactConversationRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.CompactConversationRequest(agent_id=AGENT, conversation_id=v),
+        {"as ForkConversationRequest.conversation_id": ("", "default")},
+    ),
+    Field(
+        "CompactConversationRequest.request_id",
+        "request_id",
+        lambda v: v1.CompactConversationRequest(conversation_id=CONVERSATION, request_id=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "ResetConversationRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.ResetConversationRequest(agent_id=AGENT, conversation_id=v),
+        {"as ForkConversationRequest.conversation_id": ("", "default")},
+    ),
+    Field(
+        "ResetConversationRequest.request_id",
+        "request_id",
+        lambda v: v1.ResetConversationRequest(conversation_id=CONVERSATION, request_id=v),
         characters(255, least=1),
     ),
     Field(

@@ -118,6 +118,11 @@ async def _told(use_cases: UseCases, agent: v1.Agent, includes: frozenset[str]) 
     return agent_json(agent, relations)
 
 
+async def told_whole(use_cases: UseCases, agent: v1.Agent) -> dict[str, Any]:
+    """An AgentState with all relations."""
+    return await _told(use_cases, agent, frozenset(INCLUDES))
+
+
 async def _pending(use_cases: UseCases, agent_id: str) -> dict[str, Any] | None:
     """The request that the agent's default conversation waits for an answer to."""
     wanted = v1.ListPendingActionsRequest(agent_id=agent_id, conversation_id="default", page_size=1)
