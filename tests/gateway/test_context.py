@@ -13,7 +13,7 @@ from sendoff_server.app import Server
 from sendoff_server.models.scripted import ECHO, SCRIPT
 from tests.fixtures.server import Serve
 from tests.gateway.door import Door, knocking, script
-from tests.gateway.sdk import KINDS, Kind, Sdk, connected, url
+from tests.gateway.sdk import KINDS, Kind, Sdk, connected, forgetful, url
 
 
 @pytest.fixture
@@ -23,8 +23,13 @@ async def server(serve: Serve) -> AsyncIterator[Server]:
 
 
 @pytest.fixture(params=KINDS, ids=str)
-async def sdk(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[Sdk]:
-    kind: Kind = request.param
+def kind(request: pytest.FixtureRequest) -> Kind:
+    chosen: Kind = request.param
+    return chosen
+
+
+@pytest.fixture
+async def sdk(server: Server, kind: Kind) -> AsyncIterator[Sdk]:
     async with connected(url(server), kind) as made:
         yield made
 
@@ -98,6 +103,24 @@ async def test_a_model_that_gives_no_summary_is_told_of_and_not_asked_again(door
     response = await door.http.post(f"/v1/agents/{agent_id}/summarize", json={})
     assert (response.status_code, response.json()["reason"]) == (502, "COMPACTION_FAILED")
     assert response.headers["x-should-retry"] == "false"
+
+
+async def test_a_compaction_whose_answer_was_lost_is_not_made_twice(kind: Kind, server: Server) -> None:
+    async with connected(url(server), kind) as sdk:
+        agent_id = await sdk.agent(ECHO)
+        await said(sdk, server, agent_id, "one", "two", "three")
+    async with connected(url(server), kind, http_client=forgetful(kind)) as sdk:
+        assert (await sdk("agents.messages.compact", agent_id)).num_messages_before == 7
+        assert len(await sdk.all("runs.list", agent_id=agent_id)) == 4
+
+
+async def test_the_same_key_is_the_same_compaction(door: Door) -> None:
+    agent_id = await door.agent(model=ECHO)
+    for text in ("one", "two"):
+        await door.ended((await door.post(f"/v1/agents/{agent_id}/messages/async", {"input": text}))["id"])
+    path = f"/v1/agents/{agent_id}/summarize"
+    first = await door.post(path, {}, **{"idempotency-key": "mine"})
+    assert await door.post(path, {}, **{"idempotency-key": "mine"}) == first
 
 
 # ---- reset ----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from google.protobuf.message import Message
@@ -35,18 +36,27 @@ CancelAll = Callable[[str, str], Awaitable[None]]
 """(tenant, conversation_id): cancel the conversation's runs and wait for their end."""
 
 
-class Upkeep(Protocol):
-    """Who works on what models are shown of conversations. None for the agent's own; "" for a request without an id."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpkeepRequest:
+    """What is to be done to what models are shown of a conversation."""
 
-    async def compact(
-        self, tenant: str, agent_id: str, conversation_id: str | None, request_id: str
-    ) -> v1.CompactConversationResponse:
+    agent_id: str
+    conversation_id: str | None
+    """None: the agent's own."""
+    request_id: str = ""
+    """Empty: it has no name by which a repeat is known."""
+    repeated_within_s: float | None = None
+    """Its caller says that he may have sent it before, so long ago at most."""
+
+
+class Upkeep(Protocol):
+    """Who does it."""
+
+    async def compact(self, tenant: str, request: UpkeepRequest) -> v1.CompactConversationResponse:
         """Return once older messages are a summary, durably."""
         ...
 
-    async def reset(
-        self, tenant: str, agent_id: str, conversation_id: str | None, request_id: str
-    ) -> v1.ResetConversationResponse:
+    async def reset(self, tenant: str, request: UpkeepRequest) -> v1.ResetConversationResponse:
         """Return once the conversation begins anew, durably."""
         ...
 
@@ -187,24 +197,34 @@ class ConversationService:
                 self._conversations.remember(tenant, changed)
                 return changed
 
-    async def compact(self, tenant: str, request: v1.CompactConversationRequest) -> v1.CompactConversationResponse:
-        """Put older messages of a conversation into a summary, for the model."""
+    async def compact(
+        self, tenant: str, request: v1.CompactConversationRequest, *, repeated_within_s: float | None = None
+    ) -> v1.CompactConversationResponse:
+        """Put older messages of a conversation into a summary, for the model. With `repeated_within_s` its caller says
+        that he may have sent it before, so long ago at most."""
         validation.check_compact_conversation(request)
-        named = await self._named(tenant, request)
-        return await self._upkeep.compact(tenant, *named, request.request_id)
+        return await self._upkeep.compact(tenant, await self._upkeep_of(tenant, request, repeated_within_s))
 
-    async def reset(self, tenant: str, request: v1.ResetConversationRequest) -> v1.ResetConversationResponse:
-        """Have a conversation begin anew, for the model."""
+    async def reset(
+        self, tenant: str, request: v1.ResetConversationRequest, *, repeated_within_s: float | None = None
+    ) -> v1.ResetConversationResponse:
+        """Have a conversation begin anew, for the model. `repeated_within_s` as for `compact`."""
         validation.check_reset_conversation(request)
-        named = await self._named(tenant, request)
-        return await self._upkeep.reset(tenant, *named, request.request_id)
+        return await self._upkeep.reset(tenant, await self._upkeep_of(tenant, request, repeated_within_s))
 
-    async def _named(
-        self, tenant: str, request: v1.CompactConversationRequest | v1.ResetConversationRequest
-    ) -> tuple[str, str | None]:
-        """The agent and the conversation that a request names."""
+    async def _upkeep_of(
+        self,
+        tenant: str,
+        request: v1.CompactConversationRequest | v1.ResetConversationRequest,
+        repeated_within_s: float | None,
+    ) -> UpkeepRequest:
         lane, conversation = await self._lane(tenant, request.conversation_id, request.agent_id)
-        return (lane, None) if conversation is None else (conversation.agent_id, lane)
+        return UpkeepRequest(
+            agent_id=lane if conversation is None else conversation.agent_id,
+            conversation_id=None if conversation is None else lane,
+            request_id=request.request_id,
+            repeated_within_s=repeated_within_s,
+        )
 
     async def delete(self, tenant: str, request: v1.DeleteConversationRequest) -> v1.DeleteConversationResponse:
         """Delete a conversation with all that is its. New messages for it are refused as soon as its runs have

@@ -11,7 +11,8 @@ from typing import cast
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.clock import Clock
+from sendoff_server.agents.conversation_service import UpkeepRequest
+from sendoff_server.clock import SECOND_NS, Clock
 from sendoff_server.context.summary import outcome_of
 from sendoff_server.errors import CompactionFailed, Draining, NothingToCompact
 from sendoff_server.lifecycle import first_event, lane_of, new_run
@@ -46,15 +47,13 @@ class Upkeep:
         self._runs = runs
         self._clock = clock
 
-    async def compact(
-        self, tenant: str, agent_id: str, conversation_id: str | None, request_id: str
-    ) -> v1.CompactConversationResponse:
-        """Return once the conversation is compacted; None for the agent's own.
+    async def compact(self, tenant: str, request: UpkeepRequest) -> v1.CompactConversationResponse:
+        """Return once the conversation is compacted.
 
         Raises ConversationBusy, PendingApproval, NothingToCompact, CompactionFailed, IdempotencyMismatch, Draining, and
         AgentNotFound or ConversationNotFound if it was deleted meanwhile.
         """
-        accept = self._accept(tenant, v1.RUN_KIND_COMPACTION, agent_id, conversation_id, request_id)
+        accept = self._accept(tenant, v1.RUN_KIND_COMPACTION, request)
         run = await self._carried_out(accept)
         if run.status != v1.RUN_STATUS_COMPLETED:
             raise CompactionFailed(accept.lane, run.id, run.error.message or "it was cancelled")
@@ -69,35 +68,34 @@ class Upkeep:
             num_messages_after=came_to.messages_after + 1,
         )
 
-    async def reset(
-        self, tenant: str, agent_id: str, conversation_id: str | None, request_id: str
-    ) -> v1.ResetConversationResponse:
+    async def reset(self, tenant: str, request: UpkeepRequest) -> v1.ResetConversationResponse:
         """Return once the conversation begins anew, and waits for nothing. Raises as `compact`, but for
         PendingApproval and what is about summaries."""
-        accept = self._accept(tenant, v1.RUN_KIND_RESET, agent_id, conversation_id, request_id)
+        accept = self._accept(tenant, v1.RUN_KIND_RESET, request)
         return v1.ResetConversationResponse(run_id=(await self._carried_out(accept)).id)
 
-    def _accept(
-        self, tenant: str, kind: v1.RunKind.ValueType, agent_id: str, conversation_id: str | None, request_id: str
-    ) -> Accept:
-        request = v1.CreateMessageAsyncRequest(agent_id=agent_id, conversation_id=conversation_id)
-        run = new_run(request, request_id, self._clock.now_ns(), ids.new("run"), background=False)
+    def _accept(self, tenant: str, kind: v1.RunKind.ValueType, asked: UpkeepRequest) -> Accept:
+        request = v1.CreateMessageAsyncRequest(agent_id=asked.agent_id, conversation_id=asked.conversation_id)
+        now_ns = self._clock.now_ns()
+        run = new_run(request, asked.request_id, now_ns, ids.new("run"), background=False)
         run.ClearField("request_config")
         run.kind = kind
         lane = lane_of(run)
         words = f"{v1.RunKind.Name(kind)} {lane}"
+        since_s = asked.repeated_within_s
         return Accept(
             tenant=tenant,
             lane=lane,
             run=run,
             request=request.SerializeToString(),
             event=first_event(run),
-            keys=[Key("request", request_id)] if request_id else [],
+            keys=[Key("request", asked.request_id)] if asked.request_id else [],
             fingerprint=hashlib.blake2b(words.encode(), digest_size=16).digest(),
             lease=self._scheduler.has_room(),
             reject_if_busy=True,
             max_open=1,
             reject_if_pending=kind == v1.RUN_KIND_COMPACTION,
+            repeats_since_ns=None if since_s is None else now_ns - int(since_s * SECOND_NS),
         )
 
     async def _carried_out(self, accept: Accept) -> v1.Run:

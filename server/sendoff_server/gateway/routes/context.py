@@ -15,6 +15,7 @@ from sendoff_server.gateway.asked import Query, body_of, flag, path_id
 from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.routes.agents import told_whole
 from sendoff_server.gateway.routes.conversation_address import Address, addressed
+from sendoff_server.gateway.routes.sending_async import idempotency_key, repeated_within_s
 from sendoff_server.use_cases import UseCases
 
 
@@ -22,19 +23,24 @@ async def summarize(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/agents/{agent_id}/summarize"""
     agent_id = path_id(request, "agent_id", "agent")
     body = await body_of(request)
-    return await _compacted(use_cases, Address(agent_id, "default"), body)
+    return await _compacted(use_cases, request, Address(agent_id, "default"), body)
 
 
 async def compact(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/conversations/{conversation_id}/compact"""
     body = await body_of(request)
-    return await _compacted(use_cases, await addressed(use_cases, request, _agent_of(request, body)), body)
+    address = await addressed(use_cases, request, _agent_of(request, body))
+    return await _compacted(use_cases, request, address, body)
 
 
-async def _compacted(use_cases: UseCases, address: Address, body: Mapping[str, Any]) -> Response:
+async def _compacted(use_cases: UseCases, request: Request, address: Address, body: Mapping[str, Any]) -> Response:
     _check_no_settings(body)
-    wanted = v1.CompactConversationRequest(agent_id=address.agent_id, conversation_id=address.conversation_id)
-    done = await use_cases.conversations.compact(TENANT, wanted)
+    wanted = v1.CompactConversationRequest(
+        agent_id=address.agent_id,
+        conversation_id=address.conversation_id,
+        request_id=idempotency_key(request),
+    )
+    done = await use_cases.conversations.compact(TENANT, wanted, repeated_within_s=repeated_within_s(request))
     told = {
         "summary": done.summary,
         "num_messages_before": done.num_messages_before,
@@ -48,8 +54,10 @@ async def reset(use_cases: UseCases, request: Request) -> Response:
     added."""
     agent_id = path_id(request, "agent_id", "agent")
     flag(await body_of(request), "add_default_initial_messages", default=False)
-    wanted = v1.ResetConversationRequest(agent_id=agent_id, conversation_id="default")
-    await use_cases.conversations.reset(TENANT, wanted)
+    wanted = v1.ResetConversationRequest(
+        agent_id=agent_id, conversation_id="default", request_id=idempotency_key(request)
+    )
+    await use_cases.conversations.reset(TENANT, wanted, repeated_within_s=repeated_within_s(request))
     agent = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
     return answer(await told_whole(use_cases, agent))
 
