@@ -21,6 +21,7 @@ from sendoff.requests import (
     AgentFields,
     BlockFields,
     ConversationFields,
+    ConversationFilters,
     Input,
     MessageFilters,
     RunFilters,
@@ -291,9 +292,12 @@ class Client:
         """A conversation as it is now: what it works on, and how much waits."""
         return self._call(requests.get_conversation(conversation_id), timeout_s)
 
-    def conversations(self, agent_id: str | None = None, *, page_size: int = 0) -> Iterator[v1.Conversation]:
-        """Conversations of an agent or of all, newest first; further pages are fetched as they are needed."""
-        return self._pages(paging.conversations(agent_id, page_size))
+    def conversations(
+        self, agent_id: str | None = None, **filters: Unpack[ConversationFilters]
+    ) -> Iterator[v1.Conversation]:
+        """Conversations of an agent or of all, newest first unless `order_by` says otherwise; further pages are fetched
+        as they are needed."""
+        return self._pages(paging.conversations(agent_id, filters))
 
     def update_conversation(
         self,

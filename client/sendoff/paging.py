@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from sendoff import methods, requests, v1
 from sendoff.actions import ActionFilters, list_pending_actions
 from sendoff.methods import Call, Method, Req, Resp
-from sendoff.requests import MessageFilters, RunFilters, ToolFilters
+from sendoff.requests import ConversationFilters, MessageFilters, RunFilters, ToolFilters
 
 Item = TypeVar("Item", bound=Message)
 
@@ -106,13 +106,13 @@ def agents(page_size: int) -> Paging[v1.ListAgentsRequest, v1.ListAgentsResponse
 
 
 def conversations(
-    agent_id: str | None, page_size: int
+    agent_id: str | None, filters: ConversationFilters
 ) -> Paging[v1.ListConversationsRequest, v1.ListConversationsResponse, v1.Conversation]:
     def advance(request: v1.ListConversationsRequest, page: v1.ListConversationsResponse) -> bool:
         request.page_token = page.next_page_token
         return bool(page.next_page_token)
 
-    first = v1.ListConversationsRequest(agent_id=agent_id, page_size=page_size)
+    first = v1.ListConversationsRequest(agent_id=agent_id, **filters)
     return Paging(methods.LIST_CONVERSATIONS, first, lambda page: page.conversations, advance)
 
 

@@ -80,10 +80,26 @@ class ConversationFields(TypedDict, total=False):
     """What a conversation has and a caller may set. None is as if it were not given; in an update it takes away."""
 
     summary: str | None
+    description: str | None
     model: str | None
     """Wins over the agent's."""
+    archived: bool | None
+    hidden: bool | None
+    """Left out of lists, but for those that ask for what is hidden."""
     labels: Mapping[str, str] | None
     metadata: Mapping[str, Any] | None
+
+
+class ConversationFilters(TypedDict, total=False):
+    """Which conversations to list, in which order. None is as if it were not given. See ListConversationsRequest."""
+
+    order_by: str
+    """"last_message_time desc", for example; unset: the newest first."""
+    summary_search: str | None
+    archived: bool | None
+    show_hidden: bool
+    after_conversation_id: str | None
+    page_size: int
 
 
 class MessageFilters(TypedDict, total=False):
@@ -405,7 +421,10 @@ def _block(fields: BlockFields) -> v1.Block:
 def _conversation(fields: ConversationFields) -> v1.Conversation:
     return v1.Conversation(
         summary=fields.get("summary"),
+        description=fields.get("description"),
         model=fields.get("model"),
+        archived=fields.get("archived"),
+        hidden=fields.get("hidden"),
         labels=fields.get("labels"),
         metadata=_json_object(fields.get("metadata")),
     )

@@ -14,7 +14,7 @@ from typing import Literal
 import pytest
 
 from sendoff_server.store.port import Fenced, Fork, Item, Placed, Recorded, StoreFailed, StoreInUse
-from sendoff_server.store.sqlite import checkpoint, deletes, messages, migrations, queries
+from sendoff_server.store.sqlite import checkpoint, conversation_list, deletes, messages, migrations, queries
 from sendoff_server.store.sqlite.connection import connect
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.contract.databases import SqliteDatabase
@@ -283,10 +283,12 @@ def test_no_query_walks_a_table_that_grows(database: SqliteDatabase) -> None:
 def _statements() -> list[tuple[str, str]]:
     """Those of `queries.sql` with each text that a `:name` in them can stand for; not those with many rows."""
     choices = [
-        {"runs": runs, "lanes": lanes, "order": order, "behind": behind}
+        {"runs": runs, "lanes": lanes, "order": order, "behind": behind, "key": key, "owner": owner}
         for runs in (messages.OWN, messages.ENDED, messages.INHERITED, messages.OWN_CONTEXT, messages.INHERITED_CONTEXT)
         for lanes in (deletes.ONE_LANE, deletes.LANES_OF_AGENT)
         for order, behind in (("ASC", ">"), ("DESC", "<"))
+        for key in conversation_list.KEYS.values()
+        for owner in (conversation_list.OF_TENANT, conversation_list.OF_AGENT)
     ]
     named = queries._named()
     found = {(name, queries.named(name, **texts)) for name in named if ":rows" not in named[name] for texts in choices}

@@ -73,12 +73,16 @@ def fork(
 def list_conversations(
     context: typer.Context,
     agent: OfAgent = None,
+    search: Annotated[str | None, typer.Option(help="Only those whose summary holds this.")] = None,
+    archived: Annotated[
+        bool | None, typer.Option("--archived/--not-archived", help="Only those that are, or are not; unset: both.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
     as_json: Json = False,
 ) -> None:
     """List conversations, newest first."""
     with session(context).client() as client:
-        found = islice(client.conversations(agent), limit)
+        found = islice(client.conversations(agent, summary_search=search, archived=archived), limit)
         if as_json:
             for each in found:
                 output.line(each)

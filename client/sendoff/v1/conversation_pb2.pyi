@@ -61,6 +61,10 @@ class Conversation(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    ARCHIVED_FIELD_NUMBER: _builtins.int
+    ARCHIVE_TIME_FIELD_NUMBER: _builtins.int
+    HIDDEN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"conv-<uuid4>", made by the server."""
     agent_id: _builtins.str
@@ -79,6 +83,12 @@ class Conversation(_message.Message):
     """How many pending actions it waits for. Output only."""
     etag: _builtins.str
     """Changes whenever UpdateConversation changes it; runs and messages leave it as it is. Output only on create."""
+    description: _builtins.str
+    """More about it, for people and programs. Unset: not told. Rule: string.max_bytes = 65536."""
+    archived: _builtins.bool
+    """Put aside by its owner. It goes on taking messages."""
+    hidden: _builtins.bool
+    """Left out of lists, but for those that ask for what is hidden."""
     @_builtins.property
     def last_message_time(self) -> _timestamp_pb2.Timestamp:
         """When its newest message was written. Unset: it has none. Output only."""
@@ -99,6 +109,10 @@ class Conversation(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When UpdateConversation last changed it. Output only."""
 
+    @_builtins.property
+    def archive_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when. Unset: it is not archived. Output only."""
+
     def __init__(
         self,
         *,
@@ -115,19 +129,27 @@ class Conversation(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        description: _builtins.str | None = ...,
+        archived: _builtins.bool = ...,
+        archive_time: _timestamp_pb2.Timestamp | None = ...,
+        hidden: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "create_time", b"create_time", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_description", b"_description", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "archive_time", b"archive_time", "create_time", b"create_time", "description", b"description", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "agent_id", b"agent_id", "create_time", b"create_time", "etag", b"etag", "id", b"id", "labels", b"labels", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "pending_actions", b"pending_actions", "queued_runs", b"queued_runs", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_description", b"_description", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "agent_id", b"agent_id", "archive_time", b"archive_time", "archived", b"archived", "create_time", b"create_time", "description", b"description", "etag", b"etag", "hidden", b"hidden", "id", b"id", "labels", b"labels", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "pending_actions", b"pending_actions", "queued_runs", b"queued_runs", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active_run_id: _TypeAlias = _typing.Literal["active_run_id"]  # noqa: Y015
     _WhichOneofArgType__active_run_id: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id"]  # noqa: Y015
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
     _WhichOneofReturnType__model: _TypeAlias = _typing.Literal["model"]  # noqa: Y015
     _WhichOneofArgType__model: _TypeAlias = _typing.Literal["_model", b"_model"]  # noqa: Y015
     _WhichOneofReturnType__summary: _TypeAlias = _typing.Literal["summary"]  # noqa: Y015
     _WhichOneofArgType__summary: _TypeAlias = _typing.Literal["_summary", b"_summary"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__active_run_id) -> _WhichOneofReturnType__active_run_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__model) -> _WhichOneofReturnType__model | None: ...
     @_typing.overload

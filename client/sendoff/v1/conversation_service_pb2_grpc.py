@@ -104,7 +104,8 @@ class ConversationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListConversations(self, request, context):
-        """Lists conversations, newest first. Default conversations are not among them.
+        """Lists conversations, newest first unless asked otherwise. Default conversations are not among them. Fails with NOT_FOUND
+        (CONVERSATION_NOT_FOUND) for an `after_conversation_id` that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -25,7 +25,9 @@ class ConversationServiceStub:
     GetConversation: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.GetConversationRequest, _conversation_pb2.Conversation]
     """Returns a conversation as it is now. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND)."""
     ListConversations: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.ListConversationsRequest, _conversation_service_pb2.ListConversationsResponse]
-    """Lists conversations, newest first. Default conversations are not among them."""
+    """Lists conversations, newest first unless asked otherwise. Default conversations are not among them. Fails with NOT_FOUND
+    (CONVERSATION_NOT_FOUND) for an `after_conversation_id` that there is not.
+    """
     UpdateConversation: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.UpdateConversationRequest, _conversation_pb2.Conversation]
     """Changes a conversation. A run takes the model that is set when it calls it. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND,
     MODEL_NOT_FOUND), and with ABORTED (ETAG_MISMATCH) when `conversation.etag` is set and is not the conversation's.
@@ -98,7 +100,9 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _conversation_service_pb2.ListConversationsRequest,
         context: _aio.ServicerContext[_conversation_service_pb2.ListConversationsRequest, _abc.Awaitable[_conversation_service_pb2.ListConversationsResponse]],
     ) -> _abc.Awaitable[_conversation_service_pb2.ListConversationsResponse]:
-        """Lists conversations, newest first. Default conversations are not among them."""
+        """Lists conversations, newest first unless asked otherwise. Default conversations are not among them. Fails with NOT_FOUND
+        (CONVERSATION_NOT_FOUND) for an `after_conversation_id` that there is not.
+        """
 
     @_abc_1.abstractmethod
     def UpdateConversation(

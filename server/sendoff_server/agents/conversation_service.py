@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from google.protobuf.message import Message
@@ -23,8 +23,17 @@ from sendoff_server.errors import (
     MessageNotFound,
 )
 from sendoff_server.models.port import Catalogue
-from sendoff_server.paging import Page, by_time
-from sendoff_server.store.port import Fork, Key, LaneMissing, Mismatched, Store
+from sendoff_server.page_token import Cursor
+from sendoff_server.paging import Page
+from sendoff_server.store.port import (
+    ConversationOrder,
+    ConversationQuery,
+    Fork,
+    Key,
+    LaneMissing,
+    Mismatched,
+    Store,
+)
 from sendoff_server.validation import CONVERSATION_UPDATABLE
 
 MAX_PAGE = 100
@@ -104,7 +113,7 @@ class ConversationService:
             if last_position is None:
                 raise MessageNotFound(request.at_message_id, lane)
         agent_id = lane if source is None else source.agent_id
-        wanted = _changed(source or v1.Conversation(), request.conversation, _set_fields(request.conversation))
+        wanted = _changed(source or v1.Conversation(), request.conversation, _taken_over(request.conversation))
         forked = await self._create(tenant, request, agent_id, wanted, Fork(lane, last_position))
         if forked is None:
             raise AgentNotFound(agent_id) if source is None else ConversationNotFound(lane)
@@ -135,6 +144,8 @@ class ConversationService:
         now = timestamp(self._clock.now_ns())
         conversation.create_time.CopyFrom(now)
         conversation.update_time.CopyFrom(now)
+        if conversation.archived:
+            conversation.archive_time.CopyFrom(now)
         conversation.etag = ids.etag()
         return conversation
 
@@ -147,9 +158,27 @@ class ConversationService:
     async def list(self, tenant: str, request: v1.ListConversationsRequest) -> v1.ListConversationsResponse:
         validation.check_list_conversations(request)
         page = Page(request, DEFAULT_PAGE, MAX_PAGE)
-        found = await self._store.list_conversations(tenant, request.agent_id or None, page.after, page.enough)
-        conversations, token = page.of(by_time(found))
+        query = _query(tenant, request)
+        after = page.after or await self._first_after(query, request)
+        found: list[tuple[v1.Conversation, Cursor]] = []
+        while len(found) < page.enough:
+            part = await self._store.list_conversations(replace(query, after=after, limit=page.enough - len(found)))
+            found += part.found
+            after = part.goes_on_after
+            if after is None:
+                break
+        conversations, token = page.of(found)
         return v1.ListConversationsResponse(conversations=conversations, next_page_token=token)
+
+    async def _first_after(self, query: ConversationQuery, request: v1.ListConversationsRequest) -> Cursor | None:
+        """Where the first page begins. Raises ConversationNotFound."""
+        if not request.HasField("after_conversation_id"):
+            return None
+        conversation_id = request.after_conversation_id
+        cursor = await self._store.conversation_cursor(query.tenant, conversation_id, query.order)
+        if cursor is None:
+            raise ConversationNotFound(conversation_id)
+        return cursor
 
     async def list_messages(self, tenant: str, request: v1.ListMessagesRequest) -> v1.ListMessagesResponse:
         validation.check_list_messages(request)
@@ -192,6 +221,10 @@ class ConversationService:
             if changed.model not in ("", current.model):
                 await self._models.find(changed.model)
             changed.update_time.CopyFrom(timestamp(self._clock.now_ns()))
+            if not changed.archived:
+                changed.ClearField("archive_time")
+            elif not current.archived:
+                changed.archive_time.CopyFrom(changed.update_time)
             changed.etag = ids.etag()
             if await self._store.update_conversation(tenant, changed, current.etag):
                 self._conversations.remember(tenant, changed)
@@ -258,6 +291,24 @@ def _changed(current: v1.Conversation, wanted: v1.Conversation, fields: Sequence
 
 def _set_fields(conversation: v1.Conversation) -> list[str]:
     return [field.name for field, _ in conversation.ListFields() if field.name in CONVERSATION_UPDATABLE]
+
+
+def _taken_over(wanted: v1.Conversation) -> list[str]:
+    """Fields of a fork that are not as in its source."""
+    return [*_set_fields(wanted), "archived", "hidden"]
+
+
+def _query(tenant: str, request: v1.ListConversationsRequest) -> ConversationQuery:
+    by, _, direction = request.order_by.partition(" ")
+    return ConversationQuery(
+        tenant=tenant,
+        agent_id=request.agent_id or None,
+        archived=request.archived if request.HasField("archived") else None,
+        hidden=None if request.show_hidden else False,
+        search=request.summary_search,
+        order=ConversationOrder(by) if by else ConversationOrder.CREATED,
+        newest_first=direction == "desc" or not by,
+    )
 
 
 def _fingerprint(request: Message) -> bytes:

@@ -19,13 +19,18 @@ from sendoff_server.validation.rules import (
 )
 from sendoff_server.validation.violations import Violations
 
-CONVERSATION_UPDATABLE = ("summary", "model", "metadata", "labels")
+CONVERSATION_UPDATABLE = ("summary", "model", "metadata", "labels", "description", "archived", "hidden")
 """What an update mask may name."""
 
 MESSAGE_ORDERS = ("", "position", "position asc", "position desc")
 """What order_by may be."""
 
+CONVERSATION_ORDERS = ("create_time", "last_message_time", "last_run_time")
+"""What order_by may name, alone or with a direction behind it."""
+_DIRECTIONS = ("", " asc", " desc")
+
 _SUMMARY_BYTES = 65_536
+_SEARCH_CHARACTERS = 255
 
 
 def check_create_conversation(request: v1.CreateConversationRequest) -> None:
@@ -55,6 +60,12 @@ def check_list_conversations(request: v1.ListConversationsRequest) -> None:
     if request.HasField("agent_id"):
         check_id(found, "agent_id", request.agent_id, AGENT_ID)
     check_number(found, "page_size", request.page_size, least=0)
+    orders = ["", *(f"{by}{direction}" for by in CONVERSATION_ORDERS for direction in _DIRECTIONS)]
+    check_choice(found, "order_by", request.order_by, orders)
+    if request.HasField("summary_search"):
+        check_length(found, "summary_search", request.summary_search, least=1, most=_SEARCH_CHARACTERS)
+    if request.HasField("after_conversation_id"):
+        check_id(found, "after_conversation_id", request.after_conversation_id, CONVERSATION_ID)
     found.refuse()
 
 
@@ -127,6 +138,7 @@ def _check_new(found: Violations, request: v1.CreateConversationRequest | v1.For
 
 def _check_conversation(found: Violations, conversation: v1.Conversation) -> None:
     check_size(found, "conversation.summary", conversation.summary, most=_SUMMARY_BYTES)
+    check_size(found, "conversation.description", conversation.description, most=_SUMMARY_BYTES)
     if conversation.HasField("model"):
         check_length(found, "conversation.model", conversation.model, least=1, most=255)
     check_json_object(found, "conversation.metadata", conversation.metadata)

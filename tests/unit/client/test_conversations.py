@@ -85,7 +85,9 @@ async def test_conversations_are_listed_page_by_page(asker: Asker, server: Scrip
     server.plan(methods.LIST_CONVERSATIONS, *pages, v1.ListConversationsResponse())
 
     assert [each.id for each in await asker.every("conversations", AGENT_ID, page_size=1)] == ["1", "2"]
-    assert await asker.every("conversations") == []
+    asked = {"archived": False, "summary_search": "ships", "order_by": "last_run_time desc", "show_hidden": True}
+    assert await asker.every("conversations", **asked) == []
+    assert server.requests[2] == v1.ListConversationsRequest(**asked)
 
     assert [request.page_token for request in server.requests] == ["", "next", ""]
     assert [request.agent_id for request in server.requests] == [AGENT_ID, AGENT_ID, ""]
@@ -216,6 +218,14 @@ async def test_conversations_of_an_agent_are_listed(command: Command, server: Sc
     assert [row.split("\t") for row in rows[1:]] == [[CONVERSATION_ID, "ships", "", "", AGENT_ID]] * 2
     assert [json.loads(line)["summary"] for line in lines] == ["ships"]
     assert [request.agent_id for request in server.requests] == [AGENT_ID, ""]
+
+
+async def test_conversations_are_searched(command: Command, server: ScriptedServer) -> None:
+    server.plan(methods.LIST_CONVERSATIONS, v1.ListConversationsResponse())
+
+    await command("conversations", "ls", "--search", "ships", "--not-archived")
+
+    assert server.requests == [v1.ListConversationsRequest(summary_search="ships", archived=False)]
 
 
 async def test_the_newest_messages_of_a_conversation_are_shown_oldest_first(

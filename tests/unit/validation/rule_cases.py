@@ -922,6 +922,12 @@ AGENTS: Sequence[Field] = (
 
 CONVERSATIONS: Sequence[Field] = (
     Field("Conversation.summary", "conversation.summary", lambda v: conversation(summary=v), size(64 * KIB)),
+    Field(
+        "Conversation.description",
+        "conversation.description",
+        lambda v: conversation(description=v),
+        size(64 * KIB),
+    ),
     Field("Conversation.model", "conversation.model", lambda v: conversation(model=v), characters(255, least=1)),
     Field(
         "Conversation.labels",
@@ -961,6 +967,28 @@ CONVERSATIONS: Sequence[Field] = (
         "page_size",
         lambda v: v1.ListConversationsRequest(page_size=v),
         bounds("int32", least=0),
+    ),
+    Field(
+        "ListConversationsRequest.order_by",
+        "order_by",
+        lambda v: v1.ListConversationsRequest(order_by=v),
+        {
+            'string.in = ["", "create_time", "create_time asc", "create_time desc", "last_message_time", '
+            '"last_message_time asc", "last_message_time desc", "last_run_time", "last_run_time asc", '
+            '"last_run_time desc"]': ("summary", "last_run_time desc")
+        },
+    ),
+    Field(
+        "ListConversationsRequest.summary_search",
+        "summary_search",
+        lambda v: v1.ListConversationsRequest(summary_search=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "ListConversationsRequest.after_conversation_id",
+        "after_conversation_id",
+        lambda v: v1.ListConversationsRequest(after_conversation_id=v),
+        {f'string.pattern = "^conv-{_UUID}$"': identifier("conv")},
     ),
     Field(
         "UpdateConversationRequest.conversation_id",

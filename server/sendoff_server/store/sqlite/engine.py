@@ -20,6 +20,9 @@ from sendoff_server.store.port import (
     ActionSet,
     BlockChange,
     Claim,
+    ConversationOrder,
+    ConversationPage,
+    ConversationQuery,
     Fork,
     History,
     Item,
@@ -36,6 +39,7 @@ from sendoff_server.store.sqlite import (
     actions,
     agents,
     blocks,
+    conversation_list,
     conversations,
     files,
     leases,
@@ -213,10 +217,13 @@ class SqliteStore(Store):
     async def conversation(self, tenant: str, conversation_id: str) -> v1.Conversation | None:
         return await self._readers.submit(conversations.read, tenant, conversation_id)
 
-    async def list_conversations(
-        self, tenant: str, agent_id: str | None, after: tuple[int, str] | None, limit: int
-    ) -> list[v1.Conversation]:
-        return await self._readers.submit(conversations.read_page, tenant, agent_id, after, limit)
+    async def list_conversations(self, query: ConversationQuery) -> ConversationPage:
+        return await self._readers.submit(conversation_list.read_page, query)
+
+    async def conversation_cursor(
+        self, tenant: str, conversation_id: str, order: ConversationOrder
+    ) -> tuple[int, str] | None:
+        return await self._readers.submit(conversation_list.cursor_of, tenant, conversation_id, order)
 
     async def update_conversation(self, tenant: str, conversation: v1.Conversation, expected_etag: str) -> bool:
         return await self._write(conversations.update, self._replica_no, tenant, conversation, expected_etag)
