@@ -335,6 +335,15 @@ class AsyncClient:
         call = requests.fork_conversation(conversation_id, agent_id, at_message_id, request_id, fields)
         return await self._call(call, timeout_s)
 
+    async def get_conversation_context(
+        self, conversation_id: str, *, agent_id: str | None = None, timeout_s: float | None = None
+    ) -> v1.ConversationContext:
+        """Which messages of a conversation the next model call would be shown.
+
+        `agent_id` goes with "default", the agent's own conversation.
+        """
+        return await self._call(requests.get_conversation_context(conversation_id, agent_id), timeout_s)
+
     async def compact_conversation(
         self,
         conversation_id: str,

@@ -333,6 +333,15 @@ class Client:
         call = requests.fork_conversation(conversation_id, agent_id, at_message_id, request_id, fields)
         return self._call(call, timeout_s)
 
+    def get_conversation_context(
+        self, conversation_id: str, *, agent_id: str | None = None, timeout_s: float | None = None
+    ) -> v1.ConversationContext:
+        """Which messages of a conversation the next model call would be shown.
+
+        `agent_id` goes with "default", the agent's own conversation.
+        """
+        return self._call(requests.get_conversation_context(conversation_id, agent_id), timeout_s)
+
     def compact_conversation(
         self,
         conversation_id: str,

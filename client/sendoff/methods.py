@@ -100,6 +100,9 @@ DELETE_CONVERSATION = _method(
     _CONVERSATIONS, "DeleteConversation", v1.DeleteConversationRequest, v1.DeleteConversationResponse
 )
 FORK_CONVERSATION = _method(_CONVERSATIONS, "ForkConversation", v1.ForkConversationRequest, v1.Conversation)
+GET_CONVERSATION_CONTEXT = _method(
+    _CONVERSATIONS, "GetConversationContext", v1.GetConversationContextRequest, v1.ConversationContext
+)
 COMPACT_CONVERSATION = _method(
     _CONVERSATIONS, "CompactConversation", v1.CompactConversationRequest, v1.CompactConversationResponse
 )

@@ -286,6 +286,13 @@ def delete_conversation(
     return _call(methods.DELETE_CONVERSATION, request)
 
 
+def get_conversation_context(
+    conversation_id: str, agent_id: str | None
+) -> Call[v1.GetConversationContextRequest, v1.ConversationContext]:
+    request = v1.GetConversationContextRequest(conversation_id=conversation_id, agent_id=agent_id)
+    return _call(methods.GET_CONVERSATION_CONTEXT, request)
+
+
 def compact_conversation(
     conversation_id: str, agent_id: str | None, request_id: str | None
 ) -> Call[v1.CompactConversationRequest, v1.CompactConversationResponse]:

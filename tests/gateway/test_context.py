@@ -123,6 +123,20 @@ async def test_the_same_key_is_the_same_compaction(door: Door) -> None:
     assert await door.post(path, {}, **{"idempotency-key": "mine"}) == first
 
 
+async def test_what_is_in_context_is_told_of_agents_and_conversations(sdk: Sdk, server: Server) -> None:
+    agent_id = await sdk.agent(ECHO)
+    await said(sdk, server, agent_id, "one", "two", "three")
+    listed = await sdk.all("agents.messages.list", agent_id, order="asc")
+    assert (await sdk("agents.retrieve", agent_id)).message_ids == [each.id for each in listed]
+    fork = await sdk("conversations.fork", agent_id)
+    assert fork.in_context_message_ids == [each.id for each in listed]
+    await sdk("conversations.messages.compact", fork.id)
+    in_context = (await sdk("conversations.retrieve", fork.id)).in_context_message_ids
+    everything = await sdk.all("conversations.messages.list", fork.id, order="asc")
+    assert in_context == [listed[0].id, everything[-1].id, listed[-1].id], "system prompt, summary, what was kept"
+    assert (await sdk("conversations.list", agent_id=agent_id))[0].in_context_message_ids == []
+
+
 # ---- reset ----
 
 
@@ -131,7 +145,7 @@ async def test_a_reset_agent_begins_anew_and_its_messages_stay_readable(sdk: Sdk
     await said(sdk, server, agent_id, "one", "two")
     state = await sdk("agents.messages.reset", agent_id, add_default_initial_messages=True)
     assert state.id == agent_id
-    assert state.message_ids is not None
+    assert len(state.message_ids) == 1, "the system prompt alone"
     listed = await sdk.all("agents.messages.list", agent_id, order="asc")
     assert [each.content for each in listed if each.message_type == "user_message"] == ["one", "two"]
     with pytest.raises(letta_client.BadRequestError):

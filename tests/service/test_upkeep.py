@@ -276,6 +276,35 @@ async def test_a_fork_of_a_reset_conversation_begins_where_it_does(caller: Calle
         assert texts_shown(gate.calls()[0]) == [*shown, "and now"]
 
 
+# ---- what is shown ----
+
+
+async def test_the_context_is_told_as_the_next_model_call_would_be_shown_it(caller: Caller, gate: Gate) -> None:
+    agent = await caller.agent(ECHO)
+
+    async def in_context() -> list[str]:
+        request = v1.GetConversationContextRequest(conversation_id="default", agent_id=agent)
+        told = await caller.conversations.GetConversationContext(request, timeout=PATIENCE_S)
+        assert not told.truncated
+        return list(told.message_ids)
+
+    async def shown() -> list[str]:
+        gate.calls()
+        await say(caller, agent, "and now")
+        return [message.id for message in gate.calls()[0].messages[:-1]]
+
+    assert await in_context() == []
+    await say(caller, agent, "one", "two", "three")
+    before = await in_context()
+    assert await shown() == before
+    await compact(caller, agent)
+    after = await in_context()
+    assert len(after) < len(before)
+    assert await shown() == after
+    await reset(caller, agent)
+    assert await in_context() == await shown() == []
+
+
 # ---- the system prompt ----
 
 

@@ -120,6 +120,20 @@ def messages(
         output.table(("KIND", "TEXT"), map(wording.message, found))
 
 
+@conversations.command("context")
+def show_context(
+    context: typer.Context, conversation_id: AnyConversation, agent: OfAgent = None, as_json: Json = False
+) -> None:
+    """Show the ids of the messages that the next model call would be shown."""
+    with session(context).client() as client:
+        shown = client.get_conversation_context(conversation_id, agent_id=agent)
+    if as_json:
+        output.document(shown)
+    else:
+        for message_id in shown.message_ids:
+            output.say(message_id)
+
+
 @conversations.command("compact")
 def compact(
     context: typer.Context,

@@ -66,6 +66,11 @@ class ConversationServiceStub(object):
                 request_serializer=sendoff_dot_v1_dot_conversation__service__pb2.ForkConversationRequest.SerializeToString,
                 response_deserializer=sendoff_dot_v1_dot_conversation__pb2.Conversation.FromString,
                 _registered_method=True)
+        self.GetConversationContext = channel.unary_unary(
+                '/sendoff.v1.ConversationService/GetConversationContext',
+                request_serializer=sendoff_dot_v1_dot_conversation__service__pb2.GetConversationContextRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.ConversationContext.FromString,
+                _registered_method=True)
         self.CompactConversation = channel.unary_unary(
                 '/sendoff.v1.ConversationService/CompactConversation',
                 request_serializer=sendoff_dot_v1_dot_conversation__service__pb2.CompactConversationRequest.SerializeToString,
@@ -141,6 +146,14 @@ class ConversationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConversationContext(self, request, context):
+        """Returns what the next model call of a conversation would be shown of its messages: those behind the newest compaction or reset, with
+        the summary in front of them. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CompactConversation(self, request, context):
         """Shortens what the model is shown of a conversation, now: older messages become a summary, which the conversation's model writes. They
         stay readable.
@@ -210,6 +223,11 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.ForkConversation,
                     request_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.ForkConversationRequest.FromString,
                     response_serializer=sendoff_dot_v1_dot_conversation__pb2.Conversation.SerializeToString,
+            ),
+            'GetConversationContext': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConversationContext,
+                    request_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.GetConversationContextRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_conversation__service__pb2.ConversationContext.SerializeToString,
             ),
             'CompactConversation': grpc.unary_unary_rpc_method_handler(
                     servicer.CompactConversation,
@@ -390,6 +408,33 @@ class ConversationService(object):
             '/sendoff.v1.ConversationService/ForkConversation',
             sendoff_dot_v1_dot_conversation__service__pb2.ForkConversationRequest.SerializeToString,
             sendoff_dot_v1_dot_conversation__pb2.Conversation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConversationContext(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.ConversationService/GetConversationContext',
+            sendoff_dot_v1_dot_conversation__service__pb2.GetConversationContextRequest.SerializeToString,
+            sendoff_dot_v1_dot_conversation__service__pb2.ConversationContext.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,10 @@ class ConversationServiceStub:
     (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND, MESSAGE_NOT_FOUND).
     REST: POST /v1/conversations/{conversation_id}/fork
     """
+    GetConversationContext: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.GetConversationContextRequest, _conversation_service_pb2.ConversationContext]
+    """Returns what the next model call of a conversation would be shown of its messages: those behind the newest compaction or reset, with
+    the summary in front of them. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+    """
     CompactConversation: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.CompactConversationRequest, _conversation_service_pb2.CompactConversationResponse]
     """Shortens what the model is shown of a conversation, now: older messages become a summary, which the conversation's model writes. They
     stay readable.
@@ -138,6 +142,16 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         where the messages are, in one transaction. Idempotent by `request_id`, as CreateConversation. Fails with NOT_FOUND
         (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND, MESSAGE_NOT_FOUND).
         REST: POST /v1/conversations/{conversation_id}/fork
+        """
+
+    @_abc_1.abstractmethod
+    def GetConversationContext(
+        self,
+        request: _conversation_service_pb2.GetConversationContextRequest,
+        context: _aio.ServicerContext[_conversation_service_pb2.GetConversationContextRequest, _abc.Awaitable[_conversation_service_pb2.ConversationContext]],
+    ) -> _abc.Awaitable[_conversation_service_pb2.ConversationContext]:
+        """Returns what the next model call of a conversation would be shown of its messages: those behind the newest compaction or reset, with
+        the summary in front of them. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
         """
 
     @_abc_1.abstractmethod

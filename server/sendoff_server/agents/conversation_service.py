@@ -59,7 +59,11 @@ class UpkeepRequest:
 
 
 class Upkeep(Protocol):
-    """Who does it."""
+    """Who does it, and knows how it stands."""
+
+    async def context_of(self, lane: str) -> v1.ConversationContext:
+        """What the next model call of a lane would be shown."""
+        ...
 
     async def compact(self, tenant: str, request: UpkeepRequest) -> v1.CompactConversationResponse:
         """Return once older messages are a summary, durably."""
@@ -179,6 +183,11 @@ class ConversationService:
         if cursor is None:
             raise ConversationNotFound(conversation_id)
         return cursor
+
+    async def context(self, tenant: str, request: v1.GetConversationContextRequest) -> v1.ConversationContext:
+        validation.check_get_conversation_context(request)
+        lane, _ = await self._lane(tenant, request.conversation_id, request.agent_id)
+        return await self._upkeep.context_of(lane)
 
     async def list_messages(self, tenant: str, request: v1.ListMessagesRequest) -> v1.ListMessagesResponse:
         validation.check_list_messages(request)

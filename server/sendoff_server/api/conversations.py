@@ -37,6 +37,11 @@ class ConversationServicer(ConversationServiceServicer):
     async def ForkConversation(self, request: v1.ForkConversationRequest, context: Context) -> v1.Conversation:
         return await self._conversations.fork(TENANT, request)
 
+    async def GetConversationContext(
+        self, request: v1.GetConversationContextRequest, context: Context
+    ) -> v1.ConversationContext:
+        return await self._conversations.context(TENANT, request)
+
     async def CompactConversation(
         self, request: v1.CompactConversationRequest, context: Context
     ) -> v1.CompactConversationResponse:

@@ -100,6 +100,14 @@ def assembled(past: History, done: Done, work: Work, system: str, tool_tokens: i
     )
 
 
+def ids_shown(past: History) -> list[str]:
+    """Ids of the messages that a model would be shown of a conversation, the summary's in front; each once."""
+    newest = past.compaction
+    shown = _kept(past.messages, newest) if newest else from_a_turn_on(past.messages)
+    summary = [newest.id] if newest and not is_reset(newest) else []
+    return list(dict.fromkeys([*summary, *(entry.id for entry in shown)]))
+
+
 def _without(own: Sequence[v1.Message], given: Sequence[v1.Message]) -> Sequence[v1.Message]:
     """The run's own entries but for the input."""
     if len(own) == len(given):  # the input is all that there is

@@ -13,6 +13,7 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.agents.conversation_service import UpkeepRequest
 from sendoff_server.clock import SECOND_NS, Clock
+from sendoff_server.context.context import MAX_HISTORY_BYTES, ids_shown
 from sendoff_server.context.summary import outcome_of
 from sendoff_server.errors import CompactionFailed, Draining, NothingToCompact
 from sendoff_server.lifecycle import first_event, lane_of, new_run
@@ -24,6 +25,7 @@ from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Accept, Accepted, Key, Pending, Store
 
 _PAGE = 200
+_LAST_POSITION = (1 << 63) - 1
 
 
 class Upkeep:
@@ -46,6 +48,11 @@ class Upkeep:
         self._answering = answering
         self._runs = runs
         self._clock = clock
+
+    async def context_of(self, lane: str) -> v1.ConversationContext:
+        """What the next model call of a lane would be shown of its messages, as of now."""
+        past = await self._store.history(lane, _LAST_POSITION, MAX_HISTORY_BYTES)
+        return v1.ConversationContext(message_ids=ids_shown(past), truncated=not past.is_whole)
 
     async def compact(self, tenant: str, request: UpkeepRequest) -> v1.CompactConversationResponse:
         """Return once the conversation is compacted.

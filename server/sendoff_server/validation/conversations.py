@@ -88,6 +88,12 @@ def check_delete_conversation(request: v1.DeleteConversationRequest) -> None:
     found.refuse()
 
 
+def check_get_conversation_context(request: v1.GetConversationContextRequest) -> None:
+    found = Violations()
+    _check_address(found, request)
+    found.refuse()
+
+
 def check_compact_conversation(request: v1.CompactConversationRequest) -> None:
     _check_upkeep(request)
 
@@ -114,7 +120,11 @@ def check_list_messages(request: v1.ListMessagesRequest) -> None:
 
 
 _Addressed = (
-    v1.ForkConversationRequest | v1.ListMessagesRequest | v1.CompactConversationRequest | v1.ResetConversationRequest
+    v1.ForkConversationRequest
+    | v1.ListMessagesRequest
+    | v1.CompactConversationRequest
+    | v1.ResetConversationRequest
+    | v1.GetConversationContextRequest
 )
 
 

@@ -151,6 +151,10 @@ class FakeConversations:
         await self._call(tenant, request)
         return v1.DeleteConversationResponse()
 
+    async def context(self, tenant: str, request: v1.GetConversationContextRequest) -> v1.ConversationContext:
+        await self._call(tenant, request)
+        return v1.ConversationContext()
+
     async def compact(self, tenant: str, request: v1.CompactConversationRequest) -> v1.CompactConversationResponse:
         await self._call(tenant, request)
         return v1.CompactConversationResponse()

@@ -135,6 +135,16 @@ async def test_the_system_prompt_of_a_conversation_is_read(asker: Asker, server:
     assert server.requests[1] == v1.CompileSystemRequest(agent_id=AGENT_ID, conversation_id=CONVERSATION_ID)
 
 
+async def test_what_the_model_is_shown_of_a_conversation_is_read(asker: Asker, server: ScriptedServer) -> None:
+    shown = v1.ConversationContext(message_ids=["message-1", "message-2"])
+    server.plan(methods.GET_CONVERSATION_CONTEXT, UNAVAILABLE, shown)
+
+    assert await asker.call("get_conversation_context", "default", agent_id=AGENT_ID) == shown
+
+    asked = v1.GetConversationContextRequest(conversation_id="default", agent_id=AGENT_ID)
+    assert server.requests == [asked, asked]
+
+
 # ---- the command ----
 
 
@@ -170,6 +180,8 @@ async def test_a_context_is_compacted_reset_and_shown(command: Command, server: 
     server.plan(methods.COMPACT_CONVERSATION, compacted, compacted)
     server.plan(methods.RESET_CONVERSATION, v1.ResetConversationResponse(run_id=RUN_ID))
     server.plan(methods.COMPILE_SYSTEM, v1.CompileSystemResponse(system="Be brief."))
+    in_context = v1.ConversationContext(message_ids=["message-1", "message-2"])
+    server.plan(methods.GET_CONVERSATION_CONTEXT, in_context, in_context)
 
     named = ("default", "--agent", AGENT_ID)
     assert (await command("conversations", "compact", *named, "--request-id", "mine")).stdout == "ships\n"
@@ -178,6 +190,9 @@ async def test_a_context_is_compacted_reset_and_shown(command: Command, server: 
     assert (await command("conversations", "reset", *named)).exit_code == 0
     shown = await command("agents", "system", AGENT_ID, "--conversation", CONVERSATION_ID)
     assert shown.stdout == "Be brief.\n"
+    assert (await command("conversations", "context", *named)).stdout == "message-1\nmessage-2\n"
+    as_json = json.loads((await command("conversations", "context", CONVERSATION_ID, "--json")).stdout)
+    assert as_json["message_ids"] == ["message-1", "message-2"]
 
     asked = v1.CompactConversationRequest(conversation_id="default", agent_id=AGENT_ID, request_id="mine")
     assert server.requests[0] == asked

@@ -87,6 +87,7 @@ def test_methods_of_the_clients() -> None:
         "get_agent",
         "get_block",
         "get_conversation",
+        "get_conversation_context",
         "get_file",
         "get_run",
         "get_step",

@@ -37,6 +37,7 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "ListBlocksRequest": validation.check_list_blocks,
     "UpdateBlockRequest": validation.check_update_block,
     "DeleteBlockRequest": validation.check_delete_block,
+    "GetConversationContextRequest": validation.check_get_conversation_context,
     "CompactConversationRequest": validation.check_compact_conversation,
     "ResetConversationRequest": validation.check_reset_conversation,
     "CompileSystemRequest": validation.check_compile_system,

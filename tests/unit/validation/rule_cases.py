@@ -1021,6 +1021,12 @@ CONVERSATIONS: Sequence[Field] = (
         characters(255, least=1),
     ),
     Field(
+        "GetConversationContextRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.GetConversationContextRequest(agent_id=AGENT, conversation_id=v),
+        {"as ForkConversationRequest.conversation_id": ("", "default")},
+    ),
+    Field(
         "CompactConversationRequest.conversation_id",
         "conversation_id",
         lambda v: v1.CompactConversationRequest(agent_id=AGENT, conversation_id=v),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -22,8 +22,9 @@ _MEMBERS = ("summary", "model", "description", "archived", "hidden")
 _KEPT_MEMBERS = ("model_settings", "context_window_limit")
 
 
-def conversation_json(conversation: v1.Conversation) -> Json:
-    """A conversation, in the API's order of members, those of its newer clients behind them."""
+def conversation_json(conversation: v1.Conversation, in_context: Sequence[str] = ()) -> Json:
+    """A conversation, in the API's order of members, those of its newer clients behind them. `in_context`: ids of the
+    messages that the model is shown."""
     kept = _kept(conversation)
     return {
         "created_by_id": USER,
@@ -33,7 +34,7 @@ def conversation_json(conversation: v1.Conversation) -> Json:
         "id": conversation.id,
         "agent_id": conversation.agent_id,
         "summary": conversation.summary if conversation.HasField("summary") else None,
-        "in_context_message_ids": [],
+        "in_context_message_ids": list(in_context),
         "isolated_block_ids": [],
         "model": conversation.model if conversation.HasField("model") else None,
         "model_settings": kept.get("model_settings"),

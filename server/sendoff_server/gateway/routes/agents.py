@@ -21,6 +21,7 @@ from sendoff_server.gateway.nouns.agents import KEPT, KEPT_MEMBERS, Relations, a
 from sendoff_server.gateway.nouns.messages import message_json
 from sendoff_server.gateway.nouns.results import messages_of
 from sendoff_server.gateway.refusals import RefusedHere
+from sendoff_server.gateway.routes.context_ids import context_ids
 from sendoff_server.use_cases import UseCases
 
 INCLUDES = (
@@ -92,7 +93,8 @@ async def retrieve(use_cases: UseCases, request: Request) -> Response:
     agent_id = path_id(request, "agent_id", "agent")
     includes = _includes(Query(request))
     agent = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
-    return answer(await _told(use_cases, agent, includes))
+    state = await _told(use_cases, agent, includes)
+    return answer({**state, "message_ids": await context_ids(use_cases, agent_id, "default")})
 
 
 def _includes(query: Query) -> frozenset[str]:

@@ -14,6 +14,7 @@ from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, flag, path_id
 from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.routes.agents import told_whole
+from sendoff_server.gateway.routes.context_ids import context_ids
 from sendoff_server.gateway.routes.conversation_address import Address, addressed
 from sendoff_server.gateway.routes.sending_async import idempotency_key, repeated_within_s
 from sendoff_server.use_cases import UseCases
@@ -59,7 +60,8 @@ async def reset(use_cases: UseCases, request: Request) -> Response:
     )
     await use_cases.conversations.reset(TENANT, wanted, repeated_within_s=repeated_within_s(request))
     agent = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
-    return answer(await told_whole(use_cases, agent))
+    state = await told_whole(use_cases, agent)
+    return answer({**state, "message_ids": await context_ids(use_cases, agent_id, "default")})
 
 
 async def recompile(use_cases: UseCases, request: Request) -> Response:

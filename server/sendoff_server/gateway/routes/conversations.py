@@ -11,6 +11,7 @@ from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, is_id, path_id
 from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.nouns.conversations import changes, conversation_json, new_conversation
+from sendoff_server.gateway.routes.context_ids import context_ids
 from sendoff_server.gateway.routes.conversation_address import addressed
 from sendoff_server.use_cases import UseCases
 
@@ -32,7 +33,7 @@ async def create(use_cases: UseCases, request: Request) -> Response:
         raise InvalidRequest([Violation("agent_id", "must be set")])
     wanted = new_conversation(await body_of(request))
     made = v1.CreateConversationRequest(agent_id=agent_id, conversation=wanted)
-    return answer(conversation_json(await use_cases.conversations.create(TENANT, made)))
+    return await _told(use_cases, await use_cases.conversations.create(TENANT, made))
 
 
 async def fork(use_cases: UseCases, request: Request) -> Response:
@@ -47,12 +48,18 @@ async def fork(use_cases: UseCases, request: Request) -> Response:
     )
     if hidden is not None:
         wanted.conversation.hidden = hidden
-    return answer(conversation_json(await use_cases.conversations.fork(TENANT, wanted)))
+    return await _told(use_cases, await use_cases.conversations.fork(TENANT, wanted))
 
 
 async def retrieve(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/conversations/{conversation_id}"""
-    return answer(conversation_json(await _found(use_cases, request)))
+    return await _told(use_cases, await _found(use_cases, request))
+
+
+async def _told(use_cases: UseCases, conversation: v1.Conversation) -> Response:
+    """One conversation, with what the model is shown of it. Lists do without: that would be one look at each."""
+    in_context = await context_ids(use_cases, conversation.agent_id, conversation.id)
+    return answer(conversation_json(conversation, in_context))
 
 
 async def _found(use_cases: UseCases, request: Request) -> v1.Conversation:
@@ -104,9 +111,9 @@ async def update(use_cases: UseCases, request: Request) -> Response:
     current = await _found(use_cases, request)
     wanted, mask = changes(await body_of(request), current)
     if not mask.paths:
-        return answer(conversation_json(current))
+        return await _told(use_cases, current)
     changed = v1.UpdateConversationRequest(conversation_id=current.id, conversation=wanted, update_mask=mask)
-    return answer(conversation_json(await use_cases.conversations.update(TENANT, changed)))
+    return await _told(use_cases, await use_cases.conversations.update(TENANT, changed))
 
 
 async def delete(use_cases: UseCases, request: Request) -> Response:
