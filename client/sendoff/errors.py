@@ -7,7 +7,8 @@
       Conflict             look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
                                                         AgentHasActiveRuns, ConversationHasActiveRuns,
                                                         PendingApproval, NoPendingAction, ActionAlreadyAnswered,
-                                                        ToolIsTheServers, NothingToCompact, CompactionFailed
+                                                        ToolIsTheServers, NothingToCompact, CompactionFailed,
+                                                        ResetFailed
       NotNow               wait and repeat              QueueFull, Unavailable
       DeadlineExceeded     look whether it worked
       Internal             report it                    LogGap
@@ -150,6 +151,10 @@ class CompactionFailed(Conflict):
     """The model gave no summary, and the conversation is as it was; `metadata["run_id"]` tells more."""
 
 
+class ResetFailed(Conflict):
+    """The run `metadata["run_id"]` was cancelled before it had reset the conversation."""
+
+
 class NotNow(SendoffError):
     """The same request may work later."""
 
@@ -190,6 +195,7 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "TOOL_IS_THE_SERVERS": ToolIsTheServers,
     "NOTHING_TO_COMPACT": NothingToCompact,
     "COMPACTION_FAILED": CompactionFailed,
+    "RESET_FAILED": ResetFailed,
     "QUEUE_FULL": QueueFull,
 }
 

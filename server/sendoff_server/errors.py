@@ -9,7 +9,7 @@
       Conflict         look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
                                                     AgentHasActiveRuns, ConversationHasActiveRuns, PendingApproval,
                                                     NoPendingAction, ActionAlreadyAnswered, ToolIsTheServers,
-                                                    NothingToCompact, CompactionFailed
+                                                    NothingToCompact, CompactionFailed, ResetFailed
       NotNow           wait and repeat              QueueFull, Draining, StoreUnavailable
 
 The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
@@ -344,6 +344,20 @@ class CompactionFailed(Conflict):
             conversation_id=conversation_id,
             run_id=run_id,
             why=why,
+        )
+
+
+class ResetFailed(Conflict):
+    """Somebody cancelled it."""
+
+    reason = "RESET_FAILED"
+    grpc_code = "FAILED_PRECONDITION"
+
+    def __init__(self, conversation_id: str, run_id: str) -> None:
+        super().__init__(
+            f"the context of {conversation_id} is as it was, because run {run_id} was cancelled before it had reset it",
+            conversation_id=conversation_id,
+            run_id=run_id,
         )
 
 

@@ -54,6 +54,8 @@ async def test_an_agent_is_compacted_and_its_messages_stay_readable(sdk: Sdk, se
     done = await sdk("agents.messages.compact", agent_id)
     assert (done.num_messages_before, done.num_messages_after) == (7, 3)
     assert "user: one" in done.summary
+    run, *_ = await sdk.all("runs.list", agent_id=agent_id)
+    assert run.metadata["run_type"] == "compact_conversation"
     listed = await sdk.all("agents.messages.list", agent_id, order="asc")
     spoken = [each.content for each in listed if each.message_type == "user_message"]
     assert spoken[:3] == ["one", "two", "three"]

@@ -1,8 +1,8 @@
 """Conversations in which anybody may do anything at any time: something legal always comes of it, and it always ends.
 
-Messages, answers, cancels, time-outs, crashes, forks and deletes in any order, alone or several at once, over a real
-server. Nothing is foretold; what must be so is looked at after each rule and at the end, see `faults_of_history`,
-`World` and `Conversation.finish`.
+Messages, answers, cancels, time-outs, crashes, forks, compactions, resets and deletes in any order, alone or several at
+once, over a real server. Nothing is foretold; what must be so is looked at after each rule and at the end, see
+`faults_of_history`, `World` and `Conversation.finish`.
 
 `SENDOFF_MODEL_EXAMPLES=500 pytest tests/service/test_conversation_model.py -s` tries so many longer examples, at
 random, and tells what they came to. With `SENDOFF_MODEL_SHRINK=1` what fails is made smaller, which takes minutes.

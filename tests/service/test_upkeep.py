@@ -148,6 +148,41 @@ async def test_messages_wait_for_a_compaction_that_is_under_way(caller: Caller, 
     assert done.summary in texts_shown(call)[0]
 
 
+async def test_a_compaction_can_be_cancelled_and_leaves_the_conversation_as_it_was(caller: Caller, gate: Gate) -> None:
+    agent = await caller.agent(ECHO)
+    await say(caller, agent, "one", "two")
+    before = await listed(caller, agent)
+    gate.holds_summaries = True
+    compacting = asyncio.create_task(refused(compact(caller, agent)))
+    await patiently(gate.held.get())
+    (run,) = await caller.list_all(agent_id=agent, active=True)
+    assert run.phase == v1.RUN_PHASE_COMPACTING
+    await caller.cancel(run.id)
+    refusal = await patiently(compacting)
+    assert (refusal.reason, refusal.metadata["run_id"]) == ("COMPACTION_FAILED", run.id)
+    ended = await caller.get(run.id)
+    assert ended.status == v1.RUN_STATUS_CANCELLED
+    check_log(ended, await caller.log(run.id))
+    assert await listed(caller, agent) == before
+    gate.holds_summaries = False
+    assert (await compact(caller, agent)).summary
+
+
+async def test_a_compaction_goes_on_when_who_asked_for_it_has_gone(caller: Caller, gate: Gate) -> None:
+    agent = await caller.agent(ECHO)
+    await say(caller, agent, "one", "two")
+    gate.holds_summaries = True
+    compacting = asyncio.create_task(compact(caller, agent))
+    await patiently(gate.held.get())
+    (run,) = await caller.list_all(agent_id=agent, active=True)
+    compacting.cancel()
+    await asyncio.gather(compacting, return_exceptions=True)
+    gate.holds_summaries = False
+    gate.release()
+    assert (await caller.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
+    assert kinds(await caller.messages(run.id)) == ["user_message"]
+
+
 async def test_the_same_request_id_is_the_same_compaction(caller: Caller) -> None:
     agent = await caller.agent(ECHO)
     await say(caller, agent, "one", "two")

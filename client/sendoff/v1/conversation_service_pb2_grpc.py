@@ -176,7 +176,8 @@ class ConversationServiceServicer(object):
 
         What it waits for is denied, so that the next message is taken. It is done by a run of the conversation, whose kind tells so; on
         return that run has ended. Idempotent by `request_id`, as CompactConversation. Fails with ABORTED (CONVERSATION_BUSY) while runs of
-        the conversation have not ended, and with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+        the conversation have not ended, with FAILED_PRECONDITION (RESET_FAILED) if somebody cancelled that run, and with NOT_FOUND
+        (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
         REST: PATCH /v1/agents/{agent_id}/reset-messages
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -15,7 +15,7 @@ from sendoff_server.agents.conversation_service import UpkeepRequest
 from sendoff_server.clock import SECOND_NS, Clock
 from sendoff_server.context.context import MAX_HISTORY_BYTES, ids_shown
 from sendoff_server.context.summary import outcome_of
-from sendoff_server.errors import CompactionFailed, Draining, NothingToCompact
+from sendoff_server.errors import CompactionFailed, Draining, NothingToCompact, ResetFailed
 from sendoff_server.lifecycle import first_event, lane_of, new_run
 from sendoff_server.runs.accepting import Acceptance
 from sendoff_server.runs.answering import Answering
@@ -76,10 +76,15 @@ class Upkeep:
         )
 
     async def reset(self, tenant: str, request: UpkeepRequest) -> v1.ResetConversationResponse:
-        """Return once the conversation begins anew, and waits for nothing. Raises as `compact`, but for
-        PendingApproval and what is about summaries."""
+        """Return once the conversation begins anew, and waits for nothing.
+
+        Raises ResetFailed, and as `compact`, but for PendingApproval and what is about summaries.
+        """
         accept = self._accept(tenant, v1.RUN_KIND_RESET, request)
-        return v1.ResetConversationResponse(run_id=(await self._carried_out(accept)).id)
+        run = await self._carried_out(accept)
+        if run.status != v1.RUN_STATUS_COMPLETED:
+            raise ResetFailed(accept.lane, run.id)
+        return v1.ResetConversationResponse(run_id=run.id)
 
     def _accept(self, tenant: str, kind: v1.RunKind.ValueType, asked: UpkeepRequest) -> Accept:
         request = v1.CreateMessageAsyncRequest(agent_id=asked.agent_id, conversation_id=asked.conversation_id)

@@ -44,6 +44,7 @@ SAMPLES: list[ServiceError] = [
     errors.ActionAlreadyAnswered("call-1"),
     errors.NothingToCompact("conv-1"),
     errors.CompactionFailed("conv-1", RUN_ID, "the model is away"),
+    errors.ResetFailed("conv-1", RUN_ID),
     errors.QueueFull("conversation", 10, 2.5),
     errors.Draining(),
     errors.StoreUnavailable(),

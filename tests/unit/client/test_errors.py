@@ -39,6 +39,7 @@ BY_REASON = {
     "TOOL_IS_THE_SERVERS": sendoff.ToolIsTheServers,
     "NOTHING_TO_COMPACT": sendoff.NothingToCompact,
     "COMPACTION_FAILED": sendoff.CompactionFailed,
+    "RESET_FAILED": sendoff.ResetFailed,
     "QUEUE_FULL": sendoff.QueueFull,
     "DRAINING": sendoff.Unavailable,
     "STORE_UNAVAILABLE": sendoff.Unavailable,

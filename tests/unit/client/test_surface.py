@@ -46,6 +46,7 @@ def test_exported_names() -> None:
         "QueueFull",
         "Refused",
         "RequestTooLarge",
+        "ResetFailed",
         "RetryPolicy",
         "SendoffError",
         "Timing",
