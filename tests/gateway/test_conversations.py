@@ -194,6 +194,15 @@ async def test_an_agent_s_own_conversation_is_forked_by_either_name(sdk: Sdk) ->
         await sdk("conversations.fork", agent_id, message_id="message-x")
 
 
+async def test_a_key_makes_one_conversation_or_fork_however_often_it_is_sent(door: Door) -> None:
+    agent_id = await door.agent(model=ECHO)
+    for path in (f"/v1/conversations/?agent_id={agent_id}", f"/v1/conversations/default/fork?agent_id={agent_id}"):
+        key = {"idempotency-key": path}
+        first = await door.post(path, {}, **key)
+        assert (await door.post(path, {}, **key))["id"] == first["id"]
+    assert len(await door.get("/v1/conversations/", agent_id=agent_id)) == 2
+
+
 # ---- cancelled, and busy ----
 
 

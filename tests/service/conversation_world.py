@@ -22,7 +22,6 @@ import pytest
 
 from sendoff import v1
 from sendoff_server import app, assembly
-from sendoff_server.context import summary
 from sendoff_server.loop.toolset import Toolbox
 from sendoff_server.models import scripted
 from sendoff_server.models.port import ModelCall
@@ -253,7 +252,6 @@ class Life:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(assembly, "toolbox_of", lambda *_: bench)
             patch.setattr(assembly, "callers_of", lambda *_: dict.fromkeys(KINDS, bench))
-            patch.setattr(summary, "prompt", lambda _: SUMMARY)
             patch.setattr(scripted, "ScriptedModels", partial(scripted.ScriptedModels, gate=self._gate))
             yield
 

@@ -13,6 +13,7 @@ from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.nouns.conversations import changes, conversation_json, new_conversation
 from sendoff_server.gateway.routes.context_ids import context_ids
 from sendoff_server.gateway.routes.conversation_address import addressed
+from sendoff_server.gateway.routes.sending_async import idempotency_key
 from sendoff_server.use_cases import UseCases
 
 _ORDERS = {
@@ -32,7 +33,7 @@ async def create(use_cases: UseCases, request: Request) -> Response:
     if agent_id is None:
         raise InvalidRequest([Violation("agent_id", "must be set")])
     wanted = new_conversation(await body_of(request))
-    made = v1.CreateConversationRequest(agent_id=agent_id, conversation=wanted)
+    made = v1.CreateConversationRequest(agent_id=agent_id, conversation=wanted, request_id=idempotency_key(request))
     return await _told(use_cases, await use_cases.conversations.create(TENANT, made))
 
 
@@ -44,7 +45,10 @@ async def fork(use_cases: UseCases, request: Request) -> Response:
     query.checked()
     address = await addressed(use_cases, request, query.text("agent_id"))
     wanted = v1.ForkConversationRequest(
-        conversation_id=address.conversation_id, agent_id=address.agent_id, at_message_id=message_id
+        conversation_id=address.conversation_id,
+        agent_id=address.agent_id,
+        at_message_id=message_id,
+        request_id=idempotency_key(request),
     )
     if hidden is not None:
         wanted.conversation.hidden = hidden
