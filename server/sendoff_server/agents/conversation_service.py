@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 from google.protobuf.message import Message
 
@@ -13,6 +12,7 @@ from sendoff import v1
 from sendoff_server import ids, validation
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.message_page import read_page
+from sendoff_server.agents.upkeep_port import Upkeep, UpkeepRequest
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import (
     AgentNotFound,
@@ -43,35 +43,6 @@ DEFAULT_MESSAGES = 100
 
 CancelAll = Callable[[str, str], Awaitable[None]]
 """(tenant, conversation_id): cancel the conversation's runs and wait for their end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpkeepRequest:
-    """What is to be done to what models are shown of a conversation."""
-
-    agent_id: str
-    conversation_id: str | None
-    """None: the agent's own."""
-    request_id: str = ""
-    """Empty: it has no name by which a repeat is known."""
-    repeated_within_s: float | None = None
-    """Its caller says that he may have sent it before, so long ago at most."""
-
-
-class Upkeep(Protocol):
-    """Who does it, and knows how it stands."""
-
-    async def context_of(self, lane: str) -> v1.ConversationContext:
-        """What the next model call of a lane would be shown."""
-        ...
-
-    async def compact(self, tenant: str, request: UpkeepRequest) -> v1.CompactConversationResponse:
-        """Return once older messages are a summary, durably."""
-        ...
-
-    async def reset(self, tenant: str, request: UpkeepRequest) -> v1.ResetConversationResponse:
-        """Return once the conversation begins anew, durably."""
-        ...
 
 
 class ConversationService:

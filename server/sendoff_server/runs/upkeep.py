@@ -11,7 +11,8 @@ from typing import cast
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.agents.conversation_service import UpkeepRequest
+from sendoff_server.agents.upkeep_port import Upkeep as UpkeepPort
+from sendoff_server.agents.upkeep_port import UpkeepRequest
 from sendoff_server.clock import SECOND_NS, Clock
 from sendoff_server.context.context import MAX_HISTORY_BYTES, ids_shown
 from sendoff_server.context.summary import outcome_of
@@ -28,7 +29,7 @@ _PAGE = 200
 _LAST_POSITION = (1 << 63) - 1
 
 
-class Upkeep:
+class Upkeep(UpkeepPort):
     """Has conversations compacted and reset."""
 
     def __init__(
