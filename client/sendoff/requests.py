@@ -430,8 +430,8 @@ def _conversation(fields: ConversationFields) -> v1.Conversation:
         summary=fields.get("summary"),
         description=fields.get("description"),
         model=fields.get("model"),
-        archived=fields.get("archived"),
-        hidden=fields.get("hidden"),
+        archived=bool(fields.get("archived")),
+        hidden=bool(fields.get("hidden")),
         labels=fields.get("labels"),
         metadata=_json_object(fields.get("metadata")),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -85,7 +86,12 @@ async def test_conversations_are_listed_page_by_page(asker: Asker, server: Scrip
     server.plan(methods.LIST_CONVERSATIONS, *pages, v1.ListConversationsResponse())
 
     assert [each.id for each in await asker.every("conversations", AGENT_ID, page_size=1)] == ["1", "2"]
-    asked = {"archived": False, "summary_search": "ships", "order_by": "last_run_time desc", "show_hidden": True}
+    asked: dict[str, Any] = {
+        "archived": False,
+        "summary_search": "ships",
+        "order_by": "last_run_time desc",
+        "show_hidden": True,
+    }
     assert await asker.every("conversations", **asked) == []
     assert server.requests[2] == v1.ListConversationsRequest(**asked)
 
