@@ -11,6 +11,7 @@ BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --no-compile
 READY := .venv/.ready
 GEN_READY := .venv-gen/.ready
+OLDEST_LETTA := .venv/oldest-letta
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -29,7 +30,7 @@ serve: $(READY) ## Start the server (ARGS='--log-format json': any of its flags)
 #: Develop
 
 .PHONY: test
-test: $(READY) $(GEN_READY) weights ## Run the tests (ARGS='tests/unit -k retry': some of them)
+test: $(READY) $(GEN_READY) $(OLDEST_LETTA)/.ready weights ## Run the tests (ARGS='tests/unit -k retry': some of them)
 	@$(BIN)/python -m pytest $(ARGS)
 
 CHECKS := check-format check-lint check-types check-floors \
@@ -103,6 +104,11 @@ $(GEN_READY): requirements/gen.txt
 	@echo "Setting up .venv-gen, for generated code (once; about 10 s)..."
 	$(call venv,.venv-gen)
 	@.venv-gen/bin/python $(PIP_INSTALL) --require-hashes -r $<
+	@touch $@
+
+$(OLDEST_LETTA)/.ready: requirements/oldest-letta.txt .venv/.locked
+	@rm -rf $(OLDEST_LETTA)
+	@.venv/bin/python $(PIP_INSTALL) --require-hashes --no-deps --target $(OLDEST_LETTA) -r $<
 	@touch $@
 
 .PHONY: weights

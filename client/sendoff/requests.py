@@ -58,6 +58,15 @@ class AgentFields(TypedDict, total=False):
     block_ids: Sequence[str]
     """Its memory blocks, in the order in which the model is told of them."""
     metadata: Mapping[str, Any]
+    model_settings: v1.ModelSettings
+    """How its model is called."""
+    context_window_limit: int
+    """Most tokens of its contexts, if that is less than the model's window."""
+    compaction_settings: v1.CompactionSettings
+    message_buffer_autoclear: bool
+    """Whether it is shown nothing of earlier turns."""
+    timezone: str
+    """In which it is told times, as the IANA database names it."""
 
 
 class BlockFields(TypedDict, total=False):
@@ -88,6 +97,10 @@ class ConversationFields(TypedDict, total=False):
     """Left out of lists, but for those that ask for what is hidden."""
     labels: Mapping[str, str] | None
     metadata: Mapping[str, Any] | None
+    model_settings: v1.ModelSettings | None
+    """How the model is called; wins over the agent's, field by field."""
+    context_window_limit: int | None
+    """Wins over the agent's."""
 
 
 class ConversationFilters(TypedDict, total=False):
@@ -410,6 +423,11 @@ def _agent(fields: AgentFields) -> v1.Agent:
         tool_rules=fields.get("tool_rules", ()),
         block_ids=fields.get("block_ids", ()),
         metadata=_json_object(fields.get("metadata")),
+        model_settings=fields.get("model_settings"),
+        context_window_limit=fields.get("context_window_limit"),
+        compaction_settings=fields.get("compaction_settings"),
+        message_buffer_autoclear=fields.get("message_buffer_autoclear", False),
+        timezone=fields.get("timezone", ""),
     )
 
 
@@ -434,6 +452,8 @@ def _conversation(fields: ConversationFields) -> v1.Conversation:
         hidden=bool(fields.get("hidden")),
         labels=fields.get("labels"),
         metadata=_json_object(fields.get("metadata")),
+        model_settings=fields.get("model_settings"),
+        context_window_limit=fields.get("context_window_limit"),
     )
 
 

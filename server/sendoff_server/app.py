@@ -17,6 +17,7 @@ import structlog
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Assembly, Parts, shed_of
 from sendoff_server.clock import Clock, SystemClock
+from sendoff_server.gateway.connection import Limits
 from sendoff_server.gateway.server import HttpServer
 from sendoff_server.models.catalogue import catalogue
 from sendoff_server.settings import ProviderSettings, Settings
@@ -93,7 +94,8 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
 def _http(settings: Settings, use_cases: UseCases) -> HttpServer | None:
     if settings.http_address == "off":
         return None
-    return HttpServer(settings.http_address, use_cases, max_body_bytes=settings.max_request_bytes)
+    limits = Limits(connections=settings.max_http_connections)
+    return HttpServer(settings.http_address, use_cases, max_body_bytes=settings.max_request_bytes, limits=limits)
 
 
 def _is_loopback(address: str) -> bool:
@@ -113,10 +115,13 @@ def _store(settings: Settings) -> Store:
 
 
 async def _drain(parts: Parts, grpc: GrpcServer, grace_s: float) -> None:
-    """Tell load balancers, refuse what is new, let watchers end, give runs under way their time."""
+    """Tell load balancers, refuse what is new, let watchers end, give runs under way and who waits for them time."""
     await grpc.announce_drain()
-    parts.use_cases.drain()
-    await parts.scheduler.drain(grace_s)
+    parts.use_cases.drain(grace_s)
+    try:
+        await parts.scheduler.drain(grace_s)
+    finally:
+        parts.use_cases.stop()
 
 
 @asynccontextmanager

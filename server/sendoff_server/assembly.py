@@ -151,7 +151,7 @@ class Assembly:
         wardrobe, pictures = self._wardrobe, Pictures(store)
         return ByKind(
             messages=Loop(store, history, wardrobe, callers, pictures, clock, retry, action_timeout=timeout),
-            upkeep=Upkeep(store, history, wardrobe, callers, clock, retry, action_timeout=timeout),
+            upkeep=Upkeep(store, history, wardrobe, callers, pictures, clock, retry, action_timeout=timeout),
         )
 
     # ---- use cases ----

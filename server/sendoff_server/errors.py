@@ -385,8 +385,10 @@ class Draining(NotNow):
     http_status = 503
     retry_after_s = 1.0
 
-    def __init__(self) -> None:
+    def __init__(self, over_in_s: float = 0.0) -> None:
         super().__init__("this server is stopping; send the request again")
+        self.over_in_s = over_in_s
+        """When it will have stopped, at the latest."""
 
 
 class StoreUnavailable(NotNow):

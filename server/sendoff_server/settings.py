@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     max_request_bytes: Annotated[int, Field(ge=1_024, le=256 * 1024 * 1024)] = Field(
         32 * 1024 * 1024, description="Largest request in bytes; larger ones are refused with REQUEST_TOO_LARGE."
     )
+    max_http_connections: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        900,
+        description="Most connections to the REST door at once, each open stream is one; more are refused with 503. "
+        "Keep it below the number of files that the process may open.",
+    )
     drain_grace_s: Annotated[float, Field(ge=0)] = Field(
         10.0, description="On SIGTERM, how many seconds runs under way may go on before they are handed back."
     )

@@ -31,7 +31,12 @@ class UseCases:
     models: Catalogue
     info: v1.GetServerInfoResponse
 
-    def drain(self) -> None:
-        """Accept nothing from now on, and have those who wait or watch end."""
-        self.runs.drain()
+    def drain(self, lasts_s: float = 0.0) -> None:
+        """Accept nothing from now on, and have those who wait or watch end. Runs under way have so long to end, and
+        so have callers who wait for their answers."""
+        self.runs.drain(lasts_s)
         self.actions.drain()
+
+    def stop(self) -> None:
+        """Have those callers end too."""
+        self.runs.stop()

@@ -1,4 +1,4 @@
-"""Every test here runs once per engine, on a database of its own."""
+"""The suite of the store runs once per engine, on a database of its own; `promises/` runs once per door."""
 
 from __future__ import annotations
 

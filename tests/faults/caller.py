@@ -56,9 +56,9 @@ class Caller:
         self.blocks = BlockServiceStub(channel)
         self.tools = ToolServiceStub(channel)
 
-    async def agent(self, model: str = "scripted/script") -> str:
+    async def agent(self, model: str = "scripted/script", **fields: Any) -> str:
         """A new agent's id."""
-        agent = v1.Agent(name="subject", model=model)
+        agent = v1.Agent(name="subject", model=model, **fields)
         return (await self.agents.CreateAgent(v1.CreateAgentRequest(agent=agent), timeout=PATIENCE_S)).id
 
     async def conversation(self, agent_id: str, **fields: Any) -> str:

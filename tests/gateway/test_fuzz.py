@@ -15,29 +15,14 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from sendoff_server.gateway import server as gateway
-from sendoff_server.gateway.docs_page import describing
-from sendoff_server.gateway.openapi import document
 from tests.fixtures.server import Serve
 from tests.gateway.sdk import KINDS, connected, ended, url
+from tests.gateway.test_description import TABLES
 
 _CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 _EXAMPLES = 6
 _CALL_TIMEOUT_S = 10
 _ENDS_THINGS = ("DELETE",)
-
-
-def _tables() -> list[Any]:
-    return [*gateway._TABLES, describing(gateway._TABLES)]
-
-
-def test_the_description_has_every_route_and_nothing_else() -> None:
-    told = document(_tables())
-
-    there = {(method, path) for table in _tables() for method, path, _ in table}
-    assert {(method.upper(), path) for path, each in told["paths"].items() for method in each} == there
-    ids = [operation["operationId"] for each in told["paths"].values() for operation in each.values()]
-    assert len(ids) == len(set(ids))
 
 
 def _operations(schema: Any) -> Iterator[Any]:
@@ -84,5 +69,5 @@ async def test_made_up_requests_are_answered_as_described_and_nothing_fails(serv
 
     assert {status for _, status in statuses} >= {200, 422}
     called = {label for label, _ in statuses}
-    there = {f"{method} {path}" for table in _tables() for method, path, _ in table}
+    there = {f"{method} {path}" for table in TABLES for method, path, _ in table}
     assert there - called <= {"GET /openapi.json"}  # where the description comes from

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from letta_client import AsyncLetta
 
 from sendoff_server import app
 from tests.fixtures.server import Serve
@@ -96,50 +95,19 @@ async def test_otids_and_keys_name_a_request(door: Door) -> None:
     assert keyed[0]["id"] == keyed[1]["id"] != first["id"]
 
 
-class CuttingProxy:
-    """Between a client and the server; loses so many answers whole, then lets everything through."""
-
-    def __init__(self, target: str, lost_answers: int) -> None:
-        self._host, _, port = target.rpartition(":")
-        self._port = int(port)
-        self.lost_answers = lost_answers
-        self.requests = 0
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream, downstream = await asyncio.open_connection(self._host, self._port)
-        forward = asyncio.create_task(self._pass_on(reader, downstream))
-        try:
-            while data := await upstream.read(65_536):
-                self.requests += 1
-                if self.lost_answers:
-                    self.lost_answers -= 1
-                    break
-                writer.write(data)
-                await writer.drain()
-        finally:
-            forward.cancel()
-            await asyncio.gather(forward, return_exceptions=True)
-            for each in (writer, downstream):
-                each.close()
-                await asyncio.gather(each.wait_closed(), return_exceptions=True)
-
-    async def _pass_on(self, reader: asyncio.StreamReader, downstream: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            downstream.write(data)
-            await downstream.drain()
-
-
-@pytest.mark.parametrize("call", ["create_async", "create"])
-async def test_a_lost_answer_makes_no_second_run(running: app.Server, door: Door, call: str) -> None:
-    assert running.http is not None
+@pytest.mark.parametrize("path", ["messages", "messages/stream"])
+async def test_a_key_names_the_request_of_a_caller_who_waits_and_otids_do_not(door: Door, path: str) -> None:
     agent_id = await door.agent()
-    proxy = CuttingProxy(running.http.address, lost_answers=2)
-    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as listening:
-        port = listening.sockets[0].getsockname()[1]
-        async with AsyncLetta(base_url=f"http://127.0.0.1:{port}", timeout=10) as sdk:
-            await getattr(sdk.agents.messages, call)(agent_id, input=script(text="Hi"))
-    assert proxy.lost_answers == 0
+    body = {"messages": [{"role": "user", "content": script(text="Hi"), "otid": "o-1"}]}
+    path = f"/v1/agents/{agent_id}/{path}"
+    keyed = [await door.http.post(path, json=body, headers={"idempotency-key": "k"}) for _ in range(2)]
+    assert "Hi" in keyed[0].text
+    assert keyed[0].text == keyed[1].text
+    other = await door.http.post(path, json={"input": "other"}, headers={"idempotency-key": "k"})
+    assert (other.status_code, other.json()["reason"]) == (409, "IDEMPOTENCY_MISMATCH")
     assert len(await _runs(door, agent_id)) == 1
+    await door.http.post(path, json=body)
+    assert len(await _runs(door, agent_id)) == 2
 
 
 # ---- waiting callers ----
@@ -156,7 +124,9 @@ async def test_a_caller_who_goes_away_leaves_no_trace_and_the_run_goes_on(door: 
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
         async with asyncio.timeout(10):
-            while any(task.get_name().startswith("wait for a") for task in asyncio.all_tasks() - before):
+            while any(
+                task.get_name().endswith((" a caller", " caller to go")) for task in asyncio.all_tasks() - before
+            ):
                 await door.get("/v1/health/")
         assert (await door.get(f"/v1/runs/{runs[0]['id']}"))["completed_at"] is None
         await door.post(f"/v1/runs/{runs[0]['id']}:cancel", {})

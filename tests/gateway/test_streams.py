@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sendoff_server import app
-from tests.faults.gated import hold_calls
+from tests.faults.gated import at, hold_calls
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve
 from tests.gateway.door import Door, Event, fold, knocking, script
@@ -184,3 +184,21 @@ async def test_runs_of_async_requests_can_be_streamed_too(door: Door) -> None:
     for _ in range(2):  # at work or not, and ended
         events = await door.events(f"/v1/runs/{run['id']}/stream", {})
         assert _types(events) == ["ping", "assistant_message", "stop_reason", "usage_statistics"]
+
+
+async def test_a_watch_tells_text_as_it_grows_where_that_is_asked_for(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = hold_calls(monkeypatch, at(2))
+    async with serve(http_address="127.0.0.1:0") as server, knocking(server) as door:
+        agent_id = await door.agent()
+        run = await door.post(f"/v1/agents/{agent_id}/messages/async", {"input": script(text="Hello, and good day")})
+        await asyncio.wait_for(calls.held.get(), 20)
+        told: list[Event] = []
+        async with door.stream(f"/v1/runs/{run['id']}:watch?include_deltas=true", method="GET") as events:
+            async for event in events:
+                if event.name == "delta" and not told:
+                    calls.release()
+                told += [event] if event.name == "delta" else []
+    pieces = [event.data for event in told]
+    assert "".join(each["text"] for each in pieces if each["type"] == "text") == "Hello, and good day"

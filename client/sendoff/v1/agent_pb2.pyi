@@ -8,7 +8,9 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from sendoff.v1 import compaction_pb2 as _compaction_pb2
 from sendoff.v1 import json_pb2 as _json_pb2
+from sendoff.v1 import model_settings_pb2 as _model_settings_pb2
 from sendoff.v1 import tool_rule_pb2 as _tool_rule_pb2
 import builtins as _builtins
 import sys
@@ -41,6 +43,11 @@ class Agent(_message.Message):
     BLOCK_IDS_FIELD_NUMBER: _builtins.int
     TOOL_RULES_FIELD_NUMBER: _builtins.int
     PARALLEL_TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    MODEL_SETTINGS_FIELD_NUMBER: _builtins.int
+    CONTEXT_WINDOW_LIMIT_FIELD_NUMBER: _builtins.int
+    COMPACTION_SETTINGS_FIELD_NUMBER: _builtins.int
+    MESSAGE_BUFFER_AUTOCLEAR_FIELD_NUMBER: _builtins.int
+    TIMEZONE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"agent-<uuid4>", made by the server."""
     name: _builtins.str
@@ -55,6 +62,16 @@ class Agent(_message.Message):
     """What it is for. Rule: string.max_bytes = 65536."""
     parallel_tool_calls: _builtins.bool
     """Whether one answer may call several tools. Unset: true. False: only the first call of an answer counts."""
+    context_window_limit: _builtins.int
+    """Most tokens of its contexts, if that is less than the model's window. Unset: the model's window. Rule: int32.gte = 1."""
+    message_buffer_autoclear: _builtins.bool
+    """Whether it forgets: its model is shown nothing of what was before the turn at hand, and memory blocks alone last. The messages are
+    kept and listed all the same. Default: false.
+    """
+    timezone: _builtins.str
+    """The time zone in which its model is told times, as the IANA database names it ("Europe/Berlin"). Empty: UTC.
+    Rule: is a known name.
+    """
     @_builtins.property
     def tool_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tools that it may call, by id. Rule: repeated.max_items = 256; no two are the same."""
@@ -83,6 +100,16 @@ class Agent(_message.Message):
     def tool_rules(self) -> _containers.RepeatedCompositeFieldContainer[_tool_rule_pb2.ToolRule]:
         """What its tools may and must do. Rule: repeated.max_items = 256; at most 1048576 bytes in all."""
 
+    @_builtins.property
+    def model_settings(self) -> _model_settings_pb2.ModelSettings:
+        """How its model is called. A conversation's own settings win over these, field by field. Where another model works on a run than
+        `model`, those count that it can be set to.
+        """
+
+    @_builtins.property
+    def compaction_settings(self) -> _compaction_pb2.CompactionSettings:
+        """How a full context is compacted. Unset: the defaults."""
+
     def __init__(
         self,
         *,
@@ -100,13 +127,23 @@ class Agent(_message.Message):
         block_ids: _abc.Iterable[_builtins.str] | None = ...,
         tool_rules: _abc.Iterable[_tool_rule_pb2.ToolRule] | None = ...,
         parallel_tool_calls: _builtins.bool | None = ...,
+        model_settings: _model_settings_pb2.ModelSettings | None = ...,
+        context_window_limit: _builtins.int | None = ...,
+        compaction_settings: _compaction_pb2.CompactionSettings | None = ...,
+        message_buffer_autoclear: _builtins.bool = ...,
+        timezone: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "create_time", b"create_time", "metadata", b"metadata", "parallel_tool_calls", b"parallel_tool_calls", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit", "_parallel_tool_calls", b"_parallel_tool_calls", "compaction_settings", b"compaction_settings", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "metadata", b"metadata", "model_settings", b"model_settings", "parallel_tool_calls", b"parallel_tool_calls", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "block_ids", b"block_ids", "create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "metadata", b"metadata", "model", b"model", "name", b"name", "parallel_tool_calls", b"parallel_tool_calls", "system", b"system", "tags", b"tags", "tool_ids", b"tool_ids", "tool_rules", b"tool_rules", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit", "_parallel_tool_calls", b"_parallel_tool_calls", "block_ids", b"block_ids", "compaction_settings", b"compaction_settings", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "message_buffer_autoclear", b"message_buffer_autoclear", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "name", b"name", "parallel_tool_calls", b"parallel_tool_calls", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_ids", b"tool_ids", "tool_rules", b"tool_rules", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__context_window_limit: _TypeAlias = _typing.Literal["context_window_limit"]  # noqa: Y015
+    _WhichOneofArgType__context_window_limit: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit"]  # noqa: Y015
     _WhichOneofReturnType__parallel_tool_calls: _TypeAlias = _typing.Literal["parallel_tool_calls"]  # noqa: Y015
     _WhichOneofArgType__parallel_tool_calls: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__context_window_limit) -> _WhichOneofReturnType__context_window_limit | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__parallel_tool_calls) -> _WhichOneofReturnType__parallel_tool_calls | None: ...
 
 Global___Agent: _TypeAlias = Agent  # noqa: Y015

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sendoff.v1 import json_pb2 as sendoff_dot_v1_dot_json__pb2
+from sendoff.v1 import model_settings_pb2 as sendoff_dot_v1_dot_model__settings__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsendoff/v1/conversation.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15sendoff/v1/json.proto\"\x82\x05\n\x0c\x43onversation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x14\n\x07summary\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x1a\n\ractive_run_id\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x0bqueued_runs\x18\x06 \x01(\x05\x12\x17\n\x0fpending_actions\x18\x07 \x01(\x05\x12\x35\n\x11last_message_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x08metadata\x18\t \x01(\x0b\x32\x16.sendoff.v1.JsonObject\x12\x34\n\x06labels\x18\n \x03(\x0b\x32$.sendoff.v1.Conversation.LabelsEntry\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0b\x64\x65scription\x18\x14 \x01(\tH\x03\x88\x01\x01\x12\x10\n\x08\x61rchived\x18\x15 \x01(\x08\x12\x30\n\x0c\x61rchive_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06hidden\x18\x17 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08_summaryB\x08\n\x06_modelB\x10\n\x0e_active_run_idB\x0e\n\x0c_descriptionJ\x04\x08\x0e\x10\x14\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsendoff/v1/conversation.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15sendoff/v1/json.proto\x1a\x1fsendoff/v1/model_settings.proto\"\xf1\x05\n\x0c\x43onversation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x14\n\x07summary\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x1a\n\ractive_run_id\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x0bqueued_runs\x18\x06 \x01(\x05\x12\x17\n\x0fpending_actions\x18\x07 \x01(\x05\x12\x35\n\x11last_message_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x08metadata\x18\t \x01(\x0b\x32\x16.sendoff.v1.JsonObject\x12\x34\n\x06labels\x18\n \x03(\x0b\x32$.sendoff.v1.Conversation.LabelsEntry\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0b\x64\x65scription\x18\x14 \x01(\tH\x03\x88\x01\x01\x12\x10\n\x08\x61rchived\x18\x15 \x01(\x08\x12\x30\n\x0c\x61rchive_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06hidden\x18\x17 \x01(\x08\x12\x31\n\x0emodel_settings\x18\x1e \x01(\x0b\x32\x19.sendoff.v1.ModelSettings\x12!\n\x14\x63ontext_window_limit\x18\x1f \x01(\x05H\x04\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08_summaryB\x08\n\x06_modelB\x10\n\x0e_active_run_idB\x0e\n\x0c_descriptionB\x17\n\x15_context_window_limitJ\x04\x08\x0e\x10\x14\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\252\002\nSendoff.V1'
   _globals['_CONVERSATION_LABELSENTRY']._loaded_options = None
   _globals['_CONVERSATION_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_CONVERSATION']._serialized_start=102
-  _globals['_CONVERSATION']._serialized_end=744
-  _globals['_CONVERSATION_LABELSENTRY']._serialized_start=637
-  _globals['_CONVERSATION_LABELSENTRY']._serialized_end=682
+  _globals['_CONVERSATION']._serialized_start=135
+  _globals['_CONVERSATION']._serialized_end=888
+  _globals['_CONVERSATION_LABELSENTRY']._serialized_start=756
+  _globals['_CONVERSATION_LABELSENTRY']._serialized_end=801
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from sendoff.v1 import json_pb2 as _json_pb2
+from sendoff.v1 import model_settings_pb2 as _model_settings_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -65,6 +66,8 @@ class Conversation(_message.Message):
     ARCHIVED_FIELD_NUMBER: _builtins.int
     ARCHIVE_TIME_FIELD_NUMBER: _builtins.int
     HIDDEN_FIELD_NUMBER: _builtins.int
+    MODEL_SETTINGS_FIELD_NUMBER: _builtins.int
+    CONTEXT_WINDOW_LIMIT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"conv-<uuid4>", made by the server."""
     agent_id: _builtins.str
@@ -89,6 +92,8 @@ class Conversation(_message.Message):
     """Put aside by its owner. It goes on taking messages."""
     hidden: _builtins.bool
     """Left out of lists, but for those that ask for what is hidden."""
+    context_window_limit: _builtins.int
+    """Most tokens of its contexts, if that is less than the model's window; wins over the agent's. Rule: int32.gte = 1."""
     @_builtins.property
     def last_message_time(self) -> _timestamp_pb2.Timestamp:
         """When its newest message was written. Unset: it has none. Output only."""
@@ -113,6 +118,10 @@ class Conversation(_message.Message):
     def archive_time(self) -> _timestamp_pb2.Timestamp:
         """Since when. Unset: it is not archived. Output only."""
 
+    @_builtins.property
+    def model_settings(self) -> _model_settings_pb2.ModelSettings:
+        """How the model is called in its runs; wins over the agent's settings, field by field."""
+
     def __init__(
         self,
         *,
@@ -133,13 +142,17 @@ class Conversation(_message.Message):
         archived: _builtins.bool = ...,
         archive_time: _timestamp_pb2.Timestamp | None = ...,
         hidden: _builtins.bool = ...,
+        model_settings: _model_settings_pb2.ModelSettings | None = ...,
+        context_window_limit: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_description", b"_description", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "archive_time", b"archive_time", "create_time", b"create_time", "description", b"description", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_context_window_limit", b"_context_window_limit", "_description", b"_description", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "archive_time", b"archive_time", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "description", b"description", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_description", b"_description", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "agent_id", b"agent_id", "archive_time", b"archive_time", "archived", b"archived", "create_time", b"create_time", "description", b"description", "etag", b"etag", "hidden", b"hidden", "id", b"id", "labels", b"labels", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "pending_actions", b"pending_actions", "queued_runs", b"queued_runs", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_context_window_limit", b"_context_window_limit", "_description", b"_description", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "agent_id", b"agent_id", "archive_time", b"archive_time", "archived", b"archived", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "description", b"description", "etag", b"etag", "hidden", b"hidden", "id", b"id", "labels", b"labels", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "pending_actions", b"pending_actions", "queued_runs", b"queued_runs", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active_run_id: _TypeAlias = _typing.Literal["active_run_id"]  # noqa: Y015
     _WhichOneofArgType__active_run_id: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id"]  # noqa: Y015
+    _WhichOneofReturnType__context_window_limit: _TypeAlias = _typing.Literal["context_window_limit"]  # noqa: Y015
+    _WhichOneofArgType__context_window_limit: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit"]  # noqa: Y015
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
     _WhichOneofReturnType__model: _TypeAlias = _typing.Literal["model"]  # noqa: Y015
@@ -148,6 +161,8 @@ class Conversation(_message.Message):
     _WhichOneofArgType__summary: _TypeAlias = _typing.Literal["_summary", b"_summary"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__active_run_id) -> _WhichOneofReturnType__active_run_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__context_window_limit) -> _WhichOneofReturnType__context_window_limit | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload

@@ -192,7 +192,9 @@ class UpdateConversationRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change: summary, model, metadata, labels, description, archived, hidden. Unset: those that are set in `conversation`."""
+        """Which fields to change: summary, model, metadata, labels, description, archived, hidden, model_settings,
+        context_window_limit. Unset: those that are set in `conversation`.
+        """
 
     def __init__(
         self,

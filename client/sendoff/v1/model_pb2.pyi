@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -29,6 +31,8 @@ class Model(_message.Message):
     SUPPORTS_IMAGES_FIELD_NUMBER: _builtins.int
     INPUT_MICROUSD_PER_MTOK_FIELD_NUMBER: _builtins.int
     OUTPUT_MICROUSD_PER_MTOK_FIELD_NUMBER: _builtins.int
+    SUPPORTED_SETTINGS_FIELD_NUMBER: _builtins.int
+    SUPPORTED_RESPONSE_FORMATS_FIELD_NUMBER: _builtins.int
     handle: _builtins.str
     """provider/name; what `Agent.model` and `override_model` take."""
     context_window: _builtins.int
@@ -43,6 +47,14 @@ class Model(_message.Message):
     """Price of a million input tokens, in millionths of a US dollar. Unset: not known."""
     output_microusd_per_mtok: _builtins.int
     """Price of a million output tokens, in millionths of a US dollar. Unset: not known."""
+    @_builtins.property
+    def supported_settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the fields of ModelSettings that it can be set to."""
+
+    @_builtins.property
+    def supported_response_formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Forms of answers that it can be bound to beside text: json_object, json_schema."""
+
     def __init__(
         self,
         *,
@@ -53,10 +65,12 @@ class Model(_message.Message):
         supports_images: _builtins.bool = ...,
         input_microusd_per_mtok: _builtins.int | None = ...,
         output_microusd_per_mtok: _builtins.int | None = ...,
+        supported_settings: _abc.Iterable[_builtins.str] | None = ...,
+        supported_response_formats: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_input_microusd_per_mtok", b"_input_microusd_per_mtok", "_output_microusd_per_mtok", b"_output_microusd_per_mtok", "input_microusd_per_mtok", b"input_microusd_per_mtok", "output_microusd_per_mtok", b"output_microusd_per_mtok"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_input_microusd_per_mtok", b"_input_microusd_per_mtok", "_output_microusd_per_mtok", b"_output_microusd_per_mtok", "context_window", b"context_window", "handle", b"handle", "input_microusd_per_mtok", b"input_microusd_per_mtok", "output_microusd_per_mtok", b"output_microusd_per_mtok", "supports_images", b"supports_images", "supports_logprobs", b"supports_logprobs", "supports_token_ids", b"supports_token_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_input_microusd_per_mtok", b"_input_microusd_per_mtok", "_output_microusd_per_mtok", b"_output_microusd_per_mtok", "context_window", b"context_window", "handle", b"handle", "input_microusd_per_mtok", b"input_microusd_per_mtok", "output_microusd_per_mtok", b"output_microusd_per_mtok", "supported_response_formats", b"supported_response_formats", "supported_settings", b"supported_settings", "supports_images", b"supports_images", "supports_logprobs", b"supports_logprobs", "supports_token_ids", b"supports_token_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__input_microusd_per_mtok: _TypeAlias = _typing.Literal["input_microusd_per_mtok"]  # noqa: Y015
     _WhichOneofArgType__input_microusd_per_mtok: _TypeAlias = _typing.Literal["_input_microusd_per_mtok", b"_input_microusd_per_mtok"]  # noqa: Y015

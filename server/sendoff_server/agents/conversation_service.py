@@ -22,6 +22,7 @@ from sendoff_server.errors import (
     IdempotencyMismatch,
     MessageNotFound,
 )
+from sendoff_server.model_settings import check_applicable
 from sendoff_server.models.port import Catalogue
 from sendoff_server.page_token import Cursor
 from sendoff_server.paging import Page
@@ -103,14 +104,20 @@ class ConversationService:
         fork: Fork | None,
     ) -> v1.Conversation | None:
         """None if agent or lane are gone."""
-        if request.conversation.model:
-            await self._models.find(request.conversation.model)
+        if request.conversation.model or request.conversation.HasField("model_settings"):
+            await self._check_model(tenant, agent_id, wanted)
         key = Key("conversation", request.request_id) if request.request_id else None
         conversation = self._new(agent_id, wanted)
         created = await self._store.create_conversation(tenant, conversation, key, _fingerprint(request), fork)
         if isinstance(created, Mismatched):
             raise IdempotencyMismatch(created.key.value, created.run_id)
         return None if isinstance(created, LaneMissing) else created
+
+    async def _check_model(self, tenant: str, agent_id: str, wanted: v1.Conversation) -> None:
+        """Whether there is its model, and it can be set as wanted. Raises AgentNotFound, ModelNotFound, Unsupported."""
+        handle = wanted.model or (await self._agents.find(tenant, agent_id)).model
+        model = (await self._models.find(handle)).info
+        check_applicable(wanted.model_settings, model, "conversation.model_settings")
 
     def _new(self, agent_id: str, wanted: v1.Conversation) -> v1.Conversation:
         conversation = _changed(v1.Conversation(), wanted, CONVERSATION_UPDATABLE)
@@ -198,8 +205,8 @@ class ConversationService:
             if wanted.etag not in ("", current.etag):
                 raise EtagMismatch(request.conversation_id, wanted.etag)
             changed = _changed(current, wanted, fields)
-            if changed.model not in ("", current.model):
-                await self._models.find(changed.model)
+            if changed.model not in ("", current.model) or changed.model_settings != current.model_settings:
+                await self._check_model(tenant, changed.agent_id, changed)
             changed.update_time.CopyFrom(timestamp(self._clock.now_ns()))
             if not changed.archived:
                 changed.ClearField("archive_time")

@@ -11,8 +11,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from sendoff import v1
 from sendoff_server import ids, validation
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
+from sendoff_server.agents.names import made_up
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import AgentHasActiveRuns, AgentNotFound, EtagMismatch, IdempotencyMismatch
+from sendoff_server.model_settings import check_applicable
 from sendoff_server.models.port import Catalogue
 from sendoff_server.paging import Page, by_time
 from sendoff_server.store.port import Key, Mismatched, Store
@@ -93,15 +95,24 @@ class AgentService:
         agent = v1.Agent()
         agent.CopyFrom(wanted)
         agent.id = ids.new("agent")
-        agent.name = wanted.name or f"agent {agent.id[-6:]}"
+        agent.name = wanted.name or made_up(agent.id)
         agent.model = wanted.model or self._models.default_handle
         agent.system = wanted.system or DEFAULT_SYSTEM
-        await self._models.find(agent.model)
+        await self._check_models(agent)
         now = timestamp(self._clock.now_ns())
         agent.create_time.CopyFrom(now)
         agent.update_time.CopyFrom(now)
         agent.etag = ids.etag()
         return agent
+
+    async def _check_models(self, agent: v1.Agent) -> None:
+        """Whether there are its models, and they can be set as it wants. Raises ModelNotFound, Unsupported."""
+        model = (await self._models.find(agent.model)).info
+        check_applicable(agent.model_settings, model, "agent.model_settings")
+        compaction = agent.compaction_settings
+        if compaction.model:
+            model = (await self._models.find(compaction.model)).info
+        check_applicable(compaction.model_settings, model, "agent.compaction_settings.model_settings")
 
     async def get(self, tenant: str, request: v1.GetAgentRequest) -> v1.Agent:
         validation.check_get_agent(request)
@@ -131,7 +142,7 @@ class AgentService:
             if request.agent.etag and request.agent.etag != current.etag:
                 raise EtagMismatch(request.agent_id, request.agent.etag)
             changed = self._changed(current, request)
-            await self._models.find(changed.model)
+            await self._check_models(changed)
             await self._memory.check(tenant, changed.block_ids, current.block_ids)
             await self._tools.check(tenant, changed.tool_ids, current.tool_ids)
             if await self._store.update_agent(tenant, changed, current.etag):

@@ -26,7 +26,9 @@ from sendoff_server.clock import Clock, timestamp
 from sendoff_server.context import summary, tokens
 from sendoff_server.context.boundaries import first_kept
 from sendoff_server.context.context import Context
+from sendoff_server.context.pictures import Pictures
 from sendoff_server.context.retry import RetryPolicy
+from sendoff_server.context.summarizer import Summarizer
 from sendoff_server.context.window import Window, off_by
 from sendoff_server.lifecycle import compaction_position, output_position
 from sendoff_server.models.port import Answer, Model, ModelCall, ModelFailed
@@ -37,7 +39,6 @@ REQUESTED = "requested"
 
 _ABOUT_THE_MESSAGES = frozenset({"MODEL_REFUSED", "MODEL_ANSWER_INVALID", "MODEL_REJECTED_REQUEST", "CONTEXT_OVERFLOW"})
 _MOST_ENTRIES = 2
-_PROMPT_TOKENS = 130
 _KEPT_ON_REQUEST = 0.3
 """Of what the messages take."""
 _SHARES = (0.9, 0.45, 0.2)
@@ -56,6 +57,16 @@ class StepCall:
     live: Live
     model: Model
     handle: str
+    settings: v1.ModelSettings = field(default_factory=v1.ModelSettings)
+    """How the model is called."""
+    window_limit: int = 0
+    """Most tokens of a context by the settings; 0: they do not tell."""
+    timezone: str = ""
+    """In which the model is told times."""
+    compaction: v1.CompactionSettings = field(default_factory=v1.CompactionSettings)
+    """How a full context is compacted."""
+    summarizing: Model | None = None
+    """The model that the compaction names. None: it names none, or there is no such model any more."""
 
     @property
     def info(self) -> v1.Model:
@@ -68,8 +79,13 @@ class StepCall:
         return info
 
     @property
+    def summarizer(self) -> Summarizer:
+        model, handle = (self.summarizing, self.compaction.model) if self.summarizing else (self.model, self.handle)
+        return Summarizer(settings=self.compaction, model=model, handle=handle, own_settings=self.settings)
+
+    @property
     def window(self) -> Window:
-        return Window.of(self.model.info)
+        return Window.of(self.model.info, self.window_limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +100,10 @@ class _Written:
 class Compactor:
     """Compacts contexts."""
 
-    def __init__(self, retry: RetryPolicy, clock: Clock) -> None:
+    def __init__(self, retry: RetryPolicy, clock: Clock, pictures: Pictures) -> None:
         self._retry = retry
         self._clock = clock
+        self._pictures = pictures
 
     async def make_room(self, call: StepCall, context: Context, filled: int) -> Context:
         """The context as it is to be shown, if it now takes `filled` tokens. Raises ModelFailed."""
@@ -109,7 +126,7 @@ class Compactor:
     async def on_request(self, call: StepCall, context: Context, filled: int) -> None:
         """A smaller context, though this one may well fit. Does nothing where it would not hold fewer messages. Nobody
         is in need of the room, so a summary that fails leaves everything as it was: raises ModelFailed."""
-        kept_from = first_kept(context.history, int(tokens.of_entries(context.history) * _KEPT_ON_REQUEST))
+        kept_from = _kept_on_request(call.summarizer, context)
         if 1 + len(context.history) - kept_from < len(context.messages):
             window = call.window.divided(off_by(context.estimated_tokens, filled))
             await self._compacted(call, context, window, REQUESTED, filled, kept_from)
@@ -127,7 +144,7 @@ class Compactor:
         keep; None for as many as the window has room for."""
         place = _free_place(call, context)
         if kept_from is None:
-            kept_from = first_kept(context.history, window.kept_tokens(context.fixed_tokens))
+            kept_from = _kept_from(call.summarizer, context, window)
         await call.live.compacting()
         written = await self._summary(call, context, context.history[:kept_from], window)
         if trigger == REQUESTED and written.failure:
@@ -154,12 +171,16 @@ class Compactor:
     ) -> _Written:
         if not dropped:
             return _Written(failure="HISTORY_TOO_LARGE")
-        failure = ""
-        for share in _SHARES:
-            most = int(window.tokens * share) - _PROMPT_TOKENS - window.summary_tokens
-            text = summary.transcript(context.summary, dropped, most)
+        failure, writer, shown = "", call.summarizer, call.summarizer.window(window)
+        for share in (None, *_SHARES) if writer.is_agent_itself else _SHARES:
+            if share is None:
+                question = await self._asked_itself(call, context, dropped, window.summary_tokens)
+            else:
+                most = int(shown.tokens * share) - writer.prompt_tokens(window.summary_tokens) - window.summary_tokens
+                text = summary.transcript(context.summary, dropped, most)
+                question = writer.of_text(text, window.summary_tokens, call.work.run.id)
             try:
-                answer = await self._retry.repeated(call.live, _asking(call, text, window.summary_tokens))
+                answer = await self._retry.repeated(call.live, _asking(call, writer, question))
             except ModelFailed as failed:
                 if failed.reason not in _ABOUT_THE_MESSAGES:
                     raise
@@ -167,10 +188,19 @@ class Compactor:
                 if failure != "CONTEXT_OVERFLOW":
                     break
             else:
-                words = summary.words_of(answer.parts, window.summary_tokens)
+                words = writer.clipped(summary.words_of(answer.parts, window.summary_tokens))
                 return _Written(words, "" if words else "MODEL_ANSWER_INVALID", answer.usage)
         log.warning("older messages are left out without a summary", run_id=call.work.run.id, reason=failure)
         return _Written(failure=failure)
+
+    async def _asked_itself(
+        self, call: StepCall, context: Context, dropped: Sequence[v1.Message], summary_tokens: int
+    ) -> ModelCall:
+        """The question to the agent itself, behind what it is about to forget."""
+        history = [context.summary, *dropped] if context.summary else list(dropped)
+        if not context.is_plain:
+            history = await self._pictures.shown(call.work.tenant, history)
+        return call.summarizer.of_history(context.system, history, summary_tokens, call.work.run.id)
 
     def _entries(
         self, call: StepCall, place: int, smaller: Context, compaction: summary.Compaction
@@ -217,21 +247,28 @@ def _begun_at(context: Context, kept_from: int, compaction: summary.Compaction) 
     return replace(context, summary=told, history=context.history[kept_from:], is_whole=True)
 
 
-def _asking(call: StepCall, text: str, summary_tokens: int) -> Callable[[int], Awaitable[Answer]]:
+def _kept_on_request(writer: Summarizer, context: Context) -> int:
+    """The same, where there is no need for room: a share of what there is, not of the window."""
+    if writer.keeps_nothing:
+        return len(context.history)
+    share = _KEPT_ON_REQUEST if writer.kept_share is None else writer.kept_share
+    return first_kept(context.history, int(tokens.of_entries(context.history) * share))
+
+
+def _kept_from(writer: Summarizer, context: Context, window: Window) -> int:
+    """Index of the first entry that is kept word for word."""
+    if writer.keeps_nothing:
+        return len(context.history)
+    return first_kept(context.history, window.kept_tokens(context.fixed_tokens, writer.kept_share))
+
+
+def _asking(call: StepCall, writer: Summarizer, question: ModelCall) -> Callable[[int], Awaitable[Answer]]:
     """Asks for a summary. Its pieces are shown to nobody: it is no answer of the run."""
-    said = v1.UserMessage(content=v1.Content(text=text))
 
     async def ask(attempt: int) -> Answer:
         if attempt:
             await call.live.compacting()
-        question = ModelCall(
-            handle=call.handle,
-            system=summary.prompt(summary_tokens),
-            messages=[v1.Message(user_message=said)],
-            run_id=call.work.run.id,
-            attempt=attempt,
-        )
-        async with aclosing(call.model.stream(question)) as stream:
+        async with aclosing(writer.model.stream(replace(question, attempt=attempt))) as stream:
             async for event in stream:
                 if isinstance(event, Answer):
                     return event

@@ -19,7 +19,7 @@ from sendoff_server.context.history_memory import HistoryMemory, Measured
 from sendoff_server.context.pictures import may_show
 from sendoff_server.context.skills import with_skills
 from sendoff_server.context.summary import as_told, is_reset
-from sendoff_server.lifecycle import began
+from sendoff_server.lifecycle import began, turn_began
 from sendoff_server.store.port import History
 
 MAX_HISTORY_BYTES = 16 * 1024 * 1024
@@ -79,6 +79,14 @@ def system_prompt(agent: v1.Agent, request: v1.CreateMessageAsyncRequest, sectio
 async def past_of(memory: HistoryMemory, work: Work, *, resumed: bool) -> History:
     """What the conversation holds of earlier runs. `resumed`: another process, now gone, had begun the run."""
     return await memory.before(work.lane, began(work.seq), MAX_HISTORY_BYTES, resumed=resumed)
+
+
+def of_turn(past: History, work: Work) -> History:
+    """The past without what was before the turn that the run belongs to."""
+    first = turn_began(work.seq)
+    messages = [entry for entry in past.messages if entry.position >= first]
+    is_own = past.compaction is not None and past.compaction.position >= first
+    return History(messages, is_whole=True, compaction=past.compaction if is_own else None, is_plain=past.is_plain)
 
 
 def assembled(past: History, done: Done, work: Work, system: str, tool_tokens: int = 0) -> Context:

@@ -25,7 +25,10 @@ class Window:
     is_known: bool
 
     @classmethod
-    def of(cls, model: v1.Model) -> Window:
+    def of(cls, model: v1.Model, limit: int = 0) -> Window:
+        """`limit`: at most so many; 0 for as many as there are."""
+        if limit and (limit < model.context_window or not model.context_window):
+            return cls(limit, is_known=True)
         return cls(model.context_window or ASSUMED_TOKENS, model.context_window > 0)
 
     def is_full(self, context_tokens: int) -> bool:
@@ -40,10 +43,11 @@ class Window:
         """How long a summary should be."""
         return max(_SHORTEST_SUMMARY, min(_LONGEST_SUMMARY, self.tokens // _SUMMARIES))
 
-    def kept_tokens(self, fixed_tokens: int) -> int:
-        """How much may be kept word for word beside what is always there."""
-        aim = int(self.tokens * _AIM) - fixed_tokens - self.summary_tokens
-        return max(0, min(int(self.tokens * _KEEP), aim))
+    def kept_tokens(self, fixed_tokens: int, share: float | None = None) -> int:
+        """How much may be kept word for word beside what is always there: that share of the window if there is room for
+        it, None for a share that leaves room for some turns."""
+        aim = int(self.tokens * (_AIM if share is None else _FULL)) - fixed_tokens - self.summary_tokens
+        return max(0, min(int(self.tokens * (_KEEP if share is None else share)), aim))
 
     def divided(self, wrong: float) -> Window:
         """The window in tokens as we guess them, where one of those is so many of the provider's."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from sendoff import v1
 from sendoff_server import ids
@@ -33,6 +33,14 @@ class BodyTooSlow(RefusedHere):
 
     reason = "BODY_TOO_SLOW"
     http_status = 408
+    retry_after_s = 1
+
+
+class CallerGone(RefusedHere):
+    """The caller went away in the middle of his request. Nobody hears this."""
+
+    reason = "CALLER_GONE"
+    http_status = 499
 
 
 class MalformedId(RefusedHere):
@@ -67,6 +75,8 @@ async def bytes_of(request: Request, most_bytes: int) -> bytes:
                 data += chunk
                 if len(data) > most_bytes:
                     raise RequestTooLarge(len(data), most_bytes)
+    except ClientDisconnect:
+        raise CallerGone("the caller went away before his request was whole") from None
     except TimeoutError:
         raise BodyTooSlow(f"the body did not come within {BODY_TIMEOUT_S:.0f} s") from None
     return bytes(data)

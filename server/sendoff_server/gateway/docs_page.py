@@ -3,14 +3,16 @@ elsewhere."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Sequence
+from functools import cache
 from html import escape
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.openapi import document
 from sendoff_server.use_cases import UseCases
@@ -24,19 +26,31 @@ small { color: #555; display: block; }
 
 
 def describing(tables: Sequence[Table]) -> Table:
-    """The routes that describe these tables, and themselves."""
+    """The routes that describe these tables, and themselves. What they tell is made when it is first asked for, beside
+    the loop."""
 
     async def openapi_json(use_cases: UseCases, request: Request) -> Response:
         """GET /openapi.json: this description, for programs."""
-        return answer(told)
+        return Response(await asyncio.to_thread(text), media_type="application/json")
 
     async def docs(use_cases: UseCases, request: Request) -> Response:
         """GET /docs: this description, for people."""
-        return HTMLResponse(page, headers={"content-security-policy": _POLICY})
+        return HTMLResponse(await asyncio.to_thread(page), headers={"content-security-policy": _POLICY})
 
     own: Table = (("GET", "/openapi.json", openapi_json), ("GET", "/docs", docs))
-    told = document([*tables, own])
-    page = _page(told)
+
+    @cache
+    def told() -> dict[str, Any]:
+        return document([*tables, own])
+
+    @cache
+    def text() -> bytes:
+        return json.dumps(told(), separators=(",", ":")).encode()
+
+    @cache
+    def page() -> str:
+        return _page(told())
+
     return own
 
 

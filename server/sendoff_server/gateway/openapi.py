@@ -1,7 +1,7 @@
-"""The description of the REST door, made from the tables that route it and the descriptors that its codec reads.
+"""The description of the REST door as an OpenAPI document.
 
-So it cannot name a route that is not there, nor leave one out. What an answer holds is told by what its writer makes
-of an empty message.
+Its paths are those of the tables that route the requests, so it cannot name a route that is not there, nor leave one
+out; what a route takes and answers stands in `description/`.
 """
 
 from __future__ import annotations
@@ -11,37 +11,62 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.gateway.asked import MAX_LIMIT
 from sendoff_server.gateway.codec.schemas import REF, Schema, Schemas
+from sendoff_server.gateway.description import agents, contexts, facts, runs, sending
+from sendoff_server.gateway.description.answers import nouns
+from sendoff_server.gateway.description.bodies import Bodies
+from sendoff_server.gateway.description.forms import TEXT, Described
+from sendoff_server.gateway.description.forms import Table as Descriptions
 from sendoff_server.gateway.doors import Endpoint, Table
-from sendoff_server.gateway.nouns.messages import head
-from sendoff_server.gateway.nouns.runs import run_json, usage_json
+
+Json = dict[str, Any]
 
 _PREFIXES = {"conversation_id": "conv"}
 """The kinds of ids whose name in a path is not their prefix."""
 _PLACES = re.compile(r"{(\w+)}")
-_SENDING = ("/messages", "/messages/async", "/messages/stream")
-_CURSORS = ("/v1/runs/", "/v1/agents/", "/v1/conversations/")
-_STREAM_MEMBERS: Schema = {
-    name: {"type": "boolean", "default": default}
-    for name, default in (
-        ("streaming", False),
-        ("stream_tokens", False),
-        ("include_pings", True),
-        ("background", False),
-    )
+_WITHOUT_STORE = frozenset({"/v1/health/", "/v1/ready/", "/openapi.json", "/docs", "/v1/models/embedding"})
+_REFUSALS: Mapping[int, tuple[str, str]] = {
+    400: ("Refusal", "It cannot be done so: a malformed run id, or something named that there is not."),
+    404: ("Refusal", "There is nothing of that name."),
+    408: ("Refusal", "The body did not come in time."),
+    409: ("Conflict", "It does not go with what is there now."),
+    413: ("Refusal", "The body is too large."),
+    422: ("Unprocessable", "What is asked has not the form, or cannot be honoured; every fault is named."),
+    429: ("Refusal", "The queue is full; Retry-After tells when to ask again."),
+    502: ("Refusal", "The model gave no summary, and everything is as it was."),
+    503: ("Refusal", "The server stops, or its store does not answer; ask again."),
+}
+_MODEL_FAILURES: Mapping[int, str] = {
+    400: "The model refused the request.",
+    401: "The model provider refused the key.",
+    402: "The model provider wants money.",
+    404: "There is no such model.",
+    429: "The model provider's limit is reached.",
+    500: "The model failed.",
+    504: "The model did not answer in time.",
+}
+_HEADERS: Mapping[str, str] = {
+    "idempotency-key": "The same key is the same request, however often it is sent.",
+    "last-event-id": "Only events behind that one; `starting_after` goes first.",
 }
 
 
-def document(tables: Iterable[Table]) -> dict[str, Any]:
+def undescribed(tables: Iterable[Table]) -> set[tuple[str, str]]:
+    """The routes of these tables about which `description/` says nothing."""
+    known = _descriptions(Bodies(Schemas()))
+    return {(method, path) for table in tables for method, path, _ in table if (method, path) not in known}
+
+
+def document(tables: Iterable[Table]) -> Json:
     """The OpenAPI document of these tables."""
     schemas = Schemas()
-    paths: dict[str, dict[str, Any]] = {}
+    known = _descriptions(Bodies(schemas))
+    paths: dict[str, Json] = {}
     for table in tables:
         for method, path, endpoint in table:
-            paths.setdefault(path, {})[method.lower()] = _operation(schemas, method, path, endpoint)
+            described = known.get((method, path), _PLAIN)
+            paths.setdefault(path, {})[method.lower()] = _operation(method, path, endpoint, described)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -50,20 +75,31 @@ def document(tables: Iterable[Table]) -> dict[str, Any]:
             "description": "Durable runs of LLM agents, in the dialect of Letta's API.",
         },
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": {**schemas.components, **_answers()}},
+        "components": {"schemas": dict(sorted({**schemas.components, **nouns()}.items()))},
     }
 
 
-def _operation(schemas: Schemas, method: str, path: str, endpoint: Endpoint) -> dict[str, Any]:
-    told: dict[str, Any] = {
+_PLAIN = Described(answers={}, refused=frozenset({400, 409}))
+"""A route about which nothing is said."""
+
+
+def _descriptions(bodies: Bodies) -> Descriptions:
+    return {**facts.TABLE, **runs.table(bodies), **agents.table(bodies), **contexts.table(), **sending.table(bodies)}
+
+
+# ---- what is asked ----
+
+
+def _operation(method: str, path: str, endpoint: Endpoint, described: Described) -> Json:
+    told: Json = {
         "operationId": "_".join([method.lower(), *re.findall(r"\w+", path.removeprefix("/v1"))]),
         "summary": _summary(endpoint),
         "tags": [path.split("/")[2] if path.startswith("/v1/") else "description"],
-        "parameters": [*_places(path), *(_cursors() if method == "GET" and path in _CURSORS else ())],
-        "responses": {"200": _success(method, path), "default": _refusal()},
+        "parameters": [*_places(path), *_query(described), *_headers(described)],
+        "responses": {"200": _success(path, described), **_over(described), **_refused(path, described)},
     }
-    if method in ("POST", "PATCH", "PUT"):
-        told["requestBody"] = {"content": {"application/json": {"schema": _body(schemas, path)}}}
+    if described.body is not None:
+        told["requestBody"] = {"content": {"application/json": {"schema": described.body}}}
     return told
 
 
@@ -81,82 +117,78 @@ def _places(path: str) -> list[Schema]:
 
 
 def _place(path: str, name: str) -> Schema:
-    prefix = _PREFIXES.get(name, name.removesuffix("_id"))
-    if name == "conversation_id" and "/{conversation_id}/" in path:
-        return {"type": "string", "minLength": 1}  # conv-<uuid4>, `default`, or an agent's id
     if not name.endswith("_id"):
-        return {"type": "string", "minLength": 1}
-    return {"type": "string", "pattern": f"^{ids.pattern(prefix).pattern}$"}
+        return {**TEXT, "minLength": 1}
+    if name == "conversation_id" and "/{conversation_id}/" in path:
+        return {**TEXT, "minLength": 1, "description": "conv-<uuid4>, `default`, or an agent's id for its own."}
+    return {**TEXT, "pattern": f"^{ids.pattern(_PREFIXES.get(name, name.removesuffix('_id'))).pattern}$"}
 
 
-def _cursors() -> list[Schema]:
-    kinds: Mapping[str, Schema] = {
-        "after": {"type": "string"},
-        "before": {"type": "string"},
-        "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
-        "order": {"type": "string", "enum": ["asc", "desc"]},
-    }
-    return [{"name": name, "in": "query", "schema": schema} for name, schema in kinds.items()]
+def _query(described: Described) -> list[Schema]:
+    return [
+        {"name": name, "in": "query", "required": name in described.needed, "schema": schema}
+        for name, schema in described.query.items()
+    ]
 
 
-def _body(schemas: Schemas, path: str) -> Schema:
-    if path == "/v1/agents/{agent_id}/messages/cancel":
-        return {"type": "object", "properties": {"run_ids": {"type": "array", "items": {"type": "string"}}}}
-    if not path.endswith(_SENDING):
-        return {"type": "object"}
-    body = schemas.members(v1.CreateMessageAsyncRequest.DESCRIPTOR, without=frozenset({"agent_id"}))
-    if not path.endswith("/async"):
-        body["properties"] |= _STREAM_MEMBERS
-    return body
+def _headers(described: Described) -> list[Schema]:
+    return [
+        {"name": name, "in": "header", "required": False, "schema": TEXT, "description": _HEADERS[name]}
+        for name in described.headers
+    ]
 
 
-def _success(method: str, path: str) -> Schema:
-    content: Schema = {"application/json": {"schema": _answer(method, path)}}
-    if (path.endswith(("/stream", "/messages")) and method == "POST") or path.endswith(":watch"):
-        content |= {"text/event-stream": {"schema": _always({"data": ""})}}
-    if path == "/docs":
-        content = {"text/html": {"schema": {"type": "string"}}}
+# ---- what is answered ----
+
+
+def _success(path: str, described: Described) -> Json:
+    media = "text/html" if path == "/docs" else "application/json"
+    content: Json = {} if described.answers is None else {media: {"schema": described.answers}}
+    if described.events is not None:
+        content["text/event-stream"] = {"schema": _event(described.events)}
     return {"description": "The answer.", "content": content}
 
 
-def _answer(method: str, path: str) -> Schema:
-    run = {"$ref": f"{REF}RunState"}
-    message = {"$ref": f"{REF}MessageState"}
-    told: Mapping[tuple[str, str], Schema] = {
-        ("POST", "/v1/agents/{agent_id}/messages/async"): run,
-        ("GET", "/v1/runs/"): {"type": "array", "items": run},
-        ("GET", "/v1/runs/active"): {"type": "array", "items": run},
-        ("GET", "/v1/runs/{run_id}"): run,
-        ("GET", "/v1/runs/{run_id}/messages"): {"type": "array", "items": message},
-        ("GET", "/v1/runs/{run_id}/usage"): {"$ref": f"{REF}UsageState"},
-        ("GET", "/v1/agents/count"): {"type": "integer"},
-    }
-    return told.get((method, path), {})
+def _over(described: Described) -> Json:
+    return {"204": {"description": "All of it was told before."}} if described.can_be_over else {}
 
 
-def _answers() -> dict[str, Schema]:
-    """Schemas of answers that have a writer of their own: every member is always there."""
-    run = run_json(v1.Run(status=v1.RUN_STATUS_CREATED))
-    return {
-        "RunState": _always(run),
-        "MessageState": _always(head(v1.Message(), "user_message")),
-        "UsageState": _always(usage_json(v1.Usage())),
-        "Refusal": {
-            "type": "object",
-            "anyOf": [
-                {"required": ["detail"], "properties": {"detail": {"type": ["string", "object"]}}},
-                {"required": ["error"], "properties": {"error": {"type": "object"}}},
-            ],
-        },
-    }
+def _event(data: Schema) -> Schema:
+    """One server-sent event; the last one's data is no JSON, but `[DONE]`."""
+    text = {**TEXT, "contentMediaType": "application/json", "contentSchema": data}
+    told = {"data": {"anyOf": [{"const": "[DONE]"}, text]}, "event": TEXT, "id": TEXT}
+    return {"type": "object", "required": ["data"], "properties": told}
 
 
-def _always(told: Mapping[str, Any]) -> Schema:
-    return {"type": "object", "required": list(told), "properties": {name: {} for name in told}}
+def _refused(path: str, described: Described) -> Json:
+    told: Json = {}
+    for status in sorted(_statuses(path, described)):
+        name, why = _REFUSALS[status]
+        told[str(status)] = _refusal(why, {"$ref": f"{REF}{name}"})
+    if described.models_fail:
+        for status, why in _MODEL_FAILURES.items():
+            told[str(status)] = _or_failure(told.get(str(status)), why)
+    return told
 
 
-def _refusal() -> Schema:
-    return {
-        "description": "Why not.",
-        "content": {"application/json": {"schema": {"$ref": f"{REF}Refusal"}}},
-    }
+def _statuses(path: str, described: Described) -> set[int]:
+    """Those of the kinds of things that are asked, and the route's own."""
+    found = set(described.refused)
+    places = _PLACES.findall(path)
+    found |= {404} if places else set()
+    found |= {400 if place == "run_id" else 422 for place in places}
+    found |= {422} if described.query or described.body is not None or described.headers else set()
+    found |= {408, 413} if described.body is not None else set()
+    return found | ({503} if path not in _WITHOUT_STORE else set())
+
+
+def _refusal(why: str, schema: Schema) -> Json:
+    return {"description": why, "content": {"application/json": {"schema": schema}}}
+
+
+def _or_failure(refused: Json | None, why: str) -> Json:
+    failure: Schema = {"$ref": f"{REF}ModelFailure"}
+    if refused is None:
+        return _refusal(why, failure)
+    other = refused["content"]["application/json"]["schema"]
+    return _refusal(f"{refused['description']} Or: {why}", {"anyOf": [other, failure]})

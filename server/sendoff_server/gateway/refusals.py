@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from sendoff_server.errors import (
     ConversationBusy,
+    Draining,
     InvalidRequest,
     NotNow,
     PendingApproval,
@@ -25,6 +26,10 @@ from sendoff_server.errors import (
 from sendoff_server.gateway.answers import answer
 from sendoff_server.store.port import Fenced, StoreFailed
 
+RESTART_S = 2.0
+"""How long after its end a server is reckoned to be back: callers of this door cannot go to another one by themselves,
+and give up after two attempts."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -33,6 +38,8 @@ class RefusedHere(Exception):
 
     reason: ClassVar[str]
     http_status: ClassVar[int]
+    retry_after_s: ClassVar[int | None] = None
+    """Set for what may go away by itself."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -46,7 +53,8 @@ def refusal(error: Exception, trace_id: str) -> Response:
         error = StoreUnavailable()
     if isinstance(error, RefusedHere):
         told = {"detail": error.message, "reason": error.reason}
-        return answer(told, error.http_status, {"x-should-retry": "false"})
+        waits = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
+        return answer(told, error.http_status, waits or {"x-should-retry": "false"})
     if not isinstance(error, ServiceError):
         _log.error("a request failed unexpectedly", exc_info=error, trace_id=trace_id)
         return answer({"detail": "An unknown error occurred", "trace_id": trace_id}, 500)
@@ -74,6 +82,7 @@ def _body(error: ServiceError, trace_id: str) -> Mapping[str, Any]:
 
 
 def _headers(error: ServiceError) -> dict[str, str]:
-    if error.retry_after_s is not None:
-        return {"retry-after": str(max(1, min(60, math.ceil(error.retry_after_s))))}
+    retry_after_s = error.over_in_s + RESTART_S if isinstance(error, Draining) else error.retry_after_s
+    if retry_after_s is not None:
+        return {"retry-after": str(max(1, min(60, math.ceil(retry_after_s))))}
     return {} if isinstance(error, NotNow) else {"x-should-retry": "false"}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff_server.gateway.answers import answer
+from sendoff_server.gateway.connection import GuardedConnection, Limits
 from sendoff_server.gateway.docs_page import describing
 from sendoff_server.gateway.doors import routes
 from sendoff_server.gateway.routes import (
@@ -26,6 +29,7 @@ from sendoff_server.gateway.routes import (
     facts,
     follow,
     lists,
+    resuming,
     runs,
     sending,
     sending_async,
@@ -43,6 +47,7 @@ _TABLES = (
     facts.TABLE,
     follow.TABLE,
     lists.TABLE,
+    resuming.TABLE,
     runs.TABLE,
     sending.TABLE,
     sending_async.TABLE,
@@ -62,22 +67,32 @@ class HttpAddressUnavailable(Exception):
 class HttpServer:
     """Serves while it is entered."""
 
-    def __init__(self, address: str, use_cases: UseCases, *, max_body_bytes: int) -> None:
+    def __init__(self, address: str, use_cases: UseCases, *, max_body_bytes: int, limits: Limits | None = None) -> None:
         self.address = address
         """host:port. Once entered, with the port that was taken in place of port 0."""
+        self.keep_alive_s = _KEEP_ALIVE_S
+        """How long a connection may stay open between two requests."""
         config = uvicorn.Config(
             application(use_cases, max_body_bytes),
+            # What is built is all that the server asks for, and a class is only one way to build it.
+            http=cast(Any, partial(GuardedConnection, limits=limits or Limits())),
             lifespan="off",
             log_config=None,
+            log_level=logging.ERROR,  # below it whoever sends nonsense fills the log
             access_log=False,
             server_header=False,
             proxy_headers=False,  # nobody's word is taken for who calls
-            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_keep_alive=self.keep_alive_s,
             timeout_graceful_shutdown=_STOP_GRACE_S,
             ws="none",
         )
         self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def connections(self) -> Collection[object]:
+        """Those that are open."""
+        return self._server.server_state.connections
 
     async def __aenter__(self) -> Self:
         """Listen and serve. Raises HttpAddressUnavailable."""
@@ -94,10 +109,12 @@ class HttpServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take no new requests, and let those under way end, for up to the grace."""
+        """Take no new requests, and let those under way end, for up to the grace; then cut who is left."""
         if self._serving is not None:
             self._server.should_exit = True
             await self._serving
+            for connection in list(self._server.server_state.connections):
+                connection.transport.abort()
 
 
 class _Server(uvicorn.Server):

@@ -127,6 +127,8 @@ def _question(
         parallel_calls=offer.parallel,
         top_logprobs=request.top_logprobs if request.return_logprobs else None,
         token_ids=request.return_token_ids,
+        settings=call.settings,
+        timezone=call.timezone,
     )
 
 

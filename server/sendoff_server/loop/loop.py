@@ -67,7 +67,7 @@ class Loop(Body):
         self._wardrobe = wardrobe
         self._clock = clock
         self._action_timeout = action_timeout
-        self._compactor = Compactor(retry, clock)
+        self._compactor = Compactor(retry, clock, pictures)
         self._asker = Asker(self._compactor, pictures, retry)
         self._settler = Settler(store, wardrobe, callers, clock, action_timeout)
         self._acting = Acting(wardrobe, callers, clock, action_timeout)
@@ -112,11 +112,13 @@ class Loop(Body):
         outfit = await self._wardrobe.outfit(work)
         if outfit.model is None:
             return Asked(end=no_model(outfit.handle))
-        call = StepCall(work=work, step=step, live=live, model=outfit.model, handle=outfit.handle)
+        call = outfit.call(outfit.model, work, step, live)
         offer = self._offer(work, done, outfit)
         system = await self._wardrobe.system(work, outfit)
         try:
-            context = await self._with_room(call, done, system, tokens_of(offer.tools))
+            context = await self._with_room(
+                call, done, system, tokens_of(offer.tools), forgets=outfit.agent.message_buffer_autoclear
+            )
             reply = await self._asker.ask(call, context, offer, done)
         except ModelFailed as failure:
             return Asked(end=failed_by(failure))
@@ -128,10 +130,11 @@ class Loop(Body):
         choice = outfit.tools.rules.choice(calls_so_far(work, done), nudged=done.nudged)
         return Offer(tools=outfit.tools.specs(choice.tools), must_call=choice.must, parallel=outfit.parallel_calls)
 
-    async def _with_room(self, call: StepCall, done: Done, system: str, tool_tokens: int) -> Context:
-        """The context, compacted if it is about to be too large."""
+    async def _with_room(self, call: StepCall, done: Done, system: str, tool_tokens: int, *, forgets: bool) -> Context:
+        """The context, compacted if it is about to be too large. `forgets`: without what was before the turn."""
         assert done.past is not None
-        context = contexts.assembled(done.past, done, call.work, system, tool_tokens)
+        past = contexts.of_turn(done.past, call.work) if forgets else done.past
+        context = contexts.assembled(past, done, call.work, system, tool_tokens)
         filled = contexts.fill(context, call.handle, self._history.measured(call.work.lane))
         return await self._compactor.make_room(call, context, filled)
 

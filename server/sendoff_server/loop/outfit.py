@@ -8,12 +8,14 @@ from typing import Protocol
 
 from sendoff import v1
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
-from sendoff_server.body import Work
+from sendoff_server.body import Live, Step, Work
+from sendoff_server.context.compaction import StepCall
 from sendoff_server.context.context import system_prompt
 from sendoff_server.context.window import Window
 from sendoff_server.errors import ModelNotFound
 from sendoff_server.lifecycle import model_of
 from sendoff_server.loop.toolset import NO_TOOLS, Toolbox, Toolset
+from sendoff_server.model_settings import applicable, settings_of, window_limit_of
 from sendoff_server.models.port import Catalogue, Model
 
 
@@ -49,14 +51,35 @@ class Outfit:
     model: Model | None
     """None: there is no such model."""
     tools: Toolset
+    settings: v1.ModelSettings
+    """Of agent and conversation, those that the model can be set to."""
+    summarizing: Model | None
+    """The model that writes summaries. None: the agent names none, or there is no such model any more."""
+    window_limit: int
+    """Most tokens of a context by the settings; 0: they do not tell."""
 
     @property
     def window_tokens(self) -> int:
-        return Window.of(self.model.info if self.model else v1.Model()).tokens
+        return Window.of(self.model.info if self.model else v1.Model(), self.window_limit).tokens
+
+    def call(self, model: Model, work: Work, step: Step, live: Live) -> StepCall:
+        """A call of its model, which there is."""
+        return StepCall(
+            work=work,
+            step=step,
+            live=live,
+            model=model,
+            handle=self.handle,
+            settings=self.settings,
+            window_limit=self.window_limit,
+            timezone=self.agent.timezone,
+            compaction=self.agent.compaction_settings,
+            summarizing=self.summarizing,
+        )
 
     @property
     def parallel_calls(self) -> bool:
-        return self.agent.parallel_tool_calls or not self.agent.HasField("parallel_tool_calls")
+        return self.settings.parallel_tool_calls or not self.settings.HasField("parallel_tool_calls")
 
 
 class Wardrobe:
@@ -79,9 +102,18 @@ class Wardrobe:
     async def outfit(self, work: Work) -> Outfit:
         """Raises AgentNotFound, ConversationNotFound."""
         agent = await self._agents.find(work.tenant, work.run.agent_id)
-        handle = model_of(work.request, await self._conversation(work), agent)
+        conversation = await self._conversation(work)
+        handle = model_of(work.request, conversation, agent)
         model, tools = await self._model(handle), await self._tools(work.tenant, agent, work.request.client_tools)
-        return Outfit(agent=agent, handle=handle, model=model, tools=tools)
+        return Outfit(
+            agent=agent,
+            handle=handle,
+            model=model,
+            tools=tools,
+            settings=applicable(settings_of(agent, conversation), model.info if model else v1.Model()),
+            summarizing=await self._summarizing(agent.compaction_settings),
+            window_limit=window_limit_of(agent, conversation),
+        )
 
     async def system(self, work: Work, outfit: Outfit) -> str:
         """The system prompt: the agent's words, its memory, what it is to be told of its rules, and skills."""
@@ -107,6 +139,9 @@ class Wardrobe:
         if not work.run.HasField("conversation_id"):
             return None
         return await self._conversations.find(work.tenant, work.run.conversation_id)
+
+    async def _summarizing(self, compaction: v1.CompactionSettings) -> Model | None:
+        return await self._model(compaction.model) if compaction.HasField("model") else None
 
     async def _model(self, handle: str) -> Model | None:
         try:

@@ -14,8 +14,9 @@ from sendoff_server import ids
 from sendoff_server.body import Body, Done, End, Live, Next, Result, Settle, Settled, Step, Work
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.context import context as contexts
-from sendoff_server.context.compaction import Compactor, StepCall
+from sendoff_server.context.compaction import Compactor
 from sendoff_server.context.history_memory import HistoryMemory
+from sendoff_server.context.pictures import Pictures
 from sendoff_server.context.retry import RetryPolicy
 from sendoff_server.context.summary import RESET
 from sendoff_server.lifecycle import began
@@ -62,6 +63,7 @@ class Upkeep(Body):
         history: HistoryMemory,
         wardrobe: Wardrobe,
         callers: Callers,
+        pictures: Pictures,
         clock: Clock,
         retry: RetryPolicy,
         *,
@@ -70,7 +72,7 @@ class Upkeep(Body):
         self._history = history
         self._wardrobe = wardrobe
         self._clock = clock
-        self._compactor = Compactor(retry, clock)
+        self._compactor = Compactor(retry, clock, pictures)
         self._settler = Settler(store, wardrobe, callers, clock, action_timeout)
 
     def next_step(self, work: Work, done: Done) -> Next | End:
@@ -92,7 +94,7 @@ class Upkeep(Body):
         outfit = await self._wardrobe.outfit(work)
         if outfit.model is None:
             return no_model(outfit.handle)
-        call = StepCall(work=work, step=_NO_STEP, live=live, model=outfit.model, handle=outfit.handle)
+        call = outfit.call(outfit.model, work, _NO_STEP, live)
         system = await self._wardrobe.system(work, outfit)
         tool_tokens = tokens_of(outfit.tools.specs(outfit.tools.names))
         context = contexts.assembled(done.past, done, work, system, tool_tokens)

@@ -29,7 +29,7 @@ def parameters_of(
     calling them is forbidden.
     """
     if call.tools:
-        tools = [_definition(tool) for tool in call.tools]
+        tools = [_definition(tool, call.settings.strict) for tool in call.tools]
         return ModelRequestParameters(function_tools=tools), _tool_settings(call)
     if dialect.declares_past_tools and (names := sorted(set(_called_in(history)))):
         tools = [ToolDefinition(name=name, parameters_json_schema=_ANY_OBJECT, strict=False) for name in names]
@@ -85,7 +85,7 @@ def _called_in(history: Iterable[ModelMessage]) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4_096)
-def _definition(tool: ToolSpec) -> ToolDefinition:
-    """Not strict: a schema goes to the provider as it was given."""
+def _definition(tool: ToolSpec, strict: bool) -> ToolDefinition:
+    """Unless it is strict a schema goes to the provider as it was given."""
     schema = json.loads(tool.parameters) if tool.parameters else _ANY_OBJECT
-    return ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=schema, strict=False)
+    return ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=schema, strict=strict)

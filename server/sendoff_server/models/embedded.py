@@ -9,6 +9,7 @@ end.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import shutil
@@ -23,10 +24,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sendoff import v1
+from sendoff_server.model_settings import FORMAT, without
 from sendoff_server.models.failures import failed
-from sendoff_server.models.forced_calls import as_call, schema_of, told_to_call
+from sendoff_server.models.forced_calls import as_call, bounded, schema_of, told_to_call
 from sendoff_server.models.port import Answer, Delta, Model, ModelCall, ModelFailed
 from sendoff_server.models.prose import in_prose
+from sendoff_server.models.settable import LLAMA
 from sendoff_server.models.weights import ensure_weights
 
 if TYPE_CHECKING:
@@ -46,7 +49,11 @@ _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 5.0
 _MOURNING_S = 1.0
 _MOST_OUTPUT_TOKENS = 1_024
-_INFO = v1.Model(handle=HANDLE, context_window=CONTEXT_TOKENS, supports_logprobs=True, supports_token_ids=True)
+_SOME_OBJECT = {"type": "object", "additionalProperties": {"type": "string", "maxLength": 200}, "maxProperties": 16}
+"""So small a model would never end one that may hold anything."""
+_INFO = LLAMA.put(
+    v1.Model(handle=HANDLE, context_window=CONTEXT_TOKENS, supports_logprobs=True, supports_token_ids=True)
+)
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
 
@@ -85,7 +92,7 @@ class EmbeddedModel(Model):
         async with self._slots:  # waiting here is not silence of the model
             connection = await self._provider.connection()
             try:
-                answering = _forced(connection, call) if forced else _in_words(connection, call)
+                answering = _forced(connection, call) if forced else _in_form(connection, call)
                 async with aclosing(answering) as items:
                     async for item in items:
                         yield item
@@ -95,10 +102,21 @@ class EmbeddedModel(Model):
                 raise
 
 
+def _in_form(connection: Connection, call: ModelCall) -> AsyncGenerator[Delta | Answer]:
+    """In the form that is wanted, to which decoding is bound."""
+    form = call.settings.response_format
+    if form.HasField("json_object"):
+        connection = connection.with_body(json_schema=_SOME_OBJECT)
+    elif form.HasField("json_schema"):
+        connection = connection.with_body(json_schema=bounded(json.loads(form.json_schema.json_schema.json)["schema"]))
+    return _in_words(connection, call)
+
+
 async def _in_words(connection: Connection, call: ModelCall) -> AsyncGenerator[Delta | Answer]:
     from sendoff_server.models.library import stream
 
-    asked = replace(call, messages=list(in_prose(call.messages)), tools=(), must_call=False)
+    settings = without(call.settings, [FORMAT])  # the form is in the connection
+    asked = replace(call, messages=list(in_prose(call.messages)), tools=(), must_call=False, settings=settings)
     async with aclosing(stream(connection, connection.model(NAME), asked)) as items:
         async for item in items:
             yield item

@@ -4,6 +4,7 @@ call."""
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -15,6 +16,7 @@ from sendoff import v1
 from sendoff_server.models.endpoints import Endpoint
 from sendoff_server.models.listing import Shop, ask, unlisted
 from sendoff_server.models.port import Answer, Delta, Model, ModelCall
+from sendoff_server.models.settable import MESSAGES, RESPONSES, RESPONSES_REASONING, Settable
 
 if TYPE_CHECKING:
     from sendoff_server.models.library import Connection
@@ -104,8 +106,13 @@ def openai(key: SecretStr, silence_s: float) -> HostedProvider:
         headers=_bearer(key),
         prices_of="openai",
         logprobs_of=_OPENAI_LOGPROBS,
+        settable=_openai_settable,
     )
     return HostedProvider(shop, connect)
+
+
+def _openai_settable(name: str) -> Settable:
+    return RESPONSES if re.match(_OPENAI_LOGPROBS, name) else RESPONSES_REASONING
 
 
 def compatible(endpoint: Endpoint, key: SecretStr | None, silence_s: float) -> HostedProvider:
@@ -139,7 +146,13 @@ def anthropic(key: SecretStr, silence_s: float, base_url: str | None) -> HostedP
         return anthropic_connection(key.get_secret_value(), silence_s, base_url)
 
     headers = {"x-api-key": key.get_secret_value(), "anthropic-version": "2023-06-01"}
-    shop = Shop(name="anthropic", url=f"{base_url}/v1/models?limit=1000", headers=headers, prices_of="anthropic")
+    shop = Shop(
+        name="anthropic",
+        url=f"{base_url}/v1/models?limit=1000",
+        headers=headers,
+        prices_of="anthropic",
+        settable=lambda name: MESSAGES,
+    )
     return HostedProvider(shop, connect)
 
 

@@ -37,6 +37,8 @@ from sendoff_server.models.fast_openai import NO_KEY, FastOpenAI, LlamaCppOpenAI
 from sendoff_server.models.library_failures import Secrets, failure_of
 from sendoff_server.models.mapping import history
 from sendoff_server.models.port import Answer, Delta, Finish, ModelCall
+from sendoff_server.models.setting import Body, chat, responses, with_settings
+from sendoff_server.models.setting import messages as messages_body
 from sendoff_server.models.token_facts import token_turns
 
 CONNECT_TIMEOUT_S = 10.0
@@ -58,6 +60,8 @@ class Connection:
     build: Callable[[str], LibraryModel]
     settings: ModelSettings
     secrets: Secrets
+    body: Body = chat
+    """Puts the settings of a call into words."""
     prices_of: str = ""
     """Who asks the price, as genai-prices calls it. Empty: nobody does."""
     models: dict[str, LibraryModel] = field(default_factory=dict)
@@ -111,6 +115,7 @@ def _asked(
     settings = connection.settings
     if parameters is not None:
         settings = settings | forced(tool_settings, model)
+    settings = with_settings(settings, call.settings, connection.body)
     if _asks_for_tokens(call):
         settings = settings | token_settings(call, settings)
     return parameters, settings
@@ -182,6 +187,7 @@ def openai_connection(api_key: str, silence_s: float, base_url: str | None = Non
         build=lambda name: OpenAIResponsesModel(name, provider=provider),
         settings=cast(ModelSettings, OpenAIResponsesModelSettings(openai_store=False)) | _settings(silence_s),
         secrets=Secrets((api_key,)),
+        body=responses,
         prices_of="openai",
     )
 
@@ -217,7 +223,10 @@ def socket_connection(system: str, api_key: str, silence_s: float, path: str, se
 def _chat_models(client: FastOpenAI, system: str) -> Callable[[str], LibraryModel]:
     ChatCompletionChunk.model_rebuild()
     # Without the flag a stream that was cut off would pass for one that ended well.
-    profile = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
+    profile = OpenAIModelProfile(
+        openai_chat_streaming_requires_finish_reason=True,
+        openai_chat_supports_max_completion_tokens=False,  # compatible servers know the older name
+    )
     provider = OpenAICompatibleProvider(system, openai_client=client)
     return lambda name: OpenAIChatModel(name, provider=provider, profile=profile)
 
@@ -246,6 +255,7 @@ def anthropic_connection(api_key: str, silence_s: float, base_url: str | None = 
         build=lambda name: AnthropicModel(name, provider=provider),
         settings=_settings(silence_s),
         secrets=Secrets((api_key,)),
+        body=messages_body,
         prices_of="anthropic",
     )
 

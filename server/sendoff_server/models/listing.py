@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sendoff import v1
 from sendoff_server.models.failures import failed
+from sendoff_server.models.settable import CHAT, Settable
 
 _MOST_BYTES = 16 * 1024 * 1024
 _TIMEOUT_S = 3.0
@@ -40,17 +41,20 @@ class Shop:
     """Names of models that tell log-probabilities, a pattern of how they begin. Empty: those whose entry says so."""
     token_ids: bool = False
     """Whether its models tell token ids."""
+    settable: Callable[[str], Settable] = lambda name: CHAT
+    """What its model of that name can be set to."""
 
 
 def unlisted(shop: Shop, name: str) -> v1.Model:
     """What is known of a model without asking anybody."""
-    return v1.Model(
+    model = v1.Model(
         handle=f"{shop.name}/{name}",
         # No list tells who can look at images, so the provider decides when it is shown one.
         supports_images=True,
         supports_logprobs=bool(shop.logprobs_of and re.match(shop.logprobs_of, name)),
         supports_token_ids=shop.token_ids,
     )
+    return shop.settable(name).put(model)
 
 
 async def ask(shop: Shop) -> Sequence[v1.Model]:

@@ -52,7 +52,7 @@ def history(call: ModelCall, dialect: Dialect) -> list[ModelMessage]:
     """
     if not dialect.takes_images and any(map(_shows_an_image, call.messages)):
         raise failed("MODEL_REJECTED_REQUEST", f"{call.handle} cannot look at images", handle=call.handle)
-    return _History(dialect).written(call)
+    return _History(dialect, call.timezone).written(call)
 
 
 def _shows_an_image(message: v1.Message) -> bool:
@@ -65,8 +65,9 @@ class _History:
     The returns of an answer's calls stand directly behind it, before anything else, and each call has one.
     """
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, timezone: str) -> None:
         self._dialect = dialect
+        self._timezone = timezone
         self._system = dialect.system
         self._messages: list[ModelMessage] = []
         self._request: list[ModelRequestPart] = []
@@ -172,7 +173,7 @@ class _History:
             call = self._open_calls.get(returned.tool_call_id)
             if call is None:
                 continue
-            text = dressed(returned, message.create_time)
+            text = dressed(returned, message.create_time, self._timezone)
             images = list(images_in(returned.tool_return)) if self._dialect.takes_images else []
             if images and not self._dialect.images_in_returns:
                 self._returned_images += [f"What {call.tool_name} returned ({call.tool_call_id}) shows:", *images]

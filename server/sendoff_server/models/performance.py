@@ -36,6 +36,17 @@ class Performance:
         return answer
 
 
+def shortened(play: Performance, most: int, said: str) -> Performance:
+    """Cut off after so many tokens: a word of the text is one."""
+    text = play.step.text if play.step.words is None else _made_up(play.step.words)
+    if text is None or len(words := _PIECE.findall(text)) <= most:
+        return play
+    cut = play.step.model_copy(
+        update={"text": "".join(words[:most]), "words": None, "tool_calls": (), "finish": "length"}
+    )
+    return prepared(cut, said)
+
+
 def prepared(step: ScriptedStep, said: str) -> Performance:
     """`said` is what the user said, whose words are counted."""
     text = _made_up(step.words) if step.words else step.text or ""

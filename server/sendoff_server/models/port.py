@@ -47,6 +47,10 @@ class ModelCall:
     """Log-probabilities are wanted, with so many alternatives for each token. None: they are not."""
     token_ids: bool = False
     """Token ids are wanted."""
+    settings: v1.ModelSettings = field(default_factory=v1.ModelSettings)
+    """How it is to be called: only what it can be set to."""
+    timezone: str = ""
+    """In which it is told times, as the IANA database names it; empty for UTC."""
 
 
 class DeltaKind(Enum):

@@ -93,6 +93,11 @@ class ScriptedStep(_Strict):
     """The tools that must be offered, in any order; else the call is refused. None: any."""
     expect_must_call: bool | None = None
     """Whether it must be made to call one of them; else the call is refused. None: either way."""
+    expect_settings: dict[str, Any] | None = None
+    """The `ModelSettings` that it must be called with, as proto JSON with the names of the contract; else the call is
+    refused. None: any."""
+    expect_messages: int | None = Field(default=None, ge=0)
+    """How many messages it must be shown; else the call is refused. None: any number."""
 
     @model_validator(mode="after")
     def _one_text(self) -> ScriptedStep:

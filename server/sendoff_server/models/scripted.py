@@ -23,12 +23,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from google.protobuf.json_format import MessageToDict
+
 from sendoff import v1
 from sendoff_server.clock import Clock
 from sendoff_server.models.failures import empty_answer, failed
-from sendoff_server.models.performance import Performance, prepared
+from sendoff_server.models.performance import Performance, prepared, shortened
 from sendoff_server.models.port import Answer, Delta, Finish, Model, ModelCall
 from sendoff_server.models.script import ScriptedStep, ScriptedToolCall, looks_like_a_script, read
+from sendoff_server.models.settable import EVERYTHING
 
 NAME = "scripted"
 ECHO = "scripted/echo"
@@ -86,6 +89,8 @@ class ScriptedModel(Model):
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[Delta | Answer]:
         play = self._choose(call)
+        if most := call.settings.max_output_tokens:
+            play = shortened(play, most, last_user_text(call.messages))
         step, deltas = play.step, play.deltas
         failing_at = _failing_at(step, call.attempt, len(deltas))
         for sent in range(len(deltas) + 1):
@@ -119,13 +124,15 @@ class ScriptedModels:
     def __init__(self, clock: Clock, gate: Gate | None = None) -> None:
         windows = {ECHO: _CONTEXT_WINDOW, SCRIPT: _CONTEXT_WINDOW, SMALL: SMALL_WINDOW}
         infos = [
-            v1.Model(
-                handle=handle,
-                context_window=window,
-                supports_logprobs=True,
-                supports_token_ids=True,
-                input_microusd_per_mtok=0,  # but a script may claim any cost
-                output_microusd_per_mtok=0,
+            EVERYTHING.put(
+                v1.Model(
+                    handle=handle,
+                    context_window=window,
+                    supports_logprobs=True,
+                    supports_token_ids=True,
+                    input_microusd_per_mtok=0,  # but a script may claim any cost
+                    output_microusd_per_mtok=0,
+                )
             )
             for handle, window in windows.items()
         ]
@@ -196,6 +203,12 @@ def _expected(call: ModelCall, play: Performance) -> Performance:
         raise failed("MODEL_REJECTED_REQUEST", f"the script expects the tools {sorted(expected)}, not {offered}")
     if play.step.expect_must_call not in (None, call.must_call):
         raise failed("MODEL_REJECTED_REQUEST", f"the script does not expect must_call to be {call.must_call}")
+    if (wanted := play.step.expect_settings) is not None:
+        settings = MessageToDict(call.settings, preserving_proto_field_name=True)
+        if wanted != settings:
+            raise failed("MODEL_REJECTED_REQUEST", f"the script expects the settings {wanted}, not {settings}")
+    if play.step.expect_messages not in (None, len(call.messages)):
+        raise failed("MODEL_REJECTED_REQUEST", f"the script does not expect {len(call.messages)} messages")
     return play
 
 

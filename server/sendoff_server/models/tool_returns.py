@@ -1,13 +1,14 @@
 """A tool's result as a model reads it.
 
 Shape: a JSON object, indented by 2, with `status` ("OK" or "Failed"), `message` (the result, and what the tool printed)
-and `time` (when it returned, in UTC). It follows from the entry alone, so that the same history is the same text every
-time, which providers cache.
+and `time` (when it returned, in the agent's time zone). It follows from the entry alone, so that the same history is
+the same text every time, which providers cache.
 """
 
 from __future__ import annotations
 
 import json
+from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -19,12 +20,12 @@ _NOTHING = "(nothing)"
 _IMAGE = "[image]"
 
 
-def dressed(returned: v1.ToolReturn, time: Timestamp) -> str:
-    """`time` is when the return was written."""
+def dressed(returned: v1.ToolReturn, time: Timestamp, timezone: str = "") -> str:
+    """`time` is when the return was written; it is told in that time zone of the IANA database, empty for UTC."""
     told = {
         "status": "Failed" if is_error(returned) else "OK",
         "message": text_of(returned),
-        "time": time.ToDatetime().strftime("%Y-%m-%d %I:%M:%S %p UTC+0000"),
+        "time": time.ToDatetime(ZoneInfo(timezone or "UTC")).strftime("%Y-%m-%d %I:%M:%S %p %Z%z"),
     }
     return json.dumps(told, indent=2, ensure_ascii=False)
 

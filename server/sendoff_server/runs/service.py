@@ -65,18 +65,23 @@ class RunService:
         self._watching = watching
         self._clock = clock
         self._message_list = MessageList(store)
-        self._draining = False
+        self._drained_at: float | None = None
+        """By the clock; None until it drains."""
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether nothing is accepted any more."""
-        return self._draining
-
-    def drain(self) -> None:
-        """Accept nothing from now on, and have watchers end."""
-        self._draining = True
+    def drain(self, lasts_s: float = 0.0) -> None:
+        """Accept nothing from now on, and have watchers end. Runs under way have so long to end."""
+        self._drained_at = self._clock.monotonic() + lasts_s
         self._waits.drain()
         self._watching.drain()
+
+    def stop(self) -> None:
+        """Have those end who were let wait and watch until now."""
+        self._watching.stop()
+
+    def refuse_if_draining(self) -> None:
+        """Raises Draining once nothing is accepted any more."""
+        if self._drained_at is not None:
+            raise Draining(over_in_s=max(0.0, self._drained_at - self._clock.monotonic()))
 
     # ---- accept ----
 
@@ -96,8 +101,7 @@ class RunService:
         Without `background` the caller waits for the answer, and OTIDs do not make a repeated request the same one:
         programs use one for many messages there.
         """
-        if self._draining:
-            raise Draining
+        self.refuse_if_draining()
         validation.check_create_message(request)
         request_id = one_request_id(request, idempotency_key)
         request = await self._acceptance.checked(tenant, request)
@@ -184,11 +188,18 @@ class RunService:
         validation.check_wait_run(request)
         return await self._waits.wait(request, lambda run_id: self._run(tenant, run_id))
 
-    async def watch(self, tenant: str, request: v1.WatchRunRequest) -> AsyncGenerator[v1.WatchRunResponse]:
-        """The frames of a watch, made as they are asked for; closing the generator ends it."""
+    async def watch(
+        self, tenant: str, request: v1.WatchRunRequest, *, through_drain: bool = False
+    ) -> AsyncGenerator[v1.WatchRunResponse]:
+        """The frames of a watch, made as they are asked for; closing the generator ends it.
+
+        `through_drain`: it goes on while the server drains, because its caller waits for the run's answer.
+        """
         validation.check_watch_run(request)
         run = await self._run(tenant, request.run_id)
-        frames = self._watching.frames(run, request, lambda run_id: self._run(tenant, run_id))
+        frames = self._watching.frames(
+            run, request, lambda run_id: self._run(tenant, run_id), through_drain=through_drain
+        )
         try:
             async for frame in frames:
                 yield frame
@@ -223,8 +234,7 @@ class RunService:
     async def _cancel_every(self, query: RunQuery, reason: str) -> None:
         query = replace(query, limit=limits.MAX_PAGE_SIZE)
         while runs := await self._store.list_runs(query):
-            if self._draining:
-                raise Draining
+            self.refuse_if_draining()
             # Newest first, so that no cancelled head hands its lane to a run that is to be cancelled as well.
             for run in runs:
                 await self._cancel(query.tenant, run.id, Cancel(reason=reason))
@@ -234,8 +244,7 @@ class RunService:
         """The run once it has ended. Raises Draining if the server stops before, and RunNotFound."""
         wait = v1.WaitRunRequest(run_id=run_id)
         while not is_terminal(run := await self._waits.wait(wait, lambda run_id: self._run(tenant, run_id))):
-            if self._draining:
-                raise Draining
+            self.refuse_if_draining()
         return run
 
     async def _cancel(self, tenant: str, run_id: str, cancel: Cancel) -> v1.Run:

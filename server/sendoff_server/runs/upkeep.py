@@ -16,7 +16,7 @@ from sendoff_server.agents.upkeep_port import UpkeepRequest
 from sendoff_server.clock import SECOND_NS, Clock
 from sendoff_server.context.context import MAX_HISTORY_BYTES, ids_shown
 from sendoff_server.context.summary import outcome_of
-from sendoff_server.errors import CompactionFailed, Draining, NothingToCompact, ResetFailed
+from sendoff_server.errors import CompactionFailed, NothingToCompact, ResetFailed
 from sendoff_server.lifecycle import first_event, lane_of, new_run
 from sendoff_server.runs.accepting import Acceptance
 from sendoff_server.runs.answering import Answering
@@ -113,8 +113,7 @@ class Upkeep(UpkeepPort):
 
     async def _carried_out(self, accept: Accept) -> v1.Run:
         """The run once it has ended."""
-        if self._runs.is_draining:
-            raise Draining
+        self._runs.refuse_if_draining()
         outcome = cast(Accepted, await self._commits.submit(accept))
         if isinstance(outcome, Pending):
             raise await self._answering.refusal_of_pending(accept.tenant, accept.lane, outcome.run_id)

@@ -1,8 +1,9 @@
 """WatchRun: following a run, or the runs of a turn one after another.
 
 A watch ends cleanly, with a `StreamEnd` that says where to go on, when the run has ended and all was sent, when the
-server stops, or when the stream is old. Whoever reads slowly only delays himself: the next frame is made when the
-last one was taken.
+server drains, or when the stream is old. One that a door holds for a caller who waits for the run's answer may go on
+while the server drains, as the run itself does, until it stops. Whoever reads slowly only delays himself: the next
+frame is made when the last one was taken.
 
 Of a turn, the next run is taken up when the one before has ended and is continued. As long as that one waits for
 answers the stream goes on with heartbeats.
@@ -41,19 +42,28 @@ class Watching:
         self._max_stream_age_s = max_stream_age_s
         self._slow_consumer_s = slow_consumer_s
         self._draining = False
+        self._stopping = False
 
     def drain(self) -> None:
-        """Have every watch and wait end."""
+        """Have every watch end that does not go on while the server drains."""
         self._draining = True
         self._hub.wake_all()
 
-    async def frames(self, run: v1.Run, request: v1.WatchRunRequest, look: Look) -> AsyncGenerator[v1.WatchRunResponse]:
+    def stop(self) -> None:
+        """Have every watch end."""
+        self._stopping = True
+        self._hub.wake_all()
+
+    async def frames(
+        self, run: v1.Run, request: v1.WatchRunRequest, look: Look, *, through_drain: bool = False
+    ) -> AsyncGenerator[v1.WatchRunResponse]:
         """The frames of a watch, each made when the one before was taken.
 
         Whoever leaves one untaken for too long is cut behind it. Nothing is done about it before, because a door can
         neither take back what it offers nor offer more.
         """
         watch = Watch(self._store, self._clock, request, look)
+        watch.through_drain = through_drain
         async with aclosing(self._all_frames(run, watch)) as frames:
             async for frame in frames:
                 offered = self._clock.monotonic()
@@ -102,7 +112,7 @@ class Watching:
                 await self._clock.wait(changed, min(watch.silence.left_s(), self._left_s(watch.born)))
 
     def _reason_to_end(self, watch: Watch) -> v1.StreamEnd.Reason.ValueType | None:
-        if self._draining:
+        if self._stopping or (self._draining and not watch.through_drain):
             return v1.StreamEnd.REASON_SERVER_DRAINING
         return v1.StreamEnd.REASON_MAX_STREAM_AGE if self._left_s(watch.born) <= 0 else None
 
@@ -123,6 +133,7 @@ class Watch:
         self.look = look
         self.born = clock.monotonic()
         self.silence = Silence(clock, request)
+        self.through_drain = False
         self.view: View
         self.following: v1.Run | None = None
         """The run that comes next."""

@@ -13,6 +13,11 @@ from sendoff_server.validation.limits import (
     MAX_SYSTEM_BYTES,
     MAX_TAGS,
 )
+from sendoff_server.validation.model_settings import (
+    check_compaction_settings,
+    check_model_settings,
+    check_timezone,
+)
 from sendoff_server.validation.rules import (
     AGENT_ID,
     BLOCK_ID,
@@ -40,6 +45,11 @@ UPDATABLE = (
     "block_ids",
     "tool_rules",
     "parallel_tool_calls",
+    "model_settings",
+    "context_window_limit",
+    "compaction_settings",
+    "message_buffer_autoclear",
+    "timezone",
 )
 """What an update mask may name."""
 
@@ -115,6 +125,15 @@ def _check_agent(found: Violations, agent: v1.Agent) -> None:
                 found.add(f"agent.tool_ids[{index}]", "stands there twice")
     _check_blocks(found, agent.block_ids)
     check_tool_rules(found, "agent.tool_rules", agent.tool_rules)
+    _check_settings(found, agent)
+
+
+def _check_settings(found: Violations, agent: v1.Agent) -> None:
+    check_model_settings(found, "agent.model_settings", agent.model_settings)
+    check_compaction_settings(found, "agent.compaction_settings", agent.compaction_settings)
+    check_timezone(found, "agent.timezone", agent.timezone)
+    if agent.HasField("context_window_limit"):
+        check_number(found, "agent.context_window_limit", agent.context_window_limit, least=1)
 
 
 def _check_blocks(found: Violations, block_ids: Sequence[str]) -> None:

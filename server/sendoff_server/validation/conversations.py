@@ -6,6 +6,7 @@ from sendoff import v1
 from sendoff_server.validation.create_message import check_labels, check_message_types
 from sendoff_server.validation.json_object import check_json_object
 from sendoff_server.validation.limits import MAX_KEY_CHARACTERS
+from sendoff_server.validation.model_settings import check_model_settings
 from sendoff_server.validation.rules import (
     AGENT_ID,
     CONVERSATION_ID,
@@ -19,7 +20,17 @@ from sendoff_server.validation.rules import (
 )
 from sendoff_server.validation.violations import Violations
 
-CONVERSATION_UPDATABLE = ("summary", "model", "metadata", "labels", "description", "archived", "hidden")
+CONVERSATION_UPDATABLE = (
+    "summary",
+    "model",
+    "metadata",
+    "labels",
+    "description",
+    "archived",
+    "hidden",
+    "model_settings",
+    "context_window_limit",
+)
 """What an update mask may name."""
 
 MESSAGE_ORDERS = ("", "position", "position asc", "position desc")
@@ -153,3 +164,6 @@ def _check_conversation(found: Violations, conversation: v1.Conversation) -> Non
         check_length(found, "conversation.model", conversation.model, least=1, most=255)
     check_json_object(found, "conversation.metadata", conversation.metadata)
     check_labels(found, "conversation.labels", conversation.labels)
+    check_model_settings(found, "conversation.model_settings", conversation.model_settings)
+    if conversation.HasField("context_window_limit"):
+        check_number(found, "conversation.context_window_limit", conversation.context_window_limit, least=1)

@@ -76,6 +76,24 @@ def check_number(found: Violations, path: str, value: int, *, least: int, most: 
         found.add(path, f"must be at most {most}, is {value}")
 
 
+def check_range(
+    found: Violations,
+    path: str,
+    value: float,
+    *,
+    most: float,
+    least: float | None = None,
+    above: float | None = None,
+) -> None:
+    """What is no number is in no range."""
+    if least is not None and not value >= least:
+        found.add(path, f"must be at least {least:g}, is {value:g}")
+    elif above is not None and not value > above:
+        found.add(path, f"must be more than {above:g}, is {value:g}")
+    elif not value <= most:
+        found.add(path, f"must be at most {most:g}, is {value:g}")
+
+
 def check_choice(found: Violations, path: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         told = ", ".join(repr(choice) for choice in choices if choice)

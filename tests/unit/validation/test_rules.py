@@ -13,9 +13,10 @@ from tests.unit.validation import rule_cases
 from tests.unit.validation.checking import CHECKS, violated
 from tests.unit.validation.file_cases import FILES, STEPS
 from tests.unit.validation.rule_cases import Field
+from tests.unit.validation.settings_cases import SETTINGS
 from tests.unit.validation.tool_rule_cases import TOOL_RULES
 
-FIELDS = (*rule_cases.FIELDS, *TOOL_RULES, *FILES, *STEPS)
+FIELDS = (*rule_cases.FIELDS, *TOOL_RULES, *FILES, *STEPS, *SETTINGS)
 
 CASES = [
     pytest.param(field, bad, good, id=f"{field.name}: {rule}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from sendoff_server.errors import InvalidRequest, Unsupported, Violation
 from sendoff_server.gateway.codec.shapes import Shape, is_list_in_arm, shape, union, union_name
 
 _SEGMENT = re.compile(r"([a-z_0-9]+)((?:\[[^\]]*\])?)")
@@ -26,6 +29,17 @@ def json_path(descriptor: Descriptor, path: str) -> str:
         has_name = inner is not None and current is not None and field in _arms(current) and is_list_in_arm(inner)
         current = inner
     return "".join(told)
+
+
+@contextmanager
+def told_in_json(message: Descriptor, field: str, at: str = "") -> Iterator[None]:
+    """What is wrong with the message in that field of a request is told with its place in the JSON, whose members stand
+    behind `at`."""
+    try:
+        yield
+    except (InvalidRequest, Unsupported) as error:
+        told = [(each.field.removeprefix(f"{field}."), each.description) for each in error.violations]
+        raise type(error)([Violation(at + json_path(message, path), what) for path, what in told]) from None
 
 
 def _arms(message: Descriptor) -> tuple[FieldDescriptor, ...]:

@@ -19,7 +19,15 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sendoff import v1
-from sendoff_server.gateway.codec.shapes import Shape, enum_words, is_list_in_arm, shape, union, union_name
+from sendoff_server.gateway.codec.shapes import (
+    Shape,
+    enum_words,
+    is_list_in_arm,
+    members_not_null,
+    shape,
+    union,
+    union_name,
+)
 from sendoff_server.validation.violations import Violations, quoted
 
 Fill = Callable[[Any, Any, str, Violations], None]
@@ -29,19 +37,6 @@ Scalar = Callable[[Any, str, Violations], Any]
 
 _TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})
 _FALSE = frozenset({"false", "0", "no", "off", "f", "n"})
-_NOT_NULL = frozenset(
-    {
-        "max_steps",
-        "include_compaction_messages",
-        "return_logprobs",
-        "return_token_ids",
-        "use_assistant_message",
-        "assistant_message_tool_name",
-        "assistant_message_tool_kwarg",
-    }
-)
-"""Members of a message request that can be absent and not null."""
-_REQUEST = v1.CreateMessageAsyncRequest.DESCRIPTOR.full_name
 _INPUT_MESSAGE = v1.InputMessage.DESCRIPTOR.full_name
 
 
@@ -82,7 +77,7 @@ def _arm(descriptor: Descriptor) -> Fill:
 
 
 def _object(descriptor: Descriptor, without: frozenset[str] = frozenset()) -> Fill:
-    not_null = _NOT_NULL if descriptor.full_name == _REQUEST else frozenset[str]()
+    not_null = members_not_null(descriptor)
     members: list[tuple[str, Fill]] = []
 
     def fill(message: Any, value: Any, path: str, found: Violations) -> None:
@@ -195,11 +190,13 @@ def _fill_arm(message: Any, arms: Mapping[str, FieldDescriptor], value: Any, pat
     elif not isinstance(arm, str) or arm not in arms:
         found.add(f"{path}.type", f"must be one of {', '.join(arms)}, is {quoted(str(arm))}")
     else:
+        of = arms[arm].message_type
+        if of is None:  # a plain value, which stands under the arm's name
+            _plain(arms[arm])(message, value.get(arm), f"{path}.{arm}", found)
+            return
         part = getattr(message, arm)
         part.SetInParent()
-        field = arms[arm].message_type
-        assert field is not None
-        _arm(field)(part, value, path, found)
+        _arm(of)(part, value, path, found)
 
 
 def _source(descriptor: Descriptor) -> Fill:

@@ -7,7 +7,15 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-from sendoff_server.gateway.codec.shapes import Shape, enum_words, is_list_in_arm, shape, union, union_name
+from sendoff_server.gateway.codec.shapes import (
+    Shape,
+    enum_words,
+    is_list_in_arm,
+    members_not_null,
+    shape,
+    union,
+    union_name,
+)
 
 Schema = dict[str, Any]
 
@@ -23,7 +31,7 @@ class Schemas:
 
     def ref(self, descriptor: Descriptor) -> Schema:
         """A reference to the schema of messages of that type."""
-        name = _name(descriptor)
+        name = self._name(descriptor)
         if name not in self.components:
             self.components[name] = {}  # types refer to each other
             self.components[name] = self._schema(descriptor)
@@ -32,7 +40,12 @@ class Schemas:
     def members(self, descriptor: Descriptor, *, without: frozenset[str] = frozenset()) -> Schema:
         """An object with the message's fields as members, each of which may be null."""
         fields = [field for field in descriptor.fields if field.name not in without]
-        return {"type": "object", "properties": {field.name: nullable(self._field(field)) for field in fields}}
+        not_null = members_not_null(descriptor)
+        told = {field.name: self._field(field) for field in fields}
+        return {
+            "type": "object",
+            "properties": {name: each if name in not_null else nullable(each) for name, each in told.items()},
+        }
 
     def _schema(self, descriptor: Descriptor) -> Schema:
         match shape(descriptor):
@@ -77,6 +90,9 @@ class Schemas:
             return words(field.enum_type)
         return dict(_SCALARS[field.cpp_type])
 
+    def _name(self, descriptor: Descriptor) -> str:
+        return descriptor.full_name.removeprefix(f"{descriptor.file.package}.").replace(".", "")
+
 
 def words(enum: EnumDescriptor) -> Schema:
     return {"type": "string", "enum": list(enum_words(enum))}
@@ -84,10 +100,6 @@ def words(enum: EnumDescriptor) -> Schema:
 
 def nullable(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _name(descriptor: Descriptor) -> str:
-    return descriptor.full_name.removeprefix(f"{descriptor.file.package}.").replace(".", "")
 
 
 _SPECIAL = {

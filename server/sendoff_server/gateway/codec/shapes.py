@@ -47,6 +47,24 @@ _WITH_ALTERNATIVES = frozenset(
 )
 """Objects of whose members some exclude each other, without a type that says which is there."""
 
+_NOT_NULL = frozenset(
+    {
+        "max_steps",
+        "include_compaction_messages",
+        "return_logprobs",
+        "return_token_ids",
+        "use_assistant_message",
+        "assistant_message_tool_name",
+        "assistant_message_tool_kwarg",
+    }
+)
+"""Members of a message request that can be absent and not null."""
+
+
+def members_not_null(message: Descriptor) -> frozenset[str]:
+    """Members that can be absent and not null."""
+    return _NOT_NULL if message.full_name == v1.CreateMessageAsyncRequest.DESCRIPTOR.full_name else frozenset()
+
 
 def shape(message: Descriptor) -> Shape:
     """The shape of messages of that type."""

@@ -109,6 +109,7 @@ def _list(field: FieldDescriptor) -> Write:
 
 def _union(descriptor: Descriptor) -> Write:
     arms = frozenset(field.name for field in union(descriptor))
+    plain = frozenset(field.name for field in union(descriptor) if field.message_type is None)
     name = union_name(descriptor)
     beside: list[Write] = []
 
@@ -117,6 +118,8 @@ def _union(descriptor: Descriptor) -> Write:
             beside.append(_object(descriptor, arms))
         arm = message.WhichOneof(name)
         told = {"type": arm, **beside[0](message)}
+        if arm in plain:
+            return {**told, arm: getattr(message, arm)}
         return {**told, **_arm(getattr(message, arm))} if arm else told
 
     return write

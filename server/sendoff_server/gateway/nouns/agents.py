@@ -9,6 +9,8 @@ from typing import Any
 
 from sendoff import v1
 from sendoff_server.gateway.codec.writing import moment, written
+from sendoff_server.gateway.nouns.compaction_settings import compaction_settings_json
+from sendoff_server.gateway.nouns.model_settings import llm_config_json, model_settings_json
 from sendoff_server.gateway.nouns.runs import USER, reason_word
 
 Json = dict[str, Any]
@@ -16,18 +18,7 @@ Json = dict[str, Any]
 KEPT = "sendoff.dev/agent-state"
 """The member of an agent's metadata under which the door keeps what only the API's programs know."""
 AGENT_TYPE = "letta_v1_agent"
-DEFAULT_WINDOW = 32_000
-
-KEPT_MEMBERS = (
-    "agent_type",
-    "compaction_settings",
-    "embedding",
-    "hidden",
-    "message_buffer_autoclear",
-    "model_settings",
-    "response_format",
-    "timezone",
-)
+KEPT_MEMBERS = ("agent_type", "embedding", "embedding_config", "hidden")
 """Members that the API's programs set and read back, and that change nothing here."""
 
 
@@ -54,7 +45,8 @@ def own_metadata(agent: v1.Agent) -> tuple[Json, Json]:
 def agent_json(agent: v1.Agent, relations: Relations) -> Json:
     """An AgentState, in the API's order."""
     metadata, kept = own_metadata(agent)
-    last = relations.last_run
+    last, parallel = relations.last_run, _parallel(agent)
+    form = agent.model_settings.response_format
     return {
         "created_by_id": USER,
         "last_updated_by_id": USER,
@@ -66,13 +58,13 @@ def agent_json(agent: v1.Agent, relations: Relations) -> Json:
         "message_ids": list(relations.message_ids),
         "system": agent.system,
         "agent_type": kept.get("agent_type", AGENT_TYPE),
-        "llm_config": _llm_config(agent, relations.model),
-        "embedding_config": None,
+        "llm_config": llm_config_json(agent, relations.model, parallel=parallel),
+        "embedding_config": kept.get("embedding_config"),
         "model": agent.model,
         "embedding": kept.get("embedding"),
-        "model_settings": kept.get("model_settings") or _model_settings(agent),
-        "compaction_settings": kept.get("compaction_settings"),
-        "response_format": kept.get("response_format"),
+        "model_settings": model_settings_json(agent.model_settings, agent.model, parallel=parallel),
+        "compaction_settings": compaction_settings_json(agent),
+        "response_format": written(form) if form.WhichOneof("format") else None,
         "description": agent.description or None,
         "metadata": metadata,
         "memory": _memory(kept, relations.blocks),
@@ -86,14 +78,14 @@ def agent_json(agent: v1.Agent, relations: Relations) -> Json:
         "identity_ids": [],
         "identities": [],
         "pending_approval": relations.pending_approval,
-        "message_buffer_autoclear": bool(kept.get("message_buffer_autoclear", False)),
+        "message_buffer_autoclear": agent.message_buffer_autoclear,
         "enable_sleeptime": False,
         "multi_agent_group": None,
         "managed_group": None,
         "last_run_completion": moment(last.complete_time) if last is not None else None,
         "last_run_duration_ms": last.total_duration_ns // 1_000_000 if last is not None else None,
         "last_stop_reason": _last_reason(last),
-        "timezone": kept.get("timezone") or "UTC",
+        "timezone": agent.timezone or "UTC",
         "max_files_open": 10,
         "per_file_view_window_char_limit": 25_000,
         "hidden": kept.get("hidden"),
@@ -104,56 +96,11 @@ def _last_reason(last: v1.Run | None) -> str | None:
     return reason_word(last.stop_reason) if last is not None and last.HasField("stop_reason") else None
 
 
-def _llm_config(agent: v1.Agent, model: v1.Model) -> Json:
-    provider, _, name = agent.model.partition("/")
-    nothing = (
-        "display_name",
-        "model_endpoint",
-        "model_wrapper",
-        "temperature",
-        "max_tokens",
-        "reasoning_effort",
-        "effort",
-        "frequency_penalty",
-        "compatibility_type",
-        "verbosity",
-        "tier",
-        "response_format",
-        "tool_call_parser",
-    )
-    return {
-        "model": name or agent.model,
-        "context_window": model.context_window or DEFAULT_WINDOW,
-        "model_endpoint_type": "openai",
-        "provider_name": provider,
-        "provider_category": "base",
-        "handle": agent.model,
-        "put_inner_thoughts_in_kwargs": False,
-        "enable_reasoner": False,
-        "max_reasoning_tokens": 0,
-        "parallel_tool_calls": _parallel(agent),
-        "strict": False,
-        "return_logprobs": False,
-        "top_logprobs": None,
-        "return_token_ids": False,
-        **dict.fromkeys(nothing),
-    }
-
-
 def _parallel(agent: v1.Agent) -> bool:
-    return agent.parallel_tool_calls if agent.HasField("parallel_tool_calls") else True
-
-
-def _model_settings(agent: v1.Agent) -> Json:
-    return {
-        "provider_type": "openai",
-        "max_output_tokens": 4_096,
-        "parallel_tool_calls": _parallel(agent),
-        "temperature": None,
-        "reasoning": {"reasoning_effort": "minimal"},
-        "response_format": None,
-        "strict": False,
-    }
+    for told in (agent.model_settings, agent):
+        if told.HasField("parallel_tool_calls"):
+            return bool(told.parallel_tool_calls)
+    return True
 
 
 def _memory(kept: Json, blocks: Sequence[Json]) -> Json:

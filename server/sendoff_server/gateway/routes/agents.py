@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -12,17 +13,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
-from sendoff_server.errors import InvalidRequest, ModelNotFound, Unsupported, Violation
+from sendoff_server.errors import BlockNotFound, EtagMismatch, InvalidRequest, ModelNotFound, Violation
 from sendoff_server.gateway.answers import answer
-from sendoff_server.gateway.asked import Query, body_of, message_of, path_id
+from sendoff_server.gateway.asked import Query, body_of, path_id
+from sendoff_server.gateway.codec.paths import told_in_json
 from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.nouns import belongings
-from sendoff_server.gateway.nouns.agents import KEPT, KEPT_MEMBERS, Relations, agent_json, own_metadata
+from sendoff_server.gateway.nouns.agent_settings import paths_of, read_agent
+from sendoff_server.gateway.nouns.agents import Relations, agent_json
 from sendoff_server.gateway.nouns.messages import message_json
 from sendoff_server.gateway.nouns.results import messages_of
 from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.gateway.routes.context_ids import context_ids
 from sendoff_server.use_cases import UseCases
+from sendoff_server.validation.violations import Violations
 
 INCLUDES = (
     "agent.blocks",
@@ -34,10 +38,7 @@ INCLUDES = (
     "agent.tags",
     "agent.tools",
 )
-_MEMBERS = ("name", "model", "system", "tags", "description", "tool_rules", "parallel_tool_calls")
-"""Those that agents of the contract have under the same name."""
 _PAGE = 100
-_NOT_YET = ("initial_message_sequence", "secrets", "tool_exec_environment_variables", "message_buffer_autoclear")
 
 
 class ModelMissing(RefusedHere):
@@ -46,46 +47,57 @@ class ModelMissing(RefusedHere):
 
 
 async def create(use_cases: UseCases, request: Request) -> Response:
-    """POST /v1/agents/"""
+    """POST /v1/agents/: if the agent cannot be made, nothing that was made for it stays behind."""
     body = await body_of(request)
-    wanted = _agent(body, {}, {})
-    wanted.model = _handle(use_cases, body)
-    _check_honoured(body)
+    wanted = await _wanted(use_cases, body, v1.Agent(), _handle(body))
     base_tools = body.get("include_base_tools") is not False
     wanted.tool_ids.extend(await belongings.tool_ids(use_cases, body, base_tools=base_tools))
-    wanted.block_ids.extend(await belongings.new_blocks(use_cases, body))
-    made = await use_cases.agents.create(TENANT, v1.CreateAgentRequest(agent=wanted))
+    async with _blocks(use_cases, body) as block_ids:
+        wanted.block_ids.extend(block_ids)
+        with told_in_json(v1.Agent.DESCRIPTOR, "agent"):
+            made = await use_cases.agents.create(TENANT, v1.CreateAgentRequest(agent=wanted))
     return answer(await _told(use_cases, made, frozenset(INCLUDES)))
 
 
-def _check_honoured(body: Mapping[str, Any]) -> None:
-    """What would change answers and does not work yet is refused by name."""
-    asked = [name for name in _NOT_YET if body.get(name)]
-    if asked:
-        raise Unsupported([Violation(name, "does not work yet") for name in asked])
+@asynccontextmanager
+async def _blocks(use_cases: UseCases, body: Mapping[str, Any]) -> AsyncIterator[list[str]]:
+    """The ids of the agent's blocks. Those in the body are made first, and are gone again if the block fails."""
+    block_ids = await belongings.new_blocks(use_cases, {"block_ids": body.get("block_ids")})
+    blocks, made = body.get("memory_blocks") or [], list[str]()
+    if not isinstance(blocks, list):
+        raise InvalidRequest([Violation("memory_blocks", "must be a list of blocks")])
+    try:
+        for index, each in enumerate(blocks):
+            with told_in_json(v1.Block.DESCRIPTOR, "block", f"memory_blocks[{index}]."):
+                made += await belongings.new_blocks(use_cases, {"memory_blocks": [each]})
+        yield [*block_ids, *made]
+    except BaseException:
+        await asyncio.shield(_deleted(use_cases, made))
+        raise
 
 
-def _handle(use_cases: UseCases, body: Mapping[str, Any]) -> str:
+async def _deleted(use_cases: UseCases, block_ids: Sequence[str]) -> None:
+    for block_id in block_ids:
+        with suppress(BlockNotFound):
+            await use_cases.blocks.delete(TENANT, v1.DeleteBlockRequest(block_id=block_id))
+
+
+def _handle(body: Mapping[str, Any]) -> str:
     """The model's handle, also out of the deprecated llm_config."""
     config = body.get("llm_config")
     told = body.get("model") or (config.get("handle") or config.get("model") if isinstance(config, dict) else None)
-    handle = told or use_cases.models.default_handle
-    if not isinstance(handle, str) or not re.fullmatch(r"[^/\s]+/\S+", handle):
+    if not isinstance(told, str) or not re.fullmatch(r"[^/\s]+/\S+", told):
         raise ModelMissing("model must be set to a handle, provider/name; GET /v1/models/ shows those there are")
-    return handle
+    return told
 
 
-def _agent(body: Mapping[str, Any], metadata: dict[str, Any], kept: dict[str, Any]) -> v1.Agent:
-    """The members of a body that agents of the contract have, and what the door keeps beside them."""
-    agent = message_of(v1.Agent, {name: body[name] for name in _MEMBERS if name in body})
-    if isinstance(body.get("metadata"), dict):
-        metadata = body["metadata"]
-    elif body.get("metadata") is not None:
-        raise InvalidRequest([Violation("metadata", "must be an object")])
-    kept = {**kept, **{name: body[name] for name in KEPT_MEMBERS if body.get(name) is not None}}
-    if metadata or kept:
-        agent.metadata.json = json.dumps({**metadata, **({KEPT: kept} if kept else {})}, ensure_ascii=False)
-    return agent
+async def _wanted(use_cases: UseCases, body: Mapping[str, Any], current: v1.Agent, handle: str) -> v1.Agent:
+    """What the body sets of an agent that has that model then. Raises ModelNotFound, InvalidRequest."""
+    model, found = (await use_cases.models.find(handle)).info, Violations()
+    wanted = read_agent(body, current, model, found)
+    found.refuse()
+    wanted.model = handle
+    return wanted
 
 
 async def retrieve(use_cases: UseCases, request: Request) -> Response:
@@ -183,27 +195,38 @@ async def count(use_cases: UseCases, request: Request) -> Response:
 
 
 async def update(use_cases: UseCases, request: Request) -> Response:
-    """PATCH /v1/agents/{agent_id}: members that are there are changed, lists are replaced."""
+    """PATCH /v1/agents/{agent_id}: members that are there and not null are changed, lists and settings are replaced."""
     agent_id = path_id(request, "agent_id", "agent")
     body = await body_of(request)
+    while True:
+        with suppress(EtagMismatch):  # somebody else has changed it meanwhile
+            changed = await _updated(use_cases, agent_id, body)
+            return answer(await _told(use_cases, changed, frozenset(INCLUDES)))
+
+
+async def _updated(use_cases: UseCases, agent_id: str, body: Mapping[str, Any]) -> v1.Agent:
+    """Raises EtagMismatch if what was there, and is put together with what is new, is not there any more."""
     current = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
-    metadata, kept = own_metadata(current)
-    wanted = _agent(body, metadata, kept)
-    if body.get("model") is not None or body.get("llm_config") is not None:
-        wanted.model = _handle(use_cases, body)
-    _check_honoured(body)
-    paths = [name for name in _MEMBERS if body.get(name) is not None]
+    names_model = body.get("model") is not None or body.get("llm_config") is not None
+    wanted = await _wanted(use_cases, body, current, _handle(body) if names_model else current.model)
+    paths = paths_of(body, wanted)
+    if names_model and "model" not in paths:
+        paths.append("model")
     if body.get("tool_ids") is not None or body.get("tools") is not None:
         wanted.tool_ids.extend(await belongings.tool_ids(use_cases, body, base_tools=False))
         paths.append("tool_ids")
-    if body.get("block_ids") is not None or body.get("memory_blocks") is not None:
-        wanted.block_ids.extend(await belongings.new_blocks(use_cases, body))
+    if body.get("block_ids") is not None:
+        wanted.block_ids.extend(await belongings.new_blocks(use_cases, {"block_ids": body["block_ids"]}))
         paths.append("block_ids")
-    paths += ["model"] if "model" not in paths and wanted.model else []
-    paths += ["metadata"] if wanted.HasField("metadata") else []
-    request_ = v1.UpdateAgentRequest(agent_id=agent_id, agent=wanted, update_mask=FieldMask(paths=paths))
-    changed = await use_cases.agents.update(TENANT, request_) if paths else current
-    return answer(await _told(use_cases, changed, frozenset(INCLUDES)))
+    if "model_settings" in paths or "metadata" in paths:
+        wanted.etag = current.etag  # they were put upon what was there
+    return await _changed(use_cases, agent_id, wanted, paths) if paths else current
+
+
+async def _changed(use_cases: UseCases, agent_id: str, wanted: v1.Agent, paths: Sequence[str]) -> v1.Agent:
+    changing = v1.UpdateAgentRequest(agent_id=agent_id, agent=wanted, update_mask=FieldMask(paths=paths))
+    with told_in_json(v1.Agent.DESCRIPTOR, "agent"):
+        return await use_cases.agents.update(TENANT, changing)
 
 
 async def delete(use_cases: UseCases, request: Request) -> Response:

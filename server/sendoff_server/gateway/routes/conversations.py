@@ -10,7 +10,7 @@ from sendoff_server.errors import ConversationNotFound, InvalidRequest, Violatio
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, is_id, path_id
 from sendoff_server.gateway.doors import TENANT, Table
-from sendoff_server.gateway.nouns.conversations import changes, conversation_json, new_conversation
+from sendoff_server.gateway.nouns.conversations import changed_by, conversation_json, wanted_conversation
 from sendoff_server.gateway.routes.context_ids import context_ids
 from sendoff_server.gateway.routes.conversation_address import addressed
 from sendoff_server.gateway.routes.sending_async import idempotency_key
@@ -32,7 +32,7 @@ async def create(use_cases: UseCases, request: Request) -> Response:
     query.checked()
     if agent_id is None:
         raise InvalidRequest([Violation("agent_id", "must be set")])
-    wanted = new_conversation(await body_of(request))
+    wanted = wanted_conversation(await body_of(request))
     made = v1.CreateConversationRequest(agent_id=agent_id, conversation=wanted, request_id=idempotency_key(request))
     return await _told(use_cases, await use_cases.conversations.create(TENANT, made))
 
@@ -113,7 +113,8 @@ async def _listed(use_cases: UseCases, wanted: v1.ListConversationsRequest, limi
 async def update(use_cases: UseCases, request: Request) -> Response:
     """PATCH /v1/conversations/{conversation_id}"""
     current = await _found(use_cases, request)
-    wanted, mask = changes(await body_of(request), current)
+    body = await body_of(request)
+    wanted, mask = wanted_conversation(body), changed_by(body)
     if not mask.paths:
         return await _told(use_cases, current)
     changed = v1.UpdateConversationRequest(conversation_id=current.id, conversation=wanted, update_mask=mask)

@@ -11,7 +11,7 @@ from sendoff import v1
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query
 from sendoff_server.gateway.doors import Table
-from sendoff_server.gateway.nouns.agents import DEFAULT_WINDOW
+from sendoff_server.gateway.nouns.provider_types import endpoint_type, provider_type, window_of
 from sendoff_server.use_cases import UseCases
 
 API_VERSION = "0.16.8"
@@ -26,9 +26,14 @@ async def health(use_cases: UseCases, request: Request) -> Response:
 async def models(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/models/"""
     query = Query(request)
-    names = query.texts("provider_name")
+    names, kinds = query.texts("provider_name"), query.texts("provider_type")
     listed = (await use_cases.models.list()).models
-    told = [model_json(model) for model in listed if not names or model.handle.partition("/")[0] in names]
+    told = [
+        model_json(model)
+        for model in listed
+        if (not names or model.handle.partition("/")[0] in names)
+        and (not kinds or provider_type(model.handle) in kinds)
+    ]
     return answer(told if query.text("provider_category") in (None, "base") else [])
 
 
@@ -39,18 +44,18 @@ async def embedding_models(use_cases: UseCases, request: Request) -> Response:
 
 def model_json(model: v1.Model) -> dict[str, Any]:
     provider, _, name = model.handle.partition("/")
-    window = model.context_window or DEFAULT_WINDOW
+    window = window_of(model)
     nothing = ("model_endpoint", "model_wrapper", "temperature", "max_tokens", "reasoning_effort", "verbosity", "tier")
     return {
         "handle": model.handle,
         "name": name,
         "display_name": name,
         "model": name,
-        "provider_type": "openai",
+        "provider_type": provider_type(model.handle),
         "provider_name": provider,
         "provider_category": "base",
         "model_type": "llm",
-        "model_endpoint_type": "openai",
+        "model_endpoint_type": endpoint_type(model.handle),
         "context_window": window,
         "max_context_window": window,
         "enable_reasoner": False,

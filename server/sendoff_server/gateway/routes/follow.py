@@ -20,8 +20,10 @@ from sendoff_server.gateway.asked import body_of, message_of, path_id
 from sendoff_server.gateway.codec.writing import written
 from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.nouns.runs import run_json
+from sendoff_server.gateway.presence import while_present
 from sendoff_server.gateway.streams.sse import streamed
 from sendoff_server.gateway.streams.telling import Told
+from sendoff_server.lifecycle import is_terminal
 from sendoff_server.use_cases import UseCases
 
 M = TypeVar("M", bound=Message)
@@ -46,7 +48,8 @@ def _at_run(kind: type[M], request: Request) -> M:
 
 async def wait(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}:wait"""
-    return answer(run_json(await use_cases.runs.wait(TENANT, _at_run(v1.WaitRunRequest, request))))
+    waiting = use_cases.runs.wait(TENANT, _at_run(v1.WaitRunRequest, request))
+    return answer(run_json(await while_present(request, waiting)))
 
 
 async def cancel(use_cases: UseCases, request: Request) -> Response:
@@ -63,8 +66,15 @@ async def events(use_cases: UseCases, request: Request) -> Response:
 async def watch(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}:watch: the events of the log unnamed, with their sequences as ids; other frames named."""
     wanted = _watch_request(request)
-    await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=wanted.run_id))
+    run = await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=wanted.run_id))
+    if "last-event-id" in request.headers and _is_over(run, wanted):
+        return Response(status_code=204)  # else a browser would ask again, for ever
     return streamed(_frames(use_cases, wanted))
+
+
+def _is_over(run: v1.Run, wanted: v1.WatchRunRequest) -> bool:
+    """Whether nothing comes any more."""
+    return is_terminal(run) and wanted.after_sequence >= run.last_sequence and not wanted.follow_continuations
 
 
 def _watch_request(request: Request) -> v1.WatchRunRequest:

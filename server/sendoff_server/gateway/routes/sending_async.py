@@ -42,10 +42,10 @@ async def accepted(
 ) -> tuple[v1.Run, Mapping[str, str]]:
     """Accept a request; the run, and headers that tell whether it was accepted before.
 
-    Without `background` the caller waits, and neither OTIDs nor a key make a repeated request the same one. Violations
-    are told with the paths that the caller knows.
+    Without `background` the caller waits, and OTIDs do not make a repeated request the same one, but a key does.
+    Violations are told with the paths that the caller knows.
     """
-    key = idempotency_key(request) if background else None
+    key = idempotency_key(request)
     try:
         run, replayed = await use_cases.runs.create(
             TENANT, wanted, key, background=background, repeated_within_s=repeated_within_s(request)

@@ -14,6 +14,9 @@ from sendoff_server.gateway.streams.telling import Telling, Told, Wanted
 from sendoff_server.use_cases import UseCases
 
 PING_S = 20
+"""After so long without anything a ping is told, and again and again."""
+SILENCE_S = 1_800
+"""After so long with nothing but pings a stream is cut, to be resumed by whoever still cares."""
 _PAGE = 1_000
 
 _log = structlog.get_logger(__name__)
@@ -33,29 +36,34 @@ async def told(use_cases: UseCases, run: v1.Run, wanted: Wanted) -> AsyncGenerat
         yield telling.failed("internal_error", v1.RunError(reason=error.reason, message=error.message))
     except Exception:
         _log.exception("a stream failed unexpectedly", run_id=run.id)
-        message = "the stream broke off, the run did not; resume it"
-        yield telling.failed("stream_incomplete", v1.RunError(reason="INTERNAL", message=message))
+        yield _cut(telling, "INTERNAL", "the stream broke off, the run did not; resume it")
 
 
 async def _followed(use_cases: UseCases, run: v1.Run, wanted: Wanted, telling: Telling) -> AsyncGenerator[Told]:
     watch = v1.WatchRunRequest(run_id=run.id, after_sequence=0, include_deltas=wanted.pieces)
     watch.heartbeat_interval.seconds = PING_S
-    knows_earlier = False
+    knows_earlier, heartbeats = False, 0
     while not telling.ended:
-        async with aclosing(use_cases.runs.watch(TENANT, watch)) as frames:
+        async with aclosing(use_cases.runs.watch(TENANT, watch, through_drain=True)) as frames:
             async for frame in frames:
                 if not knows_earlier and frame.event.message.HasField("tool_return_message"):
                     knows_earlier = True
                     await _learn_earlier(use_cases, run.id, telling)
+                heartbeats = heartbeats + 1 if frame.HasField("heartbeat") else heartbeats * frame.HasField("end")
+                if heartbeats * PING_S >= SILENCE_S:
+                    yield _cut(telling, "SILENT", f"nothing came for {SILENCE_S} s; resume the stream")
+                    return
                 for event in telling.frame(frame):
                     yield event
                 if frame.HasField("end"):
                     watch.after_sequence = frame.end.resume_after_sequence
                     if frame.end.reason == v1.StreamEnd.REASON_SERVER_DRAINING and not telling.ended:
-                        message = "the server is stopping; resume the stream"
-                        error = v1.RunError(reason="SERVER_DRAINING", message=message)
-                        yield telling.failed("stream_incomplete", error)
+                        yield _cut(telling, "SERVER_DRAINING", "the server is stopping; resume the stream")
                         return
+
+
+def _cut(telling: Telling, reason: str, message: str) -> Told:
+    return telling.failed("stream_incomplete", v1.RunError(reason=reason, message=message))
 
 
 async def _learn_earlier(use_cases: UseCases, run_id: str, telling: Telling) -> None:
@@ -76,7 +84,7 @@ async def ended(use_cases: UseCases, run: v1.Run) -> v1.Run | None:
     """The run once it has ended; None if the server stops before."""
     watch = v1.WatchRunRequest(run_id=run.id, after_sequence=run.last_sequence)
     while True:
-        async with aclosing(use_cases.runs.watch(TENANT, watch)) as frames:
+        async with aclosing(use_cases.runs.watch(TENANT, watch, through_drain=True)) as frames:
             async for frame in frames:
                 if frame.event.HasField("finished"):
                     return frame.event.finished.run

@@ -1,4 +1,8 @@
-"""Server-sent events: framing, pings, the end that programs wait for. A caller that goes away ends only his stream."""
+"""Server-sent events: framing, and the end that programs wait for. A caller that goes away ends only his stream.
+
+One who does not read is cut by his connection (`connection.py`). Until then he holds one event here: the next one is
+made when that is on its way.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,7 @@ from sse_starlette.sse import EventSourceResponse
 
 from sendoff_server.gateway.streams.telling import Told
 
-SEND_TIMEOUT_S = 30.0
-"""How long a caller may leave an event unread."""
-_NO_PING_OF_THE_LIBRARY_S = 24 * 3_600
+_NO_PING_OF_THE_LIBRARY = 0
 _END_GRACE_S = 4.0
 """For streams to tell their callers that the server stops."""
 
@@ -23,8 +25,7 @@ def streamed(events: AsyncGenerator[Told], headers: Mapping[str, str] | None = N
     """The events, then `[DONE]`."""
     return EventSourceResponse(
         _framed(events),
-        send_timeout=SEND_TIMEOUT_S,
-        ping=_NO_PING_OF_THE_LIBRARY_S,
+        ping=_NO_PING_OF_THE_LIBRARY,
         sep="\n",
         headers={"cache-control": "no-store", "x-accel-buffering": "no", **(headers or {})},
         shutdown_event=anyio.Event(),

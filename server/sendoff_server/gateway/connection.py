@@ -1,0 +1,203 @@
+"""One connection of the REST door, guarded: callers who are slow, endless or malformed are told so, and cut.
+
+The HTTP server bounds neither how long a request's head may take nor how large it may be, and waits for ever for
+callers who do not read. Here a head has a time and a size, an answer that nobody reads has a time, and more connections
+than there is room for are told to come back. What the guard refuses looks like every other refusal of this door.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+SPARE_CONNECTIONS = 64
+"""So many more than there is room for are told that there is none; those beyond are cut without a word."""
+LINGER_S = 2.0
+"""How long a caller who was refused may go on sending; closing over what still comes would lose him the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one caller, or all of them together, may take."""
+
+    connections: int = 900
+    """Open at once."""
+    head_s: float = 20.0
+    """From a connection's beginning, or a request's first byte, to the end of the request's head. What is left of a
+    body that was refused has as long."""
+    head_bytes: int = 64 * 1024
+    """Method, path, query and headers."""
+    unread_s: float = 30.0
+    """How long a caller may leave an answer, or an event of a stream, unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    status: HTTPStatus
+    reason: str
+    detail: str
+    retry_after_s: int | None = None
+
+    def head_and_body(self) -> bytes:
+        body = json.dumps({"detail": self.detail, "reason": self.reason}, separators=(",", ":")).encode()
+        again = f"retry-after: {self.retry_after_s}" if self.retry_after_s is not None else "x-should-retry: false"
+        lines = (
+            f"HTTP/1.1 {self.status.value} {self.status.phrase}",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+            "connection: close",
+            again,
+        )
+        return "\r\n".join((*lines, "", "")).encode("ascii") + body
+
+
+_MALFORMED = _Refusal(HTTPStatus.BAD_REQUEST, "MALFORMED_HTTP", "this is not HTTP/1.1, or it is damaged")
+_HEAD_TOO_SLOW = _Refusal(
+    HTTPStatus.REQUEST_TIMEOUT, "HEAD_TOO_SLOW", "the head of the request did not come in time", retry_after_s=1
+)
+_NO_ROOM = _Refusal(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "TOO_MANY_CONNECTIONS",
+    "this server has as many connections as it may; close some, and send the request again",
+    retry_after_s=5,
+)
+
+
+def _head_too_large(most_bytes: int) -> _Refusal:
+    told = f"path, query and headers have more than {most_bytes} bytes; send what is long in the body"
+    return _Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "HEAD_TOO_LARGE", told)
+
+
+class Refused(Exception):
+    """Ends the parsing of a request; the parser tells it as an error of its own."""
+
+
+class GuardedConnection(HttpToolsProtocol):
+    """What the HTTP server makes for each connection."""
+
+    def __init__(self, *, limits: Limits, **of_the_server: Any) -> None:
+        super().__init__(**of_the_server)
+        self._limits = limits
+        self._in_head = False
+        self._head_bytes = 0
+        self._refusal = _MALFORMED
+        """What is told if the parser gives up."""
+        self._is_over = False
+        """All was told; what still comes is not looked at."""
+        self._head_alarm: asyncio.TimerHandle | None = None
+        self._unread_alarm: asyncio.TimerHandle | None = None
+
+    # ---- the connection ----
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base has it
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.connections + SPARE_CONNECTIONS:
+            transport.abort()
+            return
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        self._was_read()
+        super().connection_lost(exc)
+
+    # ---- what comes in ----
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_over or self.transport.is_closing():
+            return
+        if self._head_alarm is None and self.cycle is not None and self.cycle.response_complete:
+            self._expect_head()
+        if self._in_head:
+            if self._head_bytes > self._limits.head_bytes:
+                self._refuse(_head_too_large(self._limits.head_bytes))
+                return
+            self._head_bytes += len(data)
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if head_bytes > self._limits.head_bytes:
+            self._refusal = _head_too_large(self._limits.head_bytes)
+            raise Refused
+        if self.cycle is None and len(self.connections) > self._limits.connections:
+            self._refusal = _NO_ROOM
+            raise Refused
+        self._in_head = False
+        self._head_came()
+        super().on_headers_complete()
+
+    def _expect_head(self) -> None:
+        self._head_alarm = self.loop.call_later(self._limits.head_s, self._head_overdue)
+
+    def _head_came(self) -> None:
+        if self._head_alarm is not None:
+            self._head_alarm.cancel()
+            self._head_alarm = None
+
+    def _head_overdue(self) -> None:
+        if self._in_head:
+            self._refuse(_HEAD_TOO_SLOW)
+        else:
+            self._close()
+
+    # ---- what goes out ----
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(self._refusal)
+
+    def _refuse(self, refusal: _Refusal) -> None:
+        """Tell it, if nothing else is being told on this connection, and close."""
+        self._head_came()
+        cycle = None if self.cycle is None or self.cycle.response_complete else self.cycle
+        if self.pipeline or (cycle is not None and cycle.response_started):
+            self._close()
+            return
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._is_over = True
+        self.transport.write(refusal.head_and_body())
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._unread_alarm = self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._wait_for_reader()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._was_read()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._wait_for_reader()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
+    def _wait_for_reader(self) -> None:
+        """A transport that is closed still waits, for ever, for what it holds to be read."""
+        if self._unread_alarm is None:
+            self._unread_alarm = self.loop.call_later(self._limits.unread_s, self.transport.abort)
+
+    def _was_read(self) -> None:
+        if self._unread_alarm is not None:
+            self._unread_alarm.cancel()
+            self._unread_alarm = None

@@ -1,0 +1,35 @@
+"""What queries hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from google.protobuf.descriptor import Descriptor
+
+from sendoff_server.gateway.codec.schemas import Schema, Schemas
+from sendoff_server.gateway.description.forms import FLAG, MOMENT, TEXT, WHOLE, an_id
+
+_IDS = {"agent_id": "agent", "run_id": "run", "step_id": "step"}
+_SCALARS = {"google.protobuf.Timestamp": MOMENT, "google.protobuf.Duration": {"type": "number", "minimum": 0}}
+TRANSLATION: Mapping[str, Schema] = {
+    "use_assistant_message": FLAG,
+    "assistant_message_tool_name": TEXT,
+    "assistant_message_tool_kwarg": TEXT,
+}
+
+
+def query_of(descriptor: Descriptor, *without: str) -> dict[str, Schema]:
+    """The members of a request of the contract that come in a query; those of lists are repeated."""
+    schemas = Schemas()
+    told = schemas.members(descriptor, without=frozenset(without))["properties"]
+    found: dict[str, Schema] = {}
+    for field in descriptor.fields:
+        if field.name in without:
+            continue
+        if field.message_type is not None:
+            found[field.name] = _SCALARS[field.message_type.full_name]
+        elif field.name in _IDS:
+            found[field.name] = an_id(_IDS[field.name])
+        else:
+            found[field.name] = {**WHOLE, "minimum": 0} if field.name == "page_size" else told[field.name]["anyOf"][0]
+    return found
