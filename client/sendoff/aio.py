@@ -23,6 +23,7 @@ from sendoff.requests import (
     BlockFields,
     BlockFilters,
     ConversationFields,
+    ConversationFilters,
     Input,
     MessageFilters,
     RunFilters,
@@ -254,6 +255,12 @@ class AsyncClient:
         """Delete an agent with all that is its own. Never repeated by itself: the repeat would find nothing."""
         await self._call(requests.delete_agent(agent_id, cancel_runs=cancel_runs), timeout_s)
 
+    async def compile_system(
+        self, agent_id: str, conversation_id: str | None = None, *, timeout_s: float | None = None
+    ) -> str:
+        """The system prompt that the next model call of a conversation is given; unset: of the agent's own."""
+        return (await self._call(requests.compile_system(agent_id, conversation_id), timeout_s)).system
+
     # ---- files ----
 
     async def create_file(
@@ -299,9 +306,12 @@ class AsyncClient:
         """A conversation as it is now: what it works on, and how much waits."""
         return await self._call(requests.get_conversation(conversation_id), timeout_s)
 
-    def conversations(self, agent_id: str | None = None, *, page_size: int = 0) -> AsyncIterator[v1.Conversation]:
-        """Conversations of an agent or of all, newest first; further pages are fetched as they are needed."""
-        return self._pages(paging.conversations(agent_id, page_size))
+    def conversations(
+        self, agent_id: str | None = None, **filters: Unpack[ConversationFilters]
+    ) -> AsyncIterator[v1.Conversation]:
+        """Conversations of an agent or of all, newest first unless `order_by` says otherwise; further pages are fetched
+        as they are needed."""
+        return self._pages(paging.conversations(agent_id, filters))
 
     async def update_conversation(
         self,
@@ -336,6 +346,44 @@ class AsyncClient:
         """
         call = requests.fork_conversation(conversation_id, agent_id, at_message_id, request_id, fields)
         return await self._call(call, timeout_s)
+
+    async def get_conversation_context(
+        self, conversation_id: str, *, agent_id: str | None = None, timeout_s: float | None = None
+    ) -> v1.ConversationContext:
+        """Which messages of a conversation the next model call would be shown.
+
+        `agent_id` goes with "default", the agent's own conversation.
+        """
+        return await self._call(requests.get_conversation_context(conversation_id, agent_id), timeout_s)
+
+    async def compact_conversation(
+        self,
+        conversation_id: str,
+        *,
+        agent_id: str | None = None,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> v1.CompactConversationResponse:
+        """Put older messages of a conversation into a summary, for the model; they stay readable. Returns once that is
+        done, which takes a model call.
+
+        `agent_id` goes with "default", the agent's own conversation.
+        """
+        return await self._call(requests.compact_conversation(conversation_id, agent_id, request_id), timeout_s)
+
+    async def reset_conversation(
+        self,
+        conversation_id: str,
+        *,
+        agent_id: str | None = None,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> v1.ResetConversationResponse:
+        """Show the model nothing of what was said so far; it stays readable. What is pending is denied.
+
+        `agent_id` goes with "default", the agent's own conversation.
+        """
+        return await self._call(requests.reset_conversation(conversation_id, agent_id, request_id), timeout_s)
 
     def messages(self, conversation_id: str, **filters: Unpack[MessageFilters]) -> AsyncIterator[v1.Message]:
         """Messages of a conversation ("default" with `agent_id`: the agent's own), newest first unless `order_by`

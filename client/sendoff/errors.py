@@ -7,7 +7,8 @@
       Conflict             look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
                                                         AgentHasActiveRuns, ConversationHasActiveRuns,
                                                         PendingApproval, NoPendingAction, ActionAlreadyAnswered,
-                                                        ToolIsTheServers, ToolExists
+                                                        ToolIsTheServers, ToolExists, NothingToCompact,
+                                                        CompactionFailed, ResetFailed
       NotNow               wait and repeat              QueueFull, Unavailable
       DeadlineExceeded     look whether it worked
       Internal             report it                    LogGap
@@ -146,6 +147,18 @@ class ToolExists(Conflict):
     """There is a tool of that name already, `metadata["tool_id"]`."""
 
 
+class NothingToCompact(Conflict):
+    """The context of the conversation would not become shorter."""
+
+
+class CompactionFailed(Conflict):
+    """The model gave no summary, and the conversation is as it was; `metadata["run_id"]` tells more."""
+
+
+class ResetFailed(Conflict):
+    """The run `metadata["run_id"]` was cancelled before it had reset the conversation."""
+
+
 class NotNow(SendoffError):
     """The same request may work later."""
 
@@ -185,6 +198,9 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "ACTION_ALREADY_ANSWERED": ActionAlreadyAnswered,
     "TOOL_IS_THE_SERVERS": ToolIsTheServers,
     "TOOL_EXISTS": ToolExists,
+    "NOTHING_TO_COMPACT": NothingToCompact,
+    "COMPACTION_FAILED": CompactionFailed,
+    "RESET_FAILED": ResetFailed,
     "QUEUE_FULL": QueueFull,
 }
 

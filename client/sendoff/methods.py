@@ -90,6 +90,7 @@ COUNT_AGENTS = _method(_AGENTS, "CountAgents", v1.CountAgentsRequest, v1.CountAg
 LIST_TAGS = _method(_AGENTS, "ListTags", v1.ListTagsRequest, v1.ListTagsResponse)
 UPDATE_AGENT = _method(_AGENTS, "UpdateAgent", v1.UpdateAgentRequest, v1.Agent)
 DELETE_AGENT = _method(_AGENTS, "DeleteAgent", v1.DeleteAgentRequest, v1.DeleteAgentResponse)
+COMPILE_SYSTEM = _method(_AGENTS, "CompileSystem", v1.CompileSystemRequest, v1.CompileSystemResponse)
 
 CREATE_CONVERSATION = _method(_CONVERSATIONS, "CreateConversation", v1.CreateConversationRequest, v1.Conversation)
 GET_CONVERSATION = _method(_CONVERSATIONS, "GetConversation", v1.GetConversationRequest, v1.Conversation)
@@ -101,6 +102,15 @@ DELETE_CONVERSATION = _method(
     _CONVERSATIONS, "DeleteConversation", v1.DeleteConversationRequest, v1.DeleteConversationResponse
 )
 FORK_CONVERSATION = _method(_CONVERSATIONS, "ForkConversation", v1.ForkConversationRequest, v1.Conversation)
+GET_CONVERSATION_CONTEXT = _method(
+    _CONVERSATIONS, "GetConversationContext", v1.GetConversationContextRequest, v1.ConversationContext
+)
+COMPACT_CONVERSATION = _method(
+    _CONVERSATIONS, "CompactConversation", v1.CompactConversationRequest, v1.CompactConversationResponse
+)
+RESET_CONVERSATION = _method(
+    _CONVERSATIONS, "ResetConversation", v1.ResetConversationRequest, v1.ResetConversationResponse
+)
 LIST_MESSAGES = _method(_CONVERSATIONS, "ListMessages", v1.ListMessagesRequest, v1.ListMessagesResponse)
 
 CREATE_BLOCK = _method(_BLOCKS, "CreateBlock", v1.CreateBlockRequest, v1.Block)

@@ -9,7 +9,14 @@ from typing import Generic, TypeVar
 from sendoff import methods, requests, v1
 from sendoff.actions import ActionFilters, list_pending_actions
 from sendoff.methods import Call, Method, Req, Resp
-from sendoff.requests import AgentFilters, BlockFilters, MessageFilters, RunFilters, ToolFilters
+from sendoff.requests import (
+    AgentFilters,
+    BlockFilters,
+    ConversationFilters,
+    MessageFilters,
+    RunFilters,
+    ToolFilters,
+)
 
 Item = TypeVar("Item")
 
@@ -118,13 +125,13 @@ def tags(search: str, order_by: str, page_size: int) -> Paging[v1.ListTagsReques
 
 
 def conversations(
-    agent_id: str | None, page_size: int
+    agent_id: str | None, filters: ConversationFilters
 ) -> Paging[v1.ListConversationsRequest, v1.ListConversationsResponse, v1.Conversation]:
     def advance(request: v1.ListConversationsRequest, page: v1.ListConversationsResponse) -> bool:
         request.page_token = page.next_page_token
         return bool(page.next_page_token)
 
-    first = v1.ListConversationsRequest(agent_id=agent_id, page_size=page_size)
+    first = v1.ListConversationsRequest(agent_id=agent_id, **filters)
     return Paging(methods.LIST_CONVERSATIONS, first, lambda page: page.conversations, advance)
 
 

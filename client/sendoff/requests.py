@@ -89,14 +89,30 @@ class ConversationFields(TypedDict, total=False):
     """What a conversation has and a caller may set. None is as if it were not given; in an update it takes away."""
 
     summary: str | None
+    description: str | None
     model: str | None
     """Wins over the agent's."""
+    archived: bool | None
+    hidden: bool | None
+    """Left out of lists, but for those that ask for what is hidden."""
     labels: Mapping[str, str] | None
     metadata: Mapping[str, Any] | None
     model_settings: v1.ModelSettings | None
     """How the model is called; wins over the agent's, field by field."""
     context_window_limit: int | None
     """Wins over the agent's."""
+
+
+class ConversationFilters(TypedDict, total=False):
+    """Which conversations to list, in which order. None is as if it were not given. See ListConversationsRequest."""
+
+    order_by: str
+    """"last_message_time desc", for example; unset: the newest first."""
+    summary_search: str | None
+    archived: bool | None
+    show_hidden: bool
+    after_conversation_id: str | None
+    page_size: int
 
 
 class MessageFilters(TypedDict, total=False):
@@ -308,6 +324,39 @@ def delete_conversation(
     return _call(methods.DELETE_CONVERSATION, request)
 
 
+def get_conversation_context(
+    conversation_id: str, agent_id: str | None
+) -> Call[v1.GetConversationContextRequest, v1.ConversationContext]:
+    request = v1.GetConversationContextRequest(conversation_id=conversation_id, agent_id=agent_id)
+    return _call(methods.GET_CONVERSATION_CONTEXT, request)
+
+
+def compact_conversation(
+    conversation_id: str, agent_id: str | None, request_id: str | None
+) -> Call[v1.CompactConversationRequest, v1.CompactConversationResponse]:
+    """CompactConversation, with a request_id in any case."""
+    request = v1.CompactConversationRequest(
+        conversation_id=conversation_id, agent_id=agent_id, request_id=request_id or new_request_id()
+    )
+    return Call(methods.COMPACT_CONVERSATION, request, is_repeatable=True)
+
+
+def reset_conversation(
+    conversation_id: str, agent_id: str | None, request_id: str | None
+) -> Call[v1.ResetConversationRequest, v1.ResetConversationResponse]:
+    """ResetConversation, with a request_id in any case."""
+    request = v1.ResetConversationRequest(
+        conversation_id=conversation_id, agent_id=agent_id, request_id=request_id or new_request_id()
+    )
+    return Call(methods.RESET_CONVERSATION, request, is_repeatable=True)
+
+
+def compile_system(
+    agent_id: str, conversation_id: str | None
+) -> Call[v1.CompileSystemRequest, v1.CompileSystemResponse]:
+    return _call(methods.COMPILE_SYSTEM, v1.CompileSystemRequest(agent_id=agent_id, conversation_id=conversation_id))
+
+
 def list_messages(conversation_id: str, filters: MessageFilters) -> v1.ListMessagesRequest:
     return v1.ListMessagesRequest(conversation_id=conversation_id, **filters)
 
@@ -430,7 +479,10 @@ def _block(fields: BlockFields) -> v1.Block:
 def _conversation(fields: ConversationFields) -> v1.Conversation:
     return v1.Conversation(
         summary=fields.get("summary"),
+        description=fields.get("description"),
         model=fields.get("model"),
+        archived=bool(fields.get("archived")),
+        hidden=bool(fields.get("hidden")),
         labels=fields.get("labels"),
         metadata=_json_object(fields.get("metadata")),
         model_settings=fields.get("model_settings"),

@@ -23,11 +23,13 @@ from sendoff_server.loop.calling import Callers
 from sendoff_server.loop.loop import Loop
 from sendoff_server.loop.outfit import Wardrobe
 from sendoff_server.loop.toolset import Toolbox
+from sendoff_server.loop.upkeep import ByKind, Upkeep
 from sendoff_server.memory.agent_memory import AgentMemory
 from sendoff_server.memory.directory import BlockDirectory
 from sendoff_server.memory.messages import StoredMessages
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.catalogue import ModelCatalogue
+from sendoff_server.runs import upkeep
 from sendoff_server.runs.accepting import Acceptance
 from sendoff_server.runs.action_service import ActionService
 from sendoff_server.runs.answering import Answering
@@ -92,6 +94,8 @@ class Assembly:
         self._conversations = ConversationDirectory(store)
         self._blocks = BlockDirectory(store)
         self._memory = AgentMemory(self._blocks, self._agents, clock)
+        toolbox = toolbox_of(shed.directory)
+        self._wardrobe = Wardrobe(self._agents, self._conversations, models, toolbox, self._memory)
         self._files = FileService(store, clock)
         self._commits = GroupCommit(store, clock, self._on_result)
         self._acceptance = Acceptance(
@@ -112,7 +116,7 @@ class Assembly:
             commits=self._commits,
             shed=self._shed,
             scheduler=self._scheduler,
-            executor=Executor(self._store, self._commits, self._hub, self._loop(), self._clock),
+            executor=Executor(self._store, self._commits, self._hub, self._body(), self._clock),
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
             use_cases=self._use_cases(runs),
         )
@@ -139,18 +143,15 @@ class Assembly:
             self._clock,
         )
 
-    def _loop(self) -> Loop:
-        settings, shed = self._settings, self._shed
-        wardrobe = Wardrobe(self._agents, self._conversations, self._models, toolbox_of(shed.directory), self._memory)
-        return Loop(
-            self._store,
-            self._history,
-            wardrobe,
-            Callers(callers_of(shed, self._memory, self._store), self._clock, settings.tool_timeout_s),
-            Pictures(self._store),
-            self._clock,
-            RetryPolicy(settings.model_retries),
-            action_timeout=timedelta(seconds=settings.action_timeout_s),
+    def _body(self) -> ByKind:
+        settings, store, history, clock = self._settings, self._store, self._history, self._clock
+        callers = Callers(callers_of(self._shed, self._memory, store), clock, settings.tool_timeout_s)
+        retry = RetryPolicy(settings.model_retries)
+        timeout = timedelta(seconds=settings.action_timeout_s)
+        wardrobe, pictures = self._wardrobe, Pictures(store)
+        return ByKind(
+            messages=Loop(store, history, wardrobe, callers, pictures, clock, retry, action_timeout=timeout),
+            upkeep=Upkeep(store, history, wardrobe, callers, pictures, clock, retry, action_timeout=timeout),
         )
 
     # ---- use cases ----
@@ -168,6 +169,8 @@ class Assembly:
                 self._memory,
                 shed.directory,
                 clock,
+                conversations=self._conversations,
+                compiled=self._wardrobe.compiled,
                 cancel_all=runs.cancel_all,
                 deleted=self._agent_deleted,
             ),
@@ -177,6 +180,7 @@ class Assembly:
                 self._conversations,
                 self._models,
                 clock,
+                upkeep=self._upkeep(runs),
                 cancel_all=runs.cancel_all_of_conversation,
                 deleted=self._conversation_deleted,
             ),
@@ -192,6 +196,11 @@ class Assembly:
             files=self._files,
             models=self._models,
             info=server_info(self._settings),
+        )
+
+    def _upkeep(self, runs: RunService) -> upkeep.Upkeep:
+        return upkeep.Upkeep(
+            self._store, self._commits, self._scheduler, self._acceptance, self._answering, runs, self._clock
         )
 
     # ---- who is told of what ----

@@ -9,7 +9,7 @@
       Conflict         look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
                                                     AgentHasActiveRuns, ConversationHasActiveRuns, PendingApproval,
                                                     NoPendingAction, ActionAlreadyAnswered, ToolIsTheServers,
-                                                    ToolExists
+                                                    ToolExists, NothingToCompact, CompactionFailed, ResetFailed
       NotNow           wait and repeat              QueueFull, Draining, StoreUnavailable
 
 The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
@@ -328,6 +328,48 @@ class ToolIsTheServers(Conflict):
         super().__init__(
             f"the tool {tool_id} is made by the server and cannot be deleted; take it out of Agent.tool_ids instead",
             tool_id=tool_id,
+        )
+
+
+class NothingToCompact(Conflict):
+    reason = "NOTHING_TO_COMPACT"
+    grpc_code = "FAILED_PRECONDITION"
+    http_status = 400
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(
+            f"the context of {conversation_id} would not become shorter: there is nothing to put into a summary",
+            conversation_id=conversation_id,
+        )
+
+
+class CompactionFailed(Conflict):
+    """The model gave no summary."""
+
+    reason = "COMPACTION_FAILED"
+    grpc_code = "FAILED_PRECONDITION"
+    http_status = 502
+
+    def __init__(self, conversation_id: str, run_id: str, why: str) -> None:
+        super().__init__(
+            f"the context of {conversation_id} is as it was, because run {run_id} has failed: {why}",
+            conversation_id=conversation_id,
+            run_id=run_id,
+            why=why,
+        )
+
+
+class ResetFailed(Conflict):
+    """Somebody cancelled it."""
+
+    reason = "RESET_FAILED"
+    grpc_code = "FAILED_PRECONDITION"
+
+    def __init__(self, conversation_id: str, run_id: str) -> None:
+        super().__init__(
+            f"the context of {conversation_id} is as it was, because run {run_id} was cancelled before it had reset it",
+            conversation_id=conversation_id,
+            run_id=run_id,
         )
 
 

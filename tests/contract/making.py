@@ -47,9 +47,12 @@ def agent(name: str = "", create_time: Timestamp | None = None) -> v1.Agent:
     return v1.Agent(id=ids.new("agent"), name=name, etag="1", create_time=create_time or next_time())
 
 
-def conversation(agent_id: str, summary: str | None = None, create_time: Timestamp | None = None) -> v1.Conversation:
+def conversation(
+    agent_id: str, summary: str | None = None, create_time: Timestamp | None = None, **fields: Any
+) -> v1.Conversation:
+    made_at = create_time or next_time()
     return v1.Conversation(
-        id=ids.new("conv"), agent_id=agent_id, summary=summary, etag="1", create_time=create_time or next_time()
+        id=ids.new("conv"), agent_id=agent_id, summary=summary, etag="1", create_time=made_at, **fields
     )
 
 

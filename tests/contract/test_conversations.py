@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -12,6 +14,8 @@ from sendoff_server.clock import nanoseconds
 from sendoff_server.store.port import (
     POSITION_SHIFT,
     Busy,
+    ConversationOrder,
+    ConversationQuery,
     Fork,
     History,
     Key,
@@ -21,6 +25,7 @@ from sendoff_server.store.port import (
     RunQuery,
     Store,
 )
+from sendoff_server.store.sqlite import conversation_list
 from tests.contract.making import (
     accept,
     after,
@@ -126,12 +131,95 @@ async def test_conversations_are_listed_newest_first_in_pages(store: Store, of_o
     await new_conversation(store, await new_lane(store, "other"), "other")
     wanted = made if of_one_agent else made + others
     expected = sorted(wanted, key=lambda each: (nanoseconds(each.create_time), each.id), reverse=True)
-    seen: list[v1.Conversation] = []
-    last: tuple[int, str] | None = None
-    while page := await store.list_conversations(TENANT, owner if of_one_agent else None, last, 2):
-        seen += page
-        last = nanoseconds(page[-1].create_time), page[-1].id
-    assert seen == expected
+    assert await listed(store, agent_id=owner if of_one_agent else None) == expected
+    first = await store.conversation_cursor(TENANT, expected[0].id, ConversationOrder.CREATED)
+    assert await listed(store, agent_id=owner if of_one_agent else None, after=first) == expected[1:]
+    backwards = await listed(store, agent_id=owner if of_one_agent else None, newest_first=False)
+    assert backwards == expected[::-1]
+
+
+async def listed(store: Store, **fields: Any) -> list[v1.Conversation]:
+    """All that a query finds, page by page."""
+    query = ConversationQuery(**{"tenant": TENANT, "limit": 2, **fields})
+    found: list[v1.Conversation] = []
+    while True:
+        page = await store.list_conversations(query)
+        assert len(page.found) <= query.limit
+        found += [each for each, _ in page.found]
+        if page.goes_on_after is None:
+            return found
+        query = replace(query, after=page.goes_on_after)
+
+
+async def test_conversations_are_found_by_what_they_are_about(store: Store) -> None:
+    owner = await new_lane(store)
+    kinds: list[dict[str, Any]] = [
+        {"summary": "Red SHIPS"},
+        {"summary": "ships", "archived": True},
+        {"hidden": True},
+        {},
+    ]
+    made = [conversation(owner, **kind) for kind in kinds]
+    for each in made:
+        await store.create_conversation(TENANT, each, None, b"")
+
+    async def found(**fields: Any) -> list[int]:
+        return [made.index(each) for each in await listed(store, newest_first=False, **fields)]
+
+    assert await found() == [0, 1, 2, 3]
+    assert await found(search="sHips") == [0, 1]
+    assert await found(archived=True) == [1]
+    assert await found(archived=False, hidden=False) == [0, 3]
+    assert await found(hidden=True) == [2]
+    assert await found(search="ships", archived=False) == [0]
+    assert await found(search="boats") == []
+
+
+async def test_a_search_that_finds_little_goes_on_where_it_has_looked(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation_list, "MOST_LOOKED_AT", 2)
+    owner = await new_lane(store)
+    made = [conversation(owner, summary=f"about {number}") for number in range(7)]
+    for each in made:
+        await store.create_conversation(TENANT, each, None, b"")
+    first = await store.list_conversations(ConversationQuery(tenant=TENANT, search="about 0"))
+    assert (first.found, first.goes_on_after is None) == ([], False)
+    assert await listed(store, search="about 0") == made[:1]
+
+
+async def test_conversations_are_listed_by_what_happened_last(store: Store) -> None:
+    owner = await new_lane(store)
+    quiet, first, second = [await new_conversation(store, owner) for _ in range(3)]
+    claims = {}
+    for lane in (first, second):
+        item = accept(lane, agent_id=owner)
+        claims[lane] = await claim_of(store, item)
+    for lane, spoken in ((first, 200), (second, 100)):
+        started = start(claims[lane], texts=["a"])
+        started.messages[-1].create_time.CopyFrom(Timestamp(seconds=spoken))
+        await flush_one(store, started)
+        claims[lane] = after(claims[lane], started)
+
+    async def order(by: ConversationOrder) -> list[str]:
+        newest_first = [each.id for each in await listed(store, order=by)]
+        assert [each.id for each in await listed(store, order=by, newest_first=False)] == newest_first[::-1]
+        return newest_first
+
+    assert await order(ConversationOrder.LAST_MESSAGE) == [first, second, quiet]
+    for lane, ended_at in ((first, 300), (second, 400)):
+        ended = finish(claims[lane])
+        ended.run.complete_time.CopyFrom(Timestamp(seconds=ended_at))
+        await flush_one(store, ended)
+    assert await order(ConversationOrder.LAST_RUN) == [second, first, quiet]
+    assert await order(ConversationOrder.LAST_MESSAGE) == [first, second, quiet], "ending wrote no message"
+    cursor = await store.conversation_cursor(TENANT, second, ConversationOrder.LAST_RUN)
+    assert cursor == (400 * 10**9, second)
+    assert await store.conversation_cursor("other", second, ConversationOrder.LAST_RUN) is None
+    fork = conversation(owner)
+    await store.create_conversation(TENANT, fork, None, b"", Fork(second, None))
+    cursor = await store.conversation_cursor(TENANT, fork.id, ConversationOrder.LAST_MESSAGE)
+    assert cursor == (100 * 10**9, fork.id), "what it inherited is its last message"
 
 
 async def test_a_conversation_tells_what_it_is_doing(store: Store) -> None:
@@ -147,7 +235,7 @@ async def test_a_conversation_tells_what_it_is_doing(store: Store) -> None:
     started = start(claim, texts=["a", "b"])
     started.messages[-1].create_time.CopyFrom(Timestamp(seconds=77))
     await flush_one(store, started)
-    (now,) = await store.list_conversations(TENANT, owner, None, 10)
+    (now,) = await listed(store, agent_id=owner)
     assert (now.active_run_id, now.queued_runs, now.last_message_time.seconds) == (claim.run.id, 1, 77)
 
     await flush_one(store, finish(after(claim, started), keep_lease=False))
@@ -398,7 +486,7 @@ async def test_a_conversation_is_deleted_by_its_tenant_only(store: Store) -> Non
     assert await store.delete_conversation("other", lane) is None
     assert await store.delete_conversation(TENANT, "conv-of-nobody") is None
     assert await store.conversation("other", lane) is None
-    assert await store.list_conversations("other", None, None, 10) == []
+    assert await listed(store, tenant="other") == []
     assert await store.conversation(TENANT, lane) is not None
 
 
@@ -441,5 +529,5 @@ async def test_an_agent_s_conversations_go_with_it(store: Store) -> None:
     assert await store.conversation(TENANT, lane) is None
     assert await store.history(lane, ALL, 1000) == History([], is_whole=True)
     assert await flush_one(store, accept(lane, agent_id=owner)) == LaneMissing()
-    assert [each.id for each in await store.list_conversations(TENANT, None, None, 10)] == [other]
+    assert [each.id for each in await listed(store)] == [other]
     assert await store.create_conversation(TENANT, conversation(agent().id), None, b"") == LaneMissing()

@@ -15,7 +15,16 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.store.port import AgentQuery, Fenced, Fork, Item, Placed, Recorded, StoreFailed, StoreInUse
-from sendoff_server.store.sqlite import agent_lists, checkpoint, deletes, messages, migrations, queries, tags
+from sendoff_server.store.sqlite import (
+    agent_lists,
+    checkpoint,
+    conversation_list,
+    deletes,
+    messages,
+    migrations,
+    queries,
+    tags,
+)
 from sendoff_server.store.sqlite.connection import connect
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.contract.databases import SqliteDatabase
@@ -312,10 +321,12 @@ def test_a_page_of_agents_costs_what_is_on_it_or_what_is_looked_for(
 def _statements() -> list[tuple[str, str]]:
     """Those of `queries.sql` with each text that a `:name` in them can stand for; not those with many rows."""
     choices = [
-        {"runs": runs, "lanes": lanes, "order": order, "behind": behind, **tagging}
+        {"runs": runs, "lanes": lanes, "order": order, "behind": behind, "key": key, "owner": owner, **tagging}
         for runs in (messages.OWN, messages.ENDED, messages.INHERITED, messages.OWN_CONTEXT, messages.INHERITED_CONTEXT)
         for lanes in (deletes.ONE_LANE, deletes.LANES_OF_AGENT)
         for order, behind in (("ASC", ">"), ("DESC", "<"))
+        for key in conversation_list.KEYS.values()
+        for owner in (conversation_list.OF_TENANT, conversation_list.OF_AGENT)
         for tagging in (
             {"table": tags.OF_AGENTS, "next": "min", "first": "1", "than": ">"},
             {"table": tags.OF_BLOCKS, "next": "max", "first": "tag < ?2", "than": "<"},

@@ -397,6 +397,32 @@ async def delete(scene: Scene, act: Delete, alone: bool) -> None:
         lane.deleted = True
 
 
+class Upkeep(NamedTuple):
+    """Compact a conversation, or reset it."""
+
+    lane: int
+    reset: bool
+
+
+_UPKEEP = {"CONVERSATION_BUSY", "RUN_NOT_FOUND", *_GONE}
+_COMPACTING = {"PENDING_APPROVAL", "NOTHING_TO_COMPACT", "COMPACTION_FAILED", *_UPKEEP}
+
+
+async def upkeep(scene: Scene, act: Upkeep, alone: bool) -> None:
+    lane, conversations = scene.lane(act.lane), scene.world.life.caller.conversations
+    idle = all(run.HasField("complete_time") for run in await _runs(scene, lane))
+    if act.reset:
+        request = v1.ResetConversationRequest(conversation_id=lane.name, agent_id=scene.agent)
+        legal = _UPKEEP if alone else {"RESET_FAILED", *_UPKEEP}
+        told = await scene.attempt(conversations.ResetConversation(request, timeout=PATIENCE_S), legal)
+    else:
+        asked = v1.CompactConversationRequest(conversation_id=lane.name, agent_id=scene.agent)
+        told = await scene.attempt(conversations.CompactConversation(asked, timeout=PATIENCE_S), _COMPACTING)
+    scene.world.reached[f"{'reset' if act.reset else 'compacted'} {not isinstance(told, str)}"] += 1
+    if alone and idle and told in ("CONVERSATION_BUSY", "COMPACTION_FAILED"):
+        scene.world.faults.append(f"{act} of an idle conversation was refused with {told}")
+
+
 async def look_what_is_deleted(scene: Scene) -> None:
     """After a crash, which may have kept the answer of a delete from whoever asked for it."""
     for lane in scene.lanes:
@@ -406,7 +432,7 @@ async def look_what_is_deleted(scene: Scene) -> None:
             lane.deleted = isinstance(await scene.attempt(call, _GONE), str)
 
 
-Act = Say | Answer | Repeat | CancelOf | Release | Fork | Delete
+Act = Say | Answer | Repeat | CancelOf | Release | Fork | Delete | Upkeep
 _DOING: dict[type, Callable[..., Any]] = {
     Say: say,
     Answer: answer,
@@ -415,6 +441,7 @@ _DOING: dict[type, Callable[..., Any]] = {
     Release: release,
     Fork: fork,
     Delete: delete,
+    Upkeep: upkeep,
 }
 
 
@@ -476,8 +503,17 @@ def _drawn(seed: int) -> Moment:
 
 
 def _any(chance: random.Random) -> Act:
-    doing: list[Callable[[random.Random], Act]] = [_say, _answer, _repeat, _cancel, _release, _fork, _delete]
-    return chance.choices(doing, weights=[35, 35, 5, 10, 10, 5, 3])[0](chance)
+    doing: list[Callable[[random.Random], Act]] = [
+        _say,
+        _answer,
+        _repeat,
+        _cancel,
+        _release,
+        _fork,
+        _delete,
+        _upkeep,
+    ]
+    return chance.choices(doing, weights=[35, 35, 5, 10, 10, 5, 3, 10])[0](chance)
 
 
 def _together(chance: random.Random) -> Moment:
@@ -542,6 +578,10 @@ def _fork(chance: random.Random) -> Act:
 
 def _delete(chance: random.Random) -> Act:
     return Delete(_lane(chance), chance.random() < 0.6)
+
+
+def _upkeep(chance: random.Random) -> Act:
+    return Upkeep(_lane(chance), chance.random() < 0.5)
 
 
 def _lane(chance: random.Random) -> int:

@@ -27,7 +27,7 @@ from sendoff_server.models import scripted
 from sendoff_server.models.port import ModelCall
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.tools.port import ToolCall, ToolResult, Tools, text_result
-from tests.faults.caller import Caller, calling, seconds
+from tests.faults.caller import Caller, calling, script, seconds
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.tools import ANY, KINDS
 from tests.service.history_checks import faults_of_call
@@ -51,6 +51,8 @@ EFFECTS = {
 }
 ASKED_FOR = frozenset({"risky", "careful"})
 """Need an approval."""
+SUMMARY = script(text="They have spoken.")
+"""What the model is asked for a summary, in words that it knows."""
 HOLD = "HOLD@"
 """With the number of a chunk: every call of the model for a message that says so is held there."""
 
@@ -224,6 +226,7 @@ class Life:
     async def _live(self) -> None:
         settings = Settings(
             grpc_address="127.0.0.1:0",
+            http_address="off",
             data_dir=self.folder,
             database_url="",
             mcp_servers_file="",
@@ -258,7 +261,7 @@ class Life:
         await self._stand_still()
         if sent == 0:
             self._world.asked(call)
-        if f"{HOLD}{sent}" in scripted.last_user_text(call.messages):
+        if call.system != SUMMARY and f"{HOLD}{sent}" in scripted.last_user_text(call.messages):
             await self.hold(call.run_id)
 
     async def called(self, call: ToolCall) -> ToolResult:

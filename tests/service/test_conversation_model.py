@@ -1,8 +1,8 @@
 """Conversations in which anybody may do anything at any time: something legal always comes of it, and it always ends.
 
-Messages, answers, cancels, time-outs, crashes, forks and deletes in any order, alone or several at once, over a real
-server. Nothing is foretold; what must be so is looked at after each rule and at the end, see `faults_of_history`,
-`World` and `Conversation.finish`.
+Messages, answers, cancels, time-outs, crashes, forks, compactions, resets and deletes in any order, alone or several at
+once, over a real server. Nothing is foretold; what must be so is looked at after each rule and at the end, see
+`faults_of_history`, `World` and `Conversation.finish`.
 
 `SENDOFF_MODEL_EXAMPLES=500 pytest tests/service/test_conversation_model.py -s` tries so many longer examples, at
 random, and tells what they came to. With `SENDOFF_MODEL_SHRINK=1` what fails is made smaller, which takes minutes.
@@ -19,11 +19,13 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from sendoff import v1
+from sendoff_server.context import summary
 from tests.faults.caller import script
 from tests.faults.run_log import TERMINAL, check_log
 from tests.service.conversation_acts import (
@@ -39,7 +41,7 @@ from tests.service.conversation_acts import (
     moments,
     perform,
 )
-from tests.service.conversation_world import World
+from tests.service.conversation_world import SUMMARY, World
 from tests.service.history_checks import folded, is_rolled_back_with_its_run, left_open
 
 T = TypeVar("T")
@@ -64,6 +66,8 @@ class Conversation:
         self.has_failed = False
         self.logging = capture_logs()  # tools that break would fill the screen
         self.logging.__enter__()
+        self.asking = pytest.MonkeyPatch()
+        self.asking.setattr(summary, "prompt", lambda _: SUMMARY)
         self.scene: Scene
         self.wait(self._begin())
 
@@ -100,6 +104,7 @@ class Conversation:
             self.loop.close()
             self.folder.cleanup()
             self.logging.__exit__(None, None, None)
+            self.asking.undo()
             Conversation.reached.update(self.world.reached)
 
     @classmethod

@@ -68,6 +68,66 @@ async def _delete(caller: Caller, conversation: str, *, cancel_runs: bool = Fals
     await caller.conversations.DeleteConversation(ask, timeout=20)
 
 
+async def _listed(caller: Caller, agent: str, **fields: Any) -> list[str]:
+    """Ids of the agent's conversations, page by page."""
+    ask = v1.ListConversationsRequest(agent_id=agent, page_size=2, **fields)
+    found: list[str] = []
+    while True:
+        page = await caller.conversations.ListConversations(ask)
+        found += [each.id for each in page.conversations]
+        if not page.next_page_token:
+            return found
+        ask.page_token = page.next_page_token
+
+
+# ---- lists ----
+
+
+async def test_conversations_are_listed_by_what_is_set_and_by_what_happened_last(caller: Caller) -> None:
+    agent = await caller.agent()
+    ships = await caller.conversation(agent, summary="Ships", archived=True)
+    tea, hidden, boats = [
+        await caller.conversation(agent, **fields)
+        for fields in ({"summary": "tea"}, {"summary": "ships", "hidden": True}, {"summary": "boats and SHIPS"})
+    ]
+    assert await _listed(caller, agent) == [boats, tea, ships]
+    assert await _listed(caller, agent, show_hidden=True, order_by="create_time") == [ships, tea, hidden, boats]
+    assert await _listed(caller, agent, summary_search="ships", archived=False) == [boats]
+    assert await _listed(caller, agent, archived=True) == [ships]
+    assert await _listed(caller, agent, after_conversation_id=boats) == [tea, ships]
+    await _said(caller, agent, script(text="well"), conversation=tea)
+    await _said(caller, agent, script(text="well"), conversation=ships)
+    assert await _listed(caller, agent, order_by="last_run_time desc") == [ships, tea, boats]
+    assert await _listed(caller, agent, order_by="last_message_time") == [boats, tea, ships]
+    refusal = await refused(_listed(caller, agent, after_conversation_id=_UNKNOWN))
+    assert refusal.reason == "CONVERSATION_NOT_FOUND"
+
+
+async def test_it_is_told_since_when_a_conversation_is_archived(caller: Caller) -> None:
+    agent = await caller.agent()
+    conversation = await caller.conversation(agent, archived=True, hidden=True, description="for two")
+    before = await _get(caller, conversation)
+    assert before.archive_time == before.create_time
+
+    async def change(**fields: Any) -> v1.Conversation:
+        mask = FieldMask(paths=list(fields))
+        ask = v1.UpdateConversationRequest(
+            conversation_id=conversation, conversation=v1.Conversation(**fields), update_mask=mask
+        )
+        return await caller.conversations.UpdateConversation(ask)
+
+    assert (await change(summary="ships", archived=True)).archive_time == before.archive_time
+    fork = await _fork(caller, conversation)
+    assert (fork.description, fork.archived, fork.hidden, fork.HasField("archive_time")) == (
+        "for two",
+        False,
+        False,
+        False,
+    )
+    assert not (await change(archived=False)).HasField("archive_time")
+    assert (await change(archived=True)).archive_time.ToNanoseconds() > before.archive_time.ToNanoseconds()
+
+
 # ---- runs ----
 
 

@@ -51,6 +51,17 @@ def create(
         output.say(agent.id)
 
 
+@agents.command("system")
+def system_prompt(
+    context: typer.Context,
+    agent_id: AgentId,
+    conversation: Annotated[str | None, typer.Option(help="Id of a conversation; unset: the agent's own.")] = None,
+) -> None:
+    """Print the system prompt that the next model call is given, memory blocks included."""
+    with session(context).client() as client:
+        output.say(client.compile_system(agent_id, conversation))
+
+
 @agents.command("ls")
 def list_agents(
     context: typer.Context,

@@ -73,12 +73,16 @@ def fork(
 def list_conversations(
     context: typer.Context,
     agent: OfAgent = None,
+    search: Annotated[str | None, typer.Option(help="Only those whose summary holds this.")] = None,
+    archived: Annotated[
+        bool | None, typer.Option("--archived/--not-archived", help="Only those that are, or are not; unset: both.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
     as_json: Json = False,
 ) -> None:
     """List conversations, newest first."""
     with session(context).client() as client:
-        found = islice(client.conversations(agent), limit)
+        found = islice(client.conversations(agent, summary_search=search, archived=archived), limit)
         if as_json:
             for each in found:
                 output.line(each)
@@ -114,6 +118,46 @@ def messages(
             output.line(each)
     else:
         output.table(("KIND", "TEXT"), map(wording.message, found))
+
+
+@conversations.command("context")
+def show_context(
+    context: typer.Context, conversation_id: AnyConversation, agent: OfAgent = None, as_json: Json = False
+) -> None:
+    """Show the ids of the messages that the next model call would be shown."""
+    with session(context).client() as client:
+        shown = client.get_conversation_context(conversation_id, agent_id=agent)
+    if as_json:
+        output.document(shown)
+    else:
+        for message_id in shown.message_ids:
+            output.say(message_id)
+
+
+@conversations.command("compact")
+def compact(
+    context: typer.Context,
+    conversation_id: AnyConversation,
+    agent: OfAgent = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="Name of this request: sent again, it is the same compaction.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Put older messages into a summary, for the model; prints the summary. They stay readable."""
+    with session(context).client() as client:
+        done = client.compact_conversation(conversation_id, agent_id=agent, request_id=request_id)
+    if as_json:
+        output.document(done)
+    else:
+        output.say(done.summary)
+
+
+@conversations.command("reset")
+def reset(context: typer.Context, conversation_id: AnyConversation, agent: OfAgent = None) -> None:
+    """Show the model nothing of what was said so far; what is pending is denied. Messages stay readable."""
+    with session(context).client() as client:
+        client.reset_conversation(conversation_id, agent_id=agent)
 
 
 @conversations.command("rm")

@@ -151,12 +151,14 @@ def conversation_fields(conversation: v1.Conversation) -> Iterator[tuple[str, st
     yield "conversation", conversation.id
     yield "agent", conversation.agent_id
     yield "summary", conversation.summary
+    yield "description", conversation.description
     yield "model", conversation.model
     yield "works on", conversation.active_run_id
     yield "queued", str(conversation.queued_runs or "")
     yield "last message", moment(conversation.last_message_time)
     yield "created", moment(conversation.create_time)
     yield "updated", moment(conversation.update_time)
+    yield "archived", moment(conversation.archive_time)
     yield "labels", pairs(conversation.labels)
 
 

@@ -71,6 +71,11 @@ class AgentServiceStub(object):
                 request_serializer=sendoff_dot_v1_dot_agent__service__pb2.DeleteAgentRequest.SerializeToString,
                 response_deserializer=sendoff_dot_v1_dot_agent__service__pb2.DeleteAgentResponse.FromString,
                 _registered_method=True)
+        self.CompileSystem = channel.unary_unary(
+                '/sendoff.v1.AgentService/CompileSystem',
+                request_serializer=sendoff_dot_v1_dot_agent__service__pb2.CompileSystemRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_agent__service__pb2.CompileSystemResponse.FromString,
+                _registered_method=True)
 
 
 class AgentServiceServicer(object):
@@ -130,6 +135,15 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompileSystem(self, request, context):
+        """Returns the system prompt as the next model call of a conversation would be given it: the agent's words, its memory blocks as they are
+        now, and what it is to be told of its tool rules. What a request adds of its own (override_system, client_skills) is not part of it.
+        Fails with NOT_FOUND (AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -167,6 +181,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.DeleteAgent,
                     request_deserializer=sendoff_dot_v1_dot_agent__service__pb2.DeleteAgentRequest.FromString,
                     response_serializer=sendoff_dot_v1_dot_agent__service__pb2.DeleteAgentResponse.SerializeToString,
+            ),
+            'CompileSystem': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompileSystem,
+                    request_deserializer=sendoff_dot_v1_dot_agent__service__pb2.CompileSystemRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_agent__service__pb2.CompileSystemResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -359,6 +378,33 @@ class AgentService(object):
             '/sendoff.v1.AgentService/DeleteAgent',
             sendoff_dot_v1_dot_agent__service__pb2.DeleteAgentRequest.SerializeToString,
             sendoff_dot_v1_dot_agent__service__pb2.DeleteAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompileSystem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.AgentService/CompileSystem',
+            sendoff_dot_v1_dot_agent__service__pb2.CompileSystemRequest.SerializeToString,
+            sendoff_dot_v1_dot_agent__service__pb2.CompileSystemResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,11 @@ class AgentServiceStub:
     runs that have not ended, unless `cancel_runs` is set; then they are cancelled first.
     REST: DELETE /v1/agents/{agent_id}
     """
+    CompileSystem: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.CompileSystemRequest, _agent_service_pb2.CompileSystemResponse]
+    """Returns the system prompt as the next model call of a conversation would be given it: the agent's words, its memory blocks as they are
+    now, and what it is to be told of its tool rules. What a request adds of its own (override_system, client_skills) is not part of it.
+    Fails with NOT_FOUND (AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND).
+    """
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps agents."""
@@ -103,6 +108,17 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes an agent with its conversations, messages and runs. Fails with FAILED_PRECONDITION (AGENT_HAS_ACTIVE_RUNS) while it has
         runs that have not ended, unless `cancel_runs` is set; then they are cancelled first.
         REST: DELETE /v1/agents/{agent_id}
+        """
+
+    @_abc_1.abstractmethod
+    def CompileSystem(
+        self,
+        request: _agent_service_pb2.CompileSystemRequest,
+        context: _aio.ServicerContext[_agent_service_pb2.CompileSystemRequest, _abc.Awaitable[_agent_service_pb2.CompileSystemResponse]],
+    ) -> _abc.Awaitable[_agent_service_pb2.CompileSystemResponse]:
+        """Returns the system prompt as the next model call of a conversation would be given it: the agent's words, its memory blocks as they are
+        now, and what it is to be told of its tool rules. What a request adds of its own (override_system, client_skills) is not part of it.
+        Fails with NOT_FOUND (AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND).
         """
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _aio.Server) -> None: ...

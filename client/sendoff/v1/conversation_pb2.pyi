@@ -62,6 +62,10 @@ class Conversation(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    ARCHIVED_FIELD_NUMBER: _builtins.int
+    ARCHIVE_TIME_FIELD_NUMBER: _builtins.int
+    HIDDEN_FIELD_NUMBER: _builtins.int
     MODEL_SETTINGS_FIELD_NUMBER: _builtins.int
     CONTEXT_WINDOW_LIMIT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -82,6 +86,12 @@ class Conversation(_message.Message):
     """How many pending actions it waits for. Output only."""
     etag: _builtins.str
     """Changes whenever UpdateConversation changes it; runs and messages leave it as it is. Output only on create."""
+    description: _builtins.str
+    """More about it, for people and programs. Unset: not told. Rule: string.max_bytes = 65536."""
+    archived: _builtins.bool
+    """Put aside by its owner. It goes on taking messages."""
+    hidden: _builtins.bool
+    """Left out of lists, but for those that ask for what is hidden."""
     context_window_limit: _builtins.int
     """Most tokens of its contexts, if that is less than the model's window; wins over the agent's. Rule: int32.gte = 1."""
     @_builtins.property
@@ -105,6 +115,10 @@ class Conversation(_message.Message):
         """When UpdateConversation last changed it. Output only."""
 
     @_builtins.property
+    def archive_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when. Unset: it is not archived. Output only."""
+
+    @_builtins.property
     def model_settings(self) -> _model_settings_pb2.ModelSettings:
         """How the model is called in its runs; wins over the agent's settings, field by field."""
 
@@ -124,17 +138,23 @@ class Conversation(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        description: _builtins.str | None = ...,
+        archived: _builtins.bool = ...,
+        archive_time: _timestamp_pb2.Timestamp | None = ...,
+        hidden: _builtins.bool = ...,
         model_settings: _model_settings_pb2.ModelSettings | None = ...,
         context_window_limit: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_context_window_limit", b"_context_window_limit", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_context_window_limit", b"_context_window_limit", "_description", b"_description", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "archive_time", b"archive_time", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "description", b"description", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_context_window_limit", b"_context_window_limit", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "agent_id", b"agent_id", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "etag", b"etag", "id", b"id", "labels", b"labels", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "pending_actions", b"pending_actions", "queued_runs", b"queued_runs", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id", "_context_window_limit", b"_context_window_limit", "_description", b"_description", "_model", b"_model", "_summary", b"_summary", "active_run_id", b"active_run_id", "agent_id", b"agent_id", "archive_time", b"archive_time", "archived", b"archived", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "description", b"description", "etag", b"etag", "hidden", b"hidden", "id", b"id", "labels", b"labels", "last_message_time", b"last_message_time", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "pending_actions", b"pending_actions", "queued_runs", b"queued_runs", "summary", b"summary", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active_run_id: _TypeAlias = _typing.Literal["active_run_id"]  # noqa: Y015
     _WhichOneofArgType__active_run_id: _TypeAlias = _typing.Literal["_active_run_id", b"_active_run_id"]  # noqa: Y015
     _WhichOneofReturnType__context_window_limit: _TypeAlias = _typing.Literal["context_window_limit"]  # noqa: Y015
     _WhichOneofArgType__context_window_limit: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit"]  # noqa: Y015
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
     _WhichOneofReturnType__model: _TypeAlias = _typing.Literal["model"]  # noqa: Y015
     _WhichOneofArgType__model: _TypeAlias = _typing.Literal["_model", b"_model"]  # noqa: Y015
     _WhichOneofReturnType__summary: _TypeAlias = _typing.Literal["summary"]  # noqa: Y015
@@ -143,6 +163,8 @@ class Conversation(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__active_run_id) -> _WhichOneofReturnType__active_run_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__context_window_limit) -> _WhichOneofReturnType__context_window_limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__model) -> _WhichOneofReturnType__model | None: ...
     @_typing.overload

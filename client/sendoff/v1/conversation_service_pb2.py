@@ -27,7 +27,7 @@ from sendoff.v1 import conversation_pb2 as sendoff_dot_v1_dot_conversation__pb2
 from sendoff.v1 import message_pb2 as sendoff_dot_v1_dot_message__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sendoff/v1/conversation_service.proto\x12\nsendoff.v1\x1a google/protobuf/field_mask.proto\x1a\x1dsendoff/v1/conversation.proto\x1a\x18sendoff/v1/message.proto\"\x85\x01\n\x19\x43reateConversationRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12.\n\x0c\x63onversation\x18\x02 \x01(\x0b\x32\x18.sendoff.v1.Conversation\x12\x17\n\nrequest_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\r\n\x0b_request_id\"1\n\x16GetConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\"e\n\x18ListConversationsRequest\x12\x15\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\tB\x0b\n\t_agent_id\"e\n\x19ListConversationsResponse\x12/\n\rconversations\x18\x01 \x03(\x0b\x32\x18.sendoff.v1.Conversation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x95\x01\n\x19UpdateConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12.\n\x0c\x63onversation\x18\x02 \x01(\x0b\x32\x18.sendoff.v1.Conversation\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"I\n\x19\x44\x65leteConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61ncel_runs\x18\x02 \x01(\x08\"\x1c\n\x1a\x44\x65leteConversationResponse\"\xdc\x01\n\x17\x46orkConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\x08\x61gent_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x1a\n\rat_message_id\x18\x03 \x01(\tH\x01\x88\x01\x01\x12.\n\x0c\x63onversation\x18\x04 \x01(\x0b\x32\x18.sendoff.v1.Conversation\x12\x17\n\nrequest_id\x18\x05 \x01(\tH\x02\x88\x01\x01\x42\x0b\n\t_agent_idB\x10\n\x0e_at_message_idB\r\n\x0b_request_id\"\xbb\x01\n\x13ListMessagesRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\x08\x61gent_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12.\n\rmessage_types\x18\x06 \x03(\x0e\x32\x17.sendoff.v1.MessageTypeB\x0b\n\t_agent_id\"V\n\x14ListMessagesResponse\x12%\n\x08messages\x18\x01 \x03(\x0b\x32\x13.sendoff.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x9b\x05\n\x13\x43onversationService\x12W\n\x12\x43reateConversation\x12%.sendoff.v1.CreateConversationRequest\x1a\x18.sendoff.v1.Conversation\"\x00\x12T\n\x0fGetConversation\x12\".sendoff.v1.GetConversationRequest\x1a\x18.sendoff.v1.Conversation\"\x03\x90\x02\x01\x12\x65\n\x11ListConversations\x12$.sendoff.v1.ListConversationsRequest\x1a%.sendoff.v1.ListConversationsResponse\"\x03\x90\x02\x01\x12Z\n\x12UpdateConversation\x12%.sendoff.v1.UpdateConversationRequest\x1a\x18.sendoff.v1.Conversation\"\x03\x90\x02\x02\x12\x65\n\x12\x44\x65leteConversation\x12%.sendoff.v1.DeleteConversationRequest\x1a&.sendoff.v1.DeleteConversationResponse\"\x00\x12S\n\x10\x46orkConversation\x12#.sendoff.v1.ForkConversationRequest\x1a\x18.sendoff.v1.Conversation\"\x00\x12V\n\x0cListMessages\x12\x1f.sendoff.v1.ListMessagesRequest\x1a .sendoff.v1.ListMessagesResponse\"\x03\x90\x02\x01\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sendoff/v1/conversation_service.proto\x12\nsendoff.v1\x1a google/protobuf/field_mask.proto\x1a\x1dsendoff/v1/conversation.proto\x1a\x18sendoff/v1/message.proto\"\x85\x01\n\x19\x43reateConversationRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12.\n\x0c\x63onversation\x18\x02 \x01(\x0b\x32\x18.sendoff.v1.Conversation\x12\x17\n\nrequest_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\r\n\x0b_request_id\"1\n\x16GetConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\"\x9e\x02\n\x18ListConversationsRequest\x12\x15\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\x12\x1b\n\x0esummary_search\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x15\n\x08\x61rchived\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12\x13\n\x0bshow_hidden\x18\x07 \x01(\x08\x12\"\n\x15\x61\x66ter_conversation_id\x18\x08 \x01(\tH\x03\x88\x01\x01\x42\x0b\n\t_agent_idB\x11\n\x0f_summary_searchB\x0b\n\t_archivedB\x18\n\x16_after_conversation_id\"e\n\x19ListConversationsResponse\x12/\n\rconversations\x18\x01 \x03(\x0b\x32\x18.sendoff.v1.Conversation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x95\x01\n\x19UpdateConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12.\n\x0c\x63onversation\x18\x02 \x01(\x0b\x32\x18.sendoff.v1.Conversation\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"I\n\x19\x44\x65leteConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61ncel_runs\x18\x02 \x01(\x08\"\x1c\n\x1a\x44\x65leteConversationResponse\"\xdc\x01\n\x17\x46orkConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\x08\x61gent_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x1a\n\rat_message_id\x18\x03 \x01(\tH\x01\x88\x01\x01\x12.\n\x0c\x63onversation\x18\x04 \x01(\x0b\x32\x18.sendoff.v1.Conversation\x12\x17\n\nrequest_id\x18\x05 \x01(\tH\x02\x88\x01\x01\x42\x0b\n\t_agent_idB\x10\n\x0e_at_message_idB\r\n\x0b_request_id\"\\\n\x1dGetConversationContextRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\x08\x61gent_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x0b\n\t_agent_id\"=\n\x13\x43onversationContext\x12\x13\n\x0bmessage_ids\x18\x01 \x03(\t\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\x81\x01\n\x1a\x43ompactConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\x08\x61gent_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nrequest_id\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\x0b\n\t_agent_idB\r\n\x0b_request_id\"w\n\x1b\x43ompactConversationResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x1b\n\x13num_messages_before\x18\x03 \x01(\x05\x12\x1a\n\x12num_messages_after\x18\x04 \x01(\x05\"\x7f\n\x18ResetConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\x08\x61gent_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nrequest_id\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\x0b\n\t_agent_idB\r\n\x0b_request_id\"+\n\x19ResetConversationResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\xbb\x01\n\x13ListMessagesRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\x08\x61gent_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12.\n\rmessage_types\x18\x06 \x03(\x0e\x32\x17.sendoff.v1.MessageTypeB\x0b\n\t_agent_id\"V\n\x14ListMessagesResponse\x12%\n\x08messages\x18\x01 \x03(\x0b\x32\x13.sendoff.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xd4\x07\n\x13\x43onversationService\x12W\n\x12\x43reateConversation\x12%.sendoff.v1.CreateConversationRequest\x1a\x18.sendoff.v1.Conversation\"\x00\x12T\n\x0fGetConversation\x12\".sendoff.v1.GetConversationRequest\x1a\x18.sendoff.v1.Conversation\"\x03\x90\x02\x01\x12\x65\n\x11ListConversations\x12$.sendoff.v1.ListConversationsRequest\x1a%.sendoff.v1.ListConversationsResponse\"\x03\x90\x02\x01\x12Z\n\x12UpdateConversation\x12%.sendoff.v1.UpdateConversationRequest\x1a\x18.sendoff.v1.Conversation\"\x03\x90\x02\x02\x12\x65\n\x12\x44\x65leteConversation\x12%.sendoff.v1.DeleteConversationRequest\x1a&.sendoff.v1.DeleteConversationResponse\"\x00\x12S\n\x10\x46orkConversation\x12#.sendoff.v1.ForkConversationRequest\x1a\x18.sendoff.v1.Conversation\"\x00\x12i\n\x16GetConversationContext\x12).sendoff.v1.GetConversationContextRequest\x1a\x1f.sendoff.v1.ConversationContext\"\x03\x90\x02\x01\x12h\n\x13\x43ompactConversation\x12&.sendoff.v1.CompactConversationRequest\x1a\'.sendoff.v1.CompactConversationResponse\"\x00\x12\x62\n\x11ResetConversation\x12$.sendoff.v1.ResetConversationRequest\x1a%.sendoff.v1.ResetConversationResponse\"\x00\x12V\n\x0cListMessages\x12\x1f.sendoff.v1.ListMessagesRequest\x1a .sendoff.v1.ListMessagesResponse\"\x03\x90\x02\x01\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,28 +41,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONVERSATIONSERVICE'].methods_by_name['ListConversations']._serialized_options = b'\220\002\001'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['UpdateConversation']._loaded_options = None
   _globals['_CONVERSATIONSERVICE'].methods_by_name['UpdateConversation']._serialized_options = b'\220\002\002'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['GetConversationContext']._loaded_options = None
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['GetConversationContext']._serialized_options = b'\220\002\001'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['ListMessages']._loaded_options = None
   _globals['_CONVERSATIONSERVICE'].methods_by_name['ListMessages']._serialized_options = b'\220\002\001'
   _globals['_CREATECONVERSATIONREQUEST']._serialized_start=145
   _globals['_CREATECONVERSATIONREQUEST']._serialized_end=278
   _globals['_GETCONVERSATIONREQUEST']._serialized_start=280
   _globals['_GETCONVERSATIONREQUEST']._serialized_end=329
-  _globals['_LISTCONVERSATIONSREQUEST']._serialized_start=331
-  _globals['_LISTCONVERSATIONSREQUEST']._serialized_end=432
-  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_start=434
-  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_end=535
-  _globals['_UPDATECONVERSATIONREQUEST']._serialized_start=538
-  _globals['_UPDATECONVERSATIONREQUEST']._serialized_end=687
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=689
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=762
-  _globals['_DELETECONVERSATIONRESPONSE']._serialized_start=764
-  _globals['_DELETECONVERSATIONRESPONSE']._serialized_end=792
-  _globals['_FORKCONVERSATIONREQUEST']._serialized_start=795
-  _globals['_FORKCONVERSATIONREQUEST']._serialized_end=1015
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=1018
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=1205
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1207
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1293
-  _globals['_CONVERSATIONSERVICE']._serialized_start=1296
-  _globals['_CONVERSATIONSERVICE']._serialized_end=1963
+  _globals['_LISTCONVERSATIONSREQUEST']._serialized_start=332
+  _globals['_LISTCONVERSATIONSREQUEST']._serialized_end=618
+  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_start=620
+  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_end=721
+  _globals['_UPDATECONVERSATIONREQUEST']._serialized_start=724
+  _globals['_UPDATECONVERSATIONREQUEST']._serialized_end=873
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=875
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=948
+  _globals['_DELETECONVERSATIONRESPONSE']._serialized_start=950
+  _globals['_DELETECONVERSATIONRESPONSE']._serialized_end=978
+  _globals['_FORKCONVERSATIONREQUEST']._serialized_start=981
+  _globals['_FORKCONVERSATIONREQUEST']._serialized_end=1201
+  _globals['_GETCONVERSATIONCONTEXTREQUEST']._serialized_start=1203
+  _globals['_GETCONVERSATIONCONTEXTREQUEST']._serialized_end=1295
+  _globals['_CONVERSATIONCONTEXT']._serialized_start=1297
+  _globals['_CONVERSATIONCONTEXT']._serialized_end=1358
+  _globals['_COMPACTCONVERSATIONREQUEST']._serialized_start=1361
+  _globals['_COMPACTCONVERSATIONREQUEST']._serialized_end=1490
+  _globals['_COMPACTCONVERSATIONRESPONSE']._serialized_start=1492
+  _globals['_COMPACTCONVERSATIONRESPONSE']._serialized_end=1611
+  _globals['_RESETCONVERSATIONREQUEST']._serialized_start=1613
+  _globals['_RESETCONVERSATIONREQUEST']._serialized_end=1740
+  _globals['_RESETCONVERSATIONRESPONSE']._serialized_start=1742
+  _globals['_RESETCONVERSATIONRESPONSE']._serialized_end=1785
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=1788
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=1975
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1977
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=2063
+  _globals['_CONVERSATIONSERVICE']._serialized_start=2066
+  _globals['_CONVERSATIONSERVICE']._serialized_end=3046
 # @@protoc_insertion_point(module_scope)

@@ -86,26 +86,64 @@ class ListConversationsRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    SUMMARY_SEARCH_FIELD_NUMBER: _builtins.int
+    ARCHIVED_FIELD_NUMBER: _builtins.int
+    SHOW_HIDDEN_FIELD_NUMBER: _builtins.int
+    AFTER_CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """Conversations of this agent. Unset: of all."""
     page_size: _builtins.int
     """Most conversations to return. 0: 50. More than 100: 100. Rule: int32.gte = 0."""
     page_token: _builtins.str
     """From the page before, with all else unchanged. Empty: the first page."""
+    order_by: _builtins.str
+    """By which time, and in which direction: "desc" begins with the newest. `last_message_time` is when its newest message was written,
+    `last_run_time` when a run of it last ended; conversations without that are the oldest. What happens between two pages may move
+    a conversation from one to the other. Empty: "create_time desc". Rule: string.in = ["", "create_time", "create_time asc", "create_time desc", "last_message_time", "last_message_time asc", "last_message_time desc", "last_run_time", "last_run_time asc", "last_run_time desc"].
+    """
+    summary_search: _builtins.str
+    """Only those whose summary holds this text, in capitals or not. Unset: all. Rule: string.min_len = 1; string.max_len = 255."""
+    archived: _builtins.bool
+    """Only those that are archived, or only those that are not. Unset: both."""
+    show_hidden: _builtins.bool
+    """Hidden ones too."""
+    after_conversation_id: _builtins.str
+    """Begin behind this conversation, in the order asked for. Unset: with the first one. With a page_token it says where the first page
+    began. Rule: string.pattern = "^conv-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$".
+    """
     def __init__(
         self,
         *,
         agent_id: _builtins.str | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+        summary_search: _builtins.str | None = ...,
+        archived: _builtins.bool | None = ...,
+        show_hidden: _builtins.bool = ...,
+        after_conversation_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "agent_id", b"agent_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_conversation_id", b"_after_conversation_id", "_agent_id", b"_agent_id", "_archived", b"_archived", "_summary_search", b"_summary_search", "after_conversation_id", b"after_conversation_id", "agent_id", b"agent_id", "archived", b"archived", "summary_search", b"summary_search"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "agent_id", b"agent_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_conversation_id", b"_after_conversation_id", "_agent_id", b"_agent_id", "_archived", b"_archived", "_summary_search", b"_summary_search", "after_conversation_id", b"after_conversation_id", "agent_id", b"agent_id", "archived", b"archived", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "show_hidden", b"show_hidden", "summary_search", b"summary_search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after_conversation_id: _TypeAlias = _typing.Literal["after_conversation_id"]  # noqa: Y015
+    _WhichOneofArgType__after_conversation_id: _TypeAlias = _typing.Literal["_after_conversation_id", b"_after_conversation_id"]  # noqa: Y015
     _WhichOneofReturnType__agent_id: _TypeAlias = _typing.Literal["agent_id"]  # noqa: Y015
     _WhichOneofArgType__agent_id: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id"]  # noqa: Y015
+    _WhichOneofReturnType__archived: _TypeAlias = _typing.Literal["archived"]  # noqa: Y015
+    _WhichOneofArgType__archived: _TypeAlias = _typing.Literal["_archived", b"_archived"]  # noqa: Y015
+    _WhichOneofReturnType__summary_search: _TypeAlias = _typing.Literal["summary_search"]  # noqa: Y015
+    _WhichOneofArgType__summary_search: _TypeAlias = _typing.Literal["_summary_search", b"_summary_search"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_conversation_id) -> _WhichOneofReturnType__after_conversation_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__agent_id) -> _WhichOneofReturnType__agent_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__archived) -> _WhichOneofReturnType__archived | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__summary_search) -> _WhichOneofReturnType__summary_search | None: ...
 
 Global___ListConversationsRequest: _TypeAlias = ListConversationsRequest  # noqa: Y015
 
@@ -121,7 +159,7 @@ class ListConversationsResponse(_message.Message):
     """For the next page. Empty: this was the last."""
     @_builtins.property
     def conversations(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Conversation]:
-        """The conversations, newest first."""
+        """The conversations, in the order asked for."""
 
     def __init__(
         self,
@@ -154,7 +192,7 @@ class UpdateConversationRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change: summary, model, metadata, labels, model_settings,
+        """Which fields to change: summary, model, metadata, labels, description, archived, hidden, model_settings,
         context_window_limit. Unset: those that are set in `conversation`.
         """
 
@@ -237,7 +275,9 @@ class ForkConversationRequest(_message.Message):
     """Client-chosen id of this request; makes it safe to send again. Unset: a repeat makes another fork. Rule: string.min_len = 1; string.max_len = 255."""
     @_builtins.property
     def conversation(self) -> _conversation_pb2.Conversation:
-        """The new conversation; output-only fields are refused. Fields that are unset are taken from the one that is forked."""
+        """The new conversation; output-only fields are refused. Fields that are unset are taken from the one that is forked, but for archived
+        and hidden.
+        """
 
     def __init__(
         self,
@@ -266,6 +306,192 @@ class ForkConversationRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
 
 Global___ForkConversationRequest: _TypeAlias = ForkConversationRequest  # noqa: Y015
+
+@_typing.final
+class GetConversationContextRequest(_message.Message):
+    """Asks for what is shown of a conversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """The conversation; "default" with agent_id: the agent's own. Rule: as ForkConversationRequest.conversation_id."""
+    agent_id: _builtins.str
+    """The agent of the conversation. Unset: whoever's it is; "default" needs it."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        agent_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "agent_id", b"agent_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "agent_id", b"agent_id", "conversation_id", b"conversation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agent_id: _TypeAlias = _typing.Literal["agent_id"]  # noqa: Y015
+    _WhichOneofArgType__agent_id: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agent_id) -> _WhichOneofReturnType__agent_id | None: ...
+
+Global___GetConversationContextRequest: _TypeAlias = GetConversationContextRequest  # noqa: Y015
+
+@_typing.final
+class ConversationContext(_message.Message):
+    """What a model is shown of a conversation, as of now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_IDS_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    """True when there are older messages that are too large to be read. The next run compacts them."""
+    @_builtins.property
+    def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the messages, oldest first, each once; the first is that of the summary, if there is one."""
+
+    def __init__(
+        self,
+        *,
+        message_ids: _abc.Iterable[_builtins.str] | None = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_ids", b"message_ids", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConversationContext: _TypeAlias = ConversationContext  # noqa: Y015
+
+@_typing.final
+class CompactConversationRequest(_message.Message):
+    """Shortens what the model is shown of a conversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """The conversation; "default" with agent_id: the agent's own. Rule: as ForkConversationRequest.conversation_id."""
+    agent_id: _builtins.str
+    """The agent of the conversation. Unset: whoever's it is; "default" needs it."""
+    request_id: _builtins.str
+    """Client-chosen id of this request; makes it safe to send again. Unset: a repeat compacts again. Rule: string.min_len = 1; string.max_len = 255."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        agent_id: _builtins.str | None = ...,
+        request_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_request_id", b"_request_id", "agent_id", b"agent_id", "request_id", b"request_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_request_id", b"_request_id", "agent_id", b"agent_id", "conversation_id", b"conversation_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agent_id: _TypeAlias = _typing.Literal["agent_id"]  # noqa: Y015
+    _WhichOneofArgType__agent_id: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id"]  # noqa: Y015
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agent_id) -> _WhichOneofReturnType__agent_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
+
+Global___CompactConversationRequest: _TypeAlias = CompactConversationRequest  # noqa: Y015
+
+@_typing.final
+class CompactConversationResponse(_message.Message):
+    """A conversation is compacted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    NUM_MESSAGES_BEFORE_FIELD_NUMBER: _builtins.int
+    NUM_MESSAGES_AFTER_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run that has done it."""
+    summary: _builtins.str
+    """What stands for the older messages from now on."""
+    num_messages_before: _builtins.int
+    """How many messages the model would have been shown before, the system prompt among them."""
+    num_messages_after: _builtins.int
+    """How many it would be shown now, the system prompt and the summary among them."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        summary: _builtins.str = ...,
+        num_messages_before: _builtins.int = ...,
+        num_messages_after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["num_messages_after", b"num_messages_after", "num_messages_before", b"num_messages_before", "run_id", b"run_id", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompactConversationResponse: _TypeAlias = CompactConversationResponse  # noqa: Y015
+
+@_typing.final
+class ResetConversationRequest(_message.Message):
+    """Has a conversation begin anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """The conversation; "default" with agent_id: the agent's own. Rule: as ForkConversationRequest.conversation_id."""
+    agent_id: _builtins.str
+    """The agent of the conversation. Unset: whoever's it is; "default" needs it."""
+    request_id: _builtins.str
+    """Client-chosen id of this request; makes it safe to send again. Unset: a repeat resets again. Rule: string.min_len = 1; string.max_len = 255."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        agent_id: _builtins.str | None = ...,
+        request_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_request_id", b"_request_id", "agent_id", b"agent_id", "request_id", b"request_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_request_id", b"_request_id", "agent_id", b"agent_id", "conversation_id", b"conversation_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agent_id: _TypeAlias = _typing.Literal["agent_id"]  # noqa: Y015
+    _WhichOneofArgType__agent_id: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id"]  # noqa: Y015
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agent_id) -> _WhichOneofReturnType__agent_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
+
+Global___ResetConversationRequest: _TypeAlias = ResetConversationRequest  # noqa: Y015
+
+@_typing.final
+class ResetConversationResponse(_message.Message):
+    """A conversation begins anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run that has done it."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetConversationResponse: _TypeAlias = ResetConversationResponse  # noqa: Y015
 
 @_typing.final
 class ListMessagesRequest(_message.Message):

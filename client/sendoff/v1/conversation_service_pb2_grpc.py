@@ -66,6 +66,21 @@ class ConversationServiceStub(object):
                 request_serializer=sendoff_dot_v1_dot_conversation__service__pb2.ForkConversationRequest.SerializeToString,
                 response_deserializer=sendoff_dot_v1_dot_conversation__pb2.Conversation.FromString,
                 _registered_method=True)
+        self.GetConversationContext = channel.unary_unary(
+                '/sendoff.v1.ConversationService/GetConversationContext',
+                request_serializer=sendoff_dot_v1_dot_conversation__service__pb2.GetConversationContextRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.ConversationContext.FromString,
+                _registered_method=True)
+        self.CompactConversation = channel.unary_unary(
+                '/sendoff.v1.ConversationService/CompactConversation',
+                request_serializer=sendoff_dot_v1_dot_conversation__service__pb2.CompactConversationRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.CompactConversationResponse.FromString,
+                _registered_method=True)
+        self.ResetConversation = channel.unary_unary(
+                '/sendoff.v1.ConversationService/ResetConversation',
+                request_serializer=sendoff_dot_v1_dot_conversation__service__pb2.ResetConversationRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.ResetConversationResponse.FromString,
+                _registered_method=True)
         self.ListMessages = channel.unary_unary(
                 '/sendoff.v1.ConversationService/ListMessages',
                 request_serializer=sendoff_dot_v1_dot_conversation__service__pb2.ListMessagesRequest.SerializeToString,
@@ -94,7 +109,8 @@ class ConversationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListConversations(self, request, context):
-        """Lists conversations, newest first. Default conversations are not among them.
+        """Lists conversations, newest first unless asked otherwise. Default conversations are not among them. Fails with NOT_FOUND
+        (CONVERSATION_NOT_FOUND) for an `after_conversation_id` that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +141,44 @@ class ConversationServiceServicer(object):
         where the messages are, in one transaction. Idempotent by `request_id`, as CreateConversation. Fails with NOT_FOUND
         (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND, MESSAGE_NOT_FOUND).
         REST: POST /v1/conversations/{conversation_id}/fork
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConversationContext(self, request, context):
+        """Returns what the next model call of a conversation would be shown of its messages: those behind the newest compaction or reset, with
+        the summary in front of them. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompactConversation(self, request, context):
+        """Shortens what the model is shown of a conversation, now: older messages become a summary, which the conversation's model writes. They
+        stay readable.
+
+        It is done by a run of the conversation, whose kind tells so; on return that run has ended, and the messages and the summary are
+        durable. If the server ends before, the run goes on when it is back. A caller that goes away does not end it. Idempotent by
+        `request_id`: a repeat answers with what the first one came to. Fails with ABORTED (CONVERSATION_BUSY) while runs of the conversation
+        have not ended, with FAILED_PRECONDITION (PENDING_APPROVAL) while it waits for an answer, with FAILED_PRECONDITION
+        (NOTHING_TO_COMPACT) if fewer messages would not be shown then, and with FAILED_PRECONDITION (COMPACTION_FAILED) if the model gave no
+        summary; in all of these the conversation is as it was. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+        REST: POST /v1/conversations/{conversation_id}/compact, POST /v1/agents/{agent_id}/summarize
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetConversation(self, request, context):
+        """Shows the model nothing of what was said so far: from now on the conversation begins with the system prompt alone. Its messages stay
+        readable.
+
+        What it waits for is denied, so that the next message is taken. It is done by a run of the conversation, whose kind tells so; on
+        return that run has ended. Idempotent by `request_id`, as CompactConversation. Fails with ABORTED (CONVERSATION_BUSY) while runs of
+        the conversation have not ended, with FAILED_PRECONDITION (RESET_FAILED) if somebody cancelled that run, and with NOT_FOUND
+        (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+        REST: PATCH /v1/agents/{agent_id}/reset-messages
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,6 +224,21 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.ForkConversation,
                     request_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.ForkConversationRequest.FromString,
                     response_serializer=sendoff_dot_v1_dot_conversation__pb2.Conversation.SerializeToString,
+            ),
+            'GetConversationContext': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConversationContext,
+                    request_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.GetConversationContextRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_conversation__service__pb2.ConversationContext.SerializeToString,
+            ),
+            'CompactConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompactConversation,
+                    request_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.CompactConversationRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_conversation__service__pb2.CompactConversationResponse.SerializeToString,
+            ),
+            'ResetConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetConversation,
+                    request_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.ResetConversationRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_conversation__service__pb2.ResetConversationResponse.SerializeToString,
             ),
             'ListMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMessages,
@@ -340,6 +409,87 @@ class ConversationService(object):
             '/sendoff.v1.ConversationService/ForkConversation',
             sendoff_dot_v1_dot_conversation__service__pb2.ForkConversationRequest.SerializeToString,
             sendoff_dot_v1_dot_conversation__pb2.Conversation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConversationContext(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.ConversationService/GetConversationContext',
+            sendoff_dot_v1_dot_conversation__service__pb2.GetConversationContextRequest.SerializeToString,
+            sendoff_dot_v1_dot_conversation__service__pb2.ConversationContext.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompactConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.ConversationService/CompactConversation',
+            sendoff_dot_v1_dot_conversation__service__pb2.CompactConversationRequest.SerializeToString,
+            sendoff_dot_v1_dot_conversation__service__pb2.CompactConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.ConversationService/ResetConversation',
+            sendoff_dot_v1_dot_conversation__service__pb2.ResetConversationRequest.SerializeToString,
+            sendoff_dot_v1_dot_conversation__service__pb2.ResetConversationResponse.FromString,
             options,
             channel_credentials,
             insecure,

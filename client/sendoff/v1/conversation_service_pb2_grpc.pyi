@@ -25,7 +25,9 @@ class ConversationServiceStub:
     GetConversation: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.GetConversationRequest, _conversation_pb2.Conversation]
     """Returns a conversation as it is now. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND)."""
     ListConversations: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.ListConversationsRequest, _conversation_service_pb2.ListConversationsResponse]
-    """Lists conversations, newest first. Default conversations are not among them."""
+    """Lists conversations, newest first unless asked otherwise. Default conversations are not among them. Fails with NOT_FOUND
+    (CONVERSATION_NOT_FOUND) for an `after_conversation_id` that there is not.
+    """
     UpdateConversation: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.UpdateConversationRequest, _conversation_pb2.Conversation]
     """Changes a conversation. A run takes the model that is set when it calls it. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND,
     MODEL_NOT_FOUND), and with ABORTED (ETAG_MISMATCH) when `conversation.etag` is set and is not the conversation's.
@@ -43,6 +45,32 @@ class ConversationServiceStub:
     where the messages are, in one transaction. Idempotent by `request_id`, as CreateConversation. Fails with NOT_FOUND
     (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND, MESSAGE_NOT_FOUND).
     REST: POST /v1/conversations/{conversation_id}/fork
+    """
+    GetConversationContext: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.GetConversationContextRequest, _conversation_service_pb2.ConversationContext]
+    """Returns what the next model call of a conversation would be shown of its messages: those behind the newest compaction or reset, with
+    the summary in front of them. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+    """
+    CompactConversation: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.CompactConversationRequest, _conversation_service_pb2.CompactConversationResponse]
+    """Shortens what the model is shown of a conversation, now: older messages become a summary, which the conversation's model writes. They
+    stay readable.
+
+    It is done by a run of the conversation, whose kind tells so; on return that run has ended, and the messages and the summary are
+    durable. If the server ends before, the run goes on when it is back. A caller that goes away does not end it. Idempotent by
+    `request_id`: a repeat answers with what the first one came to. Fails with ABORTED (CONVERSATION_BUSY) while runs of the conversation
+    have not ended, with FAILED_PRECONDITION (PENDING_APPROVAL) while it waits for an answer, with FAILED_PRECONDITION
+    (NOTHING_TO_COMPACT) if fewer messages would not be shown then, and with FAILED_PRECONDITION (COMPACTION_FAILED) if the model gave no
+    summary; in all of these the conversation is as it was. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+    REST: POST /v1/conversations/{conversation_id}/compact, POST /v1/agents/{agent_id}/summarize
+    """
+    ResetConversation: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.ResetConversationRequest, _conversation_service_pb2.ResetConversationResponse]
+    """Shows the model nothing of what was said so far: from now on the conversation begins with the system prompt alone. Its messages stay
+    readable.
+
+    What it waits for is denied, so that the next message is taken. It is done by a run of the conversation, whose kind tells so; on
+    return that run has ended. Idempotent by `request_id`, as CompactConversation. Fails with ABORTED (CONVERSATION_BUSY) while runs of
+    the conversation have not ended, with FAILED_PRECONDITION (RESET_FAILED) if somebody cancelled that run, and with NOT_FOUND
+    (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+    REST: PATCH /v1/agents/{agent_id}/reset-messages
     """
     ListMessages: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.ListMessagesRequest, _conversation_service_pb2.ListMessagesResponse]
     """Pages through the messages of a conversation, newest first unless asked otherwise. The input of a run is among them once the run
@@ -77,7 +105,9 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _conversation_service_pb2.ListConversationsRequest,
         context: _aio.ServicerContext[_conversation_service_pb2.ListConversationsRequest, _abc.Awaitable[_conversation_service_pb2.ListConversationsResponse]],
     ) -> _abc.Awaitable[_conversation_service_pb2.ListConversationsResponse]:
-        """Lists conversations, newest first. Default conversations are not among them."""
+        """Lists conversations, newest first unless asked otherwise. Default conversations are not among them. Fails with NOT_FOUND
+        (CONVERSATION_NOT_FOUND) for an `after_conversation_id` that there is not.
+        """
 
     @_abc_1.abstractmethod
     def UpdateConversation(
@@ -113,6 +143,50 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         where the messages are, in one transaction. Idempotent by `request_id`, as CreateConversation. Fails with NOT_FOUND
         (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND, MESSAGE_NOT_FOUND).
         REST: POST /v1/conversations/{conversation_id}/fork
+        """
+
+    @_abc_1.abstractmethod
+    def GetConversationContext(
+        self,
+        request: _conversation_service_pb2.GetConversationContextRequest,
+        context: _aio.ServicerContext[_conversation_service_pb2.GetConversationContextRequest, _abc.Awaitable[_conversation_service_pb2.ConversationContext]],
+    ) -> _abc.Awaitable[_conversation_service_pb2.ConversationContext]:
+        """Returns what the next model call of a conversation would be shown of its messages: those behind the newest compaction or reset, with
+        the summary in front of them. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def CompactConversation(
+        self,
+        request: _conversation_service_pb2.CompactConversationRequest,
+        context: _aio.ServicerContext[_conversation_service_pb2.CompactConversationRequest, _abc.Awaitable[_conversation_service_pb2.CompactConversationResponse]],
+    ) -> _abc.Awaitable[_conversation_service_pb2.CompactConversationResponse]:
+        """Shortens what the model is shown of a conversation, now: older messages become a summary, which the conversation's model writes. They
+        stay readable.
+
+        It is done by a run of the conversation, whose kind tells so; on return that run has ended, and the messages and the summary are
+        durable. If the server ends before, the run goes on when it is back. A caller that goes away does not end it. Idempotent by
+        `request_id`: a repeat answers with what the first one came to. Fails with ABORTED (CONVERSATION_BUSY) while runs of the conversation
+        have not ended, with FAILED_PRECONDITION (PENDING_APPROVAL) while it waits for an answer, with FAILED_PRECONDITION
+        (NOTHING_TO_COMPACT) if fewer messages would not be shown then, and with FAILED_PRECONDITION (COMPACTION_FAILED) if the model gave no
+        summary; in all of these the conversation is as it was. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+        REST: POST /v1/conversations/{conversation_id}/compact, POST /v1/agents/{agent_id}/summarize
+        """
+
+    @_abc_1.abstractmethod
+    def ResetConversation(
+        self,
+        request: _conversation_service_pb2.ResetConversationRequest,
+        context: _aio.ServicerContext[_conversation_service_pb2.ResetConversationRequest, _abc.Awaitable[_conversation_service_pb2.ResetConversationResponse]],
+    ) -> _abc.Awaitable[_conversation_service_pb2.ResetConversationResponse]:
+        """Shows the model nothing of what was said so far: from now on the conversation begins with the system prompt alone. Its messages stay
+        readable.
+
+        What it waits for is denied, so that the next message is taken. It is done by a run of the conversation, whose kind tells so; on
+        return that run has ended. Idempotent by `request_id`, as CompactConversation. Fails with ABORTED (CONVERSATION_BUSY) while runs of
+        the conversation have not ended, with FAILED_PRECONDITION (RESET_FAILED) if somebody cancelled that run, and with NOT_FOUND
+        (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+        REST: PATCH /v1/agents/{agent_id}/reset-messages
         """
 
     @_abc_1.abstractmethod

@@ -209,6 +209,30 @@ STOP_REASON_SUPERSEDED: StopReason.ValueType  # 36
 """Cancelled: a newer message took its place. REST: cancelled."""
 Global___StopReason: _TypeAlias = StopReason  # noqa: Y015
 
+class _RunKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RunKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RUN_KIND_UNSPECIFIED: _RunKind.ValueType  # 0
+    """To answer a message, or to go on with what was asked for."""
+    RUN_KIND_COMPACTION: _RunKind.ValueType  # 1
+    """To compact its conversation: CompactConversation. It has no input and no steps."""
+    RUN_KIND_RESET: _RunKind.ValueType  # 2
+    """To reset its conversation: ResetConversation. It has no input and no steps."""
+
+class RunKind(_RunKind, metaclass=_RunKindEnumTypeWrapper):
+    """What a run is for. Open: clients skip what they do not know."""
+
+RUN_KIND_UNSPECIFIED: RunKind.ValueType  # 0
+"""To answer a message, or to go on with what was asked for."""
+RUN_KIND_COMPACTION: RunKind.ValueType  # 1
+"""To compact its conversation: CompactConversation. It has no input and no steps."""
+RUN_KIND_RESET: RunKind.ValueType  # 2
+"""To reset its conversation: ResetConversation. It has no input and no steps."""
+Global___RunKind: _TypeAlias = RunKind  # noqa: Y015
+
 @_typing.final
 class Run(_message.Message):
     """One accepted request on a conversation."""
@@ -265,6 +289,7 @@ class Run(_message.Message):
     WAIT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CANCEL_REASON_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"run-<uuid4>", made by the server. Nobody may read a meaning into it."""
     agent_id: _builtins.str
@@ -301,6 +326,8 @@ class Run(_message.Message):
     """The caller's request_id or idempotency key. Empty: none was sent."""
     cancel_reason: _builtins.str
     """Why it was cancelled, as the caller of CancelRun said. Unset: not cancelled, or no reason given."""
+    kind: Global___RunKind.ValueType
+    """What it is for."""
     @_builtins.property
     def error(self) -> Global___RunError:
         """What went wrong. Set if and only if the status is FAILED."""
@@ -382,10 +409,11 @@ class Run(_message.Message):
         wait: Global___WaitInfo | None = ...,
         request_id: _builtins.str = ...,
         cancel_reason: _builtins.str | None = ...,
+        kind: Global___RunKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "request_config", b"request_config", "start_time", b"start_time", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "agent_id", b"agent_id", "attempt", b"attempt", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "id", b"id", "labels", b"labels", "last_sequence", b"last_sequence", "metadata", b"metadata", "pending_actions", b"pending_actions", "phase", b"phase", "request_config", b"request_config", "request_id", b"request_id", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "turn_id", b"turn_id", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "agent_id", b"agent_id", "attempt", b"attempt", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "id", b"id", "kind", b"kind", "labels", b"labels", "last_sequence", b"last_sequence", "metadata", b"metadata", "pending_actions", b"pending_actions", "phase", b"phase", "request_config", b"request_config", "request_id", b"request_id", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "turn_id", b"turn_id", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__background: _TypeAlias = _typing.Literal["background"]  # noqa: Y015
     _WhichOneofArgType__background: _TypeAlias = _typing.Literal["_background", b"_background"]  # noqa: Y015

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from google.protobuf.message import Message
 
@@ -11,6 +12,7 @@ from sendoff import v1
 from sendoff_server import ids, validation
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.message_page import read_page
+from sendoff_server.agents.upkeep_port import Upkeep, UpkeepRequest
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import (
     AgentNotFound,
@@ -22,8 +24,17 @@ from sendoff_server.errors import (
 )
 from sendoff_server.model_settings import check_applicable
 from sendoff_server.models.port import Catalogue
-from sendoff_server.paging import Page, by_time
-from sendoff_server.store.port import Fork, Key, LaneMissing, Mismatched, Store
+from sendoff_server.page_token import Cursor
+from sendoff_server.paging import Page
+from sendoff_server.store.port import (
+    ConversationOrder,
+    ConversationQuery,
+    Fork,
+    Key,
+    LaneMissing,
+    Mismatched,
+    Store,
+)
 from sendoff_server.validation import CONVERSATION_UPDATABLE
 
 MAX_PAGE = 100
@@ -46,9 +57,11 @@ class ConversationService:
         models: Catalogue,
         clock: Clock,
         *,
+        upkeep: Upkeep,
         cancel_all: CancelAll,
         deleted: Callable[[str], None],
     ) -> None:
+        self._upkeep = upkeep
         self._store = store
         self._agents = agents
         self._conversations = conversations
@@ -76,7 +89,7 @@ class ConversationService:
             if last_position is None:
                 raise MessageNotFound(request.at_message_id, lane)
         agent_id = lane if source is None else source.agent_id
-        wanted = _changed(source or v1.Conversation(), request.conversation, _set_fields(request.conversation))
+        wanted = _changed(source or v1.Conversation(), request.conversation, _taken_over(request.conversation))
         forked = await self._create(tenant, request, agent_id, wanted, Fork(lane, last_position))
         if forked is None:
             raise AgentNotFound(agent_id) if source is None else ConversationNotFound(lane)
@@ -113,6 +126,8 @@ class ConversationService:
         now = timestamp(self._clock.now_ns())
         conversation.create_time.CopyFrom(now)
         conversation.update_time.CopyFrom(now)
+        if conversation.archived:
+            conversation.archive_time.CopyFrom(now)
         conversation.etag = ids.etag()
         return conversation
 
@@ -125,9 +140,32 @@ class ConversationService:
     async def list(self, tenant: str, request: v1.ListConversationsRequest) -> v1.ListConversationsResponse:
         validation.check_list_conversations(request)
         page = Page(request, DEFAULT_PAGE, MAX_PAGE)
-        found = await self._store.list_conversations(tenant, request.agent_id or None, page.after, page.enough)
-        conversations, token = page.of(by_time(found))
+        query = _query(tenant, request)
+        after = page.after or await self._first_after(query, request)
+        found: list[tuple[v1.Conversation, Cursor]] = []
+        while len(found) < page.enough:
+            part = await self._store.list_conversations(replace(query, after=after, limit=page.enough - len(found)))
+            found += part.found
+            after = part.goes_on_after
+            if after is None:
+                break
+        conversations, token = page.of(found)
         return v1.ListConversationsResponse(conversations=conversations, next_page_token=token)
+
+    async def _first_after(self, query: ConversationQuery, request: v1.ListConversationsRequest) -> Cursor | None:
+        """Where the first page begins. Raises ConversationNotFound."""
+        if not request.HasField("after_conversation_id"):
+            return None
+        conversation_id = request.after_conversation_id
+        cursor = await self._store.conversation_cursor(query.tenant, conversation_id, query.order)
+        if cursor is None:
+            raise ConversationNotFound(conversation_id)
+        return cursor
+
+    async def context(self, tenant: str, request: v1.GetConversationContextRequest) -> v1.ConversationContext:
+        validation.check_get_conversation_context(request)
+        lane, _ = await self._lane(tenant, request.conversation_id, request.agent_id)
+        return await self._upkeep.context_of(lane)
 
     async def list_messages(self, tenant: str, request: v1.ListMessagesRequest) -> v1.ListMessagesResponse:
         validation.check_list_messages(request)
@@ -170,10 +208,43 @@ class ConversationService:
             if changed.model not in ("", current.model) or changed.model_settings != current.model_settings:
                 await self._check_model(tenant, changed.agent_id, changed)
             changed.update_time.CopyFrom(timestamp(self._clock.now_ns()))
+            if not changed.archived:
+                changed.ClearField("archive_time")
+            elif not current.archived:
+                changed.archive_time.CopyFrom(changed.update_time)
             changed.etag = ids.etag()
             if await self._store.update_conversation(tenant, changed, current.etag):
                 self._conversations.remember(tenant, changed)
                 return changed
+
+    async def compact(
+        self, tenant: str, request: v1.CompactConversationRequest, *, repeated_within_s: float | None = None
+    ) -> v1.CompactConversationResponse:
+        """Put older messages of a conversation into a summary, for the model. With `repeated_within_s` its caller says
+        that he may have sent it before, so long ago at most."""
+        validation.check_compact_conversation(request)
+        return await self._upkeep.compact(tenant, await self._upkeep_of(tenant, request, repeated_within_s))
+
+    async def reset(
+        self, tenant: str, request: v1.ResetConversationRequest, *, repeated_within_s: float | None = None
+    ) -> v1.ResetConversationResponse:
+        """Have a conversation begin anew, for the model. `repeated_within_s` as for `compact`."""
+        validation.check_reset_conversation(request)
+        return await self._upkeep.reset(tenant, await self._upkeep_of(tenant, request, repeated_within_s))
+
+    async def _upkeep_of(
+        self,
+        tenant: str,
+        request: v1.CompactConversationRequest | v1.ResetConversationRequest,
+        repeated_within_s: float | None,
+    ) -> UpkeepRequest:
+        lane, conversation = await self._lane(tenant, request.conversation_id, request.agent_id)
+        return UpkeepRequest(
+            agent_id=lane if conversation is None else conversation.agent_id,
+            conversation_id=None if conversation is None else lane,
+            request_id=request.request_id,
+            repeated_within_s=repeated_within_s,
+        )
 
     async def delete(self, tenant: str, request: v1.DeleteConversationRequest) -> v1.DeleteConversationResponse:
         """Delete a conversation with all that is its. New messages for it are refused as soon as its runs have
@@ -207,6 +278,24 @@ def _changed(current: v1.Conversation, wanted: v1.Conversation, fields: Sequence
 
 def _set_fields(conversation: v1.Conversation) -> list[str]:
     return [field.name for field, _ in conversation.ListFields() if field.name in CONVERSATION_UPDATABLE]
+
+
+def _taken_over(wanted: v1.Conversation) -> list[str]:
+    """Fields of a fork that are not as in its source."""
+    return [*_set_fields(wanted), "archived", "hidden"]
+
+
+def _query(tenant: str, request: v1.ListConversationsRequest) -> ConversationQuery:
+    by, _, direction = request.order_by.partition(" ")
+    return ConversationQuery(
+        tenant=tenant,
+        agent_id=request.agent_id or None,
+        archived=request.archived if request.HasField("archived") else None,
+        hidden=None if request.show_hidden else False,
+        search=request.summary_search,
+        order=ConversationOrder(by) if by else ConversationOrder.CREATED,
+        newest_first=direction == "desc" or not by,
+    )
 
 
 def _fingerprint(request: Message) -> bytes:

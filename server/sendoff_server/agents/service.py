@@ -11,7 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from sendoff import v1
 from sendoff_server import ids, validation
 from sendoff_server.agents import listing
-from sendoff_server.agents.directory import AgentDirectory
+from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.names import made_up
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import AgentHasActiveRuns, AgentNotFound, EtagMismatch, IdempotencyMismatch
@@ -43,6 +43,10 @@ class Toolbox(Protocol):
         ...
 
 
+Compile = Callable[[str, v1.Agent, str], Awaitable[str]]
+"""(tenant, agent, lane): the system prompt that the next model call of that conversation is given."""
+
+
 class AgentService:
     """The use cases of agents."""
 
@@ -55,9 +59,13 @@ class AgentService:
         tools: Toolbox,
         clock: Clock,
         *,
+        conversations: ConversationDirectory,
+        compiled: Compile,
         cancel_all: CancelAll,
         deleted: Callable[[str], None],
     ) -> None:
+        self._conversations = conversations
+        self._compiled = compiled
         self._store = store
         self._directory = directory
         self._models = models
@@ -118,6 +126,15 @@ class AgentService:
     async def list_tags(self, tenant: str, request: v1.ListTagsRequest) -> v1.ListTagsResponse:
         validation.check_list_tags(request)
         return await listing.tags_page(self._store, tenant, request)
+
+    async def compile_system(self, tenant: str, request: v1.CompileSystemRequest) -> v1.CompileSystemResponse:
+        """The system prompt of a conversation, as the model would be given it now."""
+        validation.check_compile_system(request)
+        agent = await self._directory.find(tenant, request.agent_id)
+        lane = agent.id
+        if request.conversation_id not in ("", "default"):
+            lane = (await self._conversations.find_of(tenant, request.conversation_id, agent.id)).id
+        return v1.CompileSystemResponse(system=await self._compiled(tenant, agent, lane))
 
     async def update(self, tenant: str, request: v1.UpdateAgentRequest) -> v1.Agent:
         """Change an agent. A change made by somebody else meanwhile is not overwritten when the caller sent an etag;

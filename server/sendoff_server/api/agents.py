@@ -35,3 +35,6 @@ class AgentServicer(AgentServiceServicer):
 
     async def DeleteAgent(self, request: v1.DeleteAgentRequest, context: Context) -> v1.DeleteAgentResponse:
         return await self._agents.delete(TENANT, request)
+
+    async def CompileSystem(self, request: v1.CompileSystemRequest, context: Context) -> v1.CompileSystemResponse:
+        return await self._agents.compile_system(TENANT, request)

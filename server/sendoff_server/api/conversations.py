@@ -37,5 +37,20 @@ class ConversationServicer(ConversationServiceServicer):
     async def ForkConversation(self, request: v1.ForkConversationRequest, context: Context) -> v1.Conversation:
         return await self._conversations.fork(TENANT, request)
 
+    async def GetConversationContext(
+        self, request: v1.GetConversationContextRequest, context: Context
+    ) -> v1.ConversationContext:
+        return await self._conversations.context(TENANT, request)
+
+    async def CompactConversation(
+        self, request: v1.CompactConversationRequest, context: Context
+    ) -> v1.CompactConversationResponse:
+        return await self._conversations.compact(TENANT, request)
+
+    async def ResetConversation(
+        self, request: v1.ResetConversationRequest, context: Context
+    ) -> v1.ResetConversationResponse:
+        return await self._conversations.reset(TENANT, request)
+
     async def ListMessages(self, request: v1.ListMessagesRequest, context: Context) -> v1.ListMessagesResponse:
         return await self._conversations.list_messages(TENANT, request)

@@ -23,7 +23,7 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.body import Live, Step, Work
 from sendoff_server.clock import Clock, timestamp
-from sendoff_server.context import summary
+from sendoff_server.context import summary, tokens
 from sendoff_server.context.boundaries import first_kept
 from sendoff_server.context.context import Context
 from sendoff_server.context.pictures import Pictures
@@ -35,9 +35,12 @@ from sendoff_server.models.port import Answer, Model, ModelCall, ModelFailed
 
 CHECK = "post_step_context_check"
 EXCEEDED = "context_window_exceeded"
+REQUESTED = "requested"
 
 _ABOUT_THE_MESSAGES = frozenset({"MODEL_REFUSED", "MODEL_ANSWER_INVALID", "MODEL_REJECTED_REQUEST", "CONTEXT_OVERFLOW"})
 _MOST_ENTRIES = 2
+_KEPT_ON_REQUEST = 0.3
+"""Of what the messages take."""
 _SHARES = (0.9, 0.45, 0.2)
 """Of the window, for what is to be summarized; the next where the provider says that it is too much."""
 
@@ -50,6 +53,7 @@ class StepCall:
 
     work: Work
     step: Step
+    """Without an id: of a run that has no steps."""
     live: Live
     model: Model
     handle: str
@@ -119,12 +123,32 @@ class Compactor:
         estimated = context.estimated_tokens
         return await self._compacted(call, context, call.window.at_most(estimated), EXCEEDED, estimated)
 
-    async def _compacted(self, call: StepCall, context: Context, window: Window, trigger: str, filled: int) -> Context:
-        """`window` in tokens as we guess them, `filled` in the provider's."""
+    async def on_request(self, call: StepCall, context: Context, filled: int) -> None:
+        """A smaller context, though this one may well fit. Does nothing where it would not hold fewer messages. Nobody
+        is in need of the room, so a summary that fails leaves everything as it was: raises ModelFailed."""
+        kept_from = _kept_on_request(call.summarizer, context)
+        if 1 + len(context.history) - kept_from < len(context.messages):
+            window = call.window.divided(off_by(context.estimated_tokens, filled))
+            await self._compacted(call, context, window, REQUESTED, filled, kept_from)
+
+    async def _compacted(
+        self,
+        call: StepCall,
+        context: Context,
+        window: Window,
+        trigger: str,
+        filled: int,
+        kept_from: int | None = None,
+    ) -> Context:
+        """`window` in tokens as we guess them, `filled` in the provider's. `kept_from`: index of the first entry to
+        keep; None for as many as the window has room for."""
         place = _free_place(call, context)
-        kept_from = _kept_from(call.summarizer, context, window)
+        if kept_from is None:
+            kept_from = _kept_from(call.summarizer, context, window)
         await call.live.compacting()
         written = await self._summary(call, context, context.history[:kept_from], window)
+        if trigger == REQUESTED and written.failure:
+            raise _no_summary(call, written.failure)
         compaction = summary.Compaction(
             trigger=trigger,
             summary=written.text or summary.kept_words(context.summary),
@@ -202,7 +226,8 @@ def _complete(entry: v1.Message, call: StepCall, now: Timestamp, position: int) 
     entry.create_time.CopyFrom(now)
     entry.agent_id = run.agent_id
     entry.run_id = run.id
-    entry.step_id = call.step.id
+    if call.step.id:
+        entry.step_id = call.step.id
     entry.position = position
     if run.HasField("conversation_id"):
         entry.conversation_id = run.conversation_id
@@ -220,6 +245,14 @@ def _free_place(call: StepCall, context: Context) -> int:
 def _begun_at(context: Context, kept_from: int, compaction: summary.Compaction) -> Context:
     told = summary.as_told(summary.structured(compaction)[-1])
     return replace(context, summary=told, history=context.history[kept_from:], is_whole=True)
+
+
+def _kept_on_request(writer: Summarizer, context: Context) -> int:
+    """The same, where there is no need for room: a share of what there is, not of the window."""
+    if writer.keeps_nothing:
+        return len(context.history)
+    share = _KEPT_ON_REQUEST if writer.kept_share is None else writer.kept_share
+    return first_kept(context.history, int(tokens.of_entries(context.history) * share))
 
 
 def _kept_from(writer: Summarizer, context: Context, window: Window) -> int:
@@ -242,6 +275,12 @@ def _asking(call: StepCall, writer: Summarizer, question: ModelCall) -> Callable
         raise AssertionError("a model's stream ends with its answer")
 
     return ask
+
+
+def _no_summary(call: StepCall, failure: str) -> ModelFailed:
+    told = f"{call.handle} has not summarized the older messages ({failure})"
+    metadata = {"handle": call.handle, "failure": failure}
+    return ModelFailed(failure, v1.StopReason.STOP_REASON_INVALID_LLM_RESPONSE, told, metadata=metadata)
 
 
 def does_not_fit(call: StepCall, context_tokens: int, overflow: ModelFailed | None = None) -> ModelFailed:

@@ -18,7 +18,7 @@ from sendoff_server.context.boundaries import from_a_turn_on
 from sendoff_server.context.history_memory import HistoryMemory, Measured
 from sendoff_server.context.pictures import may_show
 from sendoff_server.context.skills import with_skills
-from sendoff_server.context.summary import as_told
+from sendoff_server.context.summary import as_told, is_reset
 from sendoff_server.lifecycle import began, turn_began
 from sendoff_server.store.port import History
 
@@ -99,13 +99,21 @@ def assembled(past: History, done: Done, work: Work, system: str, tool_tokens: i
     return Context(
         system=system,
         tool_tokens=tool_tokens,
-        summary=as_told(newest) if newest else None,
+        summary=as_told(newest) if newest and not is_reset(newest) else None,
         history=_kept(history, newest) if newest else from_a_turn_on(history),
         input=given,
         is_whole=past.is_whole or newest is not past.compaction,
         is_plain=past.is_plain and not any(map(may_show, (*own, *given))),
         newest_position=max((entry.position for entry in last), default=0),
     )
+
+
+def ids_shown(past: History) -> list[str]:
+    """Ids of the messages that a model would be shown of a conversation, the summary's in front; each once."""
+    newest = past.compaction
+    shown = _kept(past.messages, newest) if newest else from_a_turn_on(past.messages)
+    summary = [newest.id] if newest and not is_reset(newest) else []
+    return list(dict.fromkeys([*summary, *(entry.id for entry in shown)]))
 
 
 def _without(own: Sequence[v1.Message], given: Sequence[v1.Message]) -> Sequence[v1.Message]:

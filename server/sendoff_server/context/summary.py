@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from sendoff import v1
 from sendoff_server.context import tokens
 
+RESET = "The conversation begins anew here. Nothing of what was said before is shown to the model."
+"""The words of the entry that tells readers of a reset; no model is shown it."""
 NOTE = "Earlier messages of this conversation are hidden to make room. This is a summary of them:"
 NO_SUMMARY = "Earlier messages of this conversation are hidden to make room, and there is no summary of them."
 LEFT_OUT = "Messages after it are hidden as well, and no summary could be made of them."
@@ -141,7 +143,7 @@ class Compaction:
     """What happened."""
 
     trigger: str
-    """"post_step_context_check" or "context_window_exceeded"."""
+    """"post_step_context_check", "context_window_exceeded" or "requested"."""
     summary: str
     """The model's words; where it failed, those of an earlier compaction; empty if there are none."""
     failure: str = ""
@@ -193,6 +195,11 @@ def as_alert(compaction: Compaction, time: str) -> list[v1.Message]:
     return [v1.Message(user_message=v1.UserMessage(content=v1.Content(text=text)))]
 
 
+def is_reset(entry: v1.Message) -> bool:
+    """Whether a conversation begins anew behind it, and nothing is told of what was before."""
+    return entry.HasField("context_start") and entry.HasField("system_message")
+
+
 def as_told(entry: v1.Message) -> v1.Message:
     """The entry with which a compacted conversation begins, as the model reads it: the same in either form."""
     if entry.HasField("summary_message"):
@@ -200,6 +207,25 @@ def as_told(entry: v1.Message) -> v1.Message:
     else:
         text = json.loads(entry.user_message.content.text)["message"]
     return v1.Message(id=entry.id, position=entry.position, summary_message=v1.SummaryMessage(summary=text))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a compaction came to, as its entry tells it."""
+
+    summary: str
+    messages_before: int
+    messages_after: int
+
+
+def outcome_of(entry: v1.Message) -> Outcome:
+    """Of the entry with which a compacted conversation begins, in either form."""
+    if entry.HasField("summary_message"):
+        told, stats = entry.summary_message.summary, json.loads(entry.summary_message.compaction_stats.json)
+    else:
+        alert = json.loads(entry.user_message.content.text)
+        told, stats = alert["message"].removeprefix(NOTE).strip(), alert["compaction_stats"]
+    return Outcome(told, stats["messages_count_before"], stats["messages_count_after"])
 
 
 def kept_words(entry: v1.Message | None) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sendoff_server import ids
 from sendoff_server.gateway.codec.schemas import REF, Schema, Schemas
-from sendoff_server.gateway.description import agents, facts, runs, sending
+from sendoff_server.gateway.description import agents, contexts, facts, runs, sending
 from sendoff_server.gateway.description.answers import nouns
 from sendoff_server.gateway.description.bodies import Bodies
 from sendoff_server.gateway.description.forms import TEXT, Described
@@ -34,6 +34,7 @@ _REFUSALS: Mapping[int, tuple[str, str]] = {
     413: ("Refusal", "The body is too large."),
     422: ("Unprocessable", "What is asked has not the form, or cannot be honoured; every fault is named."),
     429: ("Refusal", "The queue is full; Retry-After tells when to ask again."),
+    502: ("Refusal", "The model gave no summary, and everything is as it was."),
     503: ("Refusal", "The server stops, or its store does not answer; ask again."),
 }
 _MODEL_FAILURES: Mapping[int, str] = {
@@ -83,7 +84,7 @@ _PLAIN = Described(answers={}, refused=frozenset({400, 409}))
 
 
 def _descriptions(bodies: Bodies) -> Descriptions:
-    return {**facts.TABLE, **runs.table(bodies), **agents.table(bodies), **sending.table(bodies)}
+    return {**facts.TABLE, **runs.table(bodies), **agents.table(bodies), **contexts.table(), **sending.table(bodies)}
 
 
 # ---- what is asked ----

@@ -33,12 +33,12 @@ from sendoff_server.context.context import Context
 from sendoff_server.context.history_memory import HistoryMemory, Measured
 from sendoff_server.context.pictures import Pictures
 from sendoff_server.context.retry import RetryPolicy
-from sendoff_server.errors import ModelNotFound
 from sendoff_server.loop import limits
 from sendoff_server.loop.acting import Acting, nudge
 from sendoff_server.loop.answers import Written, entries, request_entry
 from sendoff_server.loop.asking import Asker, Offer, Reply
 from sendoff_server.loop.calling import Callers
+from sendoff_server.loop.ends import failed_by, no_model
 from sendoff_server.loop.held import actions_for
 from sendoff_server.loop.outfit import Outfit, Wardrobe
 from sendoff_server.loop.settler import NOTHING_TO_SETTLE, Settler
@@ -111,19 +111,8 @@ class Loop(Body):
     async def _ask(self, work: Work, step: Step, done: Done, live: Live) -> Asked:
         outfit = await self._wardrobe.outfit(work)
         if outfit.model is None:
-            return Asked(end=_no_model(outfit.handle))
-        call = StepCall(
-            work=work,
-            step=step,
-            live=live,
-            model=outfit.model,
-            handle=outfit.handle,
-            settings=outfit.settings,
-            window_limit=outfit.window_limit,
-            timezone=outfit.agent.timezone,
-            compaction=outfit.agent.compaction_settings,
-            summarizing=outfit.summarizing,
-        )
+            return Asked(end=no_model(outfit.handle))
+        call = outfit.call(outfit.model, work, step, live)
         offer = self._offer(work, done, outfit)
         system = await self._wardrobe.system(work, outfit)
         try:
@@ -132,7 +121,7 @@ class Loop(Body):
             )
             reply = await self._asker.ask(call, context, offer, done)
         except ModelFailed as failure:
-            return Asked(end=End(failure.stop_reason, _run_error(failure)))
+            return Asked(end=failed_by(failure))
         return self._asked(work, step, done, outfit, reply)
 
     def _offer(self, work: Work, done: Done, outfit: Outfit) -> Offer:
@@ -210,15 +199,3 @@ def _of_message(turn: v1.TokenTurn, message_id: str) -> v1.TokenTurn:
     told.CopyFrom(turn)
     told.message_id = message_id
     return told
-
-
-def _no_model(handle: str) -> End:
-    missing = ModelNotFound(handle)
-    error = v1.RunError(reason=missing.reason, message=missing.message, metadata=missing.metadata)
-    return End(v1.STOP_REASON_ERROR, error)
-
-
-def _run_error(failure: ModelFailed) -> v1.RunError:
-    return v1.RunError(
-        reason=failure.reason, message=failure.message, metadata=failure.metadata, retryable=failure.retryable
-    )

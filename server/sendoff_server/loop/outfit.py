@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from sendoff import v1
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
-from sendoff_server.body import Work
+from sendoff_server.body import Live, Step, Work
+from sendoff_server.context.compaction import StepCall
 from sendoff_server.context.context import system_prompt
 from sendoff_server.context.window import Window
 from sendoff_server.errors import ModelNotFound
@@ -60,6 +62,21 @@ class Outfit:
     def window_tokens(self) -> int:
         return Window.of(self.model.info if self.model else v1.Model(), self.window_limit).tokens
 
+    def call(self, model: Model, work: Work, step: Step, live: Live) -> StepCall:
+        """A call of its model, which there is."""
+        return StepCall(
+            work=work,
+            step=step,
+            live=live,
+            model=model,
+            handle=self.handle,
+            settings=self.settings,
+            window_limit=self.window_limit,
+            timezone=self.agent.timezone,
+            compaction=self.agent.compaction_settings,
+            summarizing=self.summarizing,
+        )
+
     @property
     def parallel_calls(self) -> bool:
         return self.settings.parallel_tool_calls or not self.settings.HasField("parallel_tool_calls")
@@ -87,7 +104,7 @@ class Wardrobe:
         agent = await self._agents.find(work.tenant, work.run.agent_id)
         conversation = await self._conversation(work)
         handle = model_of(work.request, conversation, agent)
-        model, tools = await self._model(handle), await self._tools(work, agent)
+        model, tools = await self._model(handle), await self._tools(work.tenant, agent, work.request.client_tools)
         return Outfit(
             agent=agent,
             handle=handle,
@@ -100,12 +117,22 @@ class Wardrobe:
 
     async def system(self, work: Work, outfit: Outfit) -> str:
         """The system prompt: the agent's words, its memory, what it is to be told of its rules, and skills."""
-        memory = await self._memory.rendered(work.tenant, outfit.agent, work.lane)
-        rules = _told(outfit.tools) if outfit.tools.names else ""
-        return system_prompt(outfit.agent, work.request, [section for section in (memory, rules) if section])
+        sections = await self._sections(work.tenant, outfit.agent, work.lane, outfit.tools)
+        return system_prompt(outfit.agent, work.request, sections)
 
-    async def _tools(self, work: Work, agent: v1.Agent) -> Toolset:
-        tools, given = await self._toolbox.tools_of(work.tenant, agent), work.request.client_tools
+    async def compiled(self, tenant: str, agent: v1.Agent, lane: str) -> str:
+        """The system prompt of a request to that conversation that adds nothing of its own."""
+        tools = await self._tools(tenant, agent, ())
+        sections = await self._sections(tenant, agent, lane, tools)
+        return system_prompt(agent, v1.CreateMessageAsyncRequest(), sections)
+
+    async def _sections(self, tenant: str, agent: v1.Agent, lane: str, tools: Toolset) -> list[str]:
+        memory = await self._memory.rendered(tenant, agent, lane)
+        rules = _told(tools) if tools.names else ""
+        return [section for section in (memory, rules) if section]
+
+    async def _tools(self, tenant: str, agent: v1.Agent, given: Sequence[v1.ClientTool]) -> Toolset:
+        tools = await self._toolbox.tools_of(tenant, agent)
         return Toolset(tools, given, agent.tool_rules) if tools or given else NO_TOOLS
 
     async def _conversation(self, work: Work) -> v1.Conversation | None:

@@ -78,7 +78,8 @@ class RunService:
         """Have those end who were let wait and watch until now."""
         self._watching.stop()
 
-    def _refuse_if_draining(self) -> None:
+    def refuse_if_draining(self) -> None:
+        """Raises Draining once nothing is accepted any more."""
         if self._drained_at is not None:
             raise Draining(over_in_s=max(0.0, self._drained_at - self._clock.monotonic()))
 
@@ -100,7 +101,7 @@ class RunService:
         Without `background` the caller waits for the answer, and OTIDs do not make a repeated request the same one:
         programs use one for many messages there.
         """
-        self._refuse_if_draining()
+        self.refuse_if_draining()
         validation.check_create_message(request)
         request_id = one_request_id(request, idempotency_key)
         request = await self._acceptance.checked(tenant, request)
@@ -233,14 +234,18 @@ class RunService:
     async def _cancel_every(self, query: RunQuery, reason: str) -> None:
         query = replace(query, limit=limits.MAX_PAGE_SIZE)
         while runs := await self._store.list_runs(query):
-            self._refuse_if_draining()
+            self.refuse_if_draining()
             # Newest first, so that no cancelled head hands its lane to a run that is to be cancelled as well.
             for run in runs:
                 await self._cancel(query.tenant, run.id, Cancel(reason=reason))
-            await asyncio.gather(*(self._ended(query.tenant, run.id) for run in runs))
+            await asyncio.gather(*(self.ended(query.tenant, run.id) for run in runs))
 
-    async def _ended(self, tenant: str, run_id: str) -> None:
-        await self._waits.wait(v1.WaitRunRequest(run_id=run_id), lambda run_id: self._run(tenant, run_id))
+    async def ended(self, tenant: str, run_id: str) -> v1.Run:
+        """The run once it has ended. Raises Draining if the server stops before, and RunNotFound."""
+        wait = v1.WaitRunRequest(run_id=run_id)
+        while not is_terminal(run := await self._waits.wait(wait, lambda run_id: self._run(tenant, run_id))):
+            self.refuse_if_draining()
+        return run
 
     async def _cancel(self, tenant: str, run_id: str, cancel: Cancel) -> v1.Run:
         while True:

@@ -374,6 +374,44 @@ class ActionQuery:
     limit: int = 50
 
 
+class ConversationOrder(Enum):
+    """By which time conversations are listed."""
+
+    CREATED = "create_time"
+    LAST_MESSAGE = "last_message_time"
+    """When a message was last written to it, be it LeftOut by now."""
+    LAST_RUN = "last_run_time"
+    """When a run of it last ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationQuery:
+    """Which conversations. What is None or empty does not matter."""
+
+    tenant: str
+    agent_id: str | None = None
+    archived: bool | None = None
+    hidden: bool | None = None
+    search: str = ""
+    """What their summary holds, in capitals or not."""
+    order: ConversationOrder = ConversationOrder.CREATED
+    newest_first: bool = True
+    """Those without that time are the oldest."""
+    after: tuple[int, str] | None = None
+    """Cursor of the last conversation seen: only those that follow it in the order asked for."""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationPage:
+    """Some of the conversations that were asked for."""
+
+    found: Sequence[tuple[v1.Conversation, tuple[int, str]]]
+    """Each with its cursor."""
+    goes_on_after: tuple[int, str] | None
+    """Where to look for more, though there may be none; None if these were the last."""
+
+
 class BlockChange(Enum):
     """What became of a change of a block."""
 
@@ -643,11 +681,15 @@ class Store(Protocol):
         they are now."""
         ...
 
-    async def list_conversations(
-        self, tenant: str, agent_id: str | None, after: tuple[int, str] | None, limit: int
-    ) -> list[v1.Conversation]:
-        """Newest first, as `conversation` tells them; `after` is (create_time_ns, id) of the last one seen. None for
-        the agent: of all."""
+    async def list_conversations(self, query: ConversationQuery) -> ConversationPage:
+        """Up to `limit` conversations, as `conversation` tells them; fewer where it has looked at many that were not
+        asked for."""
+        ...
+
+    async def conversation_cursor(
+        self, tenant: str, conversation_id: str, order: ConversationOrder
+    ) -> tuple[int, str] | None:
+        """The cursor of a conversation in lists of that order; None if there is none."""
         ...
 
     async def update_conversation(self, tenant: str, conversation: v1.Conversation, expected_etag: str) -> bool:

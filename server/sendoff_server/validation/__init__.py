@@ -9,6 +9,7 @@ a test walks those comments.
 from sendoff_server.validation.actions import check_list_pending_actions as check_list_pending_actions
 from sendoff_server.validation.actions import check_respond_to_actions as check_respond_to_actions
 from sendoff_server.validation.agents import UPDATABLE as UPDATABLE
+from sendoff_server.validation.agents import check_compile_system as check_compile_system
 from sendoff_server.validation.agents import check_count_agents as check_count_agents
 from sendoff_server.validation.agents import check_create_agent as check_create_agent
 from sendoff_server.validation.agents import check_delete_agent as check_delete_agent
@@ -24,12 +25,15 @@ from sendoff_server.validation.blocks import check_get_block as check_get_block
 from sendoff_server.validation.blocks import check_list_blocks as check_list_blocks
 from sendoff_server.validation.blocks import check_update_block as check_update_block
 from sendoff_server.validation.conversations import CONVERSATION_UPDATABLE as CONVERSATION_UPDATABLE
+from sendoff_server.validation.conversations import check_compact_conversation as check_compact_conversation
 from sendoff_server.validation.conversations import check_create_conversation as check_create_conversation
 from sendoff_server.validation.conversations import check_delete_conversation as check_delete_conversation
 from sendoff_server.validation.conversations import check_fork_conversation as check_fork_conversation
 from sendoff_server.validation.conversations import check_get_conversation as check_get_conversation
+from sendoff_server.validation.conversations import check_get_conversation_context as check_get_conversation_context
 from sendoff_server.validation.conversations import check_list_conversations as check_list_conversations
 from sendoff_server.validation.conversations import check_list_messages as check_list_messages
+from sendoff_server.validation.conversations import check_reset_conversation as check_reset_conversation
 from sendoff_server.validation.conversations import check_update_conversation as check_update_conversation
 from sendoff_server.validation.create_message import IDEMPOTENCY_KEY as IDEMPOTENCY_KEY
 from sendoff_server.validation.create_message import check_create_message as check_create_message

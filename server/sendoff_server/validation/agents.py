@@ -23,6 +23,7 @@ from sendoff_server.validation.rules import (
     BLOCK_ID,
     TOOL_ID,
     check_choice,
+    check_conversation_id,
     check_enum,
     check_id,
     check_items,
@@ -177,3 +178,11 @@ def _check_blocks(found: Violations, block_ids: Sequence[str]) -> None:
             check_id(found, f"agent.block_ids[{index}]", block_id, BLOCK_ID)
             if block_id in block_ids[:index]:
                 found.add(f"agent.block_ids[{index}]", "is named before, and each may be named once")
+
+
+def check_compile_system(request: v1.CompileSystemRequest) -> None:
+    found = Violations()
+    check_id(found, "agent_id", request.agent_id, AGENT_ID)
+    if request.HasField("conversation_id"):
+        check_conversation_id(found, "conversation_id", request.conversation_id)
+    found.refuse()

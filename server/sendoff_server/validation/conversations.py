@@ -20,13 +20,28 @@ from sendoff_server.validation.rules import (
 )
 from sendoff_server.validation.violations import Violations
 
-CONVERSATION_UPDATABLE = ("summary", "model", "metadata", "labels", "model_settings", "context_window_limit")
+CONVERSATION_UPDATABLE = (
+    "summary",
+    "model",
+    "metadata",
+    "labels",
+    "description",
+    "archived",
+    "hidden",
+    "model_settings",
+    "context_window_limit",
+)
 """What an update mask may name."""
 
 MESSAGE_ORDERS = ("", "position", "position asc", "position desc")
 """What order_by may be."""
 
+CONVERSATION_ORDERS = ("create_time", "last_message_time", "last_run_time")
+"""What order_by may name, alone or with a direction behind it."""
+_DIRECTIONS = ("", " asc", " desc")
+
 _SUMMARY_BYTES = 65_536
+_SEARCH_CHARACTERS = 255
 
 
 def check_create_conversation(request: v1.CreateConversationRequest) -> None:
@@ -56,6 +71,12 @@ def check_list_conversations(request: v1.ListConversationsRequest) -> None:
     if request.HasField("agent_id"):
         check_id(found, "agent_id", request.agent_id, AGENT_ID)
     check_number(found, "page_size", request.page_size, least=0)
+    orders = ["", *(f"{by}{direction}" for by in CONVERSATION_ORDERS for direction in _DIRECTIONS)]
+    check_choice(found, "order_by", request.order_by, orders)
+    if request.HasField("summary_search"):
+        check_length(found, "summary_search", request.summary_search, least=1, most=_SEARCH_CHARACTERS)
+    if request.HasField("after_conversation_id"):
+        check_id(found, "after_conversation_id", request.after_conversation_id, CONVERSATION_ID)
     found.refuse()
 
 
@@ -78,6 +99,28 @@ def check_delete_conversation(request: v1.DeleteConversationRequest) -> None:
     found.refuse()
 
 
+def check_get_conversation_context(request: v1.GetConversationContextRequest) -> None:
+    found = Violations()
+    _check_address(found, request)
+    found.refuse()
+
+
+def check_compact_conversation(request: v1.CompactConversationRequest) -> None:
+    _check_upkeep(request)
+
+
+def check_reset_conversation(request: v1.ResetConversationRequest) -> None:
+    _check_upkeep(request)
+
+
+def _check_upkeep(request: v1.CompactConversationRequest | v1.ResetConversationRequest) -> None:
+    found = Violations()
+    _check_address(found, request)
+    if request.HasField("request_id"):
+        check_length(found, "request_id", request.request_id, least=1, most=MAX_KEY_CHARACTERS)
+    found.refuse()
+
+
 def check_list_messages(request: v1.ListMessagesRequest) -> None:
     found = Violations()
     _check_address(found, request)
@@ -87,7 +130,16 @@ def check_list_messages(request: v1.ListMessagesRequest) -> None:
     found.refuse()
 
 
-def _check_address(found: Violations, request: v1.ForkConversationRequest | v1.ListMessagesRequest) -> None:
+_Addressed = (
+    v1.ForkConversationRequest
+    | v1.ListMessagesRequest
+    | v1.CompactConversationRequest
+    | v1.ResetConversationRequest
+    | v1.GetConversationContextRequest
+)
+
+
+def _check_address(found: Violations, request: _Addressed) -> None:
     check_conversation_id(found, "conversation_id", request.conversation_id)
     if request.HasField("agent_id"):
         check_id(found, "agent_id", request.agent_id, AGENT_ID)
@@ -107,6 +159,7 @@ def _check_new(found: Violations, request: v1.CreateConversationRequest | v1.For
 
 def _check_conversation(found: Violations, conversation: v1.Conversation) -> None:
     check_size(found, "conversation.summary", conversation.summary, most=_SUMMARY_BYTES)
+    check_size(found, "conversation.description", conversation.description, most=_SUMMARY_BYTES)
     if conversation.HasField("model"):
         check_length(found, "conversation.model", conversation.model, least=1, most=255)
     check_json_object(found, "conversation.metadata", conversation.metadata)

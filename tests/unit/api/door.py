@@ -134,6 +134,10 @@ class FakeAgents:
         self.calls.append((tenant, request))
         return v1.DeleteAgentResponse()
 
+    async def compile_system(self, tenant: str, request: v1.CompileSystemRequest) -> v1.CompileSystemResponse:
+        self.calls.append((tenant, request))
+        return v1.CompileSystemResponse()
+
 
 class FakeConversations:
     """Use cases of conversations."""
@@ -154,6 +158,18 @@ class FakeConversations:
     async def delete(self, tenant: str, request: v1.DeleteConversationRequest) -> v1.DeleteConversationResponse:
         await self._call(tenant, request)
         return v1.DeleteConversationResponse()
+
+    async def context(self, tenant: str, request: v1.GetConversationContextRequest) -> v1.ConversationContext:
+        await self._call(tenant, request)
+        return v1.ConversationContext()
+
+    async def compact(self, tenant: str, request: v1.CompactConversationRequest) -> v1.CompactConversationResponse:
+        await self._call(tenant, request)
+        return v1.CompactConversationResponse()
+
+    async def reset(self, tenant: str, request: v1.ResetConversationRequest) -> v1.ResetConversationResponse:
+        await self._call(tenant, request)
+        return v1.ResetConversationResponse()
 
     async def list_messages(self, tenant: str, request: v1.ListMessagesRequest) -> v1.ListMessagesResponse:
         await self._call(tenant, request)

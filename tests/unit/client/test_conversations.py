@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -85,7 +86,14 @@ async def test_conversations_are_listed_page_by_page(asker: Asker, server: Scrip
     server.plan(methods.LIST_CONVERSATIONS, *pages, v1.ListConversationsResponse())
 
     assert [each.id for each in await asker.every("conversations", AGENT_ID, page_size=1)] == ["1", "2"]
-    assert await asker.every("conversations") == []
+    asked: dict[str, Any] = {
+        "archived": False,
+        "summary_search": "ships",
+        "order_by": "last_run_time desc",
+        "show_hidden": True,
+    }
+    assert await asker.every("conversations", **asked) == []
+    assert server.requests[2] == v1.ListConversationsRequest(**asked)
 
     assert [request.page_token for request in server.requests] == ["", "next", ""]
     assert [request.agent_id for request in server.requests] == [AGENT_ID, AGENT_ID, ""]
@@ -105,6 +113,42 @@ async def test_messages_are_listed_also_behind_an_empty_page(asker: Asker, serve
     assert server.requests[1] == v1.ListMessagesRequest(
         conversation_id="default", agent_id=AGENT_ID, order_by="position", message_types=types, page_token="next"
     )
+
+
+async def test_a_context_is_compacted_and_reset_once_however_often_it_is_sent(
+    asker: Asker, server: ScriptedServer
+) -> None:
+    compacted = v1.CompactConversationResponse(run_id=RUN_ID, summary="ships")
+    server.plan(methods.COMPACT_CONVERSATION, UNAVAILABLE, compacted)
+    server.plan(methods.RESET_CONVERSATION, UNAVAILABLE, v1.ResetConversationResponse(run_id=RUN_ID))
+
+    assert await asker.call("compact_conversation", "default", agent_id=AGENT_ID) == compacted
+    assert (await asker.call("reset_conversation", CONVERSATION_ID)).run_id == RUN_ID
+
+    first, second = server.asked(v1.CompactConversationRequest)
+    assert first == second
+    assert (first.conversation_id, first.agent_id, len(first.request_id)) == ("default", AGENT_ID, 36)
+    first_reset, second_reset = server.asked(v1.ResetConversationRequest)
+    assert first_reset == second_reset
+    assert (first_reset.conversation_id, len(first_reset.request_id)) == (CONVERSATION_ID, 36)
+
+
+async def test_the_system_prompt_of_a_conversation_is_read(asker: Asker, server: ScriptedServer) -> None:
+    server.plan(methods.COMPILE_SYSTEM, UNAVAILABLE, v1.CompileSystemResponse(system="Be brief."))
+
+    assert await asker.call("compile_system", AGENT_ID, CONVERSATION_ID) == "Be brief."
+
+    assert server.requests[1] == v1.CompileSystemRequest(agent_id=AGENT_ID, conversation_id=CONVERSATION_ID)
+
+
+async def test_what_the_model_is_shown_of_a_conversation_is_read(asker: Asker, server: ScriptedServer) -> None:
+    shown = v1.ConversationContext(message_ids=["message-1", "message-2"])
+    server.plan(methods.GET_CONVERSATION_CONTEXT, UNAVAILABLE, shown)
+
+    assert await asker.call("get_conversation_context", "default", agent_id=AGENT_ID) == shown
+
+    asked = v1.GetConversationContextRequest(conversation_id="default", agent_id=AGENT_ID)
+    assert server.requests == [asked, asked]
 
 
 # ---- the command ----
@@ -135,6 +179,31 @@ async def test_conversations_are_made_forked_and_removed(command: Command, serve
         ),
     ]
     assert server.requests[3].cancel_runs
+
+
+async def test_a_context_is_compacted_reset_and_shown(command: Command, server: ScriptedServer) -> None:
+    compacted = v1.CompactConversationResponse(run_id=RUN_ID, summary="ships")
+    server.plan(methods.COMPACT_CONVERSATION, compacted, compacted)
+    server.plan(methods.RESET_CONVERSATION, v1.ResetConversationResponse(run_id=RUN_ID))
+    server.plan(methods.COMPILE_SYSTEM, v1.CompileSystemResponse(system="Be brief."))
+    in_context = v1.ConversationContext(message_ids=["message-1", "message-2"])
+    server.plan(methods.GET_CONVERSATION_CONTEXT, in_context, in_context)
+
+    named = ("default", "--agent", AGENT_ID)
+    assert (await command("conversations", "compact", *named, "--request-id", "mine")).stdout == "ships\n"
+    told = json.loads((await command("conversations", "compact", CONVERSATION_ID, "--json")).stdout)
+    assert (told["run_id"], told["summary"]) == (RUN_ID, "ships")
+    assert (await command("conversations", "reset", *named)).exit_code == 0
+    shown = await command("agents", "system", AGENT_ID, "--conversation", CONVERSATION_ID)
+    assert shown.stdout == "Be brief.\n"
+    assert (await command("conversations", "context", *named)).stdout == "message-1\nmessage-2\n"
+    as_json = json.loads((await command("conversations", "context", CONVERSATION_ID, "--json")).stdout)
+    assert as_json["message_ids"] == ["message-1", "message-2"]
+
+    asked = v1.CompactConversationRequest(conversation_id="default", agent_id=AGENT_ID, request_id="mine")
+    assert server.requests[0] == asked
+    assert server.requests[2].agent_id == AGENT_ID
+    assert server.requests[3] == v1.CompileSystemRequest(agent_id=AGENT_ID, conversation_id=CONVERSATION_ID)
 
 
 async def test_a_conversation_is_shown_in_lines_or_as_json(command: Command, server: ScriptedServer) -> None:
@@ -170,6 +239,14 @@ async def test_conversations_of_an_agent_are_listed(command: Command, server: Sc
     assert [row.split("\t") for row in rows[1:]] == [[CONVERSATION_ID, "ships", "", "", AGENT_ID]] * 2
     assert [json.loads(line)["summary"] for line in lines] == ["ships"]
     assert [request.agent_id for request in server.requests] == [AGENT_ID, ""]
+
+
+async def test_conversations_are_searched(command: Command, server: ScriptedServer) -> None:
+    server.plan(methods.LIST_CONVERSATIONS, v1.ListConversationsResponse())
+
+    await command("conversations", "ls", "--search", "ships", "--not-archived")
+
+    assert server.requests == [v1.ListConversationsRequest(summary_search="ships", archived=False)]
 
 
 async def test_the_newest_messages_of_a_conversation_are_shown_oldest_first(

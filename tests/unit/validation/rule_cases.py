@@ -906,10 +906,28 @@ AGENTS: Sequence[Field] = (
     ),
     Field("UpdateAgentRequest.agent_id", "agent_id", lambda v: v1.UpdateAgentRequest(agent_id=v), AS_AGENT_ID),
     Field("DeleteAgentRequest.agent_id", "agent_id", lambda v: v1.DeleteAgentRequest(agent_id=v), AS_AGENT_ID),
+    Field(
+        "CompileSystemRequest.agent_id",
+        "agent_id",
+        lambda v: v1.CompileSystemRequest(agent_id=v),
+        {f'string.pattern = "^agent-{_UUID}$"': identifier("agent")},
+    ),
+    Field(
+        "CompileSystemRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.CompileSystemRequest(agent_id=AGENT, conversation_id=v),
+        {f'string.pattern = "^(default|conv-{_UUID})$"': ("default\n", "default")},
+    ),
 )
 
 CONVERSATIONS: Sequence[Field] = (
     Field("Conversation.summary", "conversation.summary", lambda v: conversation(summary=v), size(64 * KIB)),
+    Field(
+        "Conversation.description",
+        "conversation.description",
+        lambda v: conversation(description=v),
+        size(64 * KIB),
+    ),
     Field("Conversation.model", "conversation.model", lambda v: conversation(model=v), characters(255, least=1)),
     Field(
         "Conversation.labels",
@@ -951,6 +969,28 @@ CONVERSATIONS: Sequence[Field] = (
         bounds("int32", least=0),
     ),
     Field(
+        "ListConversationsRequest.order_by",
+        "order_by",
+        lambda v: v1.ListConversationsRequest(order_by=v),
+        {
+            'string.in = ["", "create_time", "create_time asc", "create_time desc", "last_message_time", '
+            '"last_message_time asc", "last_message_time desc", "last_run_time", "last_run_time asc", '
+            '"last_run_time desc"]': ("summary", "last_run_time desc")
+        },
+    ),
+    Field(
+        "ListConversationsRequest.summary_search",
+        "summary_search",
+        lambda v: v1.ListConversationsRequest(summary_search=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "ListConversationsRequest.after_conversation_id",
+        "after_conversation_id",
+        lambda v: v1.ListConversationsRequest(after_conversation_id=v),
+        {f'string.pattern = "^conv-{_UUID}$"': identifier("conv")},
+    ),
+    Field(
         "UpdateConversationRequest.conversation_id",
         "conversation_id",
         lambda v: v1.UpdateConversationRequest(conversation_id=v),
@@ -978,6 +1018,36 @@ CONVERSATIONS: Sequence[Field] = (
         "ForkConversationRequest.request_id",
         "request_id",
         lambda v: v1.ForkConversationRequest(conversation_id=CONVERSATION, request_id=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "GetConversationContextRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.GetConversationContextRequest(agent_id=AGENT, conversation_id=v),
+        {"as ForkConversationRequest.conversation_id": ("", "default")},
+    ),
+    Field(
+        "CompactConversationRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.CompactConversationRequest(agent_id=AGENT, conversation_id=v),
+        {"as ForkConversationRequest.conversation_id": ("", "default")},
+    ),
+    Field(
+        "CompactConversationRequest.request_id",
+        "request_id",
+        lambda v: v1.CompactConversationRequest(conversation_id=CONVERSATION, request_id=v),
+        characters(255, least=1),
+    ),
+    Field(
+        "ResetConversationRequest.conversation_id",
+        "conversation_id",
+        lambda v: v1.ResetConversationRequest(agent_id=AGENT, conversation_id=v),
+        {"as ForkConversationRequest.conversation_id": ("", "default")},
+    ),
+    Field(
+        "ResetConversationRequest.request_id",
+        "request_id",
+        lambda v: v1.ResetConversationRequest(conversation_id=CONVERSATION, request_id=v),
         characters(255, least=1),
     ),
     Field(

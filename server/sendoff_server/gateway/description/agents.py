@@ -91,12 +91,14 @@ def _conversations() -> Table:
         model_settings=OBJECT,
         isolated_block_labels=list_of(TEXT),
         description=TEXT,
+        archived=FLAG,
         hidden=FLAG,
         context_window_limit=WHOLE,
     )
     listed = {
         "agent_id": an_id("agent"),
         "summary_search": TEXT,
+        "archive_status": one_of(["unarchived", "archived", "all"]),
         "order_by": one_of(["created_at", "last_run_completion", "last_message_at"]),
         **{name: CURSORS[name] for name in ("after", "limit", "order")},
     }
@@ -106,7 +108,8 @@ def _conversations() -> Table:
             needed=frozenset({"agent_id"}),
             body=body,
             answers=_CONVERSATION,
-            refused=frozenset({404}),
+            refused=frozenset({404, 409}),
+            headers=("idempotency-key",),
         ),
         ("GET", "/v1/conversations/"): Described(
             query=listed, answers=list_of(_CONVERSATION), refused=frozenset({404})

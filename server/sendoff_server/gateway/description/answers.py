@@ -15,6 +15,7 @@ from sendoff_server.gateway.description.examples import drawn, examples, example
 from sendoff_server.gateway.description.forms import OBJECT, TEXT, always, an_id, list_of, noun, one_of
 from sendoff_server.gateway.nouns.agents import Relations, agent_json
 from sendoff_server.gateway.nouns.blocks import block_json
+from sendoff_server.gateway.nouns.conversations import conversation_json
 from sendoff_server.gateway.nouns.messages import head, message_json
 from sendoff_server.gateway.nouns.runs import (
     API_REASONS,
@@ -26,7 +27,6 @@ from sendoff_server.gateway.nouns.runs import (
     usage_statistics,
 )
 from sendoff_server.gateway.nouns.tools import tool_json
-from sendoff_server.gateway.routes.conversations import conversation_json
 from sendoff_server.gateway.routes.facts import model_json
 from sendoff_server.gateway.routes.lists import step_json
 
@@ -58,7 +58,12 @@ def nouns() -> dict[str, Schema]:
         "AgentState": _of(v1.Agent, _agent_json, last_stop_reason={"anyOf": [REASON, {"type": "null"}]}, **_OPEN),
         "BlockState": _of(v1.Block, block_json, metadata=OBJECT, tags=list_of(TEXT)),
         "ToolState": _of(v1.Tool, tool_json, json_schema=OBJECT, tags=list_of(TEXT)),
-        "ConversationState": _of(v1.Conversation, conversation_json, model_settings={"type": ["object", "null"]}),
+        "ConversationState": _of(
+            v1.Conversation,
+            conversation_json,
+            model_settings={"type": ["object", "null"]},
+            in_context_message_ids=list_of(TEXT),
+        ),
         "ModelState": _of(v1.Model, model_json),
         "Result": always(
             messages=list_of(noun("MessageState")),

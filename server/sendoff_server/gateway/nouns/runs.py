@@ -63,7 +63,7 @@ def run_json(run: v1.Run) -> Json:
 def metadata_json(run: v1.Run) -> Json:
     """What the API tells of its own, then the caller's own data, then the failure: as text, as programs know it, and in
     parts."""
-    told: Json = {"run_type": run.labels.get(RUN_TYPE, "send_message_async"), "lettuce": None}
+    told: Json = {"run_type": run.labels.get(RUN_TYPE) or _RUN_TYPES[run.kind], "lettuce": None}
     if run.HasField("metadata"):
         told |= json.loads(run.metadata.json)
     if run.HasField("error"):
@@ -72,6 +72,11 @@ def metadata_json(run: v1.Run) -> Json:
     return told
 
 
+_RUN_TYPES = {
+    v1.RUN_KIND_UNSPECIFIED: "send_message_async",
+    v1.RUN_KIND_COMPACTION: "compact_conversation",
+    v1.RUN_KIND_RESET: "reset_conversation",
+}
 RUN_TYPE = "sendoff.dev/run-type"
 """The label under which the door notes by which call a run was made."""
 

@@ -22,6 +22,7 @@ from sendoff_server.gateway.nouns.agent_settings import paths_of, read_agent
 from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.gateway.routes import belongings
 from sendoff_server.gateway.routes.agent_state import INCLUDES, includes_of, told
+from sendoff_server.gateway.routes.context_ids import context_ids
 from sendoff_server.use_cases import UseCases
 from sendoff_server.validation.violations import Violations
 
@@ -88,7 +89,8 @@ async def retrieve(use_cases: UseCases, request: Request) -> Response:
     agent_id = path_id(request, "agent_id", "agent")
     includes = includes_of(Query(request))
     agent = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
-    return answer(await told(use_cases, agent, includes))
+    state = await told(use_cases, agent, includes)
+    return answer({**state, "message_ids": await context_ids(use_cases, agent_id, "default")})
 
 
 async def update(use_cases: UseCases, request: Request) -> Response:

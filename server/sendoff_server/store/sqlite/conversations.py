@@ -39,7 +39,10 @@ def create(
         _insert(connection, no, tenant, agent[0], conversation, key, fingerprint)
         if source is not None:
             _inherit(connection, no, *source)
-        return _as_now(connection, no, _body(conversation))
+        now = as_now(connection, no, _body(conversation))
+        if now.HasField("last_message_time"):
+            connection.execute(named("note_last_message"), (no, nanoseconds(now.last_message_time)))
+        return now
 
 
 def _of_key(
@@ -109,21 +112,10 @@ def delete(connection: sqlite3.Connection, replica_no: int, tenant: str, convers
 
 def read(connection: sqlite3.Connection, tenant: str, conversation_id: str) -> v1.Conversation | None:
     row = connection.execute(named("conversation"), (tenant, conversation_id)).fetchone()
-    return None if row is None else _as_now(connection, *row)
+    return None if row is None else as_now(connection, *row)
 
 
-def read_page(
-    connection: sqlite3.Connection, tenant: str, agent_id: str | None, after: tuple[int, str] | None, limit: int
-) -> list[v1.Conversation]:
-    values = (tenant, *(after or (None, None)), limit)
-    if agent_id is None:
-        rows = connection.execute(named("list_conversations"), values).fetchall()
-    else:
-        rows = connection.execute(named("list_conversations_of_agent"), (*values, agent_id)).fetchall()
-    return [_as_now(connection, *row) for row in rows]
-
-
-def _as_now(connection: sqlite3.Connection, no: int, body: bytes) -> v1.Conversation:
+def as_now(connection: sqlite3.Connection, no: int, body: bytes) -> v1.Conversation:
     """With what its lane tells. One that is deleted meanwhile comes as if nothing were going on."""
     conversation = v1.Conversation.FromString(body)
     now = connection.execute(named("conversation_now", runs=OWN), (no,)).fetchone()

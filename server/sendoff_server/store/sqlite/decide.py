@@ -11,6 +11,7 @@ from functools import partial
 
 from sendoff import v1
 from sendoff_server import ids
+from sendoff_server.clock import nanoseconds
 from sendoff_server.store.port import (
     POSITION_SHIFT,
     TURN_SHIFT,
@@ -229,6 +230,9 @@ class Decider:
         if fault:
             return Poisoned(f"run {row.id}: {fault}")
         self._write(item, row)
+        if item.messages:
+            lane.last_message_ns = nanoseconds(item.messages[-1].create_time)
+            self.changes.lanes[lane.no] = lane
         continued = self._settle(lane, row) if item.settles and lane.paused_by is not None else None
         if row.status in OPEN:
             return Recorded(None, continued)
@@ -254,6 +258,7 @@ class Decider:
         if row in lane.queue:
             lane.queue.remove(row)
         lane.head_seq = lane.head.seq if lane.head else lane.last_seq + 1
+        lane.last_run_ns = nanoseconds(item.run.complete_time)
         self.changes.lanes[lane.no] = lane
         if item.left_out:
             self.changes.left_out.append((row.no, item.left_out))

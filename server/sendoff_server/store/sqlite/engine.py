@@ -22,6 +22,9 @@ from sendoff_server.store.port import (
     BlockChange,
     BlockQuery,
     Claim,
+    ConversationOrder,
+    ConversationPage,
+    ConversationQuery,
     Fork,
     History,
     Item,
@@ -41,6 +44,7 @@ from sendoff_server.store.sqlite import (
     agent_lists,
     agents,
     blocks,
+    conversation_list,
     conversations,
     files,
     leases,
@@ -225,10 +229,13 @@ class SqliteStore(Store):
     async def conversation(self, tenant: str, conversation_id: str) -> v1.Conversation | None:
         return await self._readers.submit(conversations.read, tenant, conversation_id)
 
-    async def list_conversations(
-        self, tenant: str, agent_id: str | None, after: tuple[int, str] | None, limit: int
-    ) -> list[v1.Conversation]:
-        return await self._readers.submit(conversations.read_page, tenant, agent_id, after, limit)
+    async def list_conversations(self, query: ConversationQuery) -> ConversationPage:
+        return await self._readers.submit(conversation_list.read_page, query)
+
+    async def conversation_cursor(
+        self, tenant: str, conversation_id: str, order: ConversationOrder
+    ) -> tuple[int, str] | None:
+        return await self._readers.submit(conversation_list.cursor_of, tenant, conversation_id, order)
 
     async def update_conversation(self, tenant: str, conversation: v1.Conversation, expected_etag: str) -> bool:
         return await self._write(conversations.update, self._replica_no, tenant, conversation, expected_etag)

@@ -1,6 +1,7 @@
 -- Parameters named ?1, ?2 are single values; a list comes as one JSON text. `:rows` stands for many rows (`execute_rows`), other
 -- names with a colon for one of a few texts (`named`): `:lanes` for a statement of theirs about ?1, `:runs` for the runs whose
--- messages are history, each with (lane_no, seq, no, last_place, and left_out where it is to be inherited), `:order` and `:behind` for a direction.
+-- messages are history, each with (lane_no, seq, no, last_place, and left_out where it is to be inherited), `:order` and `:behind` for a direction,
+-- `:key` for the time that conversations go by, `:owner` for whose they are.
 -- What goes into a batch comes back as one JSON text, bodies in hex: a row each would cost a hand-over of the interpreter lock each.
 
 -- name: snapshot
@@ -87,11 +88,15 @@ ON CONFLICT (no) DO UPDATE SET
 
 -- name: write_lanes
 -- Lanes are made with their agent; this only changes them.
-INSERT INTO lane (no, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, id, tenant, agent_no)
+INSERT INTO lane (
+  no, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, last_message_ns, last_run_ns, id, tenant, agent_no
+)
 SELECT *, '', '', 0 FROM (VALUES :rows) WHERE column1 IS NOT NULL
 ON CONFLICT (no) DO UPDATE SET
   last_seq = excluded.last_seq, head_seq = excluded.head_seq, open = excluded.open, owner = excluded.owner,
-  ready_at_ns = excluded.ready_at_ns, paused_by = excluded.paused_by, held = excluded.held;
+  ready_at_ns = excluded.ready_at_ns, paused_by = excluded.paused_by, held = excluded.held,
+  last_message_ns = coalesce(excluded.last_message_ns, last_message_ns),
+  last_run_ns = coalesce(excluded.last_run_ns, last_run_ns);
 
 -- name: write_keys
 INSERT INTO run_key (tenant, value, scope, run_no) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
@@ -329,6 +334,9 @@ INSERT INTO lane (id, tenant, agent_no) VALUES (?1, ?2, ?3) RETURNING no;
 INSERT INTO conversation (no, id, tenant, agent_no, create_time_ns, etag, key_scope, key_value, fingerprint, body)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
 
+-- name: note_last_message
+UPDATE lane SET last_message_ns = ?2 WHERE no = ?1;
+
 -- name: inherit
 -- Lane ?1 begins with what lane ?2 has up to position ?3.
 INSERT INTO inherited (lane_no, seq, run_no, last_place, left_out)
@@ -353,17 +361,13 @@ SELECT id, fingerprint FROM conversation WHERE tenant = ?1 AND key_value = ?2 AN
 SELECT no, body FROM conversation WHERE tenant = ?1 AND id = ?2;
 
 -- name: list_conversations
--- Newest first. All, if ?2 is NULL; else those that follow (?2, ?3).
-SELECT no, body FROM conversation
-WHERE tenant = ?1 AND create_time_ns <= coalesce(?2, 9223372036854775807) AND (?2 IS NULL OR create_time_ns < ?2 OR id < ?3)
-ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
+-- Of tenant ?1, and of agent ?2 if that is one, those behind (?3, ?4) in the direction. `:key` is the time they go by.
+SELECT c.no, :key, c.id, c.body FROM conversation c CROSS JOIN lane l ON l.no = c.no
+WHERE :owner AND (:key, c.id) :behind (?3, ?4)
+ORDER BY :key :order, c.id :order LIMIT ?5;
 
--- name: list_conversations_of_agent
--- The same of agent ?5.
-SELECT no, body FROM conversation
-WHERE agent_no = (SELECT no FROM agent WHERE id = ?5 AND tenant = ?1)
-  AND create_time_ns <= coalesce(?2, 9223372036854775807) AND (?2 IS NULL OR create_time_ns < ?2 OR id < ?3)
-ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
+-- name: conversation_key
+SELECT :key FROM conversation c CROSS JOIN lane l ON l.no = c.no WHERE c.tenant = ?1 AND c.id = ?2;
 
 -- name: conversation_now
 -- What lane ?1 is doing: the run under way, how many have not ended, its newest message, how many answers it waits for. Only

@@ -66,6 +66,10 @@ class LaneRow:
     """The first open runs, in order: all of them, or more than this batch can end."""
     actions: ActionsRow | None = None
     """For lanes of whose actions items speak."""
+    last_message_ns: int | None = None
+    """When a message was last written to it in this batch; None: not in this batch."""
+    last_run_ns: int | None = None
+    """When a run of it last ended in this batch; None: none has."""
 
     @property
     def head(self) -> RunRow | None:

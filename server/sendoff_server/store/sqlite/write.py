@@ -13,7 +13,7 @@ from sendoff_server.store.sqlite.connection import DATA_ERRORS, transaction
 from sendoff_server.store.sqlite.decide import Changes, Decider, NeedsStored, Outcome
 from sendoff_server.store.sqlite.mentions import OPEN
 from sendoff_server.store.sqlite.queries import execute_rows
-from sendoff_server.store.sqlite.snapshot import RunRow, cancel_columns
+from sendoff_server.store.sqlite.snapshot import LaneRow, RunRow, cancel_columns
 
 Results = list[Result | Poisoned]
 
@@ -75,10 +75,7 @@ def _complete(connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> Re
 def _write(connection: sqlite3.Connection, changes: Changes) -> None:
     marked = [(row.no, *cancel_columns(row.cancel)) for row in changes.marked.values() if row.no not in changes.runs]
     steps = [(key, step.id, step.SerializeToString()) for key, step in changes.steps.items()]
-    lanes = [
-        (lane.no, lane.last_seq, lane.head_seq, lane.open, lane.owner, lane.ready_at_ns, lane.paused_by, lane.held)
-        for lane in changes.lanes.values()
-    ]
+    lanes = [_lane_columns(lane) for lane in changes.lanes.values()]
     execute_rows(connection, "write_runs", [_columns(row) for row in changes.runs.values()])
     execute_rows(connection, "write_lanes", lanes)
     execute_rows(connection, "write_last_runs", [_ended(row) for row in changes.runs.values() if _has_ended(row)])
@@ -90,6 +87,21 @@ def _write(connection: sqlite3.Connection, changes: Changes) -> None:
     execute_rows(connection, "mark_cancels", marked)
     for lane in changes.actions.values():
         write_actions(connection, lane)
+
+
+def _lane_columns(lane: LaneRow) -> tuple[object, ...]:
+    return (
+        lane.no,
+        lane.last_seq,
+        lane.head_seq,
+        lane.open,
+        lane.owner,
+        lane.ready_at_ns,
+        lane.paused_by,
+        lane.held,
+        lane.last_message_ns,
+        lane.last_run_ns,
+    )
 
 
 def _columns(row: RunRow) -> tuple[object, ...]:
