@@ -57,7 +57,12 @@ def nouns() -> dict[str, Schema]:
         "AgentState": _of(v1.Agent, _agent_json, last_stop_reason={"anyOf": [REASON, {"type": "null"}]}, **_OPEN),
         "BlockState": _of(v1.Block, block_json, metadata=OBJECT, tags=list_of(TEXT)),
         "ToolState": _of(v1.Tool, tool_json, json_schema=OBJECT, tags=list_of(TEXT)),
-        "ConversationState": _of(v1.Conversation, conversation_json, model_settings={"type": ["object", "null"]}),
+        "ConversationState": _of(
+            v1.Conversation,
+            conversation_json,
+            model_settings={"type": ["object", "null"]},
+            description={"type": ["string", "null"]},
+        ),
         "ModelState": _of(v1.Model, model_json),
         "Result": always(
             messages=list_of(noun("MessageState")),
