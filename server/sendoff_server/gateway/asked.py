@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.errors import InvalidRequest, RequestTooLarge, Violation
-from sendoff_server.gateway.codec.reading import read
+from sendoff_server.gateway.codec.reading import is_unicode, read
 from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.validation.violations import Violations, quoted
 
@@ -77,12 +78,37 @@ async def body_of(request: Request) -> dict[str, Any]:
     if not data.strip():
         return {}
     try:
-        told = json.loads(data, parse_constant=_no_constant)
+        told = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
+    except OverflowError:
+        raise InvalidRequest([Violation("body", "holds a number that is too large")]) from None
     except (ValueError, RecursionError):
         raise _unreadable() from None
     if not isinstance(told, dict):
         raise InvalidRequest([Violation("body", "must be a JSON object")])
+    if b"\\ud" in data or b"\\uD" in data:
+        _check_is_text(told)
     return told
+
+
+def _check_is_text(told: dict[str, Any]) -> None:
+    """JSON can escape half a surrogate pair, which is no text. Raises InvalidRequest with its place."""
+    waiting: list[tuple[str, Any]] = [("", told)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(f"{place}.{name}" if place else name, each) for name, each in value.items()]
+            waiting += [(place, name) for name in value]
+        elif isinstance(value, list):
+            waiting += [(f"{place}[{index}]", each) for index, each in enumerate(value)]
+        elif isinstance(value, str) and not is_unicode(value):
+            raise InvalidRequest([Violation(place or "body", "holds half a surrogate pair, which is no text")])
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise OverflowError
+    return number
 
 
 async def bytes_of(request: Request, most_bytes: int) -> bytes:

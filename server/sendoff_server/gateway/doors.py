@@ -40,11 +40,11 @@ def routes(use_cases: UseCases, *tables: Table) -> list[BaseRoute]:
 
 
 class ByNoun(BaseRoute):
-    """Routes by the noun in their paths, so that a request is compared with those of its own noun only: comparing it
-    with all of them took more time than answering it."""
+    """Routes by the noun and the depth of their paths, so that a request is compared with those of its own noun and
+    depth only: comparing it with all of them took more time than answering it."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._by_noun: dict[str, list[Route]] = {}
+        self._by_noun: dict[tuple[str, int], list[Route]] = {}
         for route in routes:
             self._by_noun.setdefault(_noun(route.path), []).append(route)
 
@@ -66,9 +66,9 @@ class ByNoun(BaseRoute):
 _ROUTE = "sendoff.route"
 
 
-def _noun(path: str) -> str:
-    """`runs` of /v1/runs and all below it; other paths have none."""
-    return path.split("/", 3)[2] if path.startswith("/v1/") else ""
+def _noun(path: str) -> tuple[str, int]:
+    """`runs` of /v1/runs and all below it, other paths have none; and how many slashes it has."""
+    return path.split("/", 3)[2] if path.startswith("/v1/") else "", path.count("/")
 
 
 def _handler(use_cases: UseCases, endpoints: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sendoff_server import ids
 from sendoff_server.gateway.codec.schemas import REF, Schema, Schemas
-from sendoff_server.gateway.description import agents, contexts, facts, runs, sending
+from sendoff_server.gateway.description import agents, contexts, facts, messages, runs, sending, toolbox
 from sendoff_server.gateway.description.answers import nouns
 from sendoff_server.gateway.description.bodies import Bodies
 from sendoff_server.gateway.description.forms import TEXT, Described
@@ -34,6 +34,7 @@ _REFUSALS: Mapping[int, tuple[str, str]] = {
     413: ("Refusal", "The body is too large."),
     422: ("Unprocessable", "What is asked has not the form, or cannot be honoured; every fault is named."),
     429: ("Refusal", "The queue is full; Retry-After tells when to ask again."),
+    501: ("Refusal", "This server does not do it."),
     502: ("Refusal", "The model gave no summary, and everything is as it was."),
     503: ("Refusal", "The server stops, or its store does not answer; ask again."),
 }
@@ -84,7 +85,9 @@ _PLAIN = Described(answers={}, refused=frozenset({400, 409}))
 
 
 def _descriptions(bodies: Bodies) -> Descriptions:
-    return {**facts.TABLE, **runs.table(bodies), **agents.table(bodies), **contexts.table(), **sending.table(bodies)}
+    by_request = (runs.table, agents.table, sending.table, toolbox.table)
+    told = [facts.TABLE, messages.TABLE, contexts.table(), *(table(bodies) for table in by_request)]
+    return {route: described for table in told for route, described in table.items()}
 
 
 # ---- what is asked ----
@@ -96,7 +99,7 @@ def _operation(method: str, path: str, endpoint: Endpoint, described: Described)
         "summary": _summary(endpoint),
         "tags": [path.split("/")[2] if path.startswith("/v1/") else "description"],
         "parameters": [*_places(path), *_query(described), *_headers(described)],
-        "responses": {"200": _success(path, described), **_over(described), **_refused(path, described)},
+        "responses": {**_success(path, described), **_over(described), **_refused(path, described)},
     }
     if described.body is not None:
         told["requestBody"] = {"content": {"application/json": {"schema": described.body}}}
@@ -146,7 +149,7 @@ def _success(path: str, described: Described) -> Json:
     content: Json = {} if described.answers is None else {media: {"schema": described.answers}}
     if described.events is not None:
         content["text/event-stream"] = {"schema": _event(described.events)}
-    return {"description": "The answer.", "content": content}
+    return {"200": {"description": "The answer.", "content": content}} if content else {}
 
 
 def _over(described: Described) -> Json:

@@ -49,7 +49,7 @@ def _arms(message: Descriptor) -> tuple[FieldDescriptor, ...]:
 def _member(message: Descriptor, name: str) -> str:
     """What the JSON calls a field of such a message; empty where it has no level of its own."""
     match shape(message):
-        case Shape.UNION if name in {arm.name for arm in union(message)}:
+        case Shape.UNION if name in {arm.name for arm in union(message) if arm.message_type is not None}:
             return ""
         case Shape.SOURCE:
             return union_name(message)

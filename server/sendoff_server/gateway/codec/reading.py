@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -36,6 +37,7 @@ Scalar = Callable[[Any, str, Violations], Any]
 """(value, path, found): a JSON value as protobuf takes it; None if it is told as a violation."""
 
 _TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})
+_MOST_FLOAT = sys.float_info.max
 _FALSE = frozenset({"false", "0", "no", "off", "f", "n"})
 _INPUT_MESSAGE = v1.InputMessage.DESCRIPTOR.full_name
 
@@ -245,7 +247,7 @@ def _json(message: Any, value: Any, path: str, found: Violations) -> None:
         found.add(path, f"must be an object, is {_kind(value)}")
         return
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if _is_unicode(text):
+    if is_unicode(text):
         message.json = text
     else:
         found.add(path, "holds half a surrogate pair, which is no text")
@@ -290,7 +292,7 @@ def _scalar(field: FieldDescriptor) -> Scalar:
 
 
 def _string(value: Any, path: str, found: Violations) -> str | None:
-    if isinstance(value, str) and _is_unicode(value):
+    if isinstance(value, str) and is_unicode(value):
         return value
     found.add(path, "holds half a surrogate pair" if isinstance(value, str) else f"must be a string, is {_kind(value)}")
     return None
@@ -301,7 +303,8 @@ def _thinking(value: Any, path: str, found: Violations) -> str | None:
     return str(value).lower() if isinstance(value, bool) else _string(value, path, found)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether it holds no half of a surrogate pair."""
     if text.isascii():
         return True
     try:
@@ -347,10 +350,13 @@ def _whole_number(value: Any) -> int | None:
 
 
 def _float(value: Any, path: str, found: Violations) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    found.add(path, f"must be a number, is {_kind(value)}")
-    return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        found.add(path, f"must be a number, is {_kind(value)}")
+        return None
+    if not -_MOST_FLOAT <= value <= _MOST_FLOAT:
+        found.add(path, "must not be larger than a number of 64 bits")
+        return None
+    return float(value)
 
 
 def _bytes(value: Any, path: str, found: Violations) -> bytes | None:

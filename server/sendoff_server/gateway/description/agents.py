@@ -21,7 +21,7 @@ from sendoff_server.gateway.description.forms import (
     noun,
     one_of,
 )
-from sendoff_server.gateway.description.runs import MESSAGES, TYPES
+from sendoff_server.gateway.description.toolbox import AGENT_FILTERS, block
 from sendoff_server.gateway.routes.agent_state import INCLUDES
 
 _AGENT = noun("AgentState")
@@ -30,7 +30,6 @@ _INCLUDE = {"include": list_of(one_of(INCLUDES))}
 _UNKNOWN = frozenset({400, 404})
 """A tool, a block or a model that there is not."""
 _AT_WORK = frozenset({409})
-CONVERSATION_ID: Schema = {"anyOf": [an_id("conv"), {"const": "default"}]}
 
 
 def table(bodies: Bodies) -> Table:
@@ -38,36 +37,30 @@ def table(bodies: Bodies) -> Table:
     return {
         ("POST", "/v1/agents/"): Described(body=agent, answers=_AGENT, refused=_UNKNOWN),
         ("GET", "/v1/agents/"): Described(query=_FILTERS, answers=list_of(_AGENT)),
-        ("GET", "/v1/agents/count"): Described(answers={**WHOLE, "minimum": 0}),
+        ("GET", "/v1/agents/count"): Described(query=AGENT_FILTERS, answers={**WHOLE, "minimum": 0}),
         ("GET", "/v1/agents/{agent_id}"): Described(query=_INCLUDE, answers=_AGENT),
         ("PATCH", "/v1/agents/{agent_id}"): Described(body=agent, answers=_AGENT, refused=_UNKNOWN | _AT_WORK),
         ("DELETE", "/v1/agents/{agent_id}"): Described(answers=always(message=TEXT), refused=_AT_WORK),
-        ("GET", "/v1/agents/{agent_id}/messages"): Described(
-            query={**CURSORS, **TYPES, "conversation_id": CONVERSATION_ID}, answers=MESSAGES
-        ),
         **_conversations(),
     }
 
 
 _FILTERS: dict[str, Schema] = {
-    "name": TEXT,
-    "query_text": TEXT,
-    "tags": list_of(TEXT),
-    "match_all_tags": FLAG,
+    **AGENT_FILTERS,
     **_INCLUDE,
+    "order_by": one_of(["created_at", "updated_at", "last_run_completion"]),
     **CURSORS,
 }
 
 
 def _agent(bodies: Bodies) -> Schema:
     names = ("name", "model", "system", "tags", "description", "tool_rules", "parallel_tool_calls")
-    block = bodies.only(v1.Block.DESCRIPTOR, "label", "value", "limit", "description", "read_only", "metadata", "tags")
     return bodies.only(
         v1.Agent.DESCRIPTOR,
         *names,
         metadata=OBJECT,
         llm_config=OBJECT,
-        memory_blocks=list_of(block),
+        memory_blocks=list_of(block(bodies)),
         block_ids=list_of(an_id("block")),
         tools=list_of(TEXT),
         tool_ids=list_of(an_id("tool")),
@@ -117,5 +110,10 @@ def _conversations() -> Table:
         ("GET", path): Described(answers=_CONVERSATION),
         ("PATCH", path): Described(body=body, answers=_CONVERSATION),
         ("DELETE", path): Described(answers=NOTHING, refused=_AT_WORK),
-        ("GET", f"{path}/messages"): Described(query=CURSORS, answers=MESSAGES),
+        ("POST", f"{path}/fork"): Described(
+            query={"agent_id": an_id("agent"), "message_id": an_id("message"), "hidden": FLAG},
+            answers=_CONVERSATION,
+            refused=_AT_WORK,
+            headers=("idempotency-key",),
+        ),
     }

@@ -63,6 +63,7 @@ def nouns() -> dict[str, Schema]:
             conversation_json,
             model_settings={"type": ["object", "null"]},
             in_context_message_ids=list_of(TEXT),
+            description={"type": ["string", "null"]},
         ),
         "ModelState": _of(v1.Model, model_json),
         "Result": always(

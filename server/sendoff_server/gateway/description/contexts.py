@@ -17,7 +17,8 @@ from sendoff_server.gateway.description.forms import (
 )
 
 _COMPACTED = always(summary=TEXT, num_messages_before=WHOLE, num_messages_after=WHOLE)
-_REFUSED = frozenset({400, 409})
+_REFUSED = frozenset({400, 409, 429})
+"""Nothing became shorter, something is at work or pending, or the queue is full."""
 _KEY = ("idempotency-key",)
 
 
@@ -37,7 +38,7 @@ def table() -> Table:
         ("PATCH", f"{agent}/reset-messages"): Described(
             body=may_have(add_default_initial_messages=FLAG),
             answers=noun("AgentState"),
-            refused=frozenset({409}),
+            refused=_REFUSED,
             headers=_KEY,
         ),
         ("POST", f"{agent}/recompile"): Described(query={**dry_run, "update_timestamp": FLAG}, answers=TEXT),

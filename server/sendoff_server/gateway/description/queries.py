@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from google.protobuf.descriptor import Descriptor
 
 from sendoff_server.gateway.codec.schemas import Schema, Schemas
-from sendoff_server.gateway.description.forms import FLAG, MOMENT, TEXT, WHOLE, an_id
+from sendoff_server.gateway.description.forms import MOMENT, WHOLE, an_id
 
 _IDS = {"agent_id": "agent", "run_id": "run", "step_id": "step"}
 _SCALARS = {"google.protobuf.Timestamp": MOMENT, "google.protobuf.Duration": {"type": "number", "minimum": 0}}
-TRANSLATION: Mapping[str, Schema] = {
-    "use_assistant_message": FLAG,
-    "assistant_message_tool_name": TEXT,
-    "assistant_message_tool_kwarg": TEXT,
-}
 
 
 def query_of(descriptor: Descriptor, *without: str) -> dict[str, Schema]:

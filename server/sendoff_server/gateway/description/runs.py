@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sendoff import v1
-from sendoff_server.gateway.description.answers import MESSAGE_TYPES, REASON, STATUS
+from sendoff_server.gateway.description.answers import REASON, STATUS
 from sendoff_server.gateway.description.bodies import Bodies
 from sendoff_server.gateway.description.forms import (
     CURSORS,
     FLAG,
+    MOMENT,
     NOTHING,
     TEXT,
     Described,
@@ -15,12 +16,12 @@ from sendoff_server.gateway.description.forms import (
     always,
     an_id,
     list_of,
+    may_have,
     noun,
     one_of,
 )
 from sendoff_server.gateway.description.queries import query_of
 
-MESSAGES = list_of(noun("MessageState"))
 _RUN = noun("RunState")
 _STEP = noun("StepState")
 _FILTERS = {
@@ -34,7 +35,19 @@ _FILTERS = {
     "order_by": one_of(["created_at"]),
     **CURSORS,
 }
-TYPES = {"include_return_message_types": list_of(one_of(MESSAGE_TYPES))}
+_FEEDBACK = one_of(["positive", "negative"])
+_STEP_FILTERS = {
+    "agent_id": an_id("agent"),
+    "model": TEXT,
+    "trace_ids": list_of(TEXT),
+    "tags": list_of(TEXT),
+    "feedback": _FEEDBACK,
+    "has_feedback": FLAG,
+    "start_date": MOMENT,
+    "end_date": MOMENT,
+    "order_by": one_of(["created_at"]),
+    **CURSORS,
+}
 _MALFORMED = frozenset({400, 404})
 """A filter by an unknown status, or a cursor that is no run."""
 
@@ -48,12 +61,17 @@ _RUNS: Table = {
     ("GET", "/v1/runs/active"): Described(query=_FILTERS, answers=list_of(_RUN), refused=_MALFORMED),
     ("GET", "/v1/runs/{run_id}"): Described(answers=_RUN),
     ("DELETE", "/v1/runs/{run_id}"): Described(answers=NOTHING, refused=frozenset({409})),
-    ("GET", "/v1/runs/{run_id}/messages"): Described(query=CURSORS, answers=MESSAGES),
+    ("GET", "/v1/runs/{run_id}/trace"): Described(answers=None, refused=frozenset({501})),
     ("GET", "/v1/runs/{run_id}/steps"): Described(query=CURSORS, answers=list_of(_STEP)),
     ("GET", "/v1/runs/{run_id}/usage"): Described(answers=noun("RunUsage")),
     ("GET", "/v1/runs/{run_id}/metrics"): Described(answers=noun("RunMetrics")),
 }
 _STEPS: Table = {
+    ("GET", "/v1/steps/"): Described(query=_STEP_FILTERS, answers=list_of(_STEP), refused=frozenset({404})),
+    ("GET", "/v1/steps/{step_id}/trace"): Described(answers=NOTHING),
+    ("PATCH", "/v1/steps/{step_id}/feedback"): Described(
+        body=may_have(feedback=_FEEDBACK, tags=list_of(TEXT)), answers=_STEP
+    ),
     ("GET", "/v1/steps/{step_id}"): Described(answers=_STEP),
     ("GET", "/v1/steps/{step_id}/metrics"): Described(answers=noun("StepMetrics")),
 }
