@@ -168,6 +168,7 @@ class Assembly:
                 self._memory,
                 shed.directory,
                 clock,
+                calls_python=shed.python is not None,
                 cancel_all=runs.cancel_all,
                 deleted=self._agent_deleted,
             ),

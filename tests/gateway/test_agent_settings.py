@@ -270,6 +270,34 @@ _looking = Reply(
 )
 
 
+REVEAL = """import os
+def reveal() -> str:
+    return os.environ["WORD"]
+"""
+
+
+async def test_secrets_are_given_to_python_tools_and_told_only_where_they_are_asked_for(
+    serve: Serve, kind: Kind
+) -> None:
+    async with serve(http_address="127.0.0.1:0", python_tools=True) as server, connected(url(server), kind) as sdk:
+        tool = v1.Tool(name="reveal", type=v1.TOOL_TYPE_PYTHON, source_code=REVEAL)
+        await server.use_cases.tools.upsert(DEFAULT_TENANT, v1.UpsertToolRequest(tool=tool))
+        agent = await sdk.agent(secrets={"WORD": "lantern"}, tools=["reveal"])
+        assert (await sdk("agents.retrieve", agent)).secrets == []
+        (secret,) = (await sdk("agents.retrieve", agent, include=["agent.secrets"])).secrets
+        assert (secret.key, secret.value, secret.agent_id) == ("WORD", "lantern", agent)
+        run = await sdk.run(server, agent, script(steps=[{"tool_calls": [{"name": "reveal"}]}, {"text": "ok"}]))
+        assert await _returned(sdk, run.id) == ["lantern"]
+        await sdk("agents.update", agent, tool_exec_environment_variables={"WORD": "harbour"})
+        run = await sdk.run(server, agent, script(steps=[{"tool_calls": [{"name": "reveal"}]}, {"text": "ok"}]))
+        assert await _returned(sdk, run.id) == ["harbour"]
+
+
+async def _returned(sdk: Sdk, run_id: str) -> list[str]:
+    found = await sdk.all("runs.messages.list", run_id)
+    return [each.tool_return for each in found if each.message_type == "tool_return_message"]
+
+
 # ---- who it is ----
 
 
@@ -294,8 +322,10 @@ async def test_an_agent_without_a_name_is_given_one(server: Server, sdk: Sdk) ->
         ("timezone", "Mars/Olympus", "timezone"),
         ("context_window_limit", 0, "context_window_limit"),
         ("secrets", {"KEY": "x"}, "secrets"),
-        ("tool_exec_environment_variables", {"KEY": "x"}, "tool_exec_environment_variables"),
+        ("tool_exec_environment_variables", {"KEY": "x"}, "secrets"),
+        ("secrets", ["KEY"], "secrets"),
         ("initial_message_sequence", [{"role": "user", "content": "hi"}], "initial_message_sequence"),
+        ("include_multi_agent_tools", True, "include_multi_agent_tools"),
         ("reasoning", "yes", "reasoning"),
         ("metadata", [], "metadata"),
     ],

@@ -122,6 +122,7 @@ async def _told(use_cases: UseCases, agent: v1.Agent, includes: frozenset[str]) 
     relations = Relations(
         last_run=ended[0] if ended else None,
         tags="agent.tags" in includes,
+        secrets="agent.secrets" in includes,
         model=await _model(use_cases, agent.model),
         blocks=await belongings.blocks_of(use_cases, agent) if "agent.blocks" in includes else (),
         tools=await belongings.tools_of(use_cases, agent) if "agent.tools" in includes else (),
