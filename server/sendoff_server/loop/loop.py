@@ -112,18 +112,7 @@ class Loop(Body):
         outfit = await self._wardrobe.outfit(work)
         if outfit.model is None:
             return Asked(end=_no_model(outfit.handle))
-        call = StepCall(
-            work=work,
-            step=step,
-            live=live,
-            model=outfit.model,
-            handle=outfit.handle,
-            settings=outfit.settings,
-            window_limit=outfit.window_limit,
-            timezone=outfit.agent.timezone,
-            compaction=outfit.agent.compaction_settings,
-            summarizing=outfit.summarizing,
-        )
+        call = outfit.step_call(work, step, live)
         offer = self._offer(work, done, outfit)
         system = await self._wardrobe.system(work, outfit)
         try:

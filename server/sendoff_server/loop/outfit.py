@@ -7,7 +7,8 @@ from typing import Protocol
 
 from sendoff import v1
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
-from sendoff_server.body import Work
+from sendoff_server.body import Live, Step, Work
+from sendoff_server.context.compaction import StepCall
 from sendoff_server.context.context import system_prompt
 from sendoff_server.context.window import Window
 from sendoff_server.errors import ModelNotFound
@@ -59,6 +60,22 @@ class Outfit:
     @property
     def window_tokens(self) -> int:
         return Window.of(self.model.info if self.model else v1.Model(), self.window_limit).tokens
+
+    def step_call(self, work: Work, step: Step, live: Live) -> StepCall:
+        """The model call of a step that has this to work with. Only where there is a model."""
+        assert self.model is not None
+        return StepCall(
+            work=work,
+            step=step,
+            live=live,
+            model=self.model,
+            handle=self.handle,
+            settings=self.settings,
+            window_limit=self.window_limit,
+            timezone=self.agent.timezone,
+            compaction=self.agent.compaction_settings,
+            summarizing=self.summarizing,
+        )
 
     @property
     def parallel_calls(self) -> bool:
