@@ -14,6 +14,7 @@ from sendoff import v1
 from sendoff_server import app
 from sendoff_server.app import Server
 from sendoff_server.gateway.nouns.agent_settings import AGENT_TYPES
+from sendoff_server.models.catalogue import ModelCatalogue
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.port import DEFAULT_TENANT
 from tests.faults.caller import script
@@ -337,8 +338,16 @@ async def test_what_an_agent_cannot_be_is_refused_by_name(door: Door, member: st
     assert await door.get("/v1/agents/count") == 0
 
 
-@pytest.mark.parametrize(("model", "status"), [(None, 400), ("script", 400), ("scripted/none", 404), ("no/such", 404)])
-async def test_an_agent_needs_a_model_that_there_is(door: Door, model: str | None, status: int) -> None:
+async def test_without_a_model_an_agent_gets_the_server_s_or_cannot_be(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await door.post("/v1/agents/", {}))["model"] == "scripted/echo"
+    monkeypatch.setattr(ModelCatalogue, "default_handle", "")
+    assert (await door.http.post("/v1/agents/", json={})).status_code == 400
+
+
+@pytest.mark.parametrize(("model", "status"), [("script", 400), ("scripted/none", 404), ("no/such", 404)])
+async def test_an_agent_needs_a_model_that_there_is(door: Door, model: str, status: int) -> None:
     response = await door.http.post("/v1/agents/", json={"model": model})
     assert response.status_code == status, response.text
 
