@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from importlib import import_module
 from typing import Any
 
 import letta_client
@@ -54,6 +56,7 @@ async def door(server: Server) -> AsyncIterator[Door]:
 @pytest.fixture
 async def rig(settings: Settings) -> AsyncIterator[tuple[Server, FakeProviders]]:
     """A server, and the provider of its models, which notes what it is asked."""
+    await asyncio.to_thread(import_module, "pydantic_ai.models.anthropic")  # on a busy machine that outlasts a call
     async with fake_providers() as provider:
         provider.models = [{"id": "small", "context_window": 20_000}]
         providers = ProviderSettings.model_construct(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -94,6 +96,7 @@ async def test_what_is_not_in_range_is_refused_with_its_name(client: AsyncClient
 async def test_a_run_with_another_model_keeps_the_settings_that_apply(
     settings: Settings,
 ) -> None:
+    await asyncio.to_thread(import_module, "pydantic_ai.models.anthropic")  # on a busy machine that outlasts a call
     async with before_a_provider(settings) as (caller, provider):
         own = v1.ModelSettings(temperature=0.5, seed=3)
         agent = await caller.agent("openai/small", model_settings=own)
