@@ -67,6 +67,8 @@ class AgentFields(TypedDict, total=False):
     """Whether it is shown nothing of earlier turns."""
     timezone: str
     """In which it is told times, as the IANA database names it."""
+    secrets: Mapping[str, str]
+    """Environment variables of its Python tools."""
 
 
 class BlockFields(TypedDict, total=False):
@@ -461,6 +463,7 @@ def _agent(fields: AgentFields) -> v1.Agent:
         compaction_settings=fields.get("compaction_settings"),
         message_buffer_autoclear=fields.get("message_buffer_autoclear", False),
         timezone=fields.get("timezone", ""),
+        secrets=fields.get("secrets"),
     )
 
 

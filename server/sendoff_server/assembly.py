@@ -171,6 +171,7 @@ class Assembly:
                 clock,
                 conversations=self._conversations,
                 compiled=self._wardrobe.compiled,
+                calls_python=shed.python is not None,
                 cancel_all=runs.cancel_all,
                 deleted=self._agent_deleted,
             ),

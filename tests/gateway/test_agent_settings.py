@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from importlib import import_module
 from typing import Any
 
 import letta_client
@@ -14,6 +16,7 @@ from sendoff import v1
 from sendoff_server import app
 from sendoff_server.app import Server
 from sendoff_server.gateway.nouns.agent_settings import AGENT_TYPES
+from sendoff_server.models.catalogue import ModelCatalogue
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.port import DEFAULT_TENANT
 from tests.faults.caller import script
@@ -53,6 +56,7 @@ async def door(server: Server) -> AsyncIterator[Door]:
 @pytest.fixture
 async def rig(settings: Settings) -> AsyncIterator[tuple[Server, FakeProviders]]:
     """A server, and the provider of its models, which notes what it is asked."""
+    await asyncio.to_thread(import_module, "pydantic_ai.models.anthropic")  # on a busy machine that outlasts a call
     async with fake_providers() as provider:
         provider.models = [{"id": "small", "context_window": 20_000}]
         providers = ProviderSettings.model_construct(
@@ -270,6 +274,34 @@ _looking = Reply(
 )
 
 
+REVEAL = """import os
+def reveal() -> str:
+    return os.environ["WORD"]
+"""
+
+
+async def test_secrets_are_given_to_python_tools_and_told_only_where_they_are_asked_for(
+    serve: Serve, kind: Kind
+) -> None:
+    async with serve(http_address="127.0.0.1:0", python_tools=True) as server, connected(url(server), kind) as sdk:
+        tool = v1.Tool(name="reveal", type=v1.TOOL_TYPE_PYTHON, source_code=REVEAL)
+        await server.use_cases.tools.upsert(DEFAULT_TENANT, v1.UpsertToolRequest(tool=tool))
+        agent = await sdk.agent(secrets={"WORD": "lantern"}, tools=["reveal"])
+        assert (await sdk("agents.retrieve", agent)).secrets == []
+        (secret,) = (await sdk("agents.retrieve", agent, include=["agent.secrets"])).secrets
+        assert (secret.key, secret.value, secret.agent_id) == ("WORD", "lantern", agent)
+        run = await sdk.run(server, agent, script(steps=[{"tool_calls": [{"name": "reveal"}]}, {"text": "ok"}]))
+        assert await _returned(sdk, run.id) == ["lantern"]
+        await sdk("agents.update", agent, tool_exec_environment_variables={"WORD": "harbour"})
+        run = await sdk.run(server, agent, script(steps=[{"tool_calls": [{"name": "reveal"}]}, {"text": "ok"}]))
+        assert await _returned(sdk, run.id) == ["harbour"]
+
+
+async def _returned(sdk: Sdk, run_id: str) -> list[str]:
+    found = await sdk.all("runs.messages.list", run_id)
+    return [each.tool_return for each in found if each.message_type == "tool_return_message"]
+
+
 # ---- who it is ----
 
 
@@ -294,8 +326,10 @@ async def test_an_agent_without_a_name_is_given_one(server: Server, sdk: Sdk) ->
         ("timezone", "Mars/Olympus", "timezone"),
         ("context_window_limit", 0, "context_window_limit"),
         ("secrets", {"KEY": "x"}, "secrets"),
-        ("tool_exec_environment_variables", {"KEY": "x"}, "tool_exec_environment_variables"),
+        ("tool_exec_environment_variables", {"KEY": "x"}, "secrets"),
+        ("secrets", ["KEY"], "secrets"),
         ("initial_message_sequence", [{"role": "user", "content": "hi"}], "initial_message_sequence"),
+        ("include_multi_agent_tools", True, "include_multi_agent_tools"),
         ("reasoning", "yes", "reasoning"),
         ("metadata", [], "metadata"),
     ],
@@ -307,8 +341,16 @@ async def test_what_an_agent_cannot_be_is_refused_by_name(door: Door, member: st
     assert await door.get("/v1/agents/count") == 0
 
 
-@pytest.mark.parametrize(("model", "status"), [(None, 400), ("script", 400), ("scripted/none", 404), ("no/such", 404)])
-async def test_an_agent_needs_a_model_that_there_is(door: Door, model: str | None, status: int) -> None:
+async def test_without_a_model_an_agent_gets_the_server_s_or_cannot_be(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await door.post("/v1/agents/", {}))["model"] == "scripted/echo"
+    monkeypatch.setattr(ModelCatalogue, "default_handle", "")
+    assert (await door.http.post("/v1/agents/", json={})).status_code == 400
+
+
+@pytest.mark.parametrize(("model", "status"), [("script", 400), ("scripted/none", 404), ("no/such", 404)])
+async def test_an_agent_needs_a_model_that_there_is(door: Door, model: str, status: int) -> None:
     response = await door.http.post("/v1/agents/", json={"model": model})
     assert response.status_code == status, response.text
 

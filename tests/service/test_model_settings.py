@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 from sendoff import AsyncClient, errors, v1
+from sendoff_server.settings import Settings
+from tests.service.test_loop import before_a_provider
 
 OWN = v1.ModelSettings(temperature=0.5, seed=3)
 
@@ -87,3 +91,17 @@ async def test_what_is_not_in_range_is_refused_with_its_name(client: AsyncClient
     with pytest.raises(errors.InvalidRequest) as caught:
         await client.create_agent(model="scripted/script", model_settings=v1.ModelSettings(temperature=3))
     assert [each.field for each in caught.value.violations] == ["agent.model_settings.temperature"]
+
+
+async def test_a_run_with_another_model_keeps_the_settings_that_apply(
+    settings: Settings,
+) -> None:
+    await asyncio.to_thread(import_module, "pydantic_ai.models.anthropic")  # on a busy machine that outlasts a call
+    async with before_a_provider(settings) as (caller, provider):
+        own = v1.ModelSettings(temperature=0.5, seed=3)
+        agent = await caller.agent("openai/small", model_settings=own)
+        run = await caller.ended((await caller.send(agent, "hello", override_model="anthropic/small")).id)
+        assert run.status == v1.RUN_STATUS_COMPLETED, run
+        body = provider.last.body
+        assert body["temperature"] == 0.5
+        assert "seed" not in body, "Anthropic has none"

@@ -29,7 +29,7 @@ from sendoff.v1 import model_settings_pb2 as sendoff_dot_v1_dot_model__settings_
 from sendoff.v1 import tool_rule_pb2 as sendoff_dot_v1_dot_tool__rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16sendoff/v1/agent.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsendoff/v1/compaction.proto\x1a\x15sendoff/v1/json.proto\x1a\x1fsendoff/v1/model_settings.proto\x1a\x1asendoff/v1/tool_rule.proto\"\xec\x04\n\x05\x41gent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0e\n\x06system\x18\x04 \x01(\t\x12\x10\n\x08tool_ids\x18\x05 \x03(\t\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12(\n\x08metadata\x18\x07 \x01(\x0b\x32\x16.sendoff.v1.JsonObject\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x32 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65scription\x18\x33 \x01(\t\x12\x11\n\tblock_ids\x18\x34 \x03(\t\x12(\n\ntool_rules\x18\x35 \x03(\x0b\x32\x14.sendoff.v1.ToolRule\x12 \n\x13parallel_tool_calls\x18\x36 \x01(\x08H\x00\x88\x01\x01\x12\x31\n\x0emodel_settings\x18\x37 \x01(\x0b\x32\x19.sendoff.v1.ModelSettings\x12!\n\x14\x63ontext_window_limit\x18\x38 \x01(\x05H\x01\x88\x01\x01\x12;\n\x13\x63ompaction_settings\x18\x39 \x01(\x0b\x32\x1e.sendoff.v1.CompactionSettings\x12 \n\x18message_buffer_autoclear\x18: \x01(\x08\x12\x10\n\x08timezone\x18; \x01(\tB\x16\n\x14_parallel_tool_callsB\x17\n\x15_context_window_limitJ\x04\x08\n\x10\x32\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16sendoff/v1/agent.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsendoff/v1/compaction.proto\x1a\x15sendoff/v1/json.proto\x1a\x1fsendoff/v1/model_settings.proto\x1a\x1asendoff/v1/tool_rule.proto\"\xcd\x05\n\x05\x41gent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0e\n\x06system\x18\x04 \x01(\t\x12\x10\n\x08tool_ids\x18\x05 \x03(\t\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12(\n\x08metadata\x18\x07 \x01(\x0b\x32\x16.sendoff.v1.JsonObject\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x32 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65scription\x18\x33 \x01(\t\x12\x11\n\tblock_ids\x18\x34 \x03(\t\x12(\n\ntool_rules\x18\x35 \x03(\x0b\x32\x14.sendoff.v1.ToolRule\x12 \n\x13parallel_tool_calls\x18\x36 \x01(\x08H\x00\x88\x01\x01\x12\x31\n\x0emodel_settings\x18\x37 \x01(\x0b\x32\x19.sendoff.v1.ModelSettings\x12!\n\x14\x63ontext_window_limit\x18\x38 \x01(\x05H\x01\x88\x01\x01\x12;\n\x13\x63ompaction_settings\x18\x39 \x01(\x0b\x32\x1e.sendoff.v1.CompactionSettings\x12 \n\x18message_buffer_autoclear\x18: \x01(\x08\x12\x10\n\x08timezone\x18; \x01(\t\x12/\n\x07secrets\x18< \x03(\x0b\x32\x1e.sendoff.v1.Agent.SecretsEntry\x1a.\n\x0cSecretsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x16\n\x14_parallel_tool_callsB\x17\n\x15_context_window_limitJ\x04\x08\n\x10\x32\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sendoff.v1.agent_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\252\002\nSendoff.V1'
+  _globals['_AGENT_SECRETSENTRY']._loaded_options = None
+  _globals['_AGENT_SECRETSENTRY']._serialized_options = b'8\001'
   _globals['_AGENT']._serialized_start=185
-  _globals['_AGENT']._serialized_end=805
+  _globals['_AGENT']._serialized_end=902
+  _globals['_AGENT_SECRETSENTRY']._serialized_start=801
+  _globals['_AGENT_SECRETSENTRY']._serialized_end=847
 # @@protoc_insertion_point(module_scope)

@@ -16,10 +16,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -28,6 +28,26 @@ class Agent(_message.Message):
     """What answers: a model, a system prompt, memory blocks, tools and rules."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SecretsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
@@ -48,6 +68,7 @@ class Agent(_message.Message):
     COMPACTION_SETTINGS_FIELD_NUMBER: _builtins.int
     MESSAGE_BUFFER_AUTOCLEAR_FIELD_NUMBER: _builtins.int
     TIMEZONE_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"agent-<uuid4>", made by the server."""
     name: _builtins.str
@@ -110,6 +131,14 @@ class Agent(_message.Message):
     def compaction_settings(self) -> _compaction_pb2.CompactionSettings:
         """How a full context is compacted. Unset: the defaults."""
 
+    @_builtins.property
+    def secrets(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Environment variables of its Python tools, by name, such as keys of what they call; tools of other types do not see them. They are
+        kept as they are, and told to whoever may read the agent. Refused where the server calls no Python tools.
+        Rule: map.max_pairs = 64; keys are letters, digits and _, at most 128, no digit first, and do not begin with SENDOFF_;
+        values.string.max_bytes = 32768; values have no NUL.
+        """
+
     def __init__(
         self,
         *,
@@ -132,10 +161,11 @@ class Agent(_message.Message):
         compaction_settings: _compaction_pb2.CompactionSettings | None = ...,
         message_buffer_autoclear: _builtins.bool = ...,
         timezone: _builtins.str = ...,
+        secrets: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit", "_parallel_tool_calls", b"_parallel_tool_calls", "compaction_settings", b"compaction_settings", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "metadata", b"metadata", "model_settings", b"model_settings", "parallel_tool_calls", b"parallel_tool_calls", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit", "_parallel_tool_calls", b"_parallel_tool_calls", "block_ids", b"block_ids", "compaction_settings", b"compaction_settings", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "message_buffer_autoclear", b"message_buffer_autoclear", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "name", b"name", "parallel_tool_calls", b"parallel_tool_calls", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_ids", b"tool_ids", "tool_rules", b"tool_rules", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit", "_parallel_tool_calls", b"_parallel_tool_calls", "block_ids", b"block_ids", "compaction_settings", b"compaction_settings", "context_window_limit", b"context_window_limit", "create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "message_buffer_autoclear", b"message_buffer_autoclear", "metadata", b"metadata", "model", b"model", "model_settings", b"model_settings", "name", b"name", "parallel_tool_calls", b"parallel_tool_calls", "secrets", b"secrets", "system", b"system", "tags", b"tags", "timezone", b"timezone", "tool_ids", b"tool_ids", "tool_rules", b"tool_rules", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__context_window_limit: _TypeAlias = _typing.Literal["context_window_limit"]  # noqa: Y015
     _WhichOneofArgType__context_window_limit: _TypeAlias = _typing.Literal["_context_window_limit", b"_context_window_limit"]  # noqa: Y015

@@ -366,7 +366,7 @@ class UpdateAgentRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields to change: name, description, model, system, tags, metadata, tool_ids, block_ids, tool_rules,
-        parallel_tool_calls, model_settings, context_window_limit, compaction_settings, message_buffer_autoclear, timezone. A message
+        parallel_tool_calls, model_settings, context_window_limit, compaction_settings, message_buffer_autoclear, timezone, secrets. A message
         replaces the one that was there. Unset: those that are not empty in `agent`.
         """
 

@@ -14,7 +14,14 @@ from sendoff_server.agents import listing
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.names import made_up
 from sendoff_server.clock import Clock, timestamp
-from sendoff_server.errors import AgentHasActiveRuns, AgentNotFound, EtagMismatch, IdempotencyMismatch
+from sendoff_server.errors import (
+    AgentHasActiveRuns,
+    AgentNotFound,
+    EtagMismatch,
+    IdempotencyMismatch,
+    Unsupported,
+    Violation,
+)
 from sendoff_server.model_settings import check_applicable
 from sendoff_server.models.port import Catalogue
 from sendoff_server.store.port import Key, Mismatched, Store
@@ -61,11 +68,14 @@ class AgentService:
         *,
         conversations: ConversationDirectory,
         compiled: Compile,
+        calls_python: bool,
         cancel_all: CancelAll,
         deleted: Callable[[str], None],
     ) -> None:
+        """`calls_python`: whether Python tools are called here."""
         self._conversations = conversations
         self._compiled = compiled
+        self._calls_python = calls_python
         self._store = store
         self._directory = directory
         self._models = models
@@ -77,6 +87,7 @@ class AgentService:
 
     async def create(self, tenant: str, request: v1.CreateAgentRequest) -> v1.Agent:
         validation.check_create_agent(request)
+        self._check_secrets(request.agent)
         await self._memory.check(tenant, request.agent.block_ids)
         await self._tools.check(tenant, request.agent.tool_ids)
         agent = await self._new_agent(request.agent)
@@ -101,6 +112,11 @@ class AgentService:
         agent.update_time.CopyFrom(now)
         agent.etag = ids.etag()
         return agent
+
+    def _check_secrets(self, agent: v1.Agent) -> None:
+        if agent.secrets and not self._calls_python:
+            told = "this server calls no Python tools, which alone are given them; its operator could allow it"
+            raise Unsupported([Violation("agent.secrets", told)])
 
     async def _check_models(self, agent: v1.Agent) -> None:
         """Whether there are its models, and they can be set as it wants. Raises ModelNotFound, Unsupported."""
@@ -140,6 +156,7 @@ class AgentService:
         """Change an agent. A change made by somebody else meanwhile is not overwritten when the caller sent an etag;
         without one the fields of this request are put upon whatever is there."""
         validation.check_update_agent(request)
+        self._check_secrets(request.agent)
         while True:
             current = await self._directory.find(tenant, request.agent_id)
             if request.agent.etag and request.agent.etag != current.etag:

@@ -44,6 +44,7 @@ class Acting:
             position=asked.position,
             window_tokens=outfit.window_tokens,
             plans=[_still_free(plan, done) for plan in outfit.tools.planned(asked.calls, before)],
+            environment=outfit.agent.secrets,
         )
         outcome = await self._callers.make(batch, done, live)
         if outcome.in_doubt:

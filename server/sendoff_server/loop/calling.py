@@ -45,6 +45,8 @@ class Batch:
     window_tokens: int
     """Of the model that will read the returns."""
     plans: Sequence[Planned]
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables that the agent gives its Python tools. Secret."""
 
 
 @dataclass(slots=True)
@@ -183,6 +185,7 @@ def _call(batch: Batch, plan: Planned, tool: v1.Tool) -> ToolCall:
         arguments=plan.arguments,
         key=ids.derive("call", batch.run_id, plan.call.tool_call_id),
         position=batch.position,
+        environment=batch.environment if tool.type == v1.TOOL_TYPE_PYTHON else {},
     )
 
 

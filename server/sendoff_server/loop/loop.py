@@ -112,7 +112,7 @@ class Loop(Body):
         outfit = await self._wardrobe.outfit(work)
         if outfit.model is None:
             return Asked(end=no_model(outfit.handle))
-        call = outfit.call(outfit.model, work, step, live)
+        call = outfit.step_call(work, step, live)
         offer = self._offer(work, done, outfit)
         system = await self._wardrobe.system(work, outfit)
         try:

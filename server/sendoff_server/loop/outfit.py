@@ -62,13 +62,14 @@ class Outfit:
     def window_tokens(self) -> int:
         return Window.of(self.model.info if self.model else v1.Model(), self.window_limit).tokens
 
-    def call(self, model: Model, work: Work, step: Step, live: Live) -> StepCall:
-        """A call of its model, which there is."""
+    def step_call(self, work: Work, step: Step, live: Live) -> StepCall:
+        """The model call of a step that has this to work with. Only where there is a model."""
+        assert self.model is not None
         return StepCall(
             work=work,
             step=step,
             live=live,
-            model=model,
+            model=self.model,
             handle=self.handle,
             settings=self.settings,
             window_limit=self.window_limit,

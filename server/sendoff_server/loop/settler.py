@@ -103,6 +103,7 @@ class Settler:
             position=owed[0].position,
             window_tokens=outfit.window_tokens,
             plans=[outfit.tools.settled(each.call) for each in owed],
+            environment=outfit.agent.secrets,
         )
         return await self._callers.make(batch, done, live)
 

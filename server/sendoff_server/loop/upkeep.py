@@ -94,7 +94,7 @@ class Upkeep(Body):
         outfit = await self._wardrobe.outfit(work)
         if outfit.model is None:
             return no_model(outfit.handle)
-        call = outfit.call(outfit.model, work, _NO_STEP, live)
+        call = outfit.step_call(work, _NO_STEP, live)
         system = await self._wardrobe.system(work, outfit)
         tool_tokens = tokens_of(outfit.tools.specs(outfit.tools.names))
         context = contexts.assembled(done.past, done, work, system, tool_tokens)

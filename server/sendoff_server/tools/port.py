@@ -7,7 +7,7 @@ and are chosen by `assembly.py`. Tools that run at the caller have none: each ca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from sendoff import v1
@@ -30,6 +30,12 @@ class ToolCall:
     """The same whenever this call is made again, and of no other call: an idempotency key."""
     position: int
     """Of the entry that made the call: what the tool may read of the conversation stands before it."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that the agent gives its Python tools. Secret."""
+
+    def __repr__(self) -> str:
+        """Without what is secret, and without what may be long."""
+        return f"ToolCall({self.tool.name!r}, call_id={self.call_id!r}, run_id={self.run_id!r})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

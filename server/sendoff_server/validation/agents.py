@@ -33,6 +33,7 @@ from sendoff_server.validation.rules import (
     check_size,
     check_tags,
 )
+from sendoff_server.validation.secrets import check_secrets
 from sendoff_server.validation.tool_rules import check_tool_rules
 from sendoff_server.validation.unsupported import check_supported
 from sendoff_server.validation.violations import Violations
@@ -53,6 +54,7 @@ UPDATABLE = (
     "compaction_settings",
     "message_buffer_autoclear",
     "timezone",
+    "secrets",
 )
 """What an update mask may name."""
 
@@ -167,6 +169,7 @@ def _check_settings(found: Violations, agent: v1.Agent) -> None:
     check_model_settings(found, "agent.model_settings", agent.model_settings)
     check_compaction_settings(found, "agent.compaction_settings", agent.compaction_settings)
     check_timezone(found, "agent.timezone", agent.timezone)
+    check_secrets(found, "agent.secrets", agent.secrets)
     if agent.HasField("context_window_limit"):
         check_number(found, "agent.context_window_limit", agent.context_window_limit, least=1)
 

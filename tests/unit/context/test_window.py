@@ -50,3 +50,17 @@ def test_a_provider_that_counts_more_shrinks_the_window_within_reason(window: Wi
     assert 1 <= wrong <= 4
     assert window.tokens // 4 <= window.divided(wrong).tokens <= window.tokens
     assert window.at_most(guess).tokens == max(1, min(guess, window.tokens))
+
+
+def test_a_limit_counts_where_it_is_less_than_the_window() -> None:
+    model = v1.Model(context_window=4096)
+    assert Window.of(model, 1000) == Window(1000, is_known=True)
+    assert Window.of(model, 9000) == Window(4096, is_known=True)
+    assert Window.of(v1.Model(), 50_000) == Window(50_000, is_known=True)
+
+
+@given(WINDOWS, st.integers(0, 3_000_000), st.floats(0.01, 1))
+def test_a_share_of_the_window_is_kept_as_far_as_there_is_room(window: Window, fixed: int, share: float) -> None:
+    kept = window.kept_tokens(fixed, share)
+    assert 0 <= kept <= window.tokens * share
+    assert kept == 0 or not window.is_full(fixed + window.summary_tokens + kept)

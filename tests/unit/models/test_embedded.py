@@ -242,3 +242,26 @@ async def detokenized(provider: EmbeddedProvider, ids: Sequence[int]) -> str:
     headers = {"authorization": f"Bearer {connection.secrets.values[0]}"}
     answer = await connection.http.post("http://local/detokenize", headers=headers, json={"tokens": list(ids)})
     return str(answer.json()["content"])
+
+
+async def test_an_answer_has_the_form_that_it_is_set_to(provider: EmbeddedProvider) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    told = v1.JsonSchemaFormat(json_schema=v1.JsonObject(json=json.dumps({"schema": schema})))
+    form = v1.ResponseFormat(json_schema=told)
+    asked = replace(local("Which city is the capital of France?"), settings=v1.ModelSettings(response_format=form))
+    _, answer = await ask(provider.model(NAME), asked)
+    assert set(json.loads(text_of(answer))) == {"city"}
+
+
+async def test_an_answer_is_some_json_object_where_that_is_wanted(provider: EmbeddedProvider) -> None:
+    form = v1.ResponseFormat(json_object=v1.JsonObjectFormat())
+    asked = replace(local("Tell me of France, as JSON."), settings=v1.ModelSettings(response_format=form))
+    _, answer = await ask(provider.model(NAME), asked)
+    assert isinstance(json.loads(text_of(answer)), dict)
+
+
+async def test_an_answer_has_no_more_tokens_than_it_may(provider: EmbeddedProvider) -> None:
+    asked = replace(local(LONG), settings=v1.ModelSettings(max_output_tokens=5, seed=1, temperature=0.9))
+    _, answer = await ask(provider.model(NAME), asked)
+    assert answer.finish is Finish.LENGTH
+    assert answer.usage.completion_tokens == 5

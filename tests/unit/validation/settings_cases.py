@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from sendoff import v1
-from tests.unit.validation.rule_cases import AGENT, KIB, Field, agent, bounds, characters, size
+from tests.unit.validation.rule_cases import AGENT, KIB, Field, agent, bounds, characters, labels, size
 
 
 def settings(**fields: Any) -> v1.CreateAgentRequest:
@@ -96,6 +96,24 @@ SETTINGS: Sequence[Field] = (
         "agent.timezone",
         lambda v: agent(timezone=v),
         {"is a known name": ("../localtime", "America/Argentina/Buenos_Aires")},
+    ),
+    Field(
+        "Agent.secrets",
+        "agent.secrets",
+        lambda v: agent(secrets=v),
+        {
+            "map.max_pairs = 64": (labels(65), labels(64)),
+            "keys are letters, digits and _, at most 128, no digit first, and do not begin with SENDOFF_": (
+                {"SENDOFF_KEY": "x"},
+                {"_" * 128: "x"},
+            ),
+        },
+    ),
+    Field(
+        "Agent.secrets",
+        "agent.secrets['K']",
+        lambda v: agent(secrets={"K": v}),
+        {"values.string.max_bytes = 32768": ("x" * 32_769, "x" * 32_768), "values have no NUL": ("a\0b", "a b")},
     ),
     Field("Conversation.context_window_limit", "conversation.context_window_limit", limited, bounds("int32", least=1)),
 )

@@ -41,9 +41,7 @@ _OLDER = (
 """Members in which older programs say how the model is called."""
 _NOT_YET: Mapping[str, str] = {
     "initial_message_sequence": "does not work yet; send the messages as the first ones of the conversation",
-    "secrets": "does not work yet; let a tool that needs one run at the caller, or in an MCP server that has it",
-    "tool_exec_environment_variables": "does not work yet; let a tool that needs one run at the caller, or in an MCP "
-    "server that has it",
+    "include_multi_agent_tools": "cannot be: there are no such tools here",
     "message_ids": "cannot be set; PATCH .../reset-messages empties the context",
 }
 """Members that would change answers, and cannot be honoured."""
@@ -56,6 +54,8 @@ def read_agent(body: Mapping[str, Any], current: v1.Agent, model: v1.Model, foun
     read(agent, {name: body[name] for name in MEMBERS if body.get(name) is not None}, "", found)
     _check_words(body, found)
     _read_settings(agent, body, current, model, found)
+    if (secrets := _secrets(body)) is not None:
+        read(agent, {"secrets": secrets}, "", found)
     if body.get("compaction_settings") is not None:
         settings = read_compaction_settings(body["compaction_settings"], "compaction_settings", found)
         agent.compaction_settings.CopyFrom(settings)
@@ -68,10 +68,18 @@ def paths_of(body: Mapping[str, Any], agent: v1.Agent) -> list[str]:
     paths = [name for name in MEMBERS if body.get(name) is not None]
     if any(body.get(name) is not None for name in ("model_settings", *_OLDER)):
         paths.append("model_settings")
+    if _secrets(body) is not None:
+        paths.append("secrets")
     if agent.HasField("context_window_limit"):
         paths.append("context_window_limit")
     paths += [name for name in ("compaction_settings", "metadata") if agent.HasField(name)]
     return paths
+
+
+def _secrets(body: Mapping[str, Any]) -> object:
+    """Also under their older name; None where nothing is said of them."""
+    told = body.get("secrets")
+    return body.get("tool_exec_environment_variables") if told is None else told
 
 
 def _check_words(body: Mapping[str, Any], found: Violations) -> None:

@@ -32,6 +32,7 @@ class Relations:
     message_ids: Sequence[str] = ()
     last_run: v1.Run | None = None
     tags: bool = True
+    secrets: bool = False
     model: v1.Model = field(default_factory=v1.Model)
 
 
@@ -47,6 +48,7 @@ def agent_json(agent: v1.Agent, relations: Relations) -> Json:
     metadata, kept = own_metadata(agent)
     last, parallel = relations.last_run, _parallel(agent)
     form = agent.model_settings.response_format
+    secrets = _secrets(agent) if relations.secrets else []
     return {
         "created_by_id": USER,
         "last_updated_by_id": USER,
@@ -72,8 +74,8 @@ def agent_json(agent: v1.Agent, relations: Relations) -> Json:
         "tools": list(relations.tools),
         "sources": [],
         "tags": list(agent.tags) if relations.tags else [],
-        "tool_exec_environment_variables": [],
-        "secrets": [],
+        "tool_exec_environment_variables": secrets,
+        "secrets": secrets,
         **dict.fromkeys(("project_id", "template_id", "base_template_id", "deployment_id", "entity_id")),
         "identity_ids": [],
         "identities": [],
@@ -94,6 +96,17 @@ def agent_json(agent: v1.Agent, relations: Relations) -> Json:
 
 def _last_reason(last: v1.Run | None) -> str | None:
     return reason_word(last.stop_reason) if last is not None and last.HasField("stop_reason") else None
+
+
+def _secrets(agent: v1.Agent) -> list[Json]:
+    """In the order of their names."""
+    made = moment(agent.update_time)
+    whose = {"agent_id": agent.id, "created_by_id": USER, "last_updated_by_id": USER}
+    return [
+        {**whose, "id": None, "key": name, "value": agent.secrets[name], "description": None}
+        | {"created_at": made, "updated_at": made, "value_enc": None}
+        for name in sorted(agent.secrets)
+    ]
 
 
 def _parallel(agent: v1.Agent) -> bool:

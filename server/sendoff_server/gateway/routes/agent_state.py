@@ -52,6 +52,7 @@ async def told_with(
     relations = Relations(
         last_run=_run(last_run) if last_run is not None else None,
         tags="agent.tags" in includes,
+        secrets="agent.secrets" in includes,
         model=await _model(use_cases, agent.model),
         blocks=list(map(block_json, await blocks_of(use_cases, agent))) if "agent.blocks" in includes else (),
         tools=list(map(tool_json, await tools_of(use_cases, agent))) if "agent.tools" in includes else (),

@@ -35,7 +35,7 @@ class ModelMissing(RefusedHere):
 async def create(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/agents/: if the agent cannot be made, nothing that was made for it stays behind."""
     body = await body_of(request)
-    wanted = await _wanted(use_cases, body, v1.Agent(), _handle(body))
+    wanted = await _wanted(use_cases, body, v1.Agent(), _handle(body, use_cases.models.default_handle))
     base_tools = body.get("include_base_tools") is not False
     wanted.tool_ids.extend(await belongings.tool_ids(use_cases, body, base_tools=base_tools))
     async with _blocks(use_cases, body) as block_ids:
@@ -66,10 +66,11 @@ async def _deleted(use_cases: UseCases, block_ids: Sequence[str]) -> None:
             await use_cases.blocks.delete(TENANT, v1.DeleteBlockRequest(block_id=block_id))
 
 
-def _handle(body: Mapping[str, Any]) -> str:
-    """The model's handle, also out of the deprecated llm_config."""
+def _handle(body: Mapping[str, Any], default: str = "") -> str:
+    """The model's handle, also out of the deprecated llm_config; else the default one of the server, if it has one."""
     config = body.get("llm_config")
     told = body.get("model") or (config.get("handle") or config.get("model") if isinstance(config, dict) else None)
+    told = told or default
     if not isinstance(told, str) or not re.fullmatch(r"[^/\s]+/\S+", told):
         raise ModelMissing("model must be set to a handle, provider/name; GET /v1/models/ shows those there are")
     return told

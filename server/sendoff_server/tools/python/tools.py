@@ -58,6 +58,7 @@ class PythonTools(Tools, Sources):
             "name": call.tool.name,
             "source": call.tool.source_code,
             "arguments": dict(call.arguments),
+            "environment": dict(call.environment),
         }
         cpu_s = math.ceil(call.tool.timeout.ToTimedelta().total_seconds()) or _MAX_CPU_S
         try:
