@@ -181,6 +181,7 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "ACTION_ALREADY_ANSWERED": ActionAlreadyAnswered,
     "TOOL_IS_THE_SERVERS": ToolIsTheServers,
     "QUEUE_FULL": QueueFull,
+    "OUTBOX_FULL": QueueFull,
 }
 
 _BY_CODE: dict[grpc.StatusCode, type[SendoffError]] = {

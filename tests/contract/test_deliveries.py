@@ -15,6 +15,7 @@ from sendoff_server.store.port import (
     AttemptNoted,
     Delivery,
     Fenced,
+    Item,
     NoteAttempt,
     Progress,
     Store,
@@ -283,7 +284,10 @@ async def test_an_attempt_and_what_settles_the_run_are_both_shown_in_either_orde
         await next_of(store, opener)
         (delivery,) = await due(store)
         following = await claim_of(store, accept(lane))
-        items = [NoteAttempt(delivery_id=delivery.id, attempt_ns=DUE_NS, status_code=200), settle(following)]
+        items: list[Item] = [
+            NoteAttempt(delivery_id=delivery.id, attempt_ns=DUE_NS, status_code=200),
+            settle(following),
+        ]
         await store.flush(items[::-1] if settled_first else items)
         shown = await stored(store, opener.run.id)
         assert shown is not None

@@ -43,6 +43,7 @@ SAMPLES: list[ServiceError] = [
     errors.NoPendingAction("conv-1"),
     errors.ActionAlreadyAnswered("call-1"),
     errors.QueueFull("conversation", 10, 2.5),
+    errors.OutboxFull(100, 2.5),
     errors.Draining(),
     errors.StoreUnavailable(),
 ]

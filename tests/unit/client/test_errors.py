@@ -38,6 +38,7 @@ BY_REASON = {
     "ACTION_ALREADY_ANSWERED": sendoff.ActionAlreadyAnswered,
     "TOOL_IS_THE_SERVERS": sendoff.ToolIsTheServers,
     "QUEUE_FULL": sendoff.QueueFull,
+    "OUTBOX_FULL": sendoff.QueueFull,
     "DRAINING": sendoff.Unavailable,
     "STORE_UNAVAILABLE": sendoff.Unavailable,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from sendoff import v1
@@ -18,10 +19,14 @@ def due(
     connection: sqlite3.Connection, now_ns: int, limit: int, per_receiver: int, room: Mapping[str, int]
 ) -> Sequence[int]:
     """Numbers of deliveries that could be taken."""
-    values = (now_ns, limit, per_receiver, json.dumps(room))
-    (found,) = connection.execute(named("due_deliveries"), values).fetchone()
-    numbers: Sequence[int] = json.loads(found)
-    return numbers
+    (found,) = connection.execute(named("due_deliveries"), (now_ns, per_receiver)).fetchone()
+    chosen: list[int] = []
+    count: Counter[str] = Counter()
+    for no, receiver in json.loads(found):
+        if count[receiver] < room.get(receiver, per_receiver) and len(chosen) < limit:
+            count[receiver] += 1
+            chosen.append(no)
+    return chosen
 
 
 def take(connection: sqlite3.Connection, replica_no: int, numbers: Sequence[int], now_ns: int) -> list[Delivery]:

@@ -143,24 +143,20 @@ UPDATE delivery SET
 FROM (VALUES :rows) wanted WHERE delivery.id = wanted.column1;
 
 -- name: due_deliveries
--- Due at ?1 and held by nobody, the longest due first: ?2 at most, and of one receiver ?3, or as many as ?4 says of it. Goes from
--- receiver to receiver, so that it costs the same however long the queue of one is.
+-- Due at ?1 and held by nobody, the longest due first, each with its receiver: of one receiver ?2 at most. Goes from receiver to
+-- receiver, so that it costs the same however long the queue of one is.
 WITH RECURSIVE next_receiver (name) AS (
   SELECT min(receiver) FROM delivery WHERE next_attempt_ns IS NOT NULL AND owner IS NULL
   UNION ALL
   SELECT (SELECT min(d.receiver) FROM delivery d WHERE d.next_attempt_ns IS NOT NULL AND d.owner IS NULL AND d.receiver > n.name)
   FROM next_receiver n WHERE n.name IS NOT NULL
 )
-SELECT json_group_array(no) FROM (
-  SELECT no FROM (
-    SELECT o.no, o.next_attempt_ns, row_number() OVER (PARTITION BY o.receiver ORDER BY o.next_attempt_ns) AS place,
-      coalesce((SELECT r.value FROM json_each(?4) r WHERE r.key = n.name), ?3) AS room
-    FROM next_receiver n CROSS JOIN delivery o ON o.no IN (
-      SELECT d.no FROM delivery d
-      WHERE d.receiver = n.name AND d.next_attempt_ns <= ?1 AND d.owner IS NULL ORDER BY d.next_attempt_ns LIMIT ?3
-    )
-    WHERE n.name IS NOT NULL
-  ) WHERE place <= room ORDER BY next_attempt_ns LIMIT ?2
+SELECT json_group_array(json_array(no, receiver)) FROM (
+  SELECT o.no, o.receiver FROM next_receiver n CROSS JOIN delivery o ON o.no IN (
+    SELECT d.no FROM delivery d
+    WHERE d.receiver = n.name AND d.next_attempt_ns <= ?1 AND d.owner IS NULL ORDER BY d.next_attempt_ns LIMIT ?2
+  )
+  WHERE n.name IS NOT NULL ORDER BY o.next_attempt_ns
 );
 
 -- name: take_deliveries
