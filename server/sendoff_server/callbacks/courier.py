@@ -11,6 +11,7 @@ from sendoff_server.callbacks import schedule
 from sendoff_server.callbacks.port import Answer, NotAnswered, Payload, Sender
 from sendoff_server.callbacks.signing import Signer
 from sendoff_server.clock import SECOND_NS, Clock
+from sendoff_server.errors import NotFound
 from sendoff_server.store.port import Delivery, NoteAttempt, StoreFailed
 
 log = structlog.get_logger(__name__)
@@ -43,7 +44,7 @@ class Courier:
         try:
             body = await payload(delivery.run)
         except Exception as error:  # one run that cannot be told must not keep the others from being told
-            if not isinstance(error, StoreFailed):
+            if not isinstance(error, StoreFailed | NotFound):  # its agent may just be deleted
                 log.exception("the body of a callback can not be made", run_id=delivery.run.id)
             return self._failed(delivery, begun_ns, "the server could not make the callback's body")
         try:

@@ -25,13 +25,21 @@ AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
 LOOPBACK: Sequence[Network] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-_NOT_PUBLIC: Sequence[Network] = (
-    ipaddress.ip_network("2002::/16"),  # 6to4, which leads to any IPv4 address
-    ipaddress.ip_network("2001::/32"),  # Teredo, which does too
-    ipaddress.ip_network("192.88.99.0/24"),  # relays of 6to4
-    ipaddress.ip_network("168.63.129.16/32"),  # public by its number, and in Azure the machine's host
-)
-"""What is not public though its number is. NAT64 and addresses that embed IPv4 ones lie outside of global unicast."""
+_NOT_PUBLIC: Sequence[Network] = [
+    ipaddress.ip_network(each)
+    for each in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.0.0.0/24", "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+        *("224.0.0.0/4", "240.0.0.0/4"),
+        "192.88.99.0/24",  # relays of 6to4
+        "168.63.129.16/32",  # public by its number, and in Azure the machine's host
+        "2001::/23",  # Teredo among others, which leads to any IPv4 address
+        "2002::/16",  # 6to4, which does too
+        *("2001:db8::/32", "3fff::/20"),
+    )
+]
+"""Of IPv4, and of IPv6's global unicast, what is set apart for other uses. What Python knows of it depends on its
+version. NAT64 and other addresses that embed IPv4 ones lie outside of global unicast."""
 
 
 class AddressRefused(OSError):
@@ -56,9 +64,9 @@ class Guard:
         if port not in self._ports:
             return f"port {port} is not allowed by this server"
         address = _literal(host)
-        if address is not None and not self.allows(address):
-            return "the address is not public, and not allowed by this server"
-        return None
+        if address is None:
+            return "an address must be written as four numbers, or in brackets" if _is_odd_literal(host) else None
+        return None if self.allows(address) else "the address is not public, and not allowed by this server"
 
     def allows(self, address: Address) -> bool:
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
@@ -87,25 +95,20 @@ def _is_in(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def _literal(host: str) -> Address | None:
-    """The address that a host names without a resolver: a number in any way of writing that a system may know, or one
-    of the names of the machine itself; None for other names."""
+    """The address that a host names without a resolver, by its number or as this machine; None for other names."""
     name = host.partition("%")[0].rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return ipaddress.IPv4Address("127.0.0.1")
     try:
         return ipaddress.ip_address(name)
     except ValueError:
-        return _old_literal(name)
-
-
-def _old_literal(name: str) -> Address | None:
-    """An IPv4 address with fewer parts, in hexadecimal or octal."""
-    if not re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}", name):
         return None
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(name))
-    except OSError:
-        return ipaddress.IPv4Address("0.0.0.0")  # noqa: S104  # no address at all, so a refused one
+
+
+def _is_odd_literal(host: str) -> bool:
+    """Whether systems may take it for an IPv4 address: with fewer parts, in hexadecimal or octal."""
+    last = host.rstrip(".").rpartition(".")[2]
+    return re.fullmatch(r"0x[0-9a-f]*|[0-9]+", last) is not None
 
 
 # ---- what an operator can set ----

@@ -21,7 +21,6 @@ from sendoff_server.clock import SECOND_NS
 _PREFIX = "whsec_"
 _LEAST_BYTES, _MOST_BYTES = 24, 64
 _MOST_SECRETS = 10
-FILE_NAME = "callback.secret"
 
 
 class BadSecret(Exception):
@@ -52,7 +51,8 @@ def ensure_secrets(path: Path) -> Sequence[str]:
             _create(path, _new_secret())
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadSecret(f"the file of callback secrets {path} cannot be used: {_reason(error)}") from None
+        told = f"{_reason(error)}; SENDOFF_CALLBACK_SECRET_FILE names another one"
+        raise BadSecret(f"the file of callback secrets {path} cannot be used: {told}") from None
     secrets = text.split()
     if not 1 <= len(secrets) <= _MOST_SECRETS or not all(map(_is_secret, secrets)):
         told = f"{_PREFIX} and {_LEAST_BYTES} to {_MOST_BYTES} bytes in base64"
