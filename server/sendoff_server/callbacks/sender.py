@@ -17,9 +17,7 @@ from sendoff_server.callbacks.port import Answer, NotAnswered, Sender
 CONNECT_S = 5.0
 _REST_S = 1.0
 _REST_BYTES = 16 * 1024
-"""So long, and so much, of an answer's body is read that its connection may be used again; else it is closed."""
-_KEEP_S = 4.0
-"""Less than servers keep an idle connection, so that none is used that its server is just closing."""
+"""So long, and so much, of an answer's body is read, so that a receiver is not cut off in the middle of it."""
 _LOOKUPS = 32
 """Names that are looked up at once. Each takes a thread for as long as its name server pleases."""
 
@@ -43,7 +41,7 @@ class HttpSender(Sender):
             use_dns_cache=False,
             resolver=_Resolver(look_up),
             socket_factory=guard.socket,
-            keepalive_timeout=_KEEP_S,
+            force_close=True,  # each connection is checked anew, and none is used that its server is just closing
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
