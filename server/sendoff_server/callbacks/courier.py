@@ -43,15 +43,15 @@ class Courier:
         begun_ns = self._clock.now_ns()
         try:
             body = await payload(delivery.run)
-        except Exception as error:  # one run that cannot be told must not keep the others from being told
-            if not isinstance(error, StoreFailed | NotFound):  # its agent may just be deleted
-                log.exception("the body of a callback can not be made", run_id=delivery.run.id)
-            return self._failed(delivery, begun_ns, "the server could not make the callback's body")
-        try:
-            answer = await (await self._opened()).send(delivery.url, self._headers(delivery, begun_ns, body), body)
+            sender = await self._opened()
+            answer = await sender.send(delivery.url, self._headers(delivery, begun_ns, body), body)
+            return self._answered(delivery, begun_ns, answer)
         except NotAnswered as failure:
             return self._failed(delivery, begun_ns, str(failure))
-        return self._answered(delivery, begun_ns, answer)
+        except Exception as error:  # one callback that can not be sent must not keep the others from being sent
+            if not isinstance(error, StoreFailed | NotFound):  # its agent may just be deleted
+                log.exception("a callback can not be sent", run_id=delivery.run.id)
+            return self._failed(delivery, begun_ns, "the server could not send it")
 
     async def close(self) -> None:
         if self._sender is not None:

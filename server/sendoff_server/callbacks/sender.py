@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -84,11 +85,17 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         return "no secure connection: the certificate or the protocol is not accepted"
     if isinstance(error, aiohttp.ClientConnectorError):
-        refused = isinstance(error.os_error, AddressRefused)
-        return str(error.os_error) if refused else f"no connection: {error.os_error.strerror or 'refused'}"
+        return _reason_of_system(error.os_error)
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError | aiohttp.ClientOSError):
         return "the connection was closed before an answer came"
     return "the answer is not HTTP" if isinstance(error, aiohttp.ClientResponseError) else "the request can not be sent"
+
+
+def _reason_of_system(error: OSError) -> str:
+    """Its own words for a number: the text that comes with it may tell the address."""
+    if isinstance(error, AddressRefused):
+        return str(error)
+    return f"no connection: {os.strerror(error.errno)}" if error.errno else "no connection to any of its addresses"
 
 
 class _Resolver(aiohttp.abc.AbstractResolver):
