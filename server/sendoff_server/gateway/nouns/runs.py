@@ -62,8 +62,7 @@ def run_json(run: v1.Run) -> Json:
 
 def _callback_error(callback: v1.CallbackSummary) -> str | None:
     """An answer is told by its status alone, whatever it was."""
-    has_answer = callback.HasField("last_status_code")
-    return callback.last_error if callback.HasField("last_error") and not has_answer else None
+    return callback.last_error if callback.HasField("last_error") and not callback.last_status_code else None
 
 
 def metadata_json(run: v1.Run) -> Json:
