@@ -202,6 +202,7 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "COMPACTION_FAILED": CompactionFailed,
     "RESET_FAILED": ResetFailed,
     "QUEUE_FULL": QueueFull,
+    "OUTBOX_FULL": QueueFull,
 }
 
 _BY_CODE: dict[grpc.StatusCode, type[SendoffError]] = {

@@ -30,6 +30,8 @@ class SendOptions(TypedDict, total=False):
     override_model: str | None
     override_system: str | None
     max_steps: int | None
+    callback_url: str | None
+    """Where the server POSTs when the run has ended."""
     metadata: Mapping[str, Any] | None
     """Anything that JSON can hold."""
     labels: Mapping[str, str] | None
@@ -193,6 +195,7 @@ def send(agent_id: str, input: Input, options: SendOptions) -> Call[v1.CreateMes
         override_model=options.get("override_model"),
         override_system=options.get("override_system"),
         max_steps=options.get("max_steps"),
+        callback_url=options.get("callback_url"),
         labels=options.get("labels"),
         metadata=_json_object(options.get("metadata")),
         client_tools=options.get("client_tools"),

@@ -37,6 +37,8 @@ models = typer.Typer(help="The models that a server with these settings offers."
 cli.add_typer(models, name="models")
 mcp = typer.Typer(help="The MCP servers whose tools agents may call.", no_args_is_help=True)
 cli.add_typer(mcp, name="mcp")
+callbacks = typer.Typer(help="The callbacks that tell when runs have ended.", no_args_is_help=True)
+cli.add_typer(callbacks, name="callbacks")
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
@@ -102,11 +104,13 @@ def _mcp_servers(settings: Settings) -> Mapping[str, ServerConfig]:
 def _run(main: process.Main) -> None:
     """Run to the end. What can go wrong through no fault of ours is told in one line."""
     from sendoff_server.api.server import AddressUnavailable
+    from sendoff_server.callbacks.signing import BadSecret
     from sendoff_server.gateway.server import HttpAddressUnavailable
     from sendoff_server.store.port import NewerSchema, StoreFailed, StoreInUse
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
 
-    told = (AddressUnavailable, HttpAddressUnavailable, NewerSchema, PythonToolsUnavailable, StoreFailed, StoreInUse)
+    addresses = (AddressUnavailable, HttpAddressUnavailable)
+    told = (*addresses, BadSecret, NewerSchema, PythonToolsUnavailable, StoreFailed, StoreInUse)
     faults: list[BaseException] = []
     try:
         process.run(main)
@@ -233,6 +237,18 @@ def list_mcp_servers(settings: Settings) -> None:
         logs.configure(settings.log_format, "error")  # what is wrong is told by the report
     if not asyncio.run(report(_mcp_servers(settings))):
         raise typer.Exit(1)
+
+
+@callbacks.command("secret")
+@_with_settings("data_dir", "callback_secret_file", *LOGS)
+def show_secret(settings: Settings) -> None:
+    """Print the secrets that sign callbacks, for their receivers, one a line. The first is made if there is none."""
+    from sendoff_server.callbacks.signing import BadSecret, ensure_secrets
+
+    try:
+        print("\n".join(ensure_secrets(settings.callback_secret_path)))
+    except BadSecret as error:
+        _fail(str(error), code=2)
 
 
 @cli.command()

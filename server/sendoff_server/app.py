@@ -7,10 +7,10 @@ whose loop breaks takes the process down, loudly.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -18,8 +18,10 @@ from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Assembly, Parts, shed_of
 from sendoff_server.clock import Clock, SystemClock
 from sendoff_server.gateway.connection import Limits
+from sendoff_server.gateway.nouns.callbacks import callback_body
 from sendoff_server.gateway.server import HttpServer
 from sendoff_server.models.catalogue import catalogue
+from sendoff_server.networks import is_local
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Store, StoreFailed
@@ -56,7 +58,7 @@ async def serve(
     """Serve until `stop` is set, then drain. `ready` is told where, once callers are served."""
     async with running(settings, providers) as server:
         for address in (server.grpc.address, *([server.http.address] if server.http is not None else ())):
-            if not _is_loopback(address):
+            if not is_local(address):
                 log.warning("whoever reaches this address is served: there are no keys yet", address=address)
         if ready is not None:
             ready(server)
@@ -77,6 +79,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         http = _http(settings, parts.use_cases)
         for part in (
             parts.commits.running(),
+            parts.callbacks.running(partial(callback_body, parts.use_cases)),
             parts.shed.mcp_servers.running(),
             parts.scheduler.running(parts.executor),
             parts.expiry.running(),
@@ -96,16 +99,6 @@ def _http(settings: Settings, use_cases: UseCases) -> HttpServer | None:
         return None
     limits = Limits(connections=settings.max_http_connections)
     return HttpServer(settings.http_address, use_cases, max_body_bytes=settings.max_request_bytes, limits=limits)
-
-
-def _is_loopback(address: str) -> bool:
-    if address.startswith("unix:"):
-        return True
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _store(settings: Settings) -> Store:

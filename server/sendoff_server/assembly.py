@@ -15,6 +15,8 @@ from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
+from sendoff_server.callback_parts import dispatcher
+from sendoff_server.callbacks.dispatcher import Dispatcher
 from sendoff_server.clock import Clock
 from sendoff_server.context.history_memory import HistoryMemory
 from sendoff_server.context.pictures import Pictures
@@ -75,6 +77,7 @@ class Parts:
     scheduler: Scheduler
     executor: Executor
     expiry: Expiry
+    callbacks: Dispatcher
     use_cases: UseCases
 
 
@@ -98,11 +101,13 @@ class Assembly:
         self._wardrobe = Wardrobe(self._agents, self._conversations, models, toolbox, self._memory)
         self._files = FileService(store, clock)
         self._commits = GroupCommit(store, clock, self._on_result)
+        self._callbacks = dispatcher(settings, store, self._commits, clock)
         self._acceptance = Acceptance(
             self._agents,
             self._conversations,
             models,
             self._files,
+            self._callbacks,
             clock,
             max_open=settings.max_queued_per_conversation,
             may_approve=settings.allow_approve_on_timeout,
@@ -118,6 +123,7 @@ class Assembly:
             scheduler=self._scheduler,
             executor=Executor(self._store, self._commits, self._hub, self._body(), self._clock),
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
+            callbacks=self._callbacks,
             use_cases=self._use_cases(runs),
         )
 
@@ -209,6 +215,7 @@ class Assembly:
     def _on_result(self, item: Item, result: Result) -> None:
         self._history.on_result(item, result)
         self._scheduler.on_result(item, result)
+        self._callbacks.on_result(item, result)
 
     def _agent_deleted(self, agent_id: str) -> None:
         self._conversations.forget_agent(agent_id)

@@ -10,7 +10,7 @@
                                                     AgentHasActiveRuns, ConversationHasActiveRuns, PendingApproval,
                                                     NoPendingAction, ActionAlreadyAnswered, ToolIsTheServers,
                                                     ToolExists, NothingToCompact, CompactionFailed, ResetFailed
-      NotNow           wait and repeat              QueueFull, Draining, StoreUnavailable
+      NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StoreUnavailable
 
 The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
 the name of the gRPC status, `http_status` the one of the REST door. Every value in a message is also in the metadata
@@ -386,6 +386,19 @@ class QueueFull(NotNow):
         super().__init__(
             f"{queue} already holds {limit} waiting runs; wait for some of them to end",
             queue=queue,
+            limit=str(limit),
+        )
+        self.retry_after_s = retry_after_s
+
+
+class OutboxFull(NotNow):
+    reason = "OUTBOX_FULL"
+    grpc_code = "RESOURCE_EXHAUSTED"
+    http_status = 429
+
+    def __init__(self, limit: int, retry_after_s: float = 5.0) -> None:
+        super().__init__(
+            f"{limit} callbacks already wait for their receivers; send the request later, or without callback_url",
             limit=str(limit),
         )
         self.retry_after_s = retry_after_s

@@ -97,6 +97,8 @@ def new_run(
     )
     if request.HasField("metadata"):
         run.metadata.CopyFrom(request.metadata)
+    if request.HasField("callback_url"):
+        run.callback.url = request.callback_url
     return run
 
 

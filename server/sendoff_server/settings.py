@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sendoff_server.networks import is_local, networks_of, ports_of
+
 
 def _default_data_dir() -> Path:
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
@@ -79,6 +81,31 @@ class Settings(BaseSettings):
         604_800.0,
         description="How many seconds a conversation waits for an approval or a client tool, where a run says nothing.",
     )
+    callback_secret_file: str = Field(
+        "",
+        description="File of the secrets that sign callbacks, one a line; made with a new one if it is missing. All "
+        "replicas need the same. Empty: callback.secret in the data directory.",
+    )
+    callback_networks: str = Field(
+        "",
+        description="Networks that callbacks may reach although they are not public, as 10.0.0.0/8,fd00::/8; `none`: "
+        "none. Empty: the loopback if gRPC and REST both listen on it, else none.",
+    )
+    callback_ports: str = Field("80,443,1024-65535", description="Ports that callbacks may go to.")
+    callback_timeout_s: Annotated[float, Field(ge=0.1, le=300)] = Field(
+        15.0, description="How many seconds the receiver of a callback may take to answer."
+    )
+    callback_give_up_s: Annotated[float, Field(ge=0, le=2_592_000)] = Field(
+        259_200.0,
+        description="For how many seconds after a run's end its callback is tried again, with growing pauses.",
+    )
+    max_callbacks: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        128, description="Most callbacks under way at once in this process, at most 4 of them to one receiver."
+    )
+    max_waiting_callbacks: Annotated[int, Field(ge=1, le=100_000_000)] = Field(
+        100_000,
+        description="Most callbacks that are not delivered; then requests that want one are refused with OUTBOX_FULL.",
+    )
     mcp_servers_file: str = Field(
         "", description='JSON file of the MCP servers whose tools agents may call, {"mcpServers": {...}}. Empty: none.'
     )
@@ -134,6 +161,29 @@ class Settings(BaseSettings):
         if handle and not re.fullmatch(r"[^/\s]+/\S+", handle):
             raise ValueError("expected provider/name, for example local/smollm2-135m")
         return handle
+
+    @field_validator("callback_networks")
+    @classmethod
+    def _are_networks(cls, networks: str) -> str:
+        networks_of(networks)
+        return networks
+
+    @field_validator("callback_ports")
+    @classmethod
+    def _are_ports(cls, ports: str) -> str:
+        ports_of(ports)
+        return ports
+
+    @property
+    def callback_secret_path(self) -> Path:
+        """Where the secrets are that sign callbacks."""
+        named = Path(self.callback_secret_file).expanduser()
+        return named if self.callback_secret_file else self.data_dir / "callback.secret"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the server."""
+        return is_local(self.grpc_address) and (self.http_address == "off" or is_local(self.http_address))
 
     @property
     def mcp_servers_path(self) -> Path | None:

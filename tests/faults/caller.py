@@ -91,6 +91,15 @@ class Caller:
         assert run.last_sequence > after_sequence, f"nothing happened: {run}"
         return run
 
+    async def called_back(self, run_id: str, *, attempts: int = 1, done: bool = False) -> v1.Run:
+        """The run once it shows so many attempts to call back; `done`: the last one."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                callback = (run := await self.get(run_id)).callback
+                if callback.attempts >= attempts and not (done and callback.HasField("next_attempt_time")):
+                    return run
+                await asyncio.sleep(0.02)
+
     async def _wait(self, wait: v1.WaitRunRequest) -> v1.Run:
         wait.timeout.CopyFrom(seconds(PATIENCE_S))
         return await self.runs.WaitRun(wait, timeout=PATIENCE_S + 5)

@@ -3,14 +3,14 @@
 The tool `look` appends a line to the file that SUBJECT_TOOL_FILE names, and has the effect that SUBJECT_TOOL_EFFECT
 names. SUBJECT_STOP names the point: `model 1 0` (the second model call, before its first chunk), `tool before` and
 `tool after` (its line is written), `commit before tool_call_started` and `commit after ...` (the first commit with such
-an event). Once there, the log says "stopped here".
+an event, or with an `attempt` to call back), `claim after delivery`. Once there, the log says "stopped here".
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -23,7 +23,7 @@ from sendoff_server import __main__, app, assembly
 from sendoff_server.loop.toolset import Toolbox
 from sendoff_server.models import scripted
 from sendoff_server.models.port import ModelCall
-from sendoff_server.store.port import Item, Progress
+from sendoff_server.store.port import Delivery, Item, NoteAttempt, Progress
 from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.tools.port import ToolCall, ToolResult, Tools, text_result
 
@@ -61,13 +61,25 @@ def _note(line: str) -> None:
 
 class StoppingStore(SqliteStore):
     async def flush(self, batch: Sequence[Item]) -> Any:
-        kinds = {event.WhichOneof("event") for item in batch if isinstance(item, Progress) for event in item.events}
+        kinds: set[str | None] = {
+            event.WhichOneof("event") for item in batch if isinstance(item, Progress) for event in item.events
+        }
+        if any(isinstance(item, NoteAttempt) for item in batch):
+            kinds.add("attempt")
         for kind in kinds:
             await point(f"commit before {kind}")
         results = await super().flush(batch)
         for kind in kinds:
             await point(f"commit after {kind}")
         return results
+
+    async def claim_deliveries(
+        self, now_ns: int, limit: int, per_receiver: int, room: Mapping[str, int]
+    ) -> list[Delivery]:
+        claimed = await super().claim_deliveries(now_ns, limit, per_receiver, room)
+        if claimed:
+            await point("claim after delivery")
+        return claimed
 
 
 def main() -> None:

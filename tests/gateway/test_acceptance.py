@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 import letta_client
 import pytest
+from letta_client.types.agents import LettaResponse
 
 from sendoff_server.app import Server
-from tests.faults.caller import patiently, script
+from tests.faults.caller import PATIENCE_S, patiently, script
 from tests.faults.gated import at, hold_calls
+from tests.fixtures.receiver import Receiver, receiving
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve, ServerProcess
 from tests.fixtures.tools import Workshop, open_workshop
@@ -109,11 +113,50 @@ async def test_3_a_run_returns_the_message_types_that_it_was_asked_for(server: S
     assert _types(await sdk.all("runs.messages.list", run.id)) == ["assistant_message"]
 
 
-async def test_4_a_callback_is_refused_by_name_until_there_are_any(sdk: Sdk) -> None:
+async def _called_back(sdk: Sdk, run_id: str) -> Any:
+    """The run, once it shows an attempt to call back."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (run := await sdk("runs.retrieve", run_id)).callback_sent_at is None:  # noqa: ASYNC110  # the API can only be asked again
+            await asyncio.sleep(0.02)
+    return run
+
+
+async def test_4_the_receiver_of_a_callback_gets_the_runs_end_once_and_the_run_shows_it(
+    server: Server, sdk: Sdk, receiver: Receiver
+) -> None:
     agent = await sdk.agent("scripted/echo")
-    with pytest.raises(letta_client.APIStatusError, match="callback_url") as refused:
-        await sdk("agents.messages.create_async", agent, input="hello", callback_url="https://receiver.example/hooks/1")
-    assert refused.value.status_code == 422
+    made = await sdk("agents.messages.create_async", agent, input="hello", callback_url=receiver.url())
+    assert (made.callback_url, made.callback_sent_at, made.callback_status_code) == (receiver.url(), None, None)
+
+    run = await _called_back(sdk, made.id)
+    assert (run.status, run.callback_status_code, run.callback_error) == ("completed", 200, None)
+    assert run.callback_sent_at >= run.completed_at
+    (got,) = receiver.got
+    assert list(got.json) == ["run_id", "status", "completed_at", "metadata"]
+    assert (got.json["run_id"], got.json["status"]) == (made.id, "completed")
+    assert datetime.fromisoformat(got.json["completed_at"]) == run.completed_at
+    result = LettaResponse.model_validate_json(json.dumps(got.json["metadata"]["result"]), strict=True)
+    assert _types(result.messages) == ["user_message", "assistant_message"]
+    assert (result.stop_reason.stop_reason, result.usage.step_count) == ("end_turn", 1)
+    assert list(got.json["metadata"]) == ["run_type", "lettuce", "result"]
+
+
+async def test_4_a_callback_to_a_dead_receiver_leaves_the_run_as_it_is(server: Server, sdk: Sdk) -> None:
+    async with receiving() as dead:
+        url = dead.url()
+    agent = await sdk.agent("scripted/echo")
+    made = await sdk("agents.messages.create_async", agent, input="hello", callback_url=url)
+
+    run = await _called_back(sdk, made.id)
+    assert (run.status, run.stop_reason, run.callback_status_code) == ("completed", "end_turn", None)
+    assert "connection" in run.callback_error
+
+
+@pytest.mark.parametrize("url", ["nonsense", "file:///etc/passwd", "//receiver.example/x", "http://10.0.0.1/hook"])
+async def test_4_a_callback_that_can_go_nowhere_is_refused_by_name(sdk: Sdk, url: str) -> None:
+    agent = await sdk.agent("scripted/echo")
+    with pytest.raises(letta_client.UnprocessableEntityError, match="callback_url"):
+        await sdk("agents.messages.create_async", agent, input="hello", callback_url=url)
     assert await sdk.all("runs.list", agent_id=agent) == []
 
 
@@ -331,14 +374,15 @@ async def test_9_a_retry_after_a_lost_answer_is_the_same_run(server: Server, kin
 
 @pytest.mark.parametrize("kind", [KINDS[0], KINDS[-1]], ids=str)
 async def test_10_a_run_of_a_killed_server_ends_once_it_is_started_again(
-    server_process: ServerProcess, kind: Kind
+    server_process: ServerProcess, receiver: Receiver, kind: Kind
 ) -> None:
     server_process.http_address = "127.0.0.1:0"
     await server_process.start()
     base_url = f"http://{server_process.http_address}"
     async with connected(base_url, kind, max_retries=5) as sdk:
         agent = await sdk.agent()
-        made = await sdk("agents.messages.create_async", agent, input=script(words=20, delay_ms=10))
+        text = script(words=20, delay_ms=10)
+        made = await sdk("agents.messages.create_async", agent, input=text, callback_url=receiver.url())
         await server_process.kill()
         await server_process.start()
         assert base_url == f"http://{server_process.http_address}"
@@ -347,6 +391,8 @@ async def test_10_a_run_of_a_killed_server_ends_once_it_is_started_again(
         run = await sdk("runs.retrieve", made.id)
         assert (run.status, run.stop_reason) == ("completed", "end_turn")
         assert _types(await sdk.all("runs.messages.list", made.id)) == ["user_message", "assistant_message"]
+        (got,) = await receiver.requests(1)
+        assert (got.json["run_id"], got.json["status"]) == (made.id, "completed")
 
 
 async def test_11_ten_messages_at_once_run_one_after_the_other(server: Server, sdk: Sdk) -> None:

@@ -56,6 +56,7 @@ def send(
         list[str] | None, typer.Option(help="A picture: on this machine, a URL, or the id of a file.")
     ] = None,
     max_steps: Annotated[int | None, typer.Option(help="Most model calls of this run.")] = None,
+    callback_url: Annotated[str | None, typer.Option(help="Where the server POSTs when the run has ended.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept on the run.")] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object, kept on the run.")] = None,
     when_busy: Annotated[WhenBusy | None, typer.Option(help="When the conversation works on another run.")] = None,
@@ -81,6 +82,7 @@ def send(
         "override_system": system,
         "request_id": request_id,
         "max_steps": max_steps,
+        "callback_url": callback_url,
         "labels": labels(label),
         "metadata": json_object("--metadata", metadata),
         "when_busy": v1.WhenBusy.Value(f"WHEN_BUSY_{when_busy.upper()}") if when_busy else None,

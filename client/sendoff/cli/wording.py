@@ -52,6 +52,18 @@ def tokens(usage: v1.Usage) -> str:
     return ", ".join(told)
 
 
+def callback(told: v1.CallbackSummary) -> str:
+    """How a callback stands: where it goes, what the last attempt came to, and what follows."""
+    if not told.attempts:
+        return told.url
+    outcome = told.last_error or f"delivered ({told.last_status_code})"
+    if told.dead_lettered:
+        outcome += ", given up"
+    elif told.HasField("next_attempt_time"):
+        outcome += f", tried again {moment(told.next_attempt_time)}"
+    return f"{told.url}: {outcome}, attempt {told.attempts}"
+
+
 def run_fields(run: v1.Run) -> Iterator[tuple[str, str]]:
     """All of a run that people look for."""
     yield "run", run.id
@@ -71,6 +83,7 @@ def run_fields(run: v1.Run) -> Iterator[tuple[str, str]]:
     yield "duration", span(run.total_duration_ns) if run.HasField("total_duration_ns") else ""
     yield "created", moment(run.create_time)
     yield "ended", moment(run.complete_time)
+    yield "callback", callback(run.callback) if run.HasField("callback") else ""
     yield "request id", run.request_id
     yield "labels", pairs(run.labels)
 

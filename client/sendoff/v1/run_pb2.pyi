@@ -640,20 +640,20 @@ class CallbackSummary(_message.Message):
     url: _builtins.str
     """Where to. Unset: to the endpoints of the tenant."""
     last_status_code: _builtins.int
-    """What the receiver answered. Unset: no answer."""
+    """The status of the receiver's last answer. Unset: the last attempt got none."""
     last_error: _builtins.str
-    """What went wrong. Unset: nothing."""
+    """What went wrong the last time. Unset: nothing."""
     attempts: _builtins.int
     """How often it was tried."""
     dead_lettered: _builtins.bool
-    """True when it was given up."""
+    """True when it was given up: after 72 hours, or because the receiver answered 410."""
     @_builtins.property
     def last_attempt_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last tried. Unset: not yet."""
 
     @_builtins.property
     def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
-        """When it is tried again. Unset: not any more."""
+        """When it is tried next. Unset: not before the run has ended, and not any more."""
 
     def __init__(
         self,

@@ -205,7 +205,12 @@ class CreateMessageAsyncRequest(_message.Message):
     max_steps: _builtins.int
     """Most model calls of this run. Default: 50. Rule: int32.gte = 1; int32.lte = 1000."""
     callback_url: _builtins.str
-    """Where to POST when the run has ended. Unset: nowhere. Rule: string.uri_scheme = [http, https]; string.max_bytes = 8192."""
+    """Where to POST when the run has ended: once at least, signed by Standard Webhooks (headers webhook-id, which is the same at
+    each attempt, webhook-timestamp and webhook-signature), with the attempt's number in sendoff-attempt. The body is JSON:
+    run_id, status, completed_at and metadata, with the result in metadata.result if the run is COMPLETED, and the reason in
+    metadata.error if it FAILED. Any 2xx is taken as receipt, 410 as a wish for no more; all else is tried again for 72 hours.
+    Redirects are not followed, and addresses that are not public are refused. Unset: nowhere. Rule: string.uri_scheme = [http, https]; string.max_bytes = 8192.
+    """
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def enable_thinking(self) -> _builtins.str:

@@ -99,6 +99,18 @@ class Conversations(Protocol):
         ...
 
 
+class Callbacks(Protocol):
+    """Who will call back."""
+
+    def fault_of(self, url: str) -> str | None:
+        """Why no callback may go to an absolute URL, as far as it tells by itself; None for no reason."""
+        ...
+
+    def check_room(self) -> None:
+        """Raises OutboxFull."""
+        ...
+
+
 class Acceptance:
     """Makes the store's `Accept` out of a request, and the caller's answer out of what became of it."""
 
@@ -108,6 +120,7 @@ class Acceptance:
         conversations: Conversations,
         models: Catalogue,
         files: Files,
+        callbacks: Callbacks,
         clock: Clock,
         *,
         max_open: int,
@@ -117,6 +130,7 @@ class Acceptance:
         self._conversations = conversations
         self._models = models
         self._files = files
+        self._callbacks = callbacks
         self._clock = clock
         self._max_open = max_open
         self._may_approve = may_approve
@@ -124,7 +138,7 @@ class Acceptance:
     async def checked(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> v1.CreateMessageAsyncRequest:
         """The request, normalised.
 
-        Raises ConversationNotFound, AgentNotFound, InvalidRequest, ModelNotFound, Unsupported.
+        Raises ConversationNotFound, AgentNotFound, InvalidRequest, ModelNotFound, OutboxFull, Unsupported.
         """
         conversation = await self._conversation(tenant, request)
         request = normalised(request, conversation)
@@ -132,12 +146,20 @@ class Acceptance:
         model = await self._models.find(model_of(request, conversation, agent))
         _check_capabilities(request, model)
         self._check_timeout(request.limits)
+        self._check_callback(request)
         return await with_media_types(self._files, tenant, request)
 
     def _check_timeout(self, limits: v1.Limits) -> None:
         if limits.on_action_timeout == v1.ON_TIMEOUT_APPROVE and not self._may_approve:
             told = "this server runs no call that nobody has approved; its operator could allow it"
             raise Unsupported([Violation("limits.on_action_timeout", told)])
+
+    def _check_callback(self, request: v1.CreateMessageAsyncRequest) -> None:
+        if not request.HasField("callback_url"):
+            return
+        if fault := self._callbacks.fault_of(request.callback_url):
+            raise InvalidRequest([Violation("callback_url", fault)])
+        self._callbacks.check_room()
 
     async def _conversation(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> v1.Conversation | None:
         if request.conversation_id in ("", "default"):

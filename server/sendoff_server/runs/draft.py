@@ -111,6 +111,8 @@ class Draft:
         if cancel_reason:
             run.cancel_reason = cancel_reason
         run.complete_time.CopyFrom(timestamp(now_ns))
+        if run.callback.HasField("url"):
+            run.callback.next_attempt_time.CopyFrom(run.complete_time)
         run.total_duration_ns = elapsed_ns(run, now_ns)
         run.etag = str(run.last_sequence + 1)
         self.event("finished", v1.RunFinished(run=run))

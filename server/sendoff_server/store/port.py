@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol, Self
+from urllib.parse import urlsplit
 
 from sendoff import v1
 
@@ -221,7 +222,10 @@ Accepted = Placed | Repeated | Mismatched | Busy | Full | LaneMissing | Pending 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """One step forward of a run: its new state, and what it adds to log and conversation."""
+    """One step forward of a run: its new state, and what it adds to log and conversation.
+
+    One that ends a run with `callback.url` puts the delivery into the outbox, due at `callback.next_attempt_time`.
+    """
 
     lane: str
     run: v1.Run
@@ -318,8 +322,31 @@ class Noted:
     """The run, which shows the answers."""
 
 
-Item = Accept | Progress | MarkCancel | Release | NoteAnswers
-Result = Accepted | Recorded | Outdated | Marked | Released | Noted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteAttempt:
+    """Write down what came of an attempt at a delivery that this replica holds, and let go of it. The run shows it, as
+    `callback`; nothing else of the run changes, and its log does not."""
+
+    delivery_id: str
+    attempt_ns: int
+    """When it was begun."""
+    status_code: int | None = None
+    """Of the receiver's answer; None for no answer."""
+    error: str = ""
+    """What went wrong; empty if it is delivered."""
+    next_attempt_ns: int | None = None
+    """When it is to be tried again; None: not any more. With `error` that means that it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptNoted:
+    run: v1.Run | None
+    """The run, which shows the attempt. None: this replica does not hold the delivery, or it was deleted with its run.
+    Nothing was written."""
+
+
+Item = Accept | Progress | MarkCancel | Release | NoteAnswers | NoteAttempt
+Result = Accepted | Recorded | Outdated | Marked | Released | Noted | AttemptNoted
 
 
 # ---- questions ----
@@ -508,6 +535,32 @@ class History:
     """True: no message refers to a stored picture. False: nobody has looked, or one does."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A callback that is due, held by this replica until NoteAttempt."""
+
+    id: str
+    """The same at every attempt."""
+    tenant: str
+    kind: str
+    """"run.action_required" for a run that opened actions, else "run.finished"."""
+    run: v1.Run
+    """As stored; it has ended."""
+    url: str
+    receiver: str
+    """`receiver_of(url)`."""
+    create_ns: int
+    """When it was put into the outbox."""
+    attempts: int
+    """How many were noted."""
+
+
+def receiver_of(url: str) -> str:
+    """Whose deliveries share a limit: host and port of an absolute URL."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme.lower()]}"
+
+
 class Store(Protocol):
     """One engine, opened by one replica.
 
@@ -627,6 +680,23 @@ class Store(Protocol):
         Otherwise as `list_actions`."""
         ...
 
+    # -- the outbox --
+
+    async def claim_deliveries(
+        self, now_ns: int, limit: int, per_receiver: int, room: Mapping[str, int]
+    ) -> list[Delivery]:
+        """Hand out up to `limit` deliveries that are due and that nobody holds, the longest due first, each to one
+        replica only: not more of one receiver than `room` says, or `per_receiver` where it says nothing. So a receiver
+        with a long queue keeps no other one waiting.
+
+        They are held until NoteAttempt, or until the replica is gone; then they are due at once.
+        """
+        ...
+
+    async def open_deliveries(self) -> int:
+        """How many deliveries wait or are under way, of all replicas."""
+        ...
+
     # -- agents --
 
     async def create_agent(
@@ -652,8 +722,8 @@ class Store(Protocol):
         ...
 
     async def delete_agent(self, tenant: str, agent_id: str) -> Mapping[str, int] | None:
-        """Delete an agent with its conversations, lanes, runs, messages, events, steps, actions and keys, if none of
-        its runs is open.
+        """Delete an agent with its conversations, lanes, runs, messages, events, steps, actions, deliveries and keys,
+        if none of its runs is open.
 
         Returns {"active_runs": n}: 0 means deleted, more means that nothing was. None: no such agent."""
         ...

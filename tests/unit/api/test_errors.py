@@ -47,6 +47,7 @@ SAMPLES: list[ServiceError] = [
     errors.CompactionFailed("conv-1", RUN_ID, "the model is away"),
     errors.ResetFailed("conv-1", RUN_ID),
     errors.QueueFull("conversation", 10, 2.5),
+    errors.OutboxFull(100, 2.5),
     errors.Draining(),
     errors.StoreUnavailable(),
 ]

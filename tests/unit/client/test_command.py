@@ -40,6 +40,7 @@ async def test_every_option_of_send_stands_in_the_request(
     picture.write_bytes(b"png")
     options = (
         *("--conversation", "conv-1", "--model", "m", "--system", "s", "--request-id", "mine", "--max-steps", "3"),
+        *("--callback-url", "https://example.com/hook"),
         *("--label", "k=v=w", "--metadata", '{"a": 1}', "--when-busy", "reject", "--validate-only"),
         *("--image", str(picture), "--image", "https://example.com/b.png"),
     )
@@ -58,6 +59,7 @@ async def test_every_option_of_send_stands_in_the_request(
         override_system="s",
         request_id="mine",
         max_steps=3,
+        callback_url="https://example.com/hook",
         labels={"k": "v=w"},
         metadata=v1.JsonObject(json='{"a": 1}'),
         scheduling=v1.Scheduling(when_busy=v1.WhenBusy.WHEN_BUSY_REJECT),

@@ -42,6 +42,7 @@ BY_REASON = {
     "COMPACTION_FAILED": sendoff.CompactionFailed,
     "RESET_FAILED": sendoff.ResetFailed,
     "QUEUE_FULL": sendoff.QueueFull,
+    "OUTBOX_FULL": sendoff.QueueFull,
     "DRAINING": sendoff.Unavailable,
     "STORE_UNAVAILABLE": sendoff.Unavailable,
 }

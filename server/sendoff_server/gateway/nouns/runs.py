@@ -54,10 +54,15 @@ def run_json(run: v1.Run) -> Json:
         "callback_url": callback.url if callback.HasField("url") else None,
         "callback_sent_at": moment(callback.last_attempt_time) if callback.HasField("last_attempt_time") else None,
         "callback_status_code": callback.last_status_code if callback.HasField("last_status_code") else None,
-        "callback_error": callback.last_error if callback.HasField("last_error") else None,
+        "callback_error": _callback_error(callback),
         "ttft_ns": run.ttft_ns if run.HasField("ttft_ns") else None,
         "total_duration_ns": run.total_duration_ns if run.HasField("total_duration_ns") else None,
     }
+
+
+def _callback_error(callback: v1.CallbackSummary) -> str | None:
+    """An answer is told by its status alone, whatever it was."""
+    return callback.last_error if callback.HasField("last_error") and not callback.last_status_code else None
 
 
 def metadata_json(run: v1.Run) -> Json:

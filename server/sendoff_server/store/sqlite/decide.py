@@ -17,6 +17,7 @@ from sendoff_server.store.port import (
     TURN_SHIFT,
     Accept,
     Accepted,
+    AttemptNoted,
     Busy,
     Cancel,
     Claim,
@@ -27,6 +28,7 @@ from sendoff_server.store.port import (
     Marked,
     Mismatched,
     NoteAnswers,
+    NoteAttempt,
     Noted,
     NothingPending,
     Outdated,
@@ -41,6 +43,7 @@ from sendoff_server.store.port import (
     Result,
     WhenPending,
 )
+from sendoff_server.store.sqlite import outbox
 from sendoff_server.store.sqlite.mentions import OPEN
 from sendoff_server.store.sqlite.snapshot import ActionsRow, KnownKey, LaneRow, RunRow, Snapshot
 
@@ -75,6 +78,8 @@ class Changes:
     left_out: list[tuple[int, int]] = field(default_factory=list)
     actions: dict[int, LaneRow] = field(default_factory=dict)
     """Lanes whose newest actions changed."""
+    deliveries: list[outbox.Row] = field(default_factory=list)
+    attempts: list[outbox.Row] = field(default_factory=list)
 
 
 class Decider:
@@ -102,6 +107,8 @@ class Decider:
                 return self._release(item)
             case NoteAnswers():
                 return self._note_answers(item)
+            case NoteAttempt():
+                return self._note_attempt(item)
 
     # -- accept --
 
@@ -165,7 +172,7 @@ class Decider:
         actions.answered_by = item.run.id
         actions.continuations += 1
         self.changes.actions[lane.no] = lane
-        return self._rewrite(actions.run, continued_by_run_id=item.run.id)
+        return self._rewrite(actions.run, partial(_show_pending, continued_by=item.run.id))
 
     def _look_again(self, lane: LaneRow) -> None:
         """Its head is another one, or another thing is to be done with it: whether it waits may have changed."""
@@ -264,6 +271,8 @@ class Decider:
             self.changes.left_out.append((row.no, item.left_out))
         if item.opens:
             self._open(item, row, lane)
+        if item.run.callback.HasField("url"):
+            self.changes.deliveries.append(outbox.new_row(item, row))
         if item.holds_lease:
             return self._go_on(lane, item.keep_lease, result)
         self._look_again(lane)
@@ -282,7 +291,7 @@ class Decider:
         actions.settled, actions.answered_by = True, by.id
         lane.paused_by = None
         self.changes.lanes[lane.no] = self.changes.actions[lane.no] = lane
-        return self._rewrite(actions.run, continued_by_run_id=by.id, pending_actions=())
+        return self._rewrite(actions.run, partial(_show_pending, continued_by=by.id, actions=()))
 
     def _note_answers(self, item: NoteAnswers) -> Outcome:
         lane = self._snapshot.lanes.get(item.lane)
@@ -295,29 +304,28 @@ class Decider:
             return Poisoned(f"run {item.run_id} waits for other actions")
         actions.actions = item.actions
         self.changes.actions[lane.no] = lane
-        return Noted(self._rewrite(actions.run, pending_actions=item.actions))
+        return Noted(self._rewrite(actions.run, partial(_show_pending, actions=item.actions)))
 
-    def _rewrite(
-        self,
-        row: RunRow,
-        *,
-        continued_by_run_id: str | None = None,
-        pending_actions: Sequence[v1.PendingAction] | None = None,
-    ) -> v1.Run:
-        """What may still change of a run that has ended."""
+    def _rewrite(self, row: RunRow, change: Callable[[v1.Run], None]) -> v1.Run:
+        """Change what may still change of a run that has ended."""
         if row.run is None:
-            raise AssertionError("whoever stopped for actions comes with its body")
+            raise AssertionError("whoever stopped for actions, or is called back, comes with its body")
         run = v1.Run()
         run.CopyFrom(row.run)
         run.etag = ids.etag()
-        if continued_by_run_id is not None:
-            run.continued_by_run_id = continued_by_run_id
-        if pending_actions is not None:
-            run.ClearField("pending_actions")
-            run.pending_actions.extend(pending_actions)
+        change(run)
         row.run = run
         self.changes.runs[row.no] = row
         return run
+
+    # -- the outbox --
+
+    def _note_attempt(self, item: NoteAttempt) -> Outcome:
+        row = self._snapshot.deliveries.pop(item.delivery_id, None)
+        if row is None:
+            return AttemptNoted(None)
+        self.changes.attempts.append(outbox.noted_row(item))
+        return AttemptNoted(self._rewrite(row, lambda run: outbox.show_attempt(item, run.callback)))
 
     # -- cancel, release --
 
@@ -395,6 +403,17 @@ def _actions(lane: LaneRow) -> ActionsRow:
     if lane.actions is None:
         raise AssertionError("a lane that waits has actions, and they are read for items that speak of them")
     return lane.actions
+
+
+def _show_pending(
+    run: v1.Run, continued_by: str | None = None, actions: Sequence[v1.PendingAction] | None = None
+) -> None:
+    """Have the run that stopped for actions show what became of them."""
+    if continued_by is not None:
+        run.continued_by_run_id = continued_by
+    if actions is not None:
+        run.ClearField("pending_actions")
+        run.pending_actions.extend(actions)
 
 
 def _claim(lane: LaneRow, row: RunRow) -> Callable[..., Claim]:

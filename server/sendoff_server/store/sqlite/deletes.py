@@ -17,6 +17,7 @@ _DELETES = (
     "delete_left_out",
     "delete_actions",
     "delete_action_sets",
+    "delete_deliveries",
     "delete_runs",
     "delete_inherited_messages",
     "delete_inherited",

@@ -25,6 +25,7 @@ from sendoff_server.store.port import (
     ConversationOrder,
     ConversationPage,
     ConversationQuery,
+    Delivery,
     Fork,
     History,
     Item,
@@ -46,6 +47,7 @@ from sendoff_server.store.sqlite import (
     blocks,
     conversation_list,
     conversations,
+    deliveries,
     files,
     leases,
     messages,
@@ -191,6 +193,17 @@ class SqliteStore(Store):
 
     async def expired_actions(self, now_ns: int, limit: int) -> list[tuple[str, str, str]]:
         return await self._readers.submit(actions.expired, now_ns, limit)
+
+    # -- the outbox --
+
+    async def claim_deliveries(
+        self, now_ns: int, limit: int, per_receiver: int, room: Mapping[str, int]
+    ) -> list[Delivery]:
+        due = await self._readers.submit(deliveries.due, now_ns, limit, per_receiver, room)
+        return await self._write(deliveries.take, self._replica_no, due, now_ns) if due else []
+
+    async def open_deliveries(self) -> int:
+        return await self._readers.submit(deliveries.count_open)
 
     # -- agents --
 

@@ -42,8 +42,7 @@ def reap(connection: sqlite3.Connection, replica_no: int, before_ns: int, now_ns
 def leave(connection: sqlite3.Connection, replica_no: int, now_ns: int) -> None:
     """Give all leases back and take this replica's row away. Does no harm to one that was declared dead."""
     with transaction(connection):
-        connection.execute(named("free_lanes"), (replica_no, now_ns))
-        connection.execute(named("remove_replica"), (replica_no,))
+        _remove(connection, replica_no, now_ns)
 
 
 def claim(connection: sqlite3.Connection, replica_no: int, limit: int) -> list[Claim]:
@@ -75,6 +74,11 @@ def claim(connection: sqlite3.Connection, replica_no: int, limit: int) -> list[C
 def _bury(connection: sqlite3.Connection, replica_no: int, before_ns: int, now_ns: int) -> int:
     silent = connection.execute(named("silent_replicas"), (replica_no, before_ns)).fetchall()
     for (no,) in silent:
-        connection.execute(named("free_lanes"), (no, now_ns))
-        connection.execute(named("remove_replica"), (no,))
+        _remove(connection, no, now_ns)
     return len(silent)
+
+
+def _remove(connection: sqlite3.Connection, replica_no: int, now_ns: int) -> None:
+    connection.execute(named("free_lanes"), (replica_no, now_ns))
+    connection.execute(named("free_deliveries"), (replica_no,))
+    connection.execute(named("remove_replica"), (replica_no,))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sendoff import v1
-from sendoff_server.store.port import Accept, Item, MarkCancel, NoteAnswers, Progress, Release
+from sendoff_server.store.port import Accept, Item, MarkCancel, NoteAnswers, NoteAttempt, Progress, Release
 
 OPEN = (v1.RUN_STATUS_CREATED, v1.RUN_STATUS_RUNNING)
 """Statuses of a run that has not ended."""
@@ -30,6 +30,8 @@ class Mentions:
     """Those whose callers say that they may have come before, without a key."""
     cancels: list[str] = field(default_factory=list)
     """Runs that are to be cancelled."""
+    deliveries: list[str] = field(default_factory=list)
+    """By id."""
 
     @property
     def longest_queue(self) -> int:
@@ -75,4 +77,6 @@ def of_items(items: Sequence[Item]) -> Mentions:
                 found.lanes.add(item.lane)
                 found.queues.setdefault(item.lane, 1)
                 found.actions.add(item.lane)
+            case NoteAttempt():
+                found.deliveries.append(item.delivery_id)
     return found

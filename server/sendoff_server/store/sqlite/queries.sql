@@ -131,6 +131,58 @@ DELETE FROM action WHERE key >= ?1 << 20 AND key < ?1 + 1 << 20;
 -- name: write_actions
 INSERT INTO action (key, tenant, kind, expire_ns, settled, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 
+-- name: add_deliveries
+INSERT INTO delivery (id, tenant, run_no, kind, url, receiver, create_ns, next_attempt_ns)
+SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+
+-- name: held_deliveries
+-- Those of ?2 that replica ?1 holds, each with its run.
+SELECT d.id, r.lane_no, json_array(r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind), r.body
+FROM json_each(?2) wanted CROSS JOIN delivery d ON d.id = wanted.value CROSS JOIN run r ON r.no = d.run_no
+WHERE d.owner = ?1;
+
+-- name: note_attempts
+UPDATE delivery SET
+  owner = NULL, attempts = attempts + 1, last_attempt_ns = wanted.column2, status_code = wanted.column3, error = wanted.column4,
+  next_attempt_ns = wanted.column5, delivered = wanted.column4 = ''
+FROM (VALUES :rows) wanted WHERE delivery.id = wanted.column1;
+
+-- name: due_deliveries
+-- Due at ?1 and held by nobody, the longest due first, each with its receiver: of one receiver ?2 at most. Goes from receiver to
+-- receiver, so that it costs the same however long the queue of one is.
+WITH RECURSIVE next_receiver (name) AS (
+  SELECT min(receiver) FROM delivery WHERE next_attempt_ns IS NOT NULL AND owner IS NULL
+  UNION ALL
+  SELECT (SELECT min(d.receiver) FROM delivery d WHERE d.next_attempt_ns IS NOT NULL AND d.owner IS NULL AND d.receiver > n.name)
+  FROM next_receiver n WHERE n.name IS NOT NULL
+)
+SELECT json_group_array(json_array(no, receiver)) FROM (
+  SELECT o.no, o.receiver FROM next_receiver n CROSS JOIN delivery o ON o.no IN (
+    SELECT d.no FROM delivery d
+    WHERE d.receiver = n.name AND d.next_attempt_ns <= ?1 AND d.owner IS NULL ORDER BY d.next_attempt_ns LIMIT ?2
+  )
+  WHERE n.name IS NOT NULL ORDER BY o.next_attempt_ns
+);
+
+-- name: take_deliveries
+-- Of ?2, those that are still due at ?3 and held by nobody.
+UPDATE delivery SET owner = ?1
+WHERE no IN (SELECT value FROM json_each(?2)) AND owner IS NULL AND next_attempt_ns <= ?3
+RETURNING no;
+
+-- name: deliveries
+SELECT d.id, d.tenant, d.kind, r.body, d.url, d.receiver, d.create_ns, d.attempts
+FROM json_each(?1) wanted CROSS JOIN delivery d ON d.no = wanted.value CROSS JOIN run r ON r.no = d.run_no
+ORDER BY d.next_attempt_ns;
+
+-- name: open_deliveries
+SELECT (SELECT count(*) FROM delivery WHERE next_attempt_ns IS NOT NULL AND owner IS NULL)
+  + (SELECT count(*) FROM delivery WHERE owner IS NOT NULL);
+
+-- name: free_deliveries
+-- What replica ?1 held is due again.
+UPDATE delivery SET owner = NULL WHERE owner = ?1;
+
 -- name: register
 INSERT INTO replica (id, beat_ns) VALUES (?1, ?2) RETURNING no;
 
@@ -441,6 +493,9 @@ DELETE FROM action WHERE key IN (
 
 -- name: delete_action_sets
 DELETE FROM action_set WHERE lane_no IN (:lanes);
+
+-- name: delete_deliveries
+DELETE FROM delivery WHERE run_no IN (SELECT no FROM run WHERE lane_no IN (:lanes));
 
 -- name: delete_runs
 DELETE FROM run WHERE lane_no IN (:lanes);

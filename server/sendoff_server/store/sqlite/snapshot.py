@@ -102,6 +102,8 @@ class Snapshot:
     """By tenant, value and scope."""
     repeated: dict[tuple[str, str, bytes], KnownKey]
     """By tenant, lane and fingerprint: runs that items may repeat."""
+    deliveries: dict[str, RunRow] = field(default_factory=dict)
+    """By id, of those that items name and this replica holds: their runs, with their bodies."""
 
     def add(self, row: RunRow) -> None:
         self.runs[row.id] = row
@@ -129,6 +131,8 @@ def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item])
         _read_whole_queue(connection, snapshot, lane_id)
     for lane_id in mentions.actions:
         _read_actions(connection, snapshot, lane_id)
+    if mentions.deliveries:
+        _read_deliveries(connection, replica_no, snapshot, mentions.deliveries)
     if mentions.repeatable:
         snapshot.repeated = _repeated(connection, mentions.repeatable)
     return snapshot
@@ -175,6 +179,15 @@ def _read_actions(connection: sqlite3.Connection, snapshot: Snapshot, lane_id: s
     opener.run = v1.Run.FromString(body)
     actions = [v1.PendingAction.FromString(bytes.fromhex(action)) for action in json.loads(bodies)]
     lane.actions = ActionsRow(opener, actions, answered_by, continuations, bool(settled))
+
+
+def _read_deliveries(
+    connection: sqlite3.Connection, replica_no: int, snapshot: Snapshot, delivery_ids: Sequence[str]
+) -> None:
+    rows = connection.execute(named("held_deliveries"), (replica_no, encode_list(delivery_ids))).fetchall()
+    for delivery_id, lane_no, run, body in rows:
+        row = snapshot.deliveries[delivery_id] = snapshot.known(_run_row(lane_no, *json.loads(run)))
+        row.run = v1.Run.FromString(body)
 
 
 def _run_row(

@@ -85,6 +85,8 @@ def _write(connection: sqlite3.Connection, changes: Changes) -> None:
     execute_rows(connection, "write_steps", steps)
     execute_rows(connection, "write_left_out", changes.left_out)
     execute_rows(connection, "mark_cancels", marked)
+    execute_rows(connection, "add_deliveries", changes.deliveries)
+    execute_rows(connection, "note_attempts", changes.attempts)
     for lane in changes.actions.values():
         write_actions(connection, lane)
 
