@@ -223,6 +223,7 @@ class Life:
 
     async def _live(self) -> None:
         settings = Settings(
+            http_address="off",
             grpc_address="127.0.0.1:0",
             data_dir=self.folder,
             database_url="",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.port import Item, Poisoned, Result
-from sendoff_server.store.sqlite import snapshot
+from sendoff_server.store.sqlite import listing, snapshot, steps
 from sendoff_server.store.sqlite.actions import write_actions
 from sendoff_server.store.sqlite.connection import DATA_ERRORS, transaction
 from sendoff_server.store.sqlite.decide import Changes, Decider, NeedsStored, Outcome
@@ -57,7 +57,7 @@ def _apply(connection: sqlite3.Connection, replica_no: int, now_ns: int, items: 
     decider = Decider(snapshot.take(connection, replica_no, items), replica_no, now_ns)
     outcomes = decider.decide(items)
     results = _complete(connection, outcomes)
-    _write(connection, decider.changes)
+    _write(connection, now_ns, decider.changes)
     return results
 
 
@@ -71,9 +71,8 @@ def _complete(connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> Re
     ]
 
 
-def _write(connection: sqlite3.Connection, changes: Changes) -> None:
+def _write(connection: sqlite3.Connection, now_ns: int, changes: Changes) -> None:
     marked = [(row.no, *cancel_columns(row.cancel)) for row in changes.marked.values() if row.no not in changes.runs]
-    steps = [(key, step.id, step.SerializeToString()) for key, step in changes.steps.items()]
     lanes = [
         (lane.no, lane.last_seq, lane.head_seq, lane.open, lane.owner, lane.ready_at_ns, lane.paused_by, lane.held)
         for lane in changes.lanes.values()
@@ -83,8 +82,10 @@ def _write(connection: sqlite3.Connection, changes: Changes) -> None:
     execute_rows(connection, "write_log", changes.log)
     execute_rows(connection, "write_keys", changes.keys)
     execute_rows(connection, "write_messages", changes.messages)
-    execute_rows(connection, "write_steps", steps)
+    listing.write(connection, now_ns, changes.listed)
+    steps.write(connection, list(changes.steps.items()))
     execute_rows(connection, "write_left_out", changes.left_out)
+    listing.leave_out(connection, changes.left_out)
     execute_rows(connection, "mark_cancels", marked)
     for lane in changes.actions.values():
         write_actions(connection, lane)
