@@ -28,6 +28,7 @@ from sendoff.requests import (
     MessageFilters,
     RunFilters,
     SendOptions,
+    StepFilters,
     ToolFilters,
 )
 from sendoff.retry import RECONNECT, UNARY, Attempts, RetryPolicy, Timing
@@ -149,23 +150,49 @@ class Client:
         """A run's log as far as it has got; `watch` goes on where this ends."""
         return self._pages(paging.run_events(run_id, after_sequence, page_size))
 
-    def run_messages(self, run_id: str, *, page_size: int = 0) -> Iterator[v1.Message]:
-        """A run's messages, oldest first, its input included."""
-        return self._pages(paging.run_messages(run_id, page_size))
+    def run_messages(self, run_id: str, *, order_by: str = "", page_size: int = 0) -> Iterator[v1.Message]:
+        """A run's messages, oldest first, its input included; with order_by "position desc" newest first."""
+        return self._pages(paging.run_messages(run_id, order_by, page_size))
 
     def run_steps(self, run_id: str, *, order_by: str = "", page_size: int = 0) -> Iterator[v1.Step]:
         """A run's steps, first one first; with order_by "index desc" last one first."""
         return self._pages(paging.run_steps(run_id, order_by, page_size))
 
+    def steps(self, **filters: Unpack[StepFilters]) -> Iterator[v1.Step]:
+        """Steps of all runs, newest first unless `order_by` says otherwise; further pages are fetched as they are
+        needed."""
+        return self._pages(paging.steps(filters))
+
     def get_step(self, step_id: str, *, timeout_s: float | None = None) -> v1.Step:
         """A step as it is now."""
         return self._call(requests.get_step(step_id), timeout_s)
+
+    def step_messages(self, step_id: str, *, timeout_s: float | None = None) -> Sequence[v1.Message]:
+        """What a step wrote, oldest first."""
+        return (self._call(requests.step_messages(step_id), timeout_s)).messages
+
+    def set_step_feedback(
+        self,
+        step_id: str,
+        feedback: v1.StepFeedback.ValueType,
+        *,
+        tags: Sequence[str] | None = None,
+        timeout_s: float | None = None,
+    ) -> v1.Step:
+        """Write down what somebody thinks of a step; STEP_FEEDBACK_UNSPECIFIED takes it away. Tags stay unless they are
+        given."""
+        return self._call(requests.set_step_feedback(step_id, feedback, tags), timeout_s)
 
     def cancel_run(
         self, run_id: str, *, rollback: bool = False, reason: str | None = None, timeout_s: float | None = None
     ) -> v1.Run:
         """Ask a run to stop; `rollback` drops its messages. It has stopped when its status says so."""
         return self._call(requests.cancel_run(run_id, rollback=rollback, reason=reason), timeout_s)
+
+    def delete_run(self, run_id: str, *, timeout_s: float | None = None) -> None:
+        """Delete a run that has ended; its messages stay in the conversation. Never repeated by itself, as
+        `delete_agent`."""
+        self._call(requests.delete_run(run_id), timeout_s)
 
     # ---- pending actions ----
 
@@ -385,6 +412,10 @@ class Client:
         """Messages of a conversation ("default" with `agent_id`: the agent's own), newest first unless `order_by`
         says otherwise; further pages are fetched as they are needed."""
         return self._pages(paging.messages(conversation_id, filters))
+
+    def get_message(self, message_id: str, *, timeout_s: float | None = None) -> Sequence[v1.Message]:
+        """The entries of a message that is part of a conversation."""
+        return (self._call(requests.get_message(message_id), timeout_s)).messages
 
     # ---- memory blocks ----
 

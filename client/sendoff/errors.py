@@ -5,6 +5,7 @@
       Refused              change the request           InvalidRequest, InvalidToolCallIds, RequestTooLarge,
                                                         Unsupported, NotAllowed
       Conflict             look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
+                                                        RunStillOpen, RunDeleted,
                                                         AgentHasActiveRuns, ConversationHasActiveRuns,
                                                         PendingApproval, NoPendingAction, ActionAlreadyAnswered,
                                                         ToolIsTheServers, ToolExists, NothingToCompact,
@@ -114,6 +115,14 @@ class ConversationBusy(Conflict):
     """The conversation works on `metadata["run_id"]`, and the request asked not to wait."""
 
 
+class RunStillOpen(Conflict):
+    """The run `metadata["run_id"]` has not ended or waits for answers, and cannot be deleted as long as that is so."""
+
+
+class RunDeleted(Conflict):
+    """The request was accepted before, as the run `metadata["run_id"]`, which was deleted since."""
+
+
 class EtagMismatch(Conflict):
     """It has changed since it was read."""
 
@@ -191,6 +200,8 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "IDEMPOTENCY_MISMATCH": IdempotencyMismatch,
     "CONVERSATION_BUSY": ConversationBusy,
     "ETAG_MISMATCH": EtagMismatch,
+    "RUN_STILL_OPEN": RunStillOpen,
+    "RUN_DELETED": RunDeleted,
     "AGENT_HAS_ACTIVE_RUNS": AgentHasActiveRuns,
     "CONVERSATION_HAS_ACTIVE_RUNS": ConversationHasActiveRuns,
     "PENDING_APPROVAL": PendingApproval,

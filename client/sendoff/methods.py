@@ -74,6 +74,7 @@ WAIT_RUN = _method(_RUNS, "WaitRun", v1.WaitRunRequest, v1.Run)
 WATCH_RUN = _method(_RUNS, "WatchRun", v1.WatchRunRequest, v1.WatchRunResponse)
 LIST_RUN_EVENTS = _method(_RUNS, "ListRunEvents", v1.ListRunEventsRequest, v1.ListRunEventsResponse)
 LIST_RUN_MESSAGES = _method(_RUNS, "ListRunMessages", v1.ListRunMessagesRequest, v1.ListRunMessagesResponse)
+DELETE_RUN = _method(_RUNS, "DeleteRun", v1.DeleteRunRequest, v1.DeleteRunResponse)
 CANCEL_RUN = _method(_RUNS, "CancelRun", v1.CancelRunRequest, v1.Run)
 
 LIST_PENDING_ACTIONS = _method(
@@ -82,6 +83,8 @@ LIST_PENDING_ACTIONS = _method(
 RESPOND_TO_ACTIONS = _method(_ACTIONS, "RespondToActions", v1.RespondToActionsRequest, v1.RespondToActionsResponse)
 GET_STEP = _method(_STEPS, "GetStep", v1.GetStepRequest, v1.Step)
 LIST_STEPS = _method(_STEPS, "ListSteps", v1.ListStepsRequest, v1.ListStepsResponse)
+LIST_STEP_MESSAGES = _method(_STEPS, "ListStepMessages", v1.ListStepMessagesRequest, v1.ListStepMessagesResponse)
+UPDATE_STEP_FEEDBACK = _method(_STEPS, "UpdateStepFeedback", v1.UpdateStepFeedbackRequest, v1.Step)
 
 CREATE_AGENT = _method(_AGENTS, "CreateAgent", v1.CreateAgentRequest, v1.Agent)
 GET_AGENT = _method(_AGENTS, "GetAgent", v1.GetAgentRequest, v1.Agent)
@@ -112,6 +115,7 @@ RESET_CONVERSATION = _method(
     _CONVERSATIONS, "ResetConversation", v1.ResetConversationRequest, v1.ResetConversationResponse
 )
 LIST_MESSAGES = _method(_CONVERSATIONS, "ListMessages", v1.ListMessagesRequest, v1.ListMessagesResponse)
+GET_MESSAGE = _method(_CONVERSATIONS, "GetMessage", v1.GetMessageRequest, v1.GetMessageResponse)
 
 CREATE_BLOCK = _method(_BLOCKS, "CreateBlock", v1.CreateBlockRequest, v1.Block)
 GET_BLOCK = _method(_BLOCKS, "GetBlock", v1.GetBlockRequest, v1.Block)

@@ -15,6 +15,7 @@ from sendoff.requests import (
     ConversationFilters,
     MessageFilters,
     RunFilters,
+    StepFilters,
     ToolFilters,
 )
 
@@ -65,13 +66,13 @@ def run_events(
 
 
 def run_messages(
-    run_id: str, page_size: int
+    run_id: str, order_by: str, page_size: int
 ) -> Paging[v1.ListRunMessagesRequest, v1.ListRunMessagesResponse, v1.Message]:
     def advance(request: v1.ListRunMessagesRequest, page: v1.ListRunMessagesResponse) -> bool:
         request.page_token = page.next_page_token
         return bool(page.next_page_token)
 
-    first = v1.ListRunMessagesRequest(run_id=run_id, page_size=page_size)
+    first = v1.ListRunMessagesRequest(run_id=run_id, order_by=order_by, page_size=page_size)
     return Paging(methods.LIST_RUN_MESSAGES, first, lambda page: page.messages, advance)
 
 
@@ -86,12 +87,15 @@ def actions(
 
 
 def run_steps(run_id: str, order_by: str, page_size: int) -> Paging[v1.ListStepsRequest, v1.ListStepsResponse, v1.Step]:
+    return steps({"run_id": run_id, "order_by": order_by, "page_size": page_size})
+
+
+def steps(filters: StepFilters) -> Paging[v1.ListStepsRequest, v1.ListStepsResponse, v1.Step]:
     def advance(request: v1.ListStepsRequest, page: v1.ListStepsResponse) -> bool:
         request.page_token = page.next_page_token
         return bool(page.next_page_token)
 
-    first = v1.ListStepsRequest(run_id=run_id, order_by=order_by, page_size=page_size)
-    return Paging(methods.LIST_STEPS, first, lambda page: page.steps, advance)
+    return Paging(methods.LIST_STEPS, v1.ListStepsRequest(**filters), lambda page: page.steps, advance)
 
 
 def files(page_size: int) -> Paging[v1.ListFilesRequest, v1.ListFilesResponse, v1.File]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypedDict
 
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from sendoff import methods, v1
@@ -123,10 +124,33 @@ class MessageFilters(TypedDict, total=False):
     """Which messages to list, and in which order. See ListMessagesRequest."""
 
     agent_id: str | None
-    """With conversation_id "default": whose."""
+    """With conversation_id "default": whose. With an empty one: all of this agent; without that too: of all agents."""
     order_by: str
     """"position" is oldest first; unset: newest first."""
     message_types: Sequence[v1.MessageType.ValueType]
+    newer_than_message_id: str | None
+    older_than_message_id: str | None
+    use_assistant_message: bool | None
+    """Show calls of the tool through which the agent speaks as what it says."""
+    assistant_message_tool_name: str | None
+    assistant_message_tool_kwarg: str | None
+    page_size: int
+
+
+class StepFilters(TypedDict, total=False):
+    """Which steps to list; all that are given must hold. None is as if it were not given. See ListStepsRequest."""
+
+    run_id: str
+    agent_id: str | None
+    model: str | None
+    trace_ids: Sequence[str]
+    tags: Sequence[str]
+    """One of these."""
+    feedback: v1.StepFeedback.ValueType
+    has_feedback: bool | None
+    started_from: Timestamp | None
+    started_until: Timestamp | None
+    order_by: str
     page_size: int
 
 
@@ -169,6 +193,8 @@ class RunFilters(TypedDict, total=False):
     """Which runs to list; all that are given must hold. None is as if it were not given. See ListRunsRequest."""
 
     agent_id: str | None
+    agent_ids: Sequence[str]
+    """One of these."""
     conversation_id: str | None
     statuses: Sequence[v1.RunStatus.ValueType]
     stop_reasons: Sequence[v1.StopReason.ValueType]
@@ -232,6 +258,27 @@ def list_runs(filters: RunFilters) -> v1.ListRunsRequest:
 
 def cancel_run(run_id: str, *, rollback: bool, reason: str | None) -> Call[v1.CancelRunRequest, v1.Run]:
     return _call(methods.CANCEL_RUN, v1.CancelRunRequest(run_id=run_id, rollback=rollback, reason=reason))
+
+
+def delete_run(run_id: str) -> Call[v1.DeleteRunRequest, v1.DeleteRunResponse]:
+    return _call(methods.DELETE_RUN, v1.DeleteRunRequest(run_id=run_id))
+
+
+def step_messages(step_id: str) -> Call[v1.ListStepMessagesRequest, v1.ListStepMessagesResponse]:
+    return _call(methods.LIST_STEP_MESSAGES, v1.ListStepMessagesRequest(step_id=step_id))
+
+
+def set_step_feedback(
+    step_id: str, feedback: v1.StepFeedback.ValueType, tags: Sequence[str] | None
+) -> Call[v1.UpdateStepFeedbackRequest, v1.Step]:
+    request = v1.UpdateStepFeedbackRequest(step_id=step_id, feedback=feedback)
+    if tags is not None:
+        request.tags.CopyFrom(v1.StepTags(values=tags))
+    return _call(methods.UPDATE_STEP_FEEDBACK, request)
+
+
+def get_message(message_id: str) -> Call[v1.GetMessageRequest, v1.GetMessageResponse]:
+    return _call(methods.GET_MESSAGE, v1.GetMessageRequest(message_id=message_id))
 
 
 def get_step(step_id: str) -> Call[v1.GetStepRequest, v1.Step]:

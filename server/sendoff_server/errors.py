@@ -7,9 +7,10 @@
       Refused          change the request           InvalidRequest, MalformedRequest, RequestTooLarge, Unsupported,
                                                     InvalidToolCallIds
       Conflict         look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
-                                                    AgentHasActiveRuns, ConversationHasActiveRuns, PendingApproval,
-                                                    NoPendingAction, ActionAlreadyAnswered, ToolIsTheServers,
-                                                    ToolExists, NothingToCompact, CompactionFailed, ResetFailed
+                                                    RunStillOpen, RunDeleted, AgentHasActiveRuns,
+                                                    ConversationHasActiveRuns, PendingApproval, NoPendingAction,
+                                                    ActionAlreadyAnswered, ToolIsTheServers, ToolExists,
+                                                    NothingToCompact, CompactionFailed, ResetFailed
       NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StoreUnavailable
 
 The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
@@ -77,12 +78,14 @@ class ConversationNotFound(NotFound):
 class MessageNotFound(NotFound):
     reason = "MESSAGE_NOT_FOUND"
 
-    def __init__(self, message_id: str, conversation_id: str) -> None:
+    def __init__(self, message_id: str, where: str = "") -> None:
+        """`where`: the conversation, agent or run that does not have it; empty for none in particular."""
+        told = f" in {where}" if where else ""
+        kind = {"conv": "conversation_id", "agent": "agent_id", "run": "run_id"}.get(where.partition("-")[0])
         super().__init__(
-            f"conversation {conversation_id} has no message {message_id!r} of a run that has ended; "
-            "ListMessages shows its messages",
+            f"there is no message {message_id!r}{told}, or none yet; ListMessages shows those that exist",
             message_id=message_id,
-            conversation_id=conversation_id,
+            **({kind: where} if kind else {}),
         )
 
 
@@ -227,6 +230,32 @@ class ConversationBusy(Conflict):
         super().__init__(
             f"run {run_id} is currently being processed for this conversation; "
             "wait for it, or send with when_busy ENQUEUE",
+            run_id=run_id,
+        )
+
+
+class RunStillOpen(Conflict):
+    reason = "RUN_STILL_OPEN"
+    grpc_code = "FAILED_PRECONDITION"
+
+    def __init__(self, run_id: str, why: str) -> None:
+        super().__init__(
+            f"run {run_id} {why}, so it cannot be deleted; cancel it, wait for its end, and delete it then",
+            run_id=run_id,
+            why=why,
+        )
+
+
+class RunDeleted(Conflict):
+    """What was accepted before is not run again because its run was deleted."""
+
+    reason = "RUN_DELETED"
+    grpc_code = "FAILED_PRECONDITION"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"this request was accepted before, as run {run_id}, which was deleted since; "
+            "take new keys to have it run once more",
             run_id=run_id,
         )
 

@@ -10,7 +10,17 @@ import pytest
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.store.port import POSITION_SHIFT, TURN_SHIFT, AgentQuery, NothingPending, Queued, TagQuery
+from sendoff_server.store.port import (
+    POSITION_SHIFT,
+    TURN_SHIFT,
+    AgentQuery,
+    MessageQuery,
+    MessageScope,
+    NothingPending,
+    Queued,
+    StepQuery,
+    TagQuery,
+)
 from sendoff_server.store.sqlite import migrations
 from sendoff_server.store.sqlite.connection import connect
 from tests.contract.databases import SqliteDatabase
@@ -22,6 +32,7 @@ from tests.contract.making import (
     flush_one,
     message,
     next_of,
+    progress,
     run_to_end,
     settle,
     start,
@@ -178,3 +189,24 @@ async def test_agents_of_old_are_found_by_what_they_are_and_did(old: OldDatabase
         assert first.last_run.complete_time == runs[1].complete_time
         assert second.last_run is None
         assert await store.list_tags(TagQuery(tenant=TENANT, limit=10)) == ["a", "b"]
+
+
+async def test_messages_and_steps_of_old_runs_are_listed_in_the_order_of_their_conversations(old: OldDatabase) -> None:
+    with old:
+        lane, runs = old.lane(ENDED, CANCELLED, ENDED, RUNNING, last_seq=4)
+        other, _ = old.lane(ENDED, last_seq=1)
+    async with SqliteDatabase(old.path).alone() as store:
+        for scope in (MessageScope(tenant=TENANT, agent_id=lane), MessageScope(tenant=TENANT, lane=lane)):
+            found = await store.list_messages(MessageQuery(of=scope, newest_first=False))
+            told = [entry.assistant_message.content.text for each in found for entry in each.entries]
+            assert told == ["message 1", "message 3", "message 4"]
+        (claim,) = await store.claim(10)
+        new = message(claim.run, (claim.seq << POSITION_SHIFT) + 9, "new")
+        await flush_one(store, progress(lane, claim.run, messages=[new]))
+        everything = await store.list_messages(MessageQuery(of=MessageScope(tenant=TENANT)))
+        assert everything[0].entries[0].assistant_message.content.text == "new"
+        assert len(everything) == 5
+        ofs = [MessageScope(tenant=TENANT, agent_id=other), MessageScope(tenant=TENANT, run_id=runs[2].id)]
+        assert [len(await store.list_messages(MessageQuery(of=scope))) for scope in ofs] == [1, 1]
+        steps = [step for step, _ in await store.list_steps(StepQuery(tenant=TENANT, agent_id=lane))]
+        assert {step.run_id for step in steps} == {runs[0].id, runs[2].id, runs[3].id}

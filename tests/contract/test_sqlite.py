@@ -44,7 +44,7 @@ from tests.contract.making import (
 ROOT = Path(__file__).parents[2]
 TABLES = (
     *("agent", "conversation", "inherited", "lane", "run", "run_key", "run_log", "message", "step", "left_out"),
-    *("action_set", "action", "agent_entry", "agent_tag"),
+    *("action_set", "action", "agent_entry", "agent_tag", "listed"),
 )
 
 
@@ -320,8 +320,14 @@ def test_a_page_of_agents_costs_what_is_on_it_or_what_is_looked_for(
 
 def _statements() -> list[tuple[str, str]]:
     """Those of `queries.sql` with each text that a `:name` in them can stand for; not those with many rows."""
+    lists = [f"list_of_{owner}" for owner in ("run", "lane", "agent", "tenant")]
     choices = [
-        {"runs": runs, "lanes": lanes, "order": order, "behind": behind, "key": key, "owner": owner, **tagging}
+        {
+            **{"list": queries.named(of), "runs": runs, "lanes": lanes, "order": order, "behind": behind},
+            **{"key": key, "owner": owner},
+            **tagging,
+        }
+        for of in lists
         for runs in (messages.OWN, messages.ENDED, messages.INHERITED, messages.OWN_CONTEXT, messages.INHERITED_CONTEXT)
         for lanes in (deletes.ONE_LANE, deletes.LANES_OF_AGENT)
         for order, behind in (("ASC", ">"), ("DESC", "<"))
@@ -352,3 +358,15 @@ async def _traced(store: SqliteStore, items: Sequence[Item]) -> tuple[list[objec
     results = await store.flush(items)
     await store._writer.submit(lambda own: own.set_trace_callback(None))
     return list(results), len(seen)
+
+
+@pytest.mark.parametrize("owner", ["run", "lane", "agent", "tenant"])
+def test_a_message_is_found_in_a_list_by_its_id(database: SqliteDatabase, owner: str) -> None:
+    """And not by looking through the list."""
+    connection = connect(database.path)
+    migrations.migrate(connection, 1)
+    for runs in (messages.OWN, messages.INHERITED):
+        text = queries.named(f"place_in_{owner}", runs=runs)
+        plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + text, [None] * 3)]
+        assert any("listed_by_id (id=?)" in line for line in plan), plan
+    connection.close()

@@ -225,8 +225,8 @@ class Life:
 
     async def _live(self) -> None:
         settings = Settings(
-            grpc_address="127.0.0.1:0",
             http_address="off",
+            grpc_address="127.0.0.1:0",
             data_dir=self.folder,
             database_url="",
             mcp_servers_file="",

@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from sendoff import v1
+from sendoff.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
 from sendoff.v1.step_service_pb2_grpc import StepServiceStub
 from sendoff_server import ids
@@ -40,14 +41,18 @@ def calls(claim: Claim, step: int, *made: tuple[str, str, str]) -> v1.Message:
     return entry(claim, (step + 1) * STEP_SLOTS, tool_call_message=v1.ToolCallMessage(tool_calls=listed))
 
 
-def returns(claim: Claim, place: int, *given: tuple[str, v1.ToolReturnStatus.ValueType]) -> v1.Message:
+def returns(
+    claim: Claim, place: int, *given: tuple[str, v1.ToolReturnStatus.ValueType], step_id: str | None = None
+) -> v1.Message:
     items = [v1.ToolReturn(tool_call_id=call_id, status=status) for call_id, status in given]
-    return entry(claim, place, tool_return_message=v1.ToolReturnMessage(tool_returns=items))
+    return entry(claim, place, step_id, tool_return_message=v1.ToolReturnMessage(tool_returns=items))
 
 
-def entry(claim: Claim, place: int, **kind: Any) -> v1.Message:
+def entry(claim: Claim, place: int, step_id: str | None = None, **kind: Any) -> v1.Message:
+    """By default of the step whose place it has."""
     position = (claim.seq << POSITION_SHIFT) + place
-    return v1.Message(id=ids.new("message"), run_id=claim.run.id, position=position, **kind)
+    step_id = step_id or ids.derive("step", claim.run.id, place // STEP_SLOTS - 1)
+    return v1.Message(id=ids.new("message"), run_id=claim.run.id, step_id=step_id, position=position, **kind)
 
 
 def say(text: str, **more: str) -> str:
@@ -84,6 +89,19 @@ async def listed(serve: Serve, run_id: str, page_size: int) -> list[v1.Message]:
                 return found
 
 
+async def listed_of_agent(serve: Serve, agent_id: str, page_size: int, **fields: Any) -> list[v1.Message]:
+    """The messages of its conversations, with words instead of calls."""
+    found: list[v1.Message] = []
+    request = v1.ListMessagesRequest(agent_id=agent_id, page_size=page_size, use_assistant_message=True, **fields)
+    async with serve() as server, grpc.aio.insecure_channel(server.grpc.address) as channel:
+        while True:
+            page = await ConversationServiceStub(channel).ListMessages(request)
+            found += page.messages
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                return found
+
+
 def told(messages: Sequence[v1.Message]) -> list[str]:
     return [
         message.assistant_message.content.text
@@ -113,6 +131,13 @@ async def test_calls_are_listed_as_words_and_others_as_calls(settings: Settings,
         *("c3", "Table 7.", "returns c3, c4"),
     ]
     assert found[1].reasoning_message.source == "non_reasoner_model"
+    of_agent = await listed_of_agent(serve, claim.lane, page_size, order_by="position")
+    assert of_agent == found
+    assert await listed_of_agent(serve, claim.lane, page_size, order_by="position desc") == found[::-1]
+    words = await listed_of_agent(serve, claim.lane, page_size, message_types=[v1.MESSAGE_TYPE_ASSISTANT_MESSAGE])
+    assert told(words) == ["Table 7.", "One moment."]
+    returned = await listed_of_agent(serve, claim.lane, page_size, message_types=[v1.MESSAGE_TYPE_TOOL_RETURN_MESSAGE])
+    assert told(returned) == ["returns c3, c4", "returns c1"]
 
 
 async def test_a_request_that_wants_the_calls_gets_them(settings: Settings, serve: Serve) -> None:
@@ -137,7 +162,8 @@ async def test_what_was_held_with_another_call_returns_unseen_in_the_run_that_co
         continuing = config()
         continuing.continues_run_id = first.run.id
         second = await claim_of(store, accept(lane, run=continuing))
-        await write(store, second, [returns(second, 1, ("c1", SUCCESS), ("c2", SUCCESS))], steps=1)
+        asked = held.step_id
+        await write(store, second, [returns(second, 1, ("c1", SUCCESS), ("c2", SUCCESS), step_id=asked)], steps=1)
     assert told(await listed(serve, second.run.id, 0)) == ["returns c2"]
 
 

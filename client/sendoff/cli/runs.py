@@ -133,6 +133,13 @@ def list_runs(
             output.table(("RUN", "STATUS", "STOP REASON", "CREATED", "DURATION", "AGENT"), map(_row, found))
 
 
+@runs.command("rm")
+def remove(context: typer.Context, run_id: RunId) -> None:
+    """Delete a run that has ended. Its messages stay in the conversation."""
+    with session(context).client() as client:
+        client.delete_run(run_id)
+
+
 @runs.command("steps")
 def steps(context: typer.Context, run_id: RunId, as_json: Json = False) -> None:
     """Show the steps of a run: its model calls, and the tools that each called."""

@@ -505,19 +505,38 @@ class ListMessagesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
     MESSAGE_TYPES_FIELD_NUMBER: _builtins.int
+    NEWER_THAN_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    OLDER_THAN_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    USE_ASSISTANT_MESSAGE_FIELD_NUMBER: _builtins.int
+    ASSISTANT_MESSAGE_TOOL_NAME_FIELD_NUMBER: _builtins.int
+    ASSISTANT_MESSAGE_TOOL_KWARG_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
-    """The conversation; "default" with agent_id: the agent's own. Rule: as ForkConversationRequest.conversation_id."""
+    """The conversation; "default" with agent_id: the agent's own. Empty: all of agent_id; without that too: of all agents.
+    Rule: empty, or as ForkConversationRequest.conversation_id.
+    """
     agent_id: _builtins.str
-    """The agent of the conversation. Unset: whoever's it is; "default" needs it."""
+    """The agent. Unset: whoever's the conversation is; "default" needs it."""
     page_size: _builtins.int
     """Most messages to return. 0: 100. More than 1000: 1000. Rule: int32.gte = 0."""
     page_token: _builtins.str
     """From the page before, with all else unchanged. Empty: the first page."""
     order_by: _builtins.str
     """"position desc" or "position". Empty: "position desc". Rule: string.in = ["", "position", "position asc", "position desc"]."""
+    newer_than_message_id: _builtins.str
+    """Only messages newer than this one. Unset: from the oldest on. Rule: as ForkConversationRequest.at_message_id."""
+    older_than_message_id: _builtins.str
+    """Only messages older than this one. Unset: up to the newest. Rule: as ForkConversationRequest.at_message_id."""
+    use_assistant_message: _builtins.bool
+    """Whether calls of the tool named below are shown as assistant messages, and what they return is not; before types are looked at.
+    Default: false.
+    """
+    assistant_message_tool_name: _builtins.str
+    """That tool's name. Default: "send_message". Rule: string.max_len = 255."""
+    assistant_message_tool_kwarg: _builtins.str
+    """The argument of it that is the text. Default: "message". Rule: string.max_len = 255."""
     @_builtins.property
     def message_types(self) -> _containers.RepeatedScalarFieldContainer[_message_pb2.MessageType.ValueType]:
-        """Only messages of these types. Empty: of all. Rule: enum.defined_only = true; enum.not_in = [0]."""
+        """Only entries of these types; messages without any do not count. Empty: of all. Rule: enum.defined_only = true; enum.not_in = [0]."""
 
     def __init__(
         self,
@@ -528,14 +547,40 @@ class ListMessagesRequest(_message.Message):
         page_token: _builtins.str = ...,
         order_by: _builtins.str = ...,
         message_types: _abc.Iterable[_message_pb2.MessageType.ValueType] | None = ...,
+        newer_than_message_id: _builtins.str | None = ...,
+        older_than_message_id: _builtins.str | None = ...,
+        use_assistant_message: _builtins.bool | None = ...,
+        assistant_message_tool_name: _builtins.str | None = ...,
+        assistant_message_tool_kwarg: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "agent_id", b"agent_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_assistant_message_tool_kwarg", b"_assistant_message_tool_kwarg", "_assistant_message_tool_name", b"_assistant_message_tool_name", "_newer_than_message_id", b"_newer_than_message_id", "_older_than_message_id", b"_older_than_message_id", "_use_assistant_message", b"_use_assistant_message", "agent_id", b"agent_id", "assistant_message_tool_kwarg", b"assistant_message_tool_kwarg", "assistant_message_tool_name", b"assistant_message_tool_name", "newer_than_message_id", b"newer_than_message_id", "older_than_message_id", b"older_than_message_id", "use_assistant_message", b"use_assistant_message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "agent_id", b"agent_id", "conversation_id", b"conversation_id", "message_types", b"message_types", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_assistant_message_tool_kwarg", b"_assistant_message_tool_kwarg", "_assistant_message_tool_name", b"_assistant_message_tool_name", "_newer_than_message_id", b"_newer_than_message_id", "_older_than_message_id", b"_older_than_message_id", "_use_assistant_message", b"_use_assistant_message", "agent_id", b"agent_id", "assistant_message_tool_kwarg", b"assistant_message_tool_kwarg", "assistant_message_tool_name", b"assistant_message_tool_name", "conversation_id", b"conversation_id", "message_types", b"message_types", "newer_than_message_id", b"newer_than_message_id", "older_than_message_id", b"older_than_message_id", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "use_assistant_message", b"use_assistant_message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agent_id: _TypeAlias = _typing.Literal["agent_id"]  # noqa: Y015
     _WhichOneofArgType__agent_id: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id"]  # noqa: Y015
+    _WhichOneofReturnType__assistant_message_tool_kwarg: _TypeAlias = _typing.Literal["assistant_message_tool_kwarg"]  # noqa: Y015
+    _WhichOneofArgType__assistant_message_tool_kwarg: _TypeAlias = _typing.Literal["_assistant_message_tool_kwarg", b"_assistant_message_tool_kwarg"]  # noqa: Y015
+    _WhichOneofReturnType__assistant_message_tool_name: _TypeAlias = _typing.Literal["assistant_message_tool_name"]  # noqa: Y015
+    _WhichOneofArgType__assistant_message_tool_name: _TypeAlias = _typing.Literal["_assistant_message_tool_name", b"_assistant_message_tool_name"]  # noqa: Y015
+    _WhichOneofReturnType__newer_than_message_id: _TypeAlias = _typing.Literal["newer_than_message_id"]  # noqa: Y015
+    _WhichOneofArgType__newer_than_message_id: _TypeAlias = _typing.Literal["_newer_than_message_id", b"_newer_than_message_id"]  # noqa: Y015
+    _WhichOneofReturnType__older_than_message_id: _TypeAlias = _typing.Literal["older_than_message_id"]  # noqa: Y015
+    _WhichOneofArgType__older_than_message_id: _TypeAlias = _typing.Literal["_older_than_message_id", b"_older_than_message_id"]  # noqa: Y015
+    _WhichOneofReturnType__use_assistant_message: _TypeAlias = _typing.Literal["use_assistant_message"]  # noqa: Y015
+    _WhichOneofArgType__use_assistant_message: _TypeAlias = _typing.Literal["_use_assistant_message", b"_use_assistant_message"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__agent_id) -> _WhichOneofReturnType__agent_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__assistant_message_tool_kwarg) -> _WhichOneofReturnType__assistant_message_tool_kwarg | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__assistant_message_tool_name) -> _WhichOneofReturnType__assistant_message_tool_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__newer_than_message_id) -> _WhichOneofReturnType__newer_than_message_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__older_than_message_id) -> _WhichOneofReturnType__older_than_message_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__use_assistant_message) -> _WhichOneofReturnType__use_assistant_message | None: ...
 
 Global___ListMessagesRequest: _TypeAlias = ListMessagesRequest  # noqa: Y015
 
@@ -551,7 +596,7 @@ class ListMessagesResponse(_message.Message):
     """For the next page. Empty: this was the last."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
-        """The messages."""
+        """The messages, each entry for itself, in the order asked for."""
 
     def __init__(
         self,
@@ -566,3 +611,49 @@ class ListMessagesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMessagesResponse: _TypeAlias = ListMessagesResponse  # noqa: Y015
+
+@_typing.final
+class GetMessageRequest(_message.Message):
+    """Asks for one message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """The message. Rule: as ForkConversationRequest.at_message_id."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMessageRequest: _TypeAlias = GetMessageRequest  # noqa: Y015
+
+@_typing.final
+class GetMessageResponse(_message.Message):
+    """One message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
+        """Its entries, in order."""
+
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[_message_pb2.Message] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMessageResponse: _TypeAlias = GetMessageResponse  # noqa: Y015

@@ -86,6 +86,11 @@ class ConversationServiceStub(object):
                 request_serializer=sendoff_dot_v1_dot_conversation__service__pb2.ListMessagesRequest.SerializeToString,
                 response_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.ListMessagesResponse.FromString,
                 _registered_method=True)
+        self.GetMessage = channel.unary_unary(
+                '/sendoff.v1.ConversationService/GetMessage',
+                request_serializer=sendoff_dot_v1_dot_conversation__service__pb2.GetMessageRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.GetMessageResponse.FromString,
+                _registered_method=True)
 
 
 class ConversationServiceServicer(object):
@@ -185,8 +190,20 @@ class ConversationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListMessages(self, request, context):
-        """Pages through the messages of a conversation, newest first unless asked otherwise. The input of a run is among them once the run
-        has started. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+        """Pages through the messages of a conversation, of all conversations of an agent, or of all agents, newest first unless asked
+        otherwise. The input of a run is among them once the run has started. The entries of one message come together and count as
+        one.
+
+        Over several conversations messages stand in the order in which they came into them, so that nothing ever appears in front of
+        what was listed before. What a fork has inherited is told once then, where it was written. Fails with NOT_FOUND
+        (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND, MESSAGE_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMessage(self, request, context):
+        """Returns the entries of a message that is part of a conversation. Fails with NOT_FOUND (MESSAGE_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -244,6 +261,11 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.ListMessages,
                     request_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.ListMessagesRequest.FromString,
                     response_serializer=sendoff_dot_v1_dot_conversation__service__pb2.ListMessagesResponse.SerializeToString,
+            ),
+            'GetMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMessage,
+                    request_deserializer=sendoff_dot_v1_dot_conversation__service__pb2.GetMessageRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_conversation__service__pb2.GetMessageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -517,6 +539,33 @@ class ConversationService(object):
             '/sendoff.v1.ConversationService/ListMessages',
             sendoff_dot_v1_dot_conversation__service__pb2.ListMessagesRequest.SerializeToString,
             sendoff_dot_v1_dot_conversation__service__pb2.ListMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.ConversationService/GetMessage',
+            sendoff_dot_v1_dot_conversation__service__pb2.GetMessageRequest.SerializeToString,
+            sendoff_dot_v1_dot_conversation__service__pb2.GetMessageResponse.FromString,
             options,
             channel_credentials,
             insecure,

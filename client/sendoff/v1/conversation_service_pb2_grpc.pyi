@@ -73,9 +73,16 @@ class ConversationServiceStub:
     REST: PATCH /v1/agents/{agent_id}/reset-messages
     """
     ListMessages: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.ListMessagesRequest, _conversation_service_pb2.ListMessagesResponse]
-    """Pages through the messages of a conversation, newest first unless asked otherwise. The input of a run is among them once the run
-    has started. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+    """Pages through the messages of a conversation, of all conversations of an agent, or of all agents, newest first unless asked
+    otherwise. The input of a run is among them once the run has started. The entries of one message come together and count as
+    one.
+
+    Over several conversations messages stand in the order in which they came into them, so that nothing ever appears in front of
+    what was listed before. What a fork has inherited is told once then, where it was written. Fails with NOT_FOUND
+    (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND, MESSAGE_NOT_FOUND).
     """
+    GetMessage: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.GetMessageRequest, _conversation_service_pb2.GetMessageResponse]
+    """Returns the entries of a message that is part of a conversation. Fails with NOT_FOUND (MESSAGE_NOT_FOUND)."""
 
 class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps conversations. To speak in one, call CreateMessageAsync with its id."""
@@ -195,8 +202,21 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _conversation_service_pb2.ListMessagesRequest,
         context: _aio.ServicerContext[_conversation_service_pb2.ListMessagesRequest, _abc.Awaitable[_conversation_service_pb2.ListMessagesResponse]],
     ) -> _abc.Awaitable[_conversation_service_pb2.ListMessagesResponse]:
-        """Pages through the messages of a conversation, newest first unless asked otherwise. The input of a run is among them once the run
-        has started. Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND).
+        """Pages through the messages of a conversation, of all conversations of an agent, or of all agents, newest first unless asked
+        otherwise. The input of a run is among them once the run has started. The entries of one message come together and count as
+        one.
+
+        Over several conversations messages stand in the order in which they came into them, so that nothing ever appears in front of
+        what was listed before. What a fork has inherited is told once then, where it was written. Fails with NOT_FOUND
+        (CONVERSATION_NOT_FOUND, AGENT_NOT_FOUND, MESSAGE_NOT_FOUND).
         """
+
+    @_abc_1.abstractmethod
+    def GetMessage(
+        self,
+        request: _conversation_service_pb2.GetMessageRequest,
+        context: _aio.ServicerContext[_conversation_service_pb2.GetMessageRequest, _abc.Awaitable[_conversation_service_pb2.GetMessageResponse]],
+    ) -> _abc.Awaitable[_conversation_service_pb2.GetMessageResponse]:
+        """Returns the entries of a message that is part of a conversation. Fails with NOT_FOUND (MESSAGE_NOT_FOUND)."""
 
 def add_ConversationServiceServicer_to_server(servicer: ConversationServiceServicer, server: _aio.Server) -> None: ...

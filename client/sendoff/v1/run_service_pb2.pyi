@@ -685,6 +685,7 @@ class ListRunsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
+    AGENT_IDS_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """Runs of this agent. Unset: of all."""
     conversation_id: _builtins.str
@@ -713,6 +714,10 @@ class ListRunsRequest(_message.Message):
     def stop_reasons(self) -> _containers.RepeatedScalarFieldContainer[_run_pb2.StopReason.ValueType]:
         """Runs with one of these stop reasons. Empty: any. Rule: enum.defined_only = true; enum.not_in = [0]."""
 
+    @_builtins.property
+    def agent_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Runs of these agents. Empty: of all. Rule: repeated.max_items = 100."""
+
     def __init__(
         self,
         *,
@@ -728,10 +733,11 @@ class ListRunsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         order_by: _builtins.str = ...,
+        agent_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_agent_id", b"_agent_id", "_background", b"_background", "_conversation_id", b"_conversation_id", "_otid", b"_otid", "_request_id", b"_request_id", "active", b"active", "agent_id", b"agent_id", "background", b"background", "conversation_id", b"conversation_id", "otid", b"otid", "request_id", b"request_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_agent_id", b"_agent_id", "_background", b"_background", "_conversation_id", b"_conversation_id", "_otid", b"_otid", "_request_id", b"_request_id", "active", b"active", "agent_id", b"agent_id", "background", b"background", "conversation_id", b"conversation_id", "filter", b"filter", "order_by", b"order_by", "otid", b"otid", "page_size", b"page_size", "page_token", b"page_token", "request_id", b"request_id", "statuses", b"statuses", "stop_reasons", b"stop_reasons"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_agent_id", b"_agent_id", "_background", b"_background", "_conversation_id", b"_conversation_id", "_otid", b"_otid", "_request_id", b"_request_id", "active", b"active", "agent_id", b"agent_id", "agent_ids", b"agent_ids", "background", b"background", "conversation_id", b"conversation_id", "filter", b"filter", "order_by", b"order_by", "otid", b"otid", "page_size", b"page_size", "page_token", b"page_token", "request_id", b"request_id", "statuses", b"statuses", "stop_reasons", b"stop_reasons"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active: _TypeAlias = _typing.Literal["active"]  # noqa: Y015
     _WhichOneofArgType__active: _TypeAlias = _typing.Literal["_active", b"_active"]  # noqa: Y015
@@ -1140,30 +1146,49 @@ class ListRunMessagesRequest(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    NEWER_THAN_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    OLDER_THAN_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """The run. Rule: as GetRunRequest.run_id."""
     page_size: _builtins.int
     """Most messages to return. 0: 100. More than 1000: 1000. Rule: int32.gte = 0."""
     page_token: _builtins.str
     """From the page before. Empty: the first page."""
+    order_by: _builtins.str
+    """"position desc" or "position". Empty: "position". Rule: string.in = ["", "position", "position asc", "position desc"]."""
+    newer_than_message_id: _builtins.str
+    """Only messages newer than this one. Unset: from the oldest on. Rule: string.pattern = "^message-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"."""
+    older_than_message_id: _builtins.str
+    """Only messages older than this one. Unset: up to the newest. Rule: as newer_than_message_id."""
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+        newer_than_message_id: _builtins.str | None = ...,
+        older_than_message_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_newer_than_message_id", b"_newer_than_message_id", "_older_than_message_id", b"_older_than_message_id", "newer_than_message_id", b"newer_than_message_id", "older_than_message_id", b"older_than_message_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_newer_than_message_id", b"_newer_than_message_id", "_older_than_message_id", b"_older_than_message_id", "newer_than_message_id", b"newer_than_message_id", "older_than_message_id", b"older_than_message_id", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__newer_than_message_id: _TypeAlias = _typing.Literal["newer_than_message_id"]  # noqa: Y015
+    _WhichOneofArgType__newer_than_message_id: _TypeAlias = _typing.Literal["_newer_than_message_id", b"_newer_than_message_id"]  # noqa: Y015
+    _WhichOneofReturnType__older_than_message_id: _TypeAlias = _typing.Literal["older_than_message_id"]  # noqa: Y015
+    _WhichOneofArgType__older_than_message_id: _TypeAlias = _typing.Literal["_older_than_message_id", b"_older_than_message_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__newer_than_message_id) -> _WhichOneofReturnType__newer_than_message_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__older_than_message_id) -> _WhichOneofReturnType__older_than_message_id | None: ...
 
 Global___ListRunMessagesRequest: _TypeAlias = ListRunMessagesRequest  # noqa: Y015
 
 @_typing.final
 class ListRunMessagesResponse(_message.Message):
-    """A page of a run's messages."""
+    """A page of a run's messages. It may hold fewer than asked for, or none, though more follow: only the token tells the end."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1173,7 +1198,7 @@ class ListRunMessagesResponse(_message.Message):
     """For the next page. Empty: this was the last."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
-        """The messages, oldest first."""
+        """The messages, each entry for itself, in the order asked for."""
 
     def __init__(
         self,
@@ -1220,3 +1245,42 @@ class CancelRunRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
 
 Global___CancelRunRequest: _TypeAlias = CancelRunRequest  # noqa: Y015
+
+@_typing.final
+class DeleteRunRequest(_message.Message):
+    """Deletes a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run. Rule: as GetRunRequest.run_id."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteRunRequest: _TypeAlias = DeleteRunRequest  # noqa: Y015
+
+@_typing.final
+class DeleteRunResponse(_message.Message):
+    """The run is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteRunResponse: _TypeAlias = DeleteRunResponse  # noqa: Y015

@@ -76,6 +76,11 @@ class RunServiceStub(object):
                 request_serializer=sendoff_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=sendoff_dot_v1_dot_run__pb2.Run.FromString,
                 _registered_method=True)
+        self.DeleteRun = channel.unary_unary(
+                '/sendoff.v1.RunService/DeleteRun',
+                request_serializer=sendoff_dot_v1_dot_run__service__pb2.DeleteRunRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_run__service__pb2.DeleteRunResponse.FromString,
+                _registered_method=True)
 
 
 class RunServiceServicer(object):
@@ -91,8 +96,8 @@ class RunServiceServicer(object):
         Without a key it is not idempotent.
 
         Fails with NOT_FOUND (AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND, MODEL_NOT_FOUND), INVALID_ARGUMENT with every violation at once,
-        FAILED_PRECONDITION (UNSUPPORTED_FEATURE) naming the field, FAILED_PRECONDITION (PENDING_APPROVAL), ABORTED (CONVERSATION_BUSY),
-        RESOURCE_EXHAUSTED (QUEUE_FULL), UNAVAILABLE (DRAINING).
+        FAILED_PRECONDITION (UNSUPPORTED_FEATURE) naming the field, FAILED_PRECONDITION (PENDING_APPROVAL), FAILED_PRECONDITION
+        (RUN_DELETED), ABORTED (CONVERSATION_BUSY), RESOURCE_EXHAUSTED (QUEUE_FULL), UNAVAILABLE (DRAINING).
 
         With an approval or a tool_return as its first message it answers what the conversation waits for, all of it that has no answer
         yet, and makes the run that continues; what stands behind the answers is its input. Answers that were given before in the same
@@ -148,7 +153,8 @@ class RunServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListRunMessages(self, request, context):
-        """Pages through a run's messages, oldest first, its input included.
+        """Pages through a run's messages, oldest first unless asked otherwise, its input included. The entries of one message come
+        together and count as one. Fails with NOT_FOUND (RUN_NOT_FOUND, MESSAGE_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +168,23 @@ class RunServiceServicer(object):
 
         A run that has stopped and still waits for answers stays COMPLETED: what it waits for is denied, by a run that continues it,
         calls no model and ends CANCELLED. Fails with FAILED_PRECONDITION (UNSUPPORTED_FEATURE) if that is to be rolled back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRun(self, request, context):
+        """Deletes a run that has ended, with its log, its request and its steps.
+
+        What is part of the conversation stays there, in its place: its messages are listed and shown to models as before, under the id
+        of the run that is gone. Messages that had left the conversation go with the run. Its keys (`request_id`, OTIDs) stay taken for
+        as long as there is the conversation: a request that comes again with them is not run again but fails with FAILED_PRECONDITION
+        (RUN_DELETED). A callback that has not been delivered yet is not sent any more. Who watches the run is told RUN_NOT_FOUND, unless
+        all was sent.
+
+        Fails with NOT_FOUND (RUN_NOT_FOUND), also when it is deleted again, and with FAILED_PRECONDITION (RUN_STILL_OPEN) while it has
+        not ended or waits for answers: cancel it, wait for its end, and delete it then.
+        REST: DELETE /v1/runs/{run_id}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -209,6 +232,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.CancelRun,
                     request_deserializer=sendoff_dot_v1_dot_run__service__pb2.CancelRunRequest.FromString,
                     response_serializer=sendoff_dot_v1_dot_run__pb2.Run.SerializeToString,
+            ),
+            'DeleteRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRun,
+                    request_deserializer=sendoff_dot_v1_dot_run__service__pb2.DeleteRunRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_run__service__pb2.DeleteRunResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -428,6 +456,33 @@ class RunService(object):
             '/sendoff.v1.RunService/CancelRun',
             sendoff_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
             sendoff_dot_v1_dot_run__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.RunService/DeleteRun',
+            sendoff_dot_v1_dot_run__service__pb2.DeleteRunRequest.SerializeToString,
+            sendoff_dot_v1_dot_run__service__pb2.DeleteRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,8 +26,8 @@ class RunServiceStub:
     Without a key it is not idempotent.
 
     Fails with NOT_FOUND (AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND, MODEL_NOT_FOUND), INVALID_ARGUMENT with every violation at once,
-    FAILED_PRECONDITION (UNSUPPORTED_FEATURE) naming the field, FAILED_PRECONDITION (PENDING_APPROVAL), ABORTED (CONVERSATION_BUSY),
-    RESOURCE_EXHAUSTED (QUEUE_FULL), UNAVAILABLE (DRAINING).
+    FAILED_PRECONDITION (UNSUPPORTED_FEATURE) naming the field, FAILED_PRECONDITION (PENDING_APPROVAL), FAILED_PRECONDITION
+    (RUN_DELETED), ABORTED (CONVERSATION_BUSY), RESOURCE_EXHAUSTED (QUEUE_FULL), UNAVAILABLE (DRAINING).
 
     With an approval or a tool_return as its first message it answers what the conversation waits for, all of it that has no answer
     yet, and makes the run that continues; what stands behind the answers is its input. Answers that were given before in the same
@@ -56,7 +56,9 @@ class RunServiceStub:
     ListRunEvents: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunEventsRequest, _run_service_pb2.ListRunEventsResponse]
     """Pages through a run's log."""
     ListRunMessages: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunMessagesRequest, _run_service_pb2.ListRunMessagesResponse]
-    """Pages through a run's messages, oldest first, its input included."""
+    """Pages through a run's messages, oldest first unless asked otherwise, its input included. The entries of one message come
+    together and count as one. Fails with NOT_FOUND (RUN_NOT_FOUND, MESSAGE_NOT_FOUND).
+    """
     CancelRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_pb2.Run]
     """Asks a run to stop. Idempotent; a run that has ended is returned as it is.
 
@@ -65,6 +67,19 @@ class RunServiceStub:
 
     A run that has stopped and still waits for answers stays COMPLETED: what it waits for is denied, by a run that continues it,
     calls no model and ends CANCELLED. Fails with FAILED_PRECONDITION (UNSUPPORTED_FEATURE) if that is to be rolled back.
+    """
+    DeleteRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.DeleteRunRequest, _run_service_pb2.DeleteRunResponse]
+    """Deletes a run that has ended, with its log, its request and its steps.
+
+    What is part of the conversation stays there, in its place: its messages are listed and shown to models as before, under the id
+    of the run that is gone. Messages that had left the conversation go with the run. Its keys (`request_id`, OTIDs) stay taken for
+    as long as there is the conversation: a request that comes again with them is not run again but fails with FAILED_PRECONDITION
+    (RUN_DELETED). A callback that has not been delivered yet is not sent any more. Who watches the run is told RUN_NOT_FOUND, unless
+    all was sent.
+
+    Fails with NOT_FOUND (RUN_NOT_FOUND), also when it is deleted again, and with FAILED_PRECONDITION (RUN_STILL_OPEN) while it has
+    not ended or waits for answers: cancel it, wait for its end, and delete it then.
+    REST: DELETE /v1/runs/{run_id}
     """
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -84,8 +99,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         Without a key it is not idempotent.
 
         Fails with NOT_FOUND (AGENT_NOT_FOUND, CONVERSATION_NOT_FOUND, MODEL_NOT_FOUND), INVALID_ARGUMENT with every violation at once,
-        FAILED_PRECONDITION (UNSUPPORTED_FEATURE) naming the field, FAILED_PRECONDITION (PENDING_APPROVAL), ABORTED (CONVERSATION_BUSY),
-        RESOURCE_EXHAUSTED (QUEUE_FULL), UNAVAILABLE (DRAINING).
+        FAILED_PRECONDITION (UNSUPPORTED_FEATURE) naming the field, FAILED_PRECONDITION (PENDING_APPROVAL), FAILED_PRECONDITION
+        (RUN_DELETED), ABORTED (CONVERSATION_BUSY), RESOURCE_EXHAUSTED (QUEUE_FULL), UNAVAILABLE (DRAINING).
 
         With an approval or a tool_return as its first message it answers what the conversation waits for, all of it that has no answer
         yet, and makes the run that continues; what stands behind the answers is its input. Answers that were given before in the same
@@ -150,7 +165,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.ListRunMessagesRequest,
         context: _aio.ServicerContext[_run_service_pb2.ListRunMessagesRequest, _abc.Awaitable[_run_service_pb2.ListRunMessagesResponse]],
     ) -> _abc.Awaitable[_run_service_pb2.ListRunMessagesResponse]:
-        """Pages through a run's messages, oldest first, its input included."""
+        """Pages through a run's messages, oldest first unless asked otherwise, its input included. The entries of one message come
+        together and count as one. Fails with NOT_FOUND (RUN_NOT_FOUND, MESSAGE_NOT_FOUND).
+        """
 
     @_abc_1.abstractmethod
     def CancelRun(
@@ -165,6 +182,25 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A run that has stopped and still waits for answers stays COMPLETED: what it waits for is denied, by a run that continues it,
         calls no model and ends CANCELLED. Fails with FAILED_PRECONDITION (UNSUPPORTED_FEATURE) if that is to be rolled back.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteRun(
+        self,
+        request: _run_service_pb2.DeleteRunRequest,
+        context: _aio.ServicerContext[_run_service_pb2.DeleteRunRequest, _abc.Awaitable[_run_service_pb2.DeleteRunResponse]],
+    ) -> _abc.Awaitable[_run_service_pb2.DeleteRunResponse]:
+        """Deletes a run that has ended, with its log, its request and its steps.
+
+        What is part of the conversation stays there, in its place: its messages are listed and shown to models as before, under the id
+        of the run that is gone. Messages that had left the conversation go with the run. Its keys (`request_id`, OTIDs) stay taken for
+        as long as there is the conversation: a request that comes again with them is not run again but fails with FAILED_PRECONDITION
+        (RUN_DELETED). A callback that has not been delivered yet is not sent any more. Who watches the run is told RUN_NOT_FOUND, unless
+        all was sent.
+
+        Fails with NOT_FOUND (RUN_NOT_FOUND), also when it is deleted again, and with FAILED_PRECONDITION (RUN_STILL_OPEN) while it has
+        not ended or waits for answers: cancel it, wait for its end, and delete it then.
+        REST: DELETE /v1/runs/{run_id}
         """
 
 def add_RunServiceServicer_to_server(servicer: RunServiceServicer, server: _aio.Server) -> None: ...

@@ -27,7 +27,7 @@ from sendoff.v1 import run_pb2 as sendoff_dot_v1_dot_run__pb2
 from sendoff.v1 import usage_pb2 as sendoff_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15sendoff/v1/step.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14sendoff/v1/run.proto\x1a\x16sendoff/v1/usage.proto\"\xf5\x04\n\x04Step\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x14\n\x0cmodel_handle\x18\x05 \x01(\t\x12 \n\x05usage\x18\x06 \x01(\x0b\x32\x11.sendoff.v1.Usage\x12\x30\n\x0bstop_reason\x18\x07 \x01(\x0e\x32\x16.sendoff.v1.StopReasonH\x00\x88\x01\x01\x12\x10\n\x08trace_id\x18\x08 \x01(\t\x12\x1b\n\x13provider_request_id\x18\t \x01(\t\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x06status\x18\x0c \x01(\x0e\x32\x16.sendoff.v1.StepStatus\x12#\n\x05\x65rror\x18\r \x01(\x0b\x32\x14.sendoff.v1.RunError\x12\x10\n\x08\x61gent_id\x18\x0e \x01(\t\x12\x14\n\x0ctools_called\x18\x0f \x03(\t\x12\x1e\n\x11model_duration_ns\x18\x10 \x01(\x03H\x01\x88\x01\x01\x12\x1d\n\x10tool_duration_ns\x18\x11 \x01(\x03H\x02\x88\x01\x01\x12\x16\n\x0e\x63ontext_window\x18\x12 \x01(\x05\x12\x33\n\x0fmodel_call_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_stop_reasonB\x14\n\x12_model_duration_nsB\x13\n\x11_tool_duration_ns*\x8e\x01\n\nStepStatus\x12\x1b\n\x17STEP_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13STEP_STATUS_PENDING\x10\x01\x12\x17\n\x13STEP_STATUS_SUCCESS\x10\x02\x12\x16\n\x12STEP_STATUS_FAILED\x10\x03\x12\x19\n\x15STEP_STATUS_CANCELLED\x10\x04\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15sendoff/v1/step.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14sendoff/v1/run.proto\x1a\x16sendoff/v1/usage.proto\"\x1a\n\x08StepTags\x12\x0e\n\x06values\x18\x01 \x03(\t\"\xaf\x05\n\x04Step\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x14\n\x0cmodel_handle\x18\x05 \x01(\t\x12 \n\x05usage\x18\x06 \x01(\x0b\x32\x11.sendoff.v1.Usage\x12\x30\n\x0bstop_reason\x18\x07 \x01(\x0e\x32\x16.sendoff.v1.StopReasonH\x00\x88\x01\x01\x12\x10\n\x08trace_id\x18\x08 \x01(\t\x12\x1b\n\x13provider_request_id\x18\t \x01(\t\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x06status\x18\x0c \x01(\x0e\x32\x16.sendoff.v1.StepStatus\x12#\n\x05\x65rror\x18\r \x01(\x0b\x32\x14.sendoff.v1.RunError\x12\x10\n\x08\x61gent_id\x18\x0e \x01(\t\x12\x14\n\x0ctools_called\x18\x0f \x03(\t\x12\x1e\n\x11model_duration_ns\x18\x10 \x01(\x03H\x01\x88\x01\x01\x12\x1d\n\x10tool_duration_ns\x18\x11 \x01(\x03H\x02\x88\x01\x01\x12\x16\n\x0e\x63ontext_window\x18\x12 \x01(\x05\x12\x33\n\x0fmodel_call_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x14 \x01(\x0e\x32\x18.sendoff.v1.StepFeedback\x12\x0c\n\x04tags\x18\x15 \x03(\tB\x0e\n\x0c_stop_reasonB\x14\n\x12_model_duration_nsB\x13\n\x11_tool_duration_ns*\x8e\x01\n\nStepStatus\x12\x1b\n\x17STEP_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13STEP_STATUS_PENDING\x10\x01\x12\x17\n\x13STEP_STATUS_SUCCESS\x10\x02\x12\x16\n\x12STEP_STATUS_FAILED\x10\x03\x12\x19\n\x15STEP_STATUS_CANCELLED\x10\x04*e\n\x0cStepFeedback\x12\x1d\n\x19STEP_FEEDBACK_UNSPECIFIED\x10\x00\x12\x1a\n\x16STEP_FEEDBACK_POSITIVE\x10\x01\x12\x1a\n\x16STEP_FEEDBACK_NEGATIVE\x10\x02\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sendoff.v1.step_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\252\002\nSendoff.V1'
-  _globals['_STEPSTATUS']._serialized_start=749
-  _globals['_STEPSTATUS']._serialized_end=891
-  _globals['_STEP']._serialized_start=117
-  _globals['_STEP']._serialized_end=746
+  _globals['_STEPSTATUS']._serialized_start=835
+  _globals['_STEPSTATUS']._serialized_end=977
+  _globals['_STEPFEEDBACK']._serialized_start=979
+  _globals['_STEPFEEDBACK']._serialized_end=1080
+  _globals['_STEPTAGS']._serialized_start=116
+  _globals['_STEPTAGS']._serialized_end=142
+  _globals['_STEP']._serialized_start=145
+  _globals['_STEP']._serialized_end=832
 # @@protoc_insertion_point(module_scope)

@@ -15,10 +15,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -54,6 +54,54 @@ STEP_STATUS_CANCELLED: StepStatus.ValueType  # 4
 """A cancel ended it."""
 Global___StepStatus: _TypeAlias = StepStatus  # noqa: Y015
 
+class _StepFeedback:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StepFeedbackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepFeedback.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STEP_FEEDBACK_UNSPECIFIED: _StepFeedback.ValueType  # 0
+    """Nobody has said."""
+    STEP_FEEDBACK_POSITIVE: _StepFeedback.ValueType  # 1
+    """It was good."""
+    STEP_FEEDBACK_NEGATIVE: _StepFeedback.ValueType  # 2
+    """It was not."""
+
+class StepFeedback(_StepFeedback, metaclass=_StepFeedbackEnumTypeWrapper):
+    """What a person thinks of a step."""
+
+STEP_FEEDBACK_UNSPECIFIED: StepFeedback.ValueType  # 0
+"""Nobody has said."""
+STEP_FEEDBACK_POSITIVE: StepFeedback.ValueType  # 1
+"""It was good."""
+STEP_FEEDBACK_NEGATIVE: StepFeedback.ValueType  # 2
+"""It was not."""
+Global___StepFeedback: _TypeAlias = StepFeedback  # noqa: Y015
+
+@_typing.final
+class StepTags(_message.Message):
+    """Words that somebody has put on a step, as a list that may be unset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The words. Empty: none. Rule: repeated.max_items = 64; items.string.min_len = 1; items.string.max_len = 255."""
+
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepTags: _TypeAlias = StepTags  # noqa: Y015
+
 @_typing.final
 class Step(_message.Message):
     """One model call of a run and the tool calls that it asked for."""
@@ -79,6 +127,8 @@ class Step(_message.Message):
     TOOL_DURATION_NS_FIELD_NUMBER: _builtins.int
     CONTEXT_WINDOW_FIELD_NUMBER: _builtins.int
     MODEL_CALL_TIME_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"step-<uuid4>"."""
     run_id: _builtins.str
@@ -105,6 +155,8 @@ class Step(_message.Message):
     """Nanoseconds that tools took. Unset: none was called."""
     context_window: _builtins.int
     """Tokens that fit into the model's window. 0: not known."""
+    feedback: Global___StepFeedback.ValueType
+    """What somebody thinks of it, see UpdateStepFeedback."""
     @_builtins.property
     def usage(self) -> _usage_pb2.Usage:
         """What it used."""
@@ -129,6 +181,10 @@ class Step(_message.Message):
     def model_call_time(self) -> _timestamp_pb2.Timestamp:
         """When the model was last called. Unset: it was not."""
 
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words that somebody has put on it."""
+
     def __init__(
         self,
         *,
@@ -151,10 +207,12 @@ class Step(_message.Message):
         tool_duration_ns: _builtins.int | None = ...,
         context_window: _builtins.int = ...,
         model_call_time: _timestamp_pb2.Timestamp | None = ...,
+        feedback: Global___StepFeedback.ValueType = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_model_duration_ns", b"_model_duration_ns", "_stop_reason", b"_stop_reason", "_tool_duration_ns", b"_tool_duration_ns", "end_time", b"end_time", "error", b"error", "model_call_time", b"model_call_time", "model_duration_ns", b"model_duration_ns", "start_time", b"start_time", "stop_reason", b"stop_reason", "tool_duration_ns", b"tool_duration_ns", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_model_duration_ns", b"_model_duration_ns", "_stop_reason", b"_stop_reason", "_tool_duration_ns", b"_tool_duration_ns", "agent_id", b"agent_id", "attempt", b"attempt", "context_window", b"context_window", "end_time", b"end_time", "error", b"error", "id", b"id", "index", b"index", "model_call_time", b"model_call_time", "model_duration_ns", b"model_duration_ns", "model_handle", b"model_handle", "provider_request_id", b"provider_request_id", "run_id", b"run_id", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "tool_duration_ns", b"tool_duration_ns", "tools_called", b"tools_called", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_model_duration_ns", b"_model_duration_ns", "_stop_reason", b"_stop_reason", "_tool_duration_ns", b"_tool_duration_ns", "agent_id", b"agent_id", "attempt", b"attempt", "context_window", b"context_window", "end_time", b"end_time", "error", b"error", "feedback", b"feedback", "id", b"id", "index", b"index", "model_call_time", b"model_call_time", "model_duration_ns", b"model_duration_ns", "model_handle", b"model_handle", "provider_request_id", b"provider_request_id", "run_id", b"run_id", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "tags", b"tags", "tool_duration_ns", b"tool_duration_ns", "tools_called", b"tools_called", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__model_duration_ns: _TypeAlias = _typing.Literal["model_duration_ns"]  # noqa: Y015
     _WhichOneofArgType__model_duration_ns: _TypeAlias = _typing.Literal["_model_duration_ns", b"_model_duration_ns"]  # noqa: Y015

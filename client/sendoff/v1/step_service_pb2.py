@@ -22,10 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from sendoff.v1 import message_pb2 as sendoff_dot_v1_dot_message__pb2
 from sendoff.v1 import step_pb2 as sendoff_dot_v1_dot_step__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsendoff/v1/step_service.proto\x12\nsendoff.v1\x1a\x15sendoff/v1/step.proto\"!\n\x0eGetStepRequest\x12\x0f\n\x07step_id\x18\x01 \x01(\t\"[\n\x10ListStepsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"M\n\x11ListStepsResponse\x12\x1f\n\x05steps\x18\x01 \x03(\x0b\x32\x10.sendoff.v1.Step\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x9a\x01\n\x0bStepService\x12<\n\x07GetStep\x12\x1a.sendoff.v1.GetStepRequest\x1a\x10.sendoff.v1.Step\"\x03\x90\x02\x01\x12M\n\tListSteps\x12\x1c.sendoff.v1.ListStepsRequest\x1a\x1d.sendoff.v1.ListStepsResponse\"\x03\x90\x02\x01\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsendoff/v1/step_service.proto\x12\nsendoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18sendoff/v1/message.proto\x1a\x15sendoff/v1/step.proto\"!\n\x0eGetStepRequest\x12\x0f\n\x07step_id\x18\x01 \x01(\t\"\xd9\x03\n\x10ListStepsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\x12\x15\n\x08\x61gent_id\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x11\n\ttrace_ids\x18\x07 \x03(\t\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12*\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\t \x01(\x0e\x32\x18.sendoff.v1.StepFeedback\x12\x19\n\x0chas_feedback\x18\n \x01(\x08H\x02\x88\x01\x01\x12\x30\n\x0cstarted_from\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rstarted_until\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rafter_step_id\x18\r \x01(\tH\x03\x88\x01\x01\x12\x1b\n\x0e\x62\x65\x66ore_step_id\x18\x0e \x01(\tH\x04\x88\x01\x01\x42\x0b\n\t_agent_idB\x08\n\x06_modelB\x0f\n\r_has_feedbackB\x10\n\x0e_after_step_idB\x11\n\x0f_before_step_id\"M\n\x11ListStepsResponse\x12\x1f\n\x05steps\x18\x01 \x03(\x0b\x32\x10.sendoff.v1.Step\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x17ListStepMessagesRequest\x12\x0f\n\x07step_id\x18\x01 \x01(\t\"A\n\x18ListStepMessagesResponse\x12%\n\x08messages\x18\x01 \x03(\x0b\x32\x13.sendoff.v1.Message\"|\n\x19UpdateStepFeedbackRequest\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12*\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x02 \x01(\x0e\x32\x18.sendoff.v1.StepFeedback\x12\"\n\x04tags\x18\x03 \x01(\x0b\x32\x14.sendoff.v1.StepTags2\xd2\x02\n\x0bStepService\x12<\n\x07GetStep\x12\x1a.sendoff.v1.GetStepRequest\x1a\x10.sendoff.v1.Step\"\x03\x90\x02\x01\x12M\n\tListSteps\x12\x1c.sendoff.v1.ListStepsRequest\x1a\x1d.sendoff.v1.ListStepsResponse\"\x03\x90\x02\x01\x12\x62\n\x10ListStepMessages\x12#.sendoff.v1.ListStepMessagesRequest\x1a$.sendoff.v1.ListStepMessagesResponse\"\x03\x90\x02\x01\x12R\n\x12UpdateStepFeedback\x12%.sendoff.v1.UpdateStepFeedbackRequest\x1a\x10.sendoff.v1.Step\"\x03\x90\x02\x02\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,12 +39,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STEPSERVICE'].methods_by_name['GetStep']._serialized_options = b'\220\002\001'
   _globals['_STEPSERVICE'].methods_by_name['ListSteps']._loaded_options = None
   _globals['_STEPSERVICE'].methods_by_name['ListSteps']._serialized_options = b'\220\002\001'
-  _globals['_GETSTEPREQUEST']._serialized_start=68
-  _globals['_GETSTEPREQUEST']._serialized_end=101
-  _globals['_LISTSTEPSREQUEST']._serialized_start=103
-  _globals['_LISTSTEPSREQUEST']._serialized_end=194
-  _globals['_LISTSTEPSRESPONSE']._serialized_start=196
-  _globals['_LISTSTEPSRESPONSE']._serialized_end=273
-  _globals['_STEPSERVICE']._serialized_start=276
-  _globals['_STEPSERVICE']._serialized_end=430
+  _globals['_STEPSERVICE'].methods_by_name['ListStepMessages']._loaded_options = None
+  _globals['_STEPSERVICE'].methods_by_name['ListStepMessages']._serialized_options = b'\220\002\001'
+  _globals['_STEPSERVICE'].methods_by_name['UpdateStepFeedback']._loaded_options = None
+  _globals['_STEPSERVICE'].methods_by_name['UpdateStepFeedback']._serialized_options = b'\220\002\002'
+  _globals['_GETSTEPREQUEST']._serialized_start=127
+  _globals['_GETSTEPREQUEST']._serialized_end=160
+  _globals['_LISTSTEPSREQUEST']._serialized_start=163
+  _globals['_LISTSTEPSREQUEST']._serialized_end=636
+  _globals['_LISTSTEPSRESPONSE']._serialized_start=638
+  _globals['_LISTSTEPSRESPONSE']._serialized_end=715
+  _globals['_LISTSTEPMESSAGESREQUEST']._serialized_start=717
+  _globals['_LISTSTEPMESSAGESREQUEST']._serialized_end=759
+  _globals['_LISTSTEPMESSAGESRESPONSE']._serialized_start=761
+  _globals['_LISTSTEPMESSAGESRESPONSE']._serialized_end=826
+  _globals['_UPDATESTEPFEEDBACKREQUEST']._serialized_start=828
+  _globals['_UPDATESTEPFEEDBACKREQUEST']._serialized_end=952
+  _globals['_STEPSERVICE']._serialized_start=955
+  _globals['_STEPSERVICE']._serialized_end=1293
 # @@protoc_insertion_point(module_scope)

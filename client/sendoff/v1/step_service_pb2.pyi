@@ -6,7 +6,9 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from sendoff.v1 import message_pb2 as _message_pb2
 from sendoff.v1 import step_pb2 as _step_pb2
 import builtins as _builtins
 import sys
@@ -43,7 +45,7 @@ Global___GetStepRequest: _TypeAlias = GetStepRequest  # noqa: Y015
 
 @_typing.final
 class ListStepsRequest(_message.Message):
-    """Asks for a page of steps."""
+    """Asks for a page of steps. Filters that are set must all hold."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -51,14 +53,54 @@ class ListStepsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    TRACE_IDS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    HAS_FEEDBACK_FIELD_NUMBER: _builtins.int
+    STARTED_FROM_FIELD_NUMBER: _builtins.int
+    STARTED_UNTIL_FIELD_NUMBER: _builtins.int
+    AFTER_STEP_ID_FIELD_NUMBER: _builtins.int
+    BEFORE_STEP_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """The run. Rule: string.pattern = "^run-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"."""
+    """The run. Empty: of all runs. Rule: empty, or string.pattern = "^run-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"."""
     page_size: _builtins.int
     """Most steps to return. 0: 100. More than 1000: 1000. Rule: int32.gte = 0."""
     page_token: _builtins.str
     """From the page before, with all else unchanged. Empty: the first page."""
     order_by: _builtins.str
-    """"index desc" or "index". Empty: "index". Rule: string.in = ["", "index", "index asc", "index desc"]."""
+    """"index desc" or "index", with run_id; "start_time desc" or "start_time". Empty: "index" with run_id, else "start_time desc".
+    Rule: string.in = ["", "index", "index asc", "index desc", "start_time", "start_time asc", "start_time desc"].
+    """
+    agent_id: _builtins.str
+    """Steps of this agent. Unset: of all."""
+    model: _builtins.str
+    """Steps that called this model, as provider/name or by the name alone. Unset: any."""
+    feedback: _step_pb2.StepFeedback.ValueType
+    """Steps of which somebody thinks so. UNSPECIFIED: any. Rule: enum.defined_only = true."""
+    has_feedback: _builtins.bool
+    """True: steps of which somebody has said what he thinks. False: the others. Unset: both."""
+    after_step_id: _builtins.str
+    """Only what follows this step in the order asked for. With page_token: as the page before. Rule: string.pattern = "^step-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"."""
+    before_step_id: _builtins.str
+    """Only what comes in front of this step in the order asked for. Rule: as after_step_id."""
+    @_builtins.property
+    def trace_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Steps with one of these trace ids. Empty: any. Rule: repeated.max_items = 100."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Steps with one of these tags. Empty: any. Rule: repeated.max_items = 64."""
+
+    @_builtins.property
+    def started_from(self) -> _timestamp_pb2.Timestamp:
+        """Steps that began then or later. Unset: any."""
+
+    @_builtins.property
+    def started_until(self) -> _timestamp_pb2.Timestamp:
+        """Steps that began then or earlier. Unset: any."""
+
     def __init__(
         self,
         *,
@@ -66,12 +108,41 @@ class ListStepsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         order_by: _builtins.str = ...,
+        agent_id: _builtins.str | None = ...,
+        model: _builtins.str | None = ...,
+        trace_ids: _abc.Iterable[_builtins.str] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        feedback: _step_pb2.StepFeedback.ValueType = ...,
+        has_feedback: _builtins.bool | None = ...,
+        started_from: _timestamp_pb2.Timestamp | None = ...,
+        started_until: _timestamp_pb2.Timestamp | None = ...,
+        after_step_id: _builtins.str | None = ...,
+        before_step_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_step_id", b"_after_step_id", "_agent_id", b"_agent_id", "_before_step_id", b"_before_step_id", "_has_feedback", b"_has_feedback", "_model", b"_model", "after_step_id", b"after_step_id", "agent_id", b"agent_id", "before_step_id", b"before_step_id", "has_feedback", b"has_feedback", "model", b"model", "started_from", b"started_from", "started_until", b"started_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_step_id", b"_after_step_id", "_agent_id", b"_agent_id", "_before_step_id", b"_before_step_id", "_has_feedback", b"_has_feedback", "_model", b"_model", "after_step_id", b"after_step_id", "agent_id", b"agent_id", "before_step_id", b"before_step_id", "feedback", b"feedback", "has_feedback", b"has_feedback", "model", b"model", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "started_from", b"started_from", "started_until", b"started_until", "tags", b"tags", "trace_ids", b"trace_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__after_step_id: _TypeAlias = _typing.Literal["after_step_id"]  # noqa: Y015
+    _WhichOneofArgType__after_step_id: _TypeAlias = _typing.Literal["_after_step_id", b"_after_step_id"]  # noqa: Y015
+    _WhichOneofReturnType__agent_id: _TypeAlias = _typing.Literal["agent_id"]  # noqa: Y015
+    _WhichOneofArgType__agent_id: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id"]  # noqa: Y015
+    _WhichOneofReturnType__before_step_id: _TypeAlias = _typing.Literal["before_step_id"]  # noqa: Y015
+    _WhichOneofArgType__before_step_id: _TypeAlias = _typing.Literal["_before_step_id", b"_before_step_id"]  # noqa: Y015
+    _WhichOneofReturnType__has_feedback: _TypeAlias = _typing.Literal["has_feedback"]  # noqa: Y015
+    _WhichOneofArgType__has_feedback: _TypeAlias = _typing.Literal["_has_feedback", b"_has_feedback"]  # noqa: Y015
+    _WhichOneofReturnType__model: _TypeAlias = _typing.Literal["model"]  # noqa: Y015
+    _WhichOneofArgType__model: _TypeAlias = _typing.Literal["_model", b"_model"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_step_id) -> _WhichOneofReturnType__after_step_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agent_id) -> _WhichOneofReturnType__agent_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__before_step_id) -> _WhichOneofReturnType__before_step_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__has_feedback) -> _WhichOneofReturnType__has_feedback | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__model) -> _WhichOneofReturnType__model | None: ...
 
 Global___ListStepsRequest: _TypeAlias = ListStepsRequest  # noqa: Y015
 
@@ -102,3 +173,81 @@ class ListStepsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListStepsResponse: _TypeAlias = ListStepsResponse  # noqa: Y015
+
+@_typing.final
+class ListStepMessagesRequest(_message.Message):
+    """Asks for what a step wrote."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    step_id: _builtins.str
+    """The step. Rule: as GetStepRequest.step_id."""
+    def __init__(
+        self,
+        *,
+        step_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["step_id", b"step_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStepMessagesRequest: _TypeAlias = ListStepMessagesRequest  # noqa: Y015
+
+@_typing.final
+class ListStepMessagesResponse(_message.Message):
+    """What a step wrote."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
+        """The entries, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[_message_pb2.Message] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStepMessagesResponse: _TypeAlias = ListStepMessagesResponse  # noqa: Y015
+
+@_typing.final
+class UpdateStepFeedbackRequest(_message.Message):
+    """Writes down what a person thinks of a step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    step_id: _builtins.str
+    """The step. Rule: as GetStepRequest.step_id."""
+    feedback: _step_pb2.StepFeedback.ValueType
+    """What he thinks. UNSPECIFIED: nothing any more. Rule: enum.defined_only = true."""
+    @_builtins.property
+    def tags(self) -> _step_pb2.StepTags:
+        """Words to put on it, in place of those that are there. Unset: those stay."""
+
+    def __init__(
+        self,
+        *,
+        step_id: _builtins.str = ...,
+        feedback: _step_pb2.StepFeedback.ValueType = ...,
+        tags: _step_pb2.StepTags | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tags", b"tags"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback", b"feedback", "step_id", b"step_id", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateStepFeedbackRequest: _TypeAlias = UpdateStepFeedbackRequest  # noqa: Y015

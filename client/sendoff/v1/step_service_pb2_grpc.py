@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class StepServiceStub(object):
-    """Shows the steps of runs.
+    """Shows the steps of runs, and keeps what people think of them.
     """
 
     def __init__(self, channel):
@@ -46,10 +46,20 @@ class StepServiceStub(object):
                 request_serializer=sendoff_dot_v1_dot_step__service__pb2.ListStepsRequest.SerializeToString,
                 response_deserializer=sendoff_dot_v1_dot_step__service__pb2.ListStepsResponse.FromString,
                 _registered_method=True)
+        self.ListStepMessages = channel.unary_unary(
+                '/sendoff.v1.StepService/ListStepMessages',
+                request_serializer=sendoff_dot_v1_dot_step__service__pb2.ListStepMessagesRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_step__service__pb2.ListStepMessagesResponse.FromString,
+                _registered_method=True)
+        self.UpdateStepFeedback = channel.unary_unary(
+                '/sendoff.v1.StepService/UpdateStepFeedback',
+                request_serializer=sendoff_dot_v1_dot_step__service__pb2.UpdateStepFeedbackRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_step__pb2.Step.FromString,
+                _registered_method=True)
 
 
 class StepServiceServicer(object):
-    """Shows the steps of runs.
+    """Shows the steps of runs, and keeps what people think of them.
     """
 
     def GetStep(self, request, context):
@@ -60,7 +70,25 @@ class StepServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListSteps(self, request, context):
-        """Lists the steps of a run, first one first unless asked otherwise. Fails with NOT_FOUND (RUN_NOT_FOUND).
+        """Lists the steps of a run, first one first unless asked otherwise; or those of all runs, newest first unless asked otherwise.
+        Fails with NOT_FOUND (RUN_NOT_FOUND, STEP_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStepMessages(self, request, context):
+        """Lists what a step wrote: the model's answer, what its calls returned, also where that came in a run that continues the
+        step's, and why the run went on. Oldest first, all of it. Calls through which the agent speaks are shown as ListRunMessages
+        shows them. Fails with NOT_FOUND (STEP_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateStepFeedback(self, request, context):
+        """Writes down what a person thinks of a step, in place of what was written before. Nothing else of the step or its run changes,
+        and a run under way does not overwrite it. Fails with NOT_FOUND (STEP_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +107,16 @@ def add_StepServiceServicer_to_server(servicer, server):
                     request_deserializer=sendoff_dot_v1_dot_step__service__pb2.ListStepsRequest.FromString,
                     response_serializer=sendoff_dot_v1_dot_step__service__pb2.ListStepsResponse.SerializeToString,
             ),
+            'ListStepMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStepMessages,
+                    request_deserializer=sendoff_dot_v1_dot_step__service__pb2.ListStepMessagesRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_step__service__pb2.ListStepMessagesResponse.SerializeToString,
+            ),
+            'UpdateStepFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateStepFeedback,
+                    request_deserializer=sendoff_dot_v1_dot_step__service__pb2.UpdateStepFeedbackRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_step__pb2.Step.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'sendoff.v1.StepService', rpc_method_handlers)
@@ -88,7 +126,7 @@ def add_StepServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StepService(object):
-    """Shows the steps of runs.
+    """Shows the steps of runs, and keeps what people think of them.
     """
 
     @staticmethod
@@ -135,6 +173,60 @@ class StepService(object):
             '/sendoff.v1.StepService/ListSteps',
             sendoff_dot_v1_dot_step__service__pb2.ListStepsRequest.SerializeToString,
             sendoff_dot_v1_dot_step__service__pb2.ListStepsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStepMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.StepService/ListStepMessages',
+            sendoff_dot_v1_dot_step__service__pb2.ListStepMessagesRequest.SerializeToString,
+            sendoff_dot_v1_dot_step__service__pb2.ListStepMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateStepFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.StepService/UpdateStepFeedback',
+            sendoff_dot_v1_dot_step__service__pb2.UpdateStepFeedbackRequest.SerializeToString,
+            sendoff_dot_v1_dot_step__pb2.Step.FromString,
             options,
             channel_credentials,
             insecure,

@@ -14,16 +14,27 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class StepServiceStub:
-    """Shows the steps of runs."""
+    """Shows the steps of runs, and keeps what people think of them."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStep: _aio.UnaryUnaryMultiCallable[_step_service_pb2.GetStepRequest, _step_pb2.Step]
     """Returns a step. Fails with NOT_FOUND (STEP_NOT_FOUND)."""
     ListSteps: _aio.UnaryUnaryMultiCallable[_step_service_pb2.ListStepsRequest, _step_service_pb2.ListStepsResponse]
-    """Lists the steps of a run, first one first unless asked otherwise. Fails with NOT_FOUND (RUN_NOT_FOUND)."""
+    """Lists the steps of a run, first one first unless asked otherwise; or those of all runs, newest first unless asked otherwise.
+    Fails with NOT_FOUND (RUN_NOT_FOUND, STEP_NOT_FOUND).
+    """
+    ListStepMessages: _aio.UnaryUnaryMultiCallable[_step_service_pb2.ListStepMessagesRequest, _step_service_pb2.ListStepMessagesResponse]
+    """Lists what a step wrote: the model's answer, what its calls returned, also where that came in a run that continues the
+    step's, and why the run went on. Oldest first, all of it. Calls through which the agent speaks are shown as ListRunMessages
+    shows them. Fails with NOT_FOUND (STEP_NOT_FOUND).
+    """
+    UpdateStepFeedback: _aio.UnaryUnaryMultiCallable[_step_service_pb2.UpdateStepFeedbackRequest, _step_pb2.Step]
+    """Writes down what a person thinks of a step, in place of what was written before. Nothing else of the step or its run changes,
+    and a run under way does not overwrite it. Fails with NOT_FOUND (STEP_NOT_FOUND).
+    """
 
 class StepServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows the steps of runs."""
+    """Shows the steps of runs, and keeps what people think of them."""
 
     @_abc_1.abstractmethod
     def GetStep(
@@ -39,6 +50,29 @@ class StepServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _step_service_pb2.ListStepsRequest,
         context: _aio.ServicerContext[_step_service_pb2.ListStepsRequest, _abc.Awaitable[_step_service_pb2.ListStepsResponse]],
     ) -> _abc.Awaitable[_step_service_pb2.ListStepsResponse]:
-        """Lists the steps of a run, first one first unless asked otherwise. Fails with NOT_FOUND (RUN_NOT_FOUND)."""
+        """Lists the steps of a run, first one first unless asked otherwise; or those of all runs, newest first unless asked otherwise.
+        Fails with NOT_FOUND (RUN_NOT_FOUND, STEP_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def ListStepMessages(
+        self,
+        request: _step_service_pb2.ListStepMessagesRequest,
+        context: _aio.ServicerContext[_step_service_pb2.ListStepMessagesRequest, _abc.Awaitable[_step_service_pb2.ListStepMessagesResponse]],
+    ) -> _abc.Awaitable[_step_service_pb2.ListStepMessagesResponse]:
+        """Lists what a step wrote: the model's answer, what its calls returned, also where that came in a run that continues the
+        step's, and why the run went on. Oldest first, all of it. Calls through which the agent speaks are shown as ListRunMessages
+        shows them. Fails with NOT_FOUND (STEP_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateStepFeedback(
+        self,
+        request: _step_service_pb2.UpdateStepFeedbackRequest,
+        context: _aio.ServicerContext[_step_service_pb2.UpdateStepFeedbackRequest, _abc.Awaitable[_step_pb2.Step]],
+    ) -> _abc.Awaitable[_step_pb2.Step]:
+        """Writes down what a person thinks of a step, in place of what was written before. Nothing else of the step or its run changes,
+        and a run under way does not overwrite it. Fails with NOT_FOUND (STEP_NOT_FOUND).
+        """
 
 def add_StepServiceServicer_to_server(servicer: StepServiceServicer, server: _aio.Server) -> None: ...

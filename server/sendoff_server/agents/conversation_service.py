@@ -11,7 +11,6 @@ from google.protobuf.message import Message
 from sendoff import v1
 from sendoff_server import ids, validation
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
-from sendoff_server.agents.message_page import read_page
 from sendoff_server.agents.upkeep_port import Upkeep, UpkeepRequest
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import (
@@ -22,6 +21,7 @@ from sendoff_server.errors import (
     IdempotencyMismatch,
     MessageNotFound,
 )
+from sendoff_server.message_lists import Wanted, place_of, read_page
 from sendoff_server.model_settings import check_applicable
 from sendoff_server.models.port import Catalogue
 from sendoff_server.page_token import Cursor
@@ -32,6 +32,7 @@ from sendoff_server.store.port import (
     Fork,
     Key,
     LaneMissing,
+    MessageScope,
     Mismatched,
     Store,
 )
@@ -169,16 +170,39 @@ class ConversationService:
 
     async def list_messages(self, tenant: str, request: v1.ListMessagesRequest) -> v1.ListMessagesResponse:
         validation.check_list_messages(request)
-        lane, _ = await self._lane(tenant, request.conversation_id, request.agent_id)
+        of = await self._list_of(tenant, request)
         page = Page(request, DEFAULT_MESSAGES)
-        newest_first = request.order_by in ("", "position desc")
-
-        async def read(after_position: int | None, count: int) -> Sequence[v1.Message]:
-            return await self._store.messages(tenant, lane, after_position, count, newest_first=newest_first)
-
-        found = await read_page(read, page.after[0] if page.after else None, page.limit, request.message_types)
+        bounds = [
+            await place_of(self._store, of, message_id) if message_id else None
+            for message_id in (request.newer_than_message_id, request.older_than_message_id)
+        ]
+        wanted = Wanted(
+            of=of,
+            config=_spoken_as(request),
+            types=request.message_types,
+            newer_than=bounds[0],
+            older_than=bounds[1],
+            newest_first=request.order_by in ("", "position desc"),
+        )
+        found = await read_page(self._store, wanted, page.after[0] if page.after else None, page.limit)
         token = "" if found.goes_on_after is None else page.token((found.goes_on_after, ""))
         return v1.ListMessagesResponse(messages=found.messages, next_page_token=token)
+
+    async def _list_of(self, tenant: str, request: v1.ListMessagesRequest) -> MessageScope:
+        """Which list of messages a request names."""
+        if request.conversation_id:
+            lane, _ = await self._lane(tenant, request.conversation_id, request.agent_id)
+            return MessageScope(tenant=tenant, lane=lane)
+        if not request.HasField("agent_id"):
+            return MessageScope(tenant=tenant)
+        return MessageScope(tenant=tenant, agent_id=(await self._agents.find(tenant, request.agent_id)).id)
+
+    async def get_message(self, tenant: str, request: v1.GetMessageRequest) -> v1.GetMessageResponse:
+        validation.check_get_message(request)
+        entries = await self._store.message(tenant, request.message_id)
+        if not entries:
+            raise MessageNotFound(request.message_id)
+        return v1.GetMessageResponse(messages=entries)
 
     async def _lane(self, tenant: str, conversation_id: str, agent_id: str) -> tuple[str, v1.Conversation | None]:
         """The lane that a request names, and its conversation; None for an agent's default one."""
@@ -274,6 +298,14 @@ def _changed(current: v1.Conversation, wanted: v1.Conversation, fields: Sequence
         cleared.ClearField(field.name)  # type: ignore[arg-type]  # the stubs know the names only as literals
     changed.MergeFrom(masked)
     return changed
+
+
+def _spoken_as(request: v1.ListMessagesRequest) -> v1.RequestConfig:
+    return v1.RequestConfig(
+        use_assistant_message=request.use_assistant_message,
+        assistant_message_tool_name=request.assistant_message_tool_name or "send_message",
+        assistant_message_tool_kwarg=request.assistant_message_tool_kwarg or "message",
+    )
 
 
 def _set_fields(conversation: v1.Conversation) -> list[str]:

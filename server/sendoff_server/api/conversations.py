@@ -54,3 +54,6 @@ class ConversationServicer(ConversationServiceServicer):
 
     async def ListMessages(self, request: v1.ListMessagesRequest, context: Context) -> v1.ListMessagesResponse:
         return await self._conversations.list_messages(TENANT, request)
+
+    async def GetMessage(self, request: v1.GetMessageRequest, context: Context) -> v1.GetMessageResponse:
+        return await self._conversations.get_message(TENANT, request)

@@ -20,3 +20,11 @@ class StepServicer(StepServiceServicer):
 
     async def ListSteps(self, request: v1.ListStepsRequest, context: Context) -> v1.ListStepsResponse:
         return await self._steps.list(TENANT, request)
+
+    async def ListStepMessages(
+        self, request: v1.ListStepMessagesRequest, context: Context
+    ) -> v1.ListStepMessagesResponse:
+        return await self._steps.list_messages(TENANT, request)
+
+    async def UpdateStepFeedback(self, request: v1.UpdateStepFeedbackRequest, context: Context) -> v1.Step:
+        return await self._steps.update_feedback(TENANT, request)

@@ -34,7 +34,7 @@ _REFUSALS: Mapping[int, tuple[str, str]] = {
     413: ("Refusal", "The body is too large."),
     422: ("Unprocessable", "What is asked has not the form, or cannot be honoured; every fault is named."),
     429: ("Refusal", "The queue is full; Retry-After tells when to ask again."),
-    501: ("Refusal", "This server does not do it."),
+    501: ("Refusal", "This server does not do that; asking again does not help."),
     502: ("Refusal", "The model gave no summary, and everything is as it was."),
     503: ("Refusal", "The server stops, or its store does not answer; ask again."),
 }

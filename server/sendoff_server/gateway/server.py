@@ -32,11 +32,12 @@ from sendoff_server.gateway.routes import (
     conversations,
     facts,
     follow,
-    lists,
+    messages,
     resuming,
     runs,
     sending,
     sending_async,
+    steps,
     tools,
 )
 from sendoff_server.use_cases import UseCases
@@ -56,12 +57,13 @@ _TABLES = (
     conversations.TABLE,
     facts.TABLE,
     follow.TABLE,
-    lists.TABLE,
+    messages.TABLE,
     resuming.TABLE,
     runs.TABLE,
     sending.TABLE,
     sending_async.TABLE,
     tools.TABLE,
+    steps.TABLE,
 )
 
 

@@ -25,6 +25,7 @@ from sendoff_server.errors import (
     InvalidRequest,
     NoPendingAction,
     QueueFull,
+    RunDeleted,
     Unsupported,
     Violation,
 )
@@ -36,6 +37,7 @@ from sendoff_server.store.port import (
     Accept,
     Busy,
     Cancel,
+    Deleted,
     Full,
     Key,
     LaneMissing,
@@ -46,7 +48,7 @@ from sendoff_server.store.port import (
     WhenPending,
 )
 
-Outcome = Placed | Repeated | Mismatched | Busy | Full | LaneMissing | NothingPending
+Outcome = Placed | Repeated | Deleted | Mismatched | Busy | Full | LaneMissing | NothingPending
 """What becomes of an accept, but for Pending: what it was refused for has to be looked up first."""
 
 SUPERSEDED = "a newer message took its place"
@@ -238,6 +240,8 @@ class Acceptance:
                 return run, False
             case Repeated(run):
                 return run, True
+            case Deleted(run_id):
+                raise RunDeleted(run_id)
             case Mismatched(key, run_id):
                 raise IdempotencyMismatch(key.value, run_id)
             case Busy(run_id):

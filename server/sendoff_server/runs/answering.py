@@ -27,6 +27,7 @@ from sendoff_server.store.port import (
     Accept,
     ActionSet,
     Cancel,
+    Deleted,
     Mismatched,
     NoteAnswers,
     NothingPending,
@@ -259,7 +260,7 @@ class Answering:
         if named.keys:
             accept = self._acceptance.probe(tenant, named)
             outcome = cast(Outcome, await self._commits.submit(accept))
-            if isinstance(outcome, Repeated | Mismatched):
+            if isinstance(outcome, Repeated | Deleted | Mismatched):
                 return self._acceptance.answer(accept, outcome)[0]
         raise refusal
 

@@ -59,7 +59,7 @@ class Topic:
         self.owners: tuple[str, ...] = ()
         """As `owners` tells them. Set while the run is watched."""
         self.deleted = False
-        """The run is gone, with its owner."""
+        """The run is gone, by itself or with its owner."""
         self.parts: dict[PartKey, Part] = {}
         self._tail: deque[v1.RunEvent] = deque(maxlen=TAIL_EVENTS)
         self._changed: asyncio.Future[None] | None = None
@@ -115,7 +115,7 @@ class Hub:
         self._topics: dict[str, Topic] = {}
         self._finished: OrderedDict[str, tuple[str, v1.Run]] = OrderedDict()
         self._deleted: OrderedDict[str, None] = OrderedDict()
-        """Agents and conversations deleted lately, because a run of theirs may just be on its way from the store."""
+        """Agents, conversations and runs deleted lately, because a run may just be on its way from the store."""
 
     @contextmanager
     def watching(self, run_id: str) -> Iterator[Topic]:
@@ -182,7 +182,7 @@ class Hub:
         return topic.run if topic is not None and topic.tenant == tenant else None
 
     def forget(self, owner_id: str) -> None:
-        """That agent or conversation is deleted, and its runs with it."""
+        """That agent or conversation is deleted, and its runs with it; or that run is."""
         self._deleted[owner_id] = None
         if len(self._deleted) > DELETED_OWNERS:
             self._deleted.popitem(last=False)
@@ -219,6 +219,6 @@ class Hub:
             self._topics.pop(topic.run_id, None)
 
 
-def owners(run: v1.Run) -> tuple[str, str]:
-    """Whose deletion deletes the run; the second is empty for the default conversation."""
-    return run.agent_id, run.conversation_id
+def owners(run: v1.Run) -> tuple[str, str, str]:
+    """Whose deletion deletes the run: its agent's, its conversation's (empty for the default one), and its own."""
+    return run.agent_id, run.conversation_id, run.id

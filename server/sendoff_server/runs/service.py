@@ -10,7 +10,7 @@ from typing import cast
 from sendoff import v1
 from sendoff_server import validation
 from sendoff_server.clock import Clock
-from sendoff_server.errors import Draining, RunNotFound, Unsupported, Violation
+from sendoff_server.errors import Draining, RunNotFound, RunStillOpen, Unsupported, Violation
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.page_fit import fitting
 from sendoff_server.paging import Page, by_time
@@ -32,6 +32,7 @@ from sendoff_server.store.port import (
     Marked,
     Outdated,
     Pending,
+    RunDeletion,
     RunQuery,
     Store,
 )
@@ -284,6 +285,21 @@ class RunService:
         self._hub.ended(tenant, progress.run)
         return progress.run
 
+    # ---- delete ----
+
+    async def delete(self, tenant: str, request: v1.DeleteRunRequest) -> v1.DeleteRunResponse:
+        """Delete a run that has ended; its messages stay in the conversation. Who watches it hears that it is gone."""
+        validation.check_delete_run(request)
+        match await self._store.delete_run(tenant, request.run_id):
+            case RunDeletion.MISSING:
+                raise RunNotFound(request.run_id)
+            case RunDeletion.UNFINISHED:
+                raise RunStillOpen(request.run_id, "has not ended")
+            case RunDeletion.AWAITED:
+                raise RunStillOpen(request.run_id, "waits for answers to its tool calls")
+        self._hub.forget(request.run_id)
+        return v1.DeleteRunResponse()
+
 
 def _cancelling(run: v1.Run) -> v1.Run:
     if is_terminal(run):
@@ -302,6 +318,7 @@ def _query(tenant: str, request: v1.ListRunsRequest, after: tuple[int, str] | No
     return RunQuery(
         tenant=tenant,
         agent_id=request.agent_id or None,
+        agent_ids=request.agent_ids,
         lane=lane,
         statuses=request.statuses,
         stop_reasons=request.stop_reasons,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from sendoff import v1
 from sendoff_server.clock import Clock
+from sendoff_server.errors import RunNotFound
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.runs.hub import Hub
 from sendoff_server.validation import limits
@@ -52,11 +53,15 @@ class Waits:
 async def next_of_turn(run: v1.Run, look: Look) -> v1.Run | None:
     """The run that goes on with the turn of one that has ended; None if none does, or not yet.
 
-    One that ended before it had dealt with the answers that it brought does not go on: they are waited for again.
+    One that ended before it had dealt with the answers that it brought does not go on: they are waited for again. One
+    that was deleted is as if there were none.
     """
     if not is_terminal(run) or not run.continued_by_run_id:
         return None
-    following = await look(run.continued_by_run_id)
+    try:
+        following = await look(run.continued_by_run_id)
+    except RunNotFound:
+        return None
     return None if is_terminal(following) and run.pending_actions else following
 
 

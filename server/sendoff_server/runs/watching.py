@@ -154,7 +154,11 @@ class Watch:
 
     async def goes_on_elsewhere(self) -> bool:
         """Whether the run, all of which was sent, is followed by another one of this watch."""
-        run = await self.look(self.view.run_id)
+        try:
+            run = await self.look(self.view.run_id)
+        except RunNotFound:  # deleted a moment ago, which takes nothing away from whoever has it all
+            self.is_over = True
+            return False
         if self._request.follow_continuations:
             self.following = await next_of_turn(run, self.look)
         self.is_over = self.following is None and not (self._request.follow_continuations and run.pending_actions)

@@ -181,6 +181,13 @@ class Repeated:
 
 
 @dataclass(frozen=True, slots=True)
+class Deleted:
+    """As Repeated, but that run was deleted. Nothing was written."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mismatched:
     """A key belongs to another request. Nothing was written."""
 
@@ -217,7 +224,7 @@ class NothingPending:
     """What was to be answered is not pending, or not any more. Nothing was written."""
 
 
-Accepted = Placed | Repeated | Mismatched | Busy | Full | LaneMissing | Pending | NothingPending
+Accepted = Placed | Repeated | Deleted | Mismatched | Busy | Full | LaneMissing | Pending | NothingPending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,6 +365,8 @@ class RunQuery:
 
     tenant: str
     agent_id: str | None = None
+    agent_ids: Sequence[str] = ()
+    """Runs of one of these agents."""
     lane: str | None = None
     statuses: Sequence[v1.RunStatus.ValueType] = ()
     stop_reasons: Sequence[v1.StopReason.ValueType] = ()
@@ -437,6 +446,86 @@ class ConversationPage:
     """Each with its cursor."""
     goes_on_after: tuple[int, str] | None
     """Where to look for more, though there may be none; None if these were the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A message, as lists have it."""
+
+    place: int
+    """Where it stands in the list that was asked for; the entries of one message have one place."""
+    entries: Sequence[v1.Message]
+    """All of that id, in their order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageScope:
+    """Which list of messages: that of a run, of a lane, of an agent over all its lanes, or of the tenant; the first of
+    these that is told.
+
+    Places are, in a run, places inside it; in a lane positions of first entries; else numbers that grow with the
+    order in which messages were written, so that none ever comes in front of one that was listed before.
+    """
+
+    tenant: str
+    run_id: str | None = None
+    lane: str | None = None
+    agent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageQuery:
+    """Which messages of a list. What is None or empty does not matter."""
+
+    of: MessageScope
+    types: Sequence[v1.MessageType.ValueType] = ()
+    """Messages that have an entry of one of these types; all their entries are told."""
+    newer_than: int | None = None
+    """A place."""
+    older_than: int | None = None
+    newest_first: bool = True
+    limit: int = 50
+
+
+StepPlace = tuple[int, int]
+"""Where a step stands among all: its start_time in ns, and a number that tells steps of one moment apart, in the order
+of their run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepQuery:
+    """Which steps. What is None or empty does not matter."""
+
+    tenant: str
+    run_id: str | None = None
+    """Then they stand by index, whatever their times."""
+    agent_id: str | None = None
+    model: str | None = None
+    """A handle, or the part of one behind the provider."""
+    trace_ids: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    """Steps with one of them."""
+    feedback: v1.StepFeedback.ValueType | None = None
+    has_feedback: bool | None = None
+    started_from_ns: int | None = None
+    started_until_ns: int | None = None
+    newest_first: bool = True
+    after: StepPlace | None = None
+    """Only those that follow it in the order asked for."""
+    before: StepPlace | None = None
+    limit: int = 50
+
+
+class RunDeletion(Enum):
+    """What became of a wish to delete a run."""
+
+    DELETED = "deleted"
+    MISSING = "missing"
+    """No such run of that tenant."""
+    UNFINISHED = "unfinished"
+    """It has not ended. Nothing was written."""
+    AWAITED = "awaited"
+    """Its lane waits for answers to its actions. Nothing was written."""
 
 
 class BlockChange(Enum):
@@ -654,11 +743,46 @@ class Store(Protocol):
         inherited; None for none. Looks through all that `messages` tells."""
         ...
 
+    async def list_messages(self, query: MessageQuery) -> list[Listed]:
+        """Up to `limit` messages (and about 4 MB of them). May be fewer though more follow; empty when none follow.
+
+        Of a lane and of an agent, what `messages` tells; of a run, all that it wrote. An agent's list and the tenant's
+        tell what a fork has inherited once, as its run wrote it. The cost of a page does not grow with the list.
+        """
+        ...
+
+    async def message_place(self, of: MessageScope, message_id: str) -> int | None:
+        """Where a message stands in a list; None if it is not part of it."""
+        ...
+
+    async def message(self, tenant: str, message_id: str) -> Sequence[v1.Message]:
+        """The entries of a message that is part of a conversation, as its run wrote them; empty for none."""
+        ...
+
+    async def delete_run(self, tenant: str, run_id: str) -> RunDeletion:
+        """Delete a run that has ended, with its request, log and steps, and what only the run itself lists.
+
+        Its other messages stay in their conversation and in forks of it. Its keys stay taken: an Accept with one of
+        them is Deleted, as one that repeats it without a key.
+        """
+        ...
+
     async def steps(self, run_id: str) -> list[v1.Step]:
         """The steps of a run, by index."""
         ...
 
     async def step(self, tenant: str, step_id: str) -> v1.Step | None: ...
+
+    async def list_steps(self, query: StepQuery) -> list[tuple[v1.Step, StepPlace]]: ...
+
+    async def step_place(self, tenant: str, step_id: str) -> StepPlace | None: ...
+
+    async def set_feedback(
+        self, tenant: str, step_id: str, feedback: v1.StepFeedback.ValueType, tags: Sequence[str] | None
+    ) -> v1.Step | None:
+        """Write down what is thought of a step, which no later Progress writes over; tags None: those that are there
+        stay. The step as it is then; None if it does not exist."""
+        ...
 
     async def overdue_runs(self, now_ns: int, limit: int) -> list[tuple[str, str]]:
         """(tenant, id) of CREATED runs that were to be started before now, the longest overdue first."""

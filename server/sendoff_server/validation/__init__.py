@@ -31,6 +31,7 @@ from sendoff_server.validation.conversations import check_delete_conversation as
 from sendoff_server.validation.conversations import check_fork_conversation as check_fork_conversation
 from sendoff_server.validation.conversations import check_get_conversation as check_get_conversation
 from sendoff_server.validation.conversations import check_get_conversation_context as check_get_conversation_context
+from sendoff_server.validation.conversations import check_get_message as check_get_message
 from sendoff_server.validation.conversations import check_list_conversations as check_list_conversations
 from sendoff_server.validation.conversations import check_list_messages as check_list_messages
 from sendoff_server.validation.conversations import check_reset_conversation as check_reset_conversation
@@ -44,6 +45,7 @@ from sendoff_server.validation.files import check_delete_file as check_delete_fi
 from sendoff_server.validation.files import check_get_file as check_get_file
 from sendoff_server.validation.files import check_list_files as check_list_files
 from sendoff_server.validation.runs import check_cancel_run as check_cancel_run
+from sendoff_server.validation.runs import check_delete_run as check_delete_run
 from sendoff_server.validation.runs import check_get_run as check_get_run
 from sendoff_server.validation.runs import check_list_run_events as check_list_run_events
 from sendoff_server.validation.runs import check_list_run_messages as check_list_run_messages
@@ -51,7 +53,9 @@ from sendoff_server.validation.runs import check_list_runs as check_list_runs
 from sendoff_server.validation.runs import check_wait_run as check_wait_run
 from sendoff_server.validation.runs import check_watch_run as check_watch_run
 from sendoff_server.validation.steps import check_get_step as check_get_step
+from sendoff_server.validation.steps import check_list_step_messages as check_list_step_messages
 from sendoff_server.validation.steps import check_list_steps as check_list_steps
+from sendoff_server.validation.steps import check_update_step_feedback as check_update_step_feedback
 from sendoff_server.validation.tools import TOOL_OVERRIDABLE as TOOL_OVERRIDABLE
 from sendoff_server.validation.tools import TOOL_UPDATABLE as TOOL_UPDATABLE
 from sendoff_server.validation.tools import check_delete_tool as check_delete_tool

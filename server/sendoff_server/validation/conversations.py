@@ -11,10 +11,12 @@ from sendoff_server.validation.rules import (
     AGENT_ID,
     CONVERSATION_ID,
     MESSAGE_ID,
+    MESSAGE_ORDERS,
     check_choice,
     check_conversation_id,
     check_id,
     check_length,
+    check_message_bounds,
     check_number,
     check_size,
 )
@@ -32,9 +34,6 @@ CONVERSATION_UPDATABLE = (
     "context_window_limit",
 )
 """What an update mask may name."""
-
-MESSAGE_ORDERS = ("", "position", "position asc", "position desc")
-"""What order_by may be."""
 
 CONVERSATION_ORDERS = ("create_time", "last_message_time", "last_run_time")
 """What order_by may name, alone or with a direction behind it."""
@@ -123,10 +122,22 @@ def _check_upkeep(request: v1.CompactConversationRequest | v1.ResetConversationR
 
 def check_list_messages(request: v1.ListMessagesRequest) -> None:
     found = Violations()
-    _check_address(found, request)
+    if request.conversation_id:
+        _check_address(found, request)
+    elif request.HasField("agent_id"):
+        check_id(found, "agent_id", request.agent_id, AGENT_ID)
     check_number(found, "page_size", request.page_size, least=0)
     check_choice(found, "order_by", request.order_by, MESSAGE_ORDERS)
     check_message_types(found, "message_types", request.message_types)
+    check_message_bounds(found, request)
+    for name in ("assistant_message_tool_name", "assistant_message_tool_kwarg"):
+        check_length(found, name, getattr(request, name), most=255)
+    found.refuse()
+
+
+def check_get_message(request: v1.GetMessageRequest) -> None:
+    found = Violations()
+    check_id(found, "message_id", request.message_id, MESSAGE_ID)
     found.refuse()
 
 

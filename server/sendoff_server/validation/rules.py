@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from google.protobuf.duration_pb2 import Duration
 
+from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.validation.limits import MAX_TAGS
 from sendoff_server.validation.violations import Violations, quoted
@@ -23,6 +24,8 @@ BLOCK_ID = ids.pattern("block")
 STEP_ID = ids.pattern("step")
 FILE_ID = ids.pattern("file")
 TOOL_ID = ids.pattern("tool")
+MESSAGE_ORDERS = ("", "position", "position asc", "position desc")
+"""What order_by may be in lists of messages."""
 _BAD_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BYTES_PER_CHARACTER = 4
@@ -35,6 +38,13 @@ def check_id(found: Violations, path: str, value: str, pattern: re.Pattern[str])
     if not pattern.fullmatch(value):
         prefix = pattern.pattern.partition("-")[0]
         found.add(path, f"must be an id like {prefix}-00000000-0000-4000-8000-000000000000, is {quoted(value)}")
+
+
+def check_message_bounds(found: Violations, request: v1.ListMessagesRequest | v1.ListRunMessagesRequest) -> None:
+    """The messages between which a list is told."""
+    for name in ("newer_than_message_id", "older_than_message_id"):
+        if request.HasField(name):
+            check_id(found, name, getattr(request, name), MESSAGE_ID)
 
 
 def check_conversation_id(found: Violations, path: str, value: str) -> None:

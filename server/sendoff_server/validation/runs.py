@@ -6,12 +6,15 @@ from sendoff import v1
 from sendoff_server.validation.create_message import check_create_message as check_create_message
 from sendoff_server.validation.create_message import check_message_types
 from sendoff_server.validation.rules import (
+    MESSAGE_ORDERS,
     RUN_ID,
     check_choice,
     check_duration,
     check_enum,
     check_id,
+    check_items,
     check_length,
+    check_message_bounds,
     check_number,
 )
 from sendoff_server.validation.unsupported import check_supported
@@ -39,6 +42,7 @@ def check_list_runs(request: v1.ListRunsRequest) -> None:
         check_enum(found, f"stop_reasons[{index}]", reason, _STOP_REASONS)
     if request.conversation_id == "default" and not request.agent_id:
         found.add("conversation_id", "default says nothing without agent_id")
+    check_items(found, "agent_ids", len(request.agent_ids), most=100)
     check_choice(found, "order_by", request.order_by, ORDERS)
     check_number(found, "page_size", request.page_size, least=0)
     found.refuse()
@@ -87,6 +91,14 @@ def check_list_run_messages(request: v1.ListRunMessagesRequest) -> None:
     found = Violations()
     check_id(found, "run_id", request.run_id, RUN_ID)
     check_number(found, "page_size", request.page_size, least=0)
+    check_choice(found, "order_by", request.order_by, MESSAGE_ORDERS)
+    check_message_bounds(found, request)
+    found.refuse()
+
+
+def check_delete_run(request: v1.DeleteRunRequest) -> None:
+    found = Violations()
+    check_id(found, "run_id", request.run_id, RUN_ID)
     found.refuse()
 
 

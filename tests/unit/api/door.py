@@ -88,6 +88,10 @@ class FakeRuns:
         await self._call(tenant, request)
         return RUN
 
+    async def delete(self, tenant: str, request: v1.DeleteRunRequest) -> v1.DeleteRunResponse:
+        await self._call(tenant, request)
+        return v1.DeleteRunResponse()
+
     async def watch(self, tenant: str, request: v1.WatchRunRequest) -> AsyncGenerator[v1.WatchRunResponse]:
         try:
             await self._call(tenant, request)
@@ -175,6 +179,10 @@ class FakeConversations:
         await self._call(tenant, request)
         return v1.ListMessagesResponse()
 
+    async def get_message(self, tenant: str, request: v1.GetMessageRequest) -> v1.GetMessageResponse:
+        await self._call(tenant, request)
+        return v1.GetMessageResponse()
+
 
 class FakeActions:
     """Use cases of pending actions."""
@@ -254,6 +262,14 @@ class FakeSteps:
     async def list(self, tenant: str, request: v1.ListStepsRequest) -> v1.ListStepsResponse:
         self.calls.append((tenant, request))
         return v1.ListStepsResponse()
+
+    async def list_messages(self, tenant: str, request: v1.ListStepMessagesRequest) -> v1.ListStepMessagesResponse:
+        self.calls.append((tenant, request))
+        return v1.ListStepMessagesResponse()
+
+    async def update_feedback(self, tenant: str, request: v1.UpdateStepFeedbackRequest) -> v1.Step:
+        self.calls.append((tenant, request))
+        return v1.Step()
 
 
 class FakeTools:

@@ -34,6 +34,8 @@ SAMPLES: list[ServiceError] = [
     errors.IdempotencyMismatch("key", RUN_ID),
     errors.ConversationBusy(RUN_ID),
     errors.EtagMismatch(AGENT_ID, "1"),
+    errors.RunStillOpen(RUN_ID, "has not ended"),
+    errors.RunDeleted(RUN_ID),
     errors.ToolNotFound("tool-1"),
     errors.ToolIsTheServers("tool-1"),
     errors.ToolExists("light", "tool-1"),

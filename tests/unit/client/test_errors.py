@@ -31,6 +31,8 @@ BY_REASON = {
     "IDEMPOTENCY_MISMATCH": sendoff.IdempotencyMismatch,
     "CONVERSATION_BUSY": sendoff.ConversationBusy,
     "ETAG_MISMATCH": sendoff.EtagMismatch,
+    "RUN_STILL_OPEN": sendoff.RunStillOpen,
+    "RUN_DELETED": sendoff.RunDeleted,
     "AGENT_HAS_ACTIVE_RUNS": sendoff.AgentHasActiveRuns,
     "CONVERSATION_HAS_ACTIVE_RUNS": sendoff.ConversationHasActiveRuns,
     "PENDING_APPROVAL": sendoff.PendingApproval,

@@ -10,7 +10,7 @@ import pytest
 from sendoff import v1
 from sendoff_server.errors import InvalidRequest, RunNotFound
 from sendoff_server.runs.step_service import StepService
-from sendoff_server.store.port import DEFAULT_TENANT, Store
+from sendoff_server.store.port import DEFAULT_TENANT, StepPlace, StepQuery, Store
 
 RUN = "run-b8a6d2f4-17c3-4e59-8f20-6a9d41c7e305"
 STEPS = [v1.Step(id=f"step-{index:08d}-17c3-4e59-8f20-6a9d41c7e305", run_id=RUN, index=index) for index in range(7)]
@@ -22,8 +22,14 @@ class Kept:
     async def runs(self, tenant: str, run_ids: Sequence[str]) -> dict[str, v1.Run]:
         return {RUN: v1.Run(id=RUN)} if (tenant, run_ids) == (DEFAULT_TENANT, [RUN]) else {}
 
-    async def steps(self, run_id: str) -> list[v1.Step]:
-        return list(STEPS)
+    async def list_steps(self, query: StepQuery) -> list[tuple[v1.Step, StepPlace]]:
+        found = [(step, (0, step.index)) for step in STEPS]
+        after = query.after[1] if query.after else None
+        if query.newest_first:
+            found = [each for each in found[::-1] if after is None or each[1][1] < after]
+        else:
+            found = [each for each in found if after is None or each[1][1] > after]
+        return found[: query.limit]
 
 
 SERVICE = StepService(cast(Store, Kept()))

@@ -8,6 +8,7 @@ from typing import Any
 from sendoff import v1
 from tests.unit.validation.rule_cases import MIB, RUN, Field, bounds, characters, identifier
 
+_STEP = "step-00000000-0000-4000-8000-000000000000"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
@@ -73,7 +74,7 @@ STEPS: Sequence[Field] = (
         "ListStepsRequest.run_id",
         "run_id",
         lambda v: v1.ListStepsRequest(run_id=v),
-        {f'string.pattern = "^run-{_UUID}$"': identifier("run")},
+        {f'empty, or string.pattern = "^run-{_UUID}$"': ("run-1", "")},
     ),
     Field(
         "ListStepsRequest.page_size",
@@ -85,6 +86,76 @@ STEPS: Sequence[Field] = (
         "ListStepsRequest.order_by",
         "order_by",
         lambda v: v1.ListStepsRequest(run_id=RUN, order_by=v),
-        {'string.in = ["", "index", "index asc", "index desc"]': ("create_time", "index asc")},
+        {
+            'string.in = ["", "index", "index asc", "index desc", "start_time", "start_time asc", "start_time desc"]': (
+                "create_time",
+                "index asc",
+            )
+        },
+    ),
+    Field(
+        "ListStepsRequest.trace_ids",
+        "trace_ids",
+        lambda v: v1.ListStepsRequest(trace_ids=v),
+        {"repeated.max_items = 100": (["t"] * 101, ["t"] * 100)},
+    ),
+    Field(
+        "ListStepsRequest.tags",
+        "tags",
+        lambda v: v1.ListStepsRequest(tags=v),
+        {"repeated.max_items = 64": (["t"] * 65, ["t"] * 64)},
+    ),
+    Field(
+        "ListStepsRequest.feedback",
+        "feedback",
+        lambda v: v1.ListStepsRequest(feedback=v),
+        {"enum.defined_only = true": (9, v1.STEP_FEEDBACK_NEGATIVE)},
+    ),
+    Field(
+        "ListStepsRequest.after_step_id",
+        "after_step_id",
+        lambda v: v1.ListStepsRequest(after_step_id=v),
+        {f'string.pattern = "^step-{_UUID}$"': identifier("step")},
+    ),
+    Field(
+        "ListStepsRequest.before_step_id",
+        "before_step_id",
+        lambda v: v1.ListStepsRequest(before_step_id=v),
+        {"as after_step_id": identifier("step")},
+    ),
+    Field(
+        "ListStepMessagesRequest.step_id",
+        "step_id",
+        lambda v: v1.ListStepMessagesRequest(step_id=v),
+        {"as GetStepRequest.step_id": identifier("step")},
+    ),
+    Field(
+        "UpdateStepFeedbackRequest.step_id",
+        "step_id",
+        lambda v: v1.UpdateStepFeedbackRequest(step_id=v),
+        {"as GetStepRequest.step_id": identifier("step")},
+    ),
+    Field(
+        "UpdateStepFeedbackRequest.feedback",
+        "feedback",
+        lambda v: v1.UpdateStepFeedbackRequest(step_id=_STEP, feedback=v),
+        {"enum.defined_only = true": (9, v1.STEP_FEEDBACK_POSITIVE)},
+    ),
+    Field(
+        "StepTags.values",
+        "tags.values",
+        lambda v: v1.UpdateStepFeedbackRequest(step_id=_STEP, tags=v1.StepTags(values=v)),
+        {
+            "repeated.max_items = 64": (["t"] * 65, ["t"] * 64),
+        },
+    ),
+    Field(
+        "StepTags.values",
+        "tags.values[0]",
+        lambda v: v1.UpdateStepFeedbackRequest(step_id=_STEP, tags=v1.StepTags(values=v)),
+        {
+            "items.string.min_len = 1": ([""], ["t"]),
+            "items.string.max_len = 255": (["t" * 256], ["t" * 255]),
+        },
     ),
 )

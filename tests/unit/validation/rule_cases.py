@@ -708,6 +708,12 @@ RUNS: Sequence[Field] = (
         bounds("int32", least=0),
     ),
     Field(
+        "ListRunsRequest.agent_ids",
+        "agent_ids",
+        lambda v: v1.ListRunsRequest(agent_ids=v),
+        {"repeated.max_items = 100": ([AGENT] * 101, [AGENT] * 100)},
+    ),
+    Field(
         "ListRunsRequest.order_by",
         "order_by",
         lambda v: v1.ListRunsRequest(order_by=v),
@@ -791,7 +797,26 @@ RUNS: Sequence[Field] = (
         lambda v: v1.ListRunMessagesRequest(run_id=RUN, page_size=v),
         bounds("int32", least=0),
     ),
+    Field(
+        "ListRunMessagesRequest.order_by",
+        "order_by",
+        lambda v: v1.ListRunMessagesRequest(run_id=RUN, order_by=v),
+        {'string.in = ["", "position", "position asc", "position desc"]': ("index", "position asc")},
+    ),
+    Field(
+        "ListRunMessagesRequest.newer_than_message_id",
+        "newer_than_message_id",
+        lambda v: v1.ListRunMessagesRequest(run_id=RUN, newer_than_message_id=v),
+        {f'string.pattern = "^message-{_UUID}$"': identifier("message")},
+    ),
+    Field(
+        "ListRunMessagesRequest.older_than_message_id",
+        "older_than_message_id",
+        lambda v: v1.ListRunMessagesRequest(run_id=RUN, older_than_message_id=v),
+        {"as newer_than_message_id": identifier("message")},
+    ),
     Field("CancelRunRequest.run_id", "run_id", lambda v: v1.CancelRunRequest(run_id=v), AS_RUN_ID),
+    Field("DeleteRunRequest.run_id", "run_id", lambda v: v1.DeleteRunRequest(run_id=v), AS_RUN_ID),
     Field("CancelRunRequest.reason", "reason", lambda v: v1.CancelRunRequest(run_id=RUN, reason=v), characters(1_024)),
 )
 
@@ -919,6 +944,12 @@ AGENTS: Sequence[Field] = (
         {f'string.pattern = "^(default|conv-{_UUID})$"': ("default\n", "default")},
     ),
 )
+
+
+def listing(name: str) -> Callable[[Any], v1.ListMessagesRequest]:
+    """Makes requests in which that field is set."""
+    return lambda value: v1.ListMessagesRequest(**{name: value})
+
 
 CONVERSATIONS: Sequence[Field] = (
     Field("Conversation.summary", "conversation.summary", lambda v: conversation(summary=v), size(64 * KIB)),
@@ -1054,7 +1085,7 @@ CONVERSATIONS: Sequence[Field] = (
         "ListMessagesRequest.conversation_id",
         "conversation_id",
         lambda v: v1.ListMessagesRequest(agent_id=AGENT, conversation_id=v),
-        {"as ForkConversationRequest.conversation_id": ("", "default")},
+        {"empty, or as ForkConversationRequest.conversation_id": ("conv-1", "")},
     ),
     Field(
         "ListMessagesRequest.page_size",
@@ -1073,6 +1104,30 @@ CONVERSATIONS: Sequence[Field] = (
         "message_types[0]",
         lambda v: v1.ListMessagesRequest(conversation_id=CONVERSATION, message_types=v),
         enum(v1.MESSAGE_TYPE_EVENT_MESSAGE, many=True),
+    ),
+    *(
+        Field(
+            f"ListMessagesRequest.{name}",
+            name,
+            listing(name),
+            {"as ForkConversationRequest.at_message_id": identifier("message")},
+        )
+        for name in ("newer_than_message_id", "older_than_message_id")
+    ),
+    *(
+        Field(
+            f"ListMessagesRequest.{name}",
+            name,
+            listing(name),
+            characters(255),
+        )
+        for name in ("assistant_message_tool_name", "assistant_message_tool_kwarg")
+    ),
+    Field(
+        "GetMessageRequest.message_id",
+        "message_id",
+        lambda v: v1.GetMessageRequest(message_id=v),
+        {"as ForkConversationRequest.at_message_id": identifier("message")},
     ),
 )
 

@@ -254,3 +254,14 @@ def test_arguments_of_tool_rules_are_json_objects() -> None:
         "agent.tool_rules[0].run_first.args.json",
         "agent.tool_rules[1].constrain_child_tools.child_arg_nodes[0].args.json",
     ]
+
+
+def test_steps_of_a_run_go_by_index_and_those_of_all_by_time() -> None:
+    assert violated(v1.ListStepsRequest(run_id=RUN, order_by="start_time")) == ["order_by"]
+    assert violated(v1.ListStepsRequest(order_by="index desc")) == ["order_by"]
+    assert violated(v1.ListStepsRequest(order_by="start_time asc")) == []
+
+
+def test_messages_of_all_conversations_of_an_agent_are_asked_for_by_its_id() -> None:
+    assert violated(v1.ListMessagesRequest(agent_id="agent-1")) == ["agent_id"]
+    assert violated(v1.ListMessagesRequest(agent_id=AGENT)) == []

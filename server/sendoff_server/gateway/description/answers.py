@@ -26,9 +26,9 @@ from sendoff_server.gateway.nouns.runs import (
     usage_json,
     usage_statistics,
 )
+from sendoff_server.gateway.nouns.steps import FEEDBACKS, step_json
 from sendoff_server.gateway.nouns.tools import tool_json
 from sendoff_server.gateway.routes.facts import model_json
-from sendoff_server.gateway.routes.lists import step_json
 
 M = TypeVar("M", bound=Message)
 
@@ -45,7 +45,7 @@ def nouns() -> dict[str, Schema]:
     """The schemas of all nouns, by name."""
     return {
         "RunState": _of(v1.Run, run_json, status=STATUS, stop_reason=REASON, metadata=OBJECT),
-        "RunMetrics": _of(v1.Run, metrics_json),
+        "RunMetrics": _of(v1.Run, _metrics_json, tools_used={"type": ["array", "null"], "items": an_id("tool")}),
         "RunUsage": _of(v1.Usage, usage_json),
         "MessageState": {"anyOf": [_entry(kind) for kind in MESSAGE_TYPES]},
         "StepMetrics": always(
@@ -54,7 +54,9 @@ def nouns() -> dict[str, Schema]:
             id=an_id("step"),
             organization_id=TEXT,
         ),
-        "StepState": _of(v1.Step, step_json, status=STEP_STATUS, stop_reason=REASON),
+        "StepState": _of(
+            v1.Step, step_json, status=STEP_STATUS, stop_reason=REASON, feedback=one_of([*FEEDBACKS, None])
+        ),
         "AgentState": _of(v1.Agent, _agent_json, last_stop_reason={"anyOf": [REASON, {"type": "null"}]}, **_OPEN),
         "BlockState": _of(v1.Block, block_json, metadata=OBJECT, tags=list_of(TEXT)),
         "ToolState": _of(v1.Tool, tool_json, json_schema=OBJECT, tags=list_of(TEXT)),
@@ -106,6 +108,10 @@ _OPEN: dict[str, Schema] = {
     "last_run_duration_ms": {"type": ["integer", "null"]},
 }
 """Members of an agent that are told as they were set, or come from elsewhere."""
+
+
+def _metrics_json(run: v1.Run) -> Any:
+    return metrics_json(run, ())
 
 
 def _agent_json(agent: v1.Agent) -> Any:

@@ -21,6 +21,7 @@ from sendoff_server.gateway.description.forms import (
     one_of,
 )
 from sendoff_server.gateway.description.queries import query_of
+from sendoff_server.gateway.nouns.steps import FEEDBACKS
 
 _RUN = noun("RunState")
 _STEP = noun("StepState")
@@ -35,7 +36,7 @@ _FILTERS = {
     "order_by": one_of(["created_at"]),
     **CURSORS,
 }
-_FEEDBACK = one_of(["positive", "negative"])
+_FEEDBACK = one_of(list(FEEDBACKS))
 _STEP_FILTERS = {
     "agent_id": an_id("agent"),
     "model": TEXT,
@@ -61,10 +62,10 @@ _RUNS: Table = {
     ("GET", "/v1/runs/active"): Described(query=_FILTERS, answers=list_of(_RUN), refused=_MALFORMED),
     ("GET", "/v1/runs/{run_id}"): Described(answers=_RUN),
     ("DELETE", "/v1/runs/{run_id}"): Described(answers=NOTHING, refused=frozenset({409})),
-    ("GET", "/v1/runs/{run_id}/trace"): Described(answers=None, refused=frozenset({501})),
     ("GET", "/v1/runs/{run_id}/steps"): Described(query=CURSORS, answers=list_of(_STEP)),
     ("GET", "/v1/runs/{run_id}/usage"): Described(answers=noun("RunUsage")),
     ("GET", "/v1/runs/{run_id}/metrics"): Described(answers=noun("RunMetrics")),
+    ("GET", "/v1/runs/{run_id}/trace"): Described(answers=NOTHING, refused=frozenset({501})),
 }
 _STEPS: Table = {
     ("GET", "/v1/steps/"): Described(query=_STEP_FILTERS, answers=list_of(_STEP), refused=frozenset({404})),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sendoff import v1
@@ -129,8 +130,8 @@ def stop_reason_json(reason: v1.StopReason.ValueType) -> Json:
     return {"message_type": "stop_reason", "stop_reason": reason_word(reason)}
 
 
-def metrics_json(run: v1.Run) -> Json:
-    """As `GET /v1/runs/{id}/metrics` answers."""
+def metrics_json(run: v1.Run, tools_used: Sequence[str]) -> Json:
+    """As `GET /v1/runs/{id}/metrics` answers; tools by their ids."""
     return {
         "id": run.id,
         "organization_id": ORGANIZATION,
@@ -139,7 +140,7 @@ def metrics_json(run: v1.Run) -> Json:
         "run_start_ns": nanoseconds(run.create_time),
         "run_ns": run.total_duration_ns if run.HasField("total_duration_ns") else None,
         "num_steps": run.usage.step_count,
-        "tools_used": None,
+        "tools_used": list(tools_used) or None,
         "template_id": None,
         "base_template_id": None,
     }

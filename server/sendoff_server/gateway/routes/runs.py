@@ -10,17 +10,27 @@ from starlette.responses import Response
 from sendoff import v1
 from sendoff_server import page_token
 from sendoff_server.clock import nanoseconds
-from sendoff_server.errors import InvalidRequest, MessageNotFound, RunNotFound, Violation
+from sendoff_server.errors import InvalidRequest, RunNotFound, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, path_id
 from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.message_pages import Span, StoredPage, page_of, span_of
 from sendoff_server.gateway.nouns.messages import message_json
-from sendoff_server.gateway.nouns.results import messages_of
 from sendoff_server.gateway.nouns.runs import API_REASONS, API_STATUSES, metrics_json, run_json, usage_json
 from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.use_cases import UseCases
 
 ORDERS = ("asc", "desc")
+
+
+_ALL_STEPS = 1_000
+"""A run has no more."""
+_NAMES_AT_ONCE = 100
+
+
+class NoTraces(RefusedHere):
+    reason = "NO_TRACES"
+    http_status = 501
 
 
 class UnknownStatus(RefusedHere):
@@ -40,7 +50,31 @@ async def usage(use_cases: UseCases, request: Request) -> Response:
 
 async def metrics(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}/metrics"""
-    return answer(metrics_json(await _run(use_cases, request)))
+    run = await _run(use_cases, request)
+    return answer(metrics_json(run, await _tools_used(use_cases, run.id)))
+
+
+async def _tools_used(use_cases: UseCases, run_id: str) -> Sequence[str]:
+    """The ids of the tools that a run has called; those of its caller have none."""
+    steps = await use_cases.steps.list(TENANT, v1.ListStepsRequest(run_id=run_id, page_size=_ALL_STEPS))
+    names = sorted({name for step in steps.steps for name in step.tools_called})
+    found: list[str] = []
+    for first in range(0, len(names), _NAMES_AT_ONCE):
+        wanted = v1.ListToolsRequest(names=names[first : first + _NAMES_AT_ONCE], page_size=_ALL_STEPS)
+        found += [tool.id for tool in (await use_cases.tools.list(TENANT, wanted)).tools]
+    return found
+
+
+async def trace(use_cases: UseCases, request: Request) -> Response:
+    """GET /v1/runs/{run_id}/trace: traces go to where the operator has them sent, and are not told here."""
+    await _run(use_cases, request)
+    raise NoTraces("traces of runs are not kept by this server")
+
+
+async def delete(use_cases: UseCases, request: Request) -> Response:
+    """DELETE /v1/runs/{run_id}: of a run that has ended; its messages stay in the conversation."""
+    await use_cases.runs.delete(TENANT, v1.DeleteRunRequest(run_id=path_id(request, "run_id", "run")))
+    return answer(None)
 
 
 async def _run(use_cases: UseCases, request: Request) -> v1.Run:
@@ -75,9 +109,11 @@ async def _listed(use_cases: UseCases, query: Query, *, active: bool | None) -> 
 
 def _wanted(query: Query) -> v1.ListRunsRequest:
     wanted = v1.ListRunsRequest(statuses=[_status(word) for word in query.texts("statuses", "statuses[]")])
-    agent_ids = query.texts("agent_id", "agent_ids", "agent_ids[]")
-    if agent_ids:
+    agent_ids = sorted(set(query.texts("agent_id", "agent_ids", "agent_ids[]")))
+    if len(agent_ids) == 1:
         wanted.agent_id = agent_ids[0]
+    else:
+        wanted.agent_ids.extend(agent_ids)
     if (conversation_id := query.text("conversation_id")) is not None:
         wanted.conversation_id = conversation_id
     if (background := query.flag("background")) is not None:
@@ -126,46 +162,26 @@ async def _cursor(use_cases: UseCases, run_id: str) -> v1.Run:
 
 
 async def list_messages(use_cases: UseCases, request: Request) -> Response:
-    """GET /v1/runs/{run_id}/messages: filtered first, then cut. Cursors and limit count messages, not their entries."""
+    """GET /v1/runs/{run_id}/messages: filtered first, then cut. Cursors are by time, and count messages, as the limit
+    does, not their entries."""
     run_id = path_id(request, "run_id", "run")
     query = Query(request)
-    limit, order = query.limit(100), query.choice("order", ORDERS, "asc")
+    span = span_of(query, "asc")
+    query.choice("order_by", ("created_at",), "created_at")
     query.checked()
-    answers = _by_message(await messages_of(use_cases, run_id))
-    if order == "desc":
-        answers.reverse()
-    page = _cut(answers, query, run_id, limit)
-    return answer([message_json(entry) for entries in page for entry in entries])
 
+    async def read(span: Span, page_token: str, limit: int) -> StoredPage:
+        wanted = v1.ListRunMessagesRequest(
+            run_id=run_id,
+            newer_than_message_id=span.newer_than,
+            older_than_message_id=span.older_than,
+            order_by=span.order_by,
+            page_size=limit,
+            page_token=page_token,
+        )
+        return await use_cases.runs.list_messages(TENANT, wanted)
 
-def _by_message(entries: Sequence[v1.Message]) -> list[list[v1.Message]]:
-    """Entries that share an id are one message."""
-    grouped: list[list[v1.Message]] = []
-    for entry in entries:
-        if grouped and grouped[-1][0].id == entry.id:
-            grouped[-1].append(entry)
-        else:
-            grouped.append([entry])
-    return grouped
-
-
-def _cut(messages: list[list[v1.Message]], query: Query, run_id: str, limit: int) -> list[list[v1.Message]]:
-    """The page behind `after`, or in front of `before`. Raises MessageNotFound for a cursor that is not there."""
-    ids = [entries[0].id for entries in messages]
-    first, end = 0, len(messages)
-    if (after := query.text("after")) is not None:
-        first = _index(ids, after, run_id) + 1
-    if (before := query.text("before")) is not None:
-        end = _index(ids, before, run_id)
-    page = messages[first:end]
-    return page[-limit:] if before is not None and after is None else page[:limit]
-
-
-def _index(ids: Sequence[str], message_id: str, run_id: str) -> int:
-    try:
-        return ids.index(message_id)
-    except ValueError:
-        raise MessageNotFound(message_id, run_id) from None
+    return answer([message_json(entry) for entries in await page_of(read, span) for entry in entries])
 
 
 TABLE: Table = (
@@ -175,4 +191,6 @@ TABLE: Table = (
     ("GET", "/v1/runs/{run_id}/messages", list_messages),
     ("GET", "/v1/runs/{run_id}/usage", usage),
     ("GET", "/v1/runs/{run_id}/metrics", metrics),
+    ("GET", "/v1/runs/{run_id}/trace", trace),
+    ("DELETE", "/v1/runs/{run_id}", delete),
 )

@@ -21,6 +21,7 @@ from sendoff_server.store.port import (
     Busy,
     Cancel,
     Claim,
+    Deleted,
     Full,
     Item,
     LaneMissing,
@@ -43,7 +44,7 @@ from sendoff_server.store.port import (
     Result,
     WhenPending,
 )
-from sendoff_server.store.sqlite import outbox
+from sendoff_server.store.sqlite import listing, outbox
 from sendoff_server.store.sqlite.mentions import OPEN
 from sendoff_server.store.sqlite.snapshot import ActionsRow, KnownKey, LaneRow, RunRow, Snapshot
 
@@ -74,6 +75,8 @@ class Changes:
     keys: list[tuple[str, str, str, int]] = field(default_factory=list)
     log: list[tuple[int, bytes]] = field(default_factory=list)
     messages: list[tuple[int, bytes]] = field(default_factory=list)
+    listed: list[tuple[str, listing.Row]] = field(default_factory=list)
+    """By tenant."""
     steps: dict[int, v1.Step] = field(default_factory=dict)
     left_out: list[tuple[int, int]] = field(default_factory=list)
     actions: dict[int, LaneRow] = field(default_factory=dict)
@@ -129,7 +132,7 @@ class Decider:
         key, first = known[0]
         same = len(known) == len(found) and all(of.run_no == first.run_no for _, of in known)
         if not same or first.fingerprint != item.fingerprint:
-            return Mismatched(key, first.run_id)
+            return Mismatched(key, first.deleted_run_id or first.run_id)
         return self._repeat_of(first)
 
     def _repeated(self, item: Accept) -> Outcome | None:
@@ -138,6 +141,8 @@ class Decider:
         return self._repeat_of(of) if of is not None else None
 
     def _repeat_of(self, known: KnownKey) -> Outcome:
+        if known.deleted_run_id is not None:
+            return Deleted(known.deleted_run_id)
         row = self._snapshot.runs_by_no.get(known.run_no)
         if row is not None and row.run is not None:
             return Repeated(row.run)
@@ -252,11 +257,14 @@ class Decider:
     def _write(self, item: Progress, row: RunRow) -> None:
         base = row.no << PLACE_BITS
         log = [(base | event.sequence, event.SerializeToString()) for event in item.events]
-        messages = [(base | message.position & PLACES - 1, message.SerializeToString()) for message in item.messages]
+        keys = [base | message.position & PLACES - 1 for message in item.messages]
+        bodies = [message.SerializeToString() for message in item.messages]
+        entries = zip(keys, item.messages, map(len, bodies), strict=True)
         if item.step is not None:
             self.changes.steps[base | item.step.index] = item.step
         self.changes.log += log
-        self.changes.messages += messages
+        self.changes.messages += zip(keys, bodies, strict=True)
+        self.changes.listed += [(row.tenant, each) for each in listing.rows_of(entries)]
         self.changes.runs[row.no] = row
         row.run, row.status, row.last_sequence = item.run, item.run.status, item.run.last_sequence
 

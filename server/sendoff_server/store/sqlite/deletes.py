@@ -1,9 +1,18 @@
-"""Deleting lanes with everything that belongs to them. In the writer thread, inside a transaction."""
+"""Deleting lanes with everything that belongs to them, and runs without what is part of their conversation. In the
+writer thread.
+
+A deleted run leaves an empty row: under another id, so that nobody finds it, with an ended status that no run has. By
+it the messages of the run keep their places, forks go on finding them, and keys stay taken.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 
+from sendoff_server.store.port import INPUT_PLACE, LeftOut, RunDeletion
+from sendoff_server.store.sqlite.connection import transaction
+from sendoff_server.store.sqlite.leases import check_alive
+from sendoff_server.store.sqlite.mentions import OPEN
 from sendoff_server.store.sqlite.queries import named
 
 ONE_LANE = "?1"
@@ -29,10 +38,30 @@ runs are gone, because a run of these lanes does not keep them."""
 
 
 def delete_lanes(connection: sqlite3.Connection, lanes: str, no: int) -> int:
-    """Delete the lanes, ONE_LANE by its number or LANES_OF_AGENT by the agent's, if they have no open runs; how many
-    open runs there are."""
+    """Inside a transaction, delete the lanes, ONE_LANE by its number or LANES_OF_AGENT by the agent's, if they have no
+    open runs; how many open runs there are."""
     open_runs: int = connection.execute(named("open_runs", lanes=lanes), (no,)).fetchone()[0]
     if not open_runs:
         for name in _DELETES:
             connection.execute(named(name, lanes=lanes), (no,))
     return open_runs
+
+
+def delete_run(connection: sqlite3.Connection, replica_no: int, tenant: str, run_id: str) -> RunDeletion:
+    with transaction(connection):
+        check_alive(connection, replica_no)
+        found = connection.execute(named("run_to_delete"), (tenant, run_id)).fetchone()
+        if found is None:
+            return RunDeletion.MISSING
+        no, status, lane_no, awaited = found
+        if status in OPEN:
+            return RunDeletion.UNFINISHED
+        if awaited:
+            return RunDeletion.AWAITED
+        hidden = (no, INPUT_PLACE, LeftOut.CONVERSATION.value)
+        connection.execute(named("delete_what_only_the_run_lists"), hidden)
+        for name in ("forget_actions", "forget_action_set"):
+            connection.execute(named(name), (no, lane_no))
+        for name in ("empty_log", "empty_steps", "empty_outbox", "empty_run"):
+            connection.execute(named(name), (no,))
+        return RunDeletion.DELETED

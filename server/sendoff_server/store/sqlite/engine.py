@@ -31,12 +31,18 @@ from sendoff_server.store.port import (
     Item,
     Key,
     LaneMissing,
+    Listed,
     ListedAgent,
+    MessageQuery,
+    MessageScope,
     Mismatched,
     Poisoned,
     Queued,
     Result,
+    RunDeletion,
     RunQuery,
+    StepPlace,
+    StepQuery,
     Store,
     TagQuery,
 )
@@ -47,11 +53,14 @@ from sendoff_server.store.sqlite import (
     blocks,
     conversation_list,
     conversations,
+    deletes,
     deliveries,
     files,
     leases,
+    listing,
     messages,
     reads,
+    steps,
     tags,
     tools,
     write,
@@ -174,11 +183,36 @@ class SqliteStore(Store):
     async def message_position(self, tenant: str, lane: str, message_id: str) -> int | None:
         return await self._readers.submit(messages.position_of, tenant, lane, message_id)
 
+    async def list_messages(self, query: MessageQuery) -> list[Listed]:
+        return await self._readers.submit(listing.page, query)
+
+    async def message_place(self, of: MessageScope, message_id: str) -> int | None:
+        return await self._readers.submit(listing.place, of, message_id)
+
+    async def message(self, tenant: str, message_id: str) -> Sequence[v1.Message]:
+        return await self._readers.submit(listing.entries, tenant, message_id)
+
+    async def delete_run(self, tenant: str, run_id: str) -> RunDeletion:
+        return await self._write(deletes.delete_run, self._replica_no, tenant, run_id)
+
+    # -- steps --
+
     async def steps(self, run_id: str) -> list[v1.Step]:
-        return await self._readers.submit(reads.steps, run_id)
+        return await self._readers.submit(steps.of_run, run_id)
 
     async def step(self, tenant: str, step_id: str) -> v1.Step | None:
-        return await self._readers.submit(reads.step, tenant, step_id)
+        return await self._readers.submit(steps.read, tenant, step_id)
+
+    async def list_steps(self, query: StepQuery) -> list[tuple[v1.Step, StepPlace]]:
+        return await self._readers.submit(steps.read_page, query)
+
+    async def step_place(self, tenant: str, step_id: str) -> StepPlace | None:
+        return await self._readers.submit(steps.place, tenant, step_id)
+
+    async def set_feedback(
+        self, tenant: str, step_id: str, feedback: v1.StepFeedback.ValueType, tags: Sequence[str] | None
+    ) -> v1.Step | None:
+        return await self._write(steps.set_feedback, self._replica_no, tenant, step_id, feedback, tags)
 
     async def overdue_runs(self, now_ns: int, limit: int) -> list[tuple[str, str]]:
         return await self._readers.submit(reads.overdue, now_ns, limit)

@@ -100,16 +100,19 @@ def page(
 
 def position_of(connection: sqlite3.Connection, tenant: str, lane: str, message_id: str) -> int | None:
     for runs in (ENDED, INHERITED):
-        candidates = connection.execute(named("message_places", runs=runs), (tenant, lane, message_id.encode()))
-        for position, body in candidates:
-            if v1.Message.FromString(body).id == message_id:
-                return int(position)
+        found = connection.execute(named("message_position", runs=runs), (tenant, lane, message_id)).fetchone()
+        if found is not None:
+            return int(found[0])
     return None
 
 
 def _told(runs: str, lane: str, bodies: Iterable[bytes]) -> Iterator[v1.Message]:
-    for body in bodies:
-        message = v1.Message.FromString(body)
-        if runs in (INHERITED, INHERITED_CONTEXT):
-            message.conversation_id = lane
+    messages = map(v1.Message.FromString, bodies)
+    return inherited_by(lane, messages) if runs in (INHERITED, INHERITED_CONTEXT) else messages
+
+
+def inherited_by(lane: str, messages: Iterable[v1.Message]) -> Iterator[v1.Message]:
+    """These, which were read for it, as messages of that lane."""
+    for message in messages:
+        message.conversation_id = lane
         yield message

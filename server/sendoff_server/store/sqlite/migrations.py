@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
+from sendoff import v1
+from sendoff_server.clock import nanoseconds
+from sendoff_server.message_types import message_type
 from sendoff_server.store.port import NewerSchema
 from sendoff_server.store.sqlite.connection import transaction
 
@@ -33,6 +37,7 @@ def known() -> list[Migration]:
 def migrate(connection: sqlite3.Connection, now_ns: int) -> int:
     """Apply what is missing and return the schema's number. Raises NewerSchema."""
     migrations = known()
+    tell_of_bodies(connection)
     while True:
         with transaction(connection):
             at = _version(connection)
@@ -46,6 +51,22 @@ def migrate(connection: sqlite3.Connection, now_ns: int) -> int:
             for statement in migrations[at].statements:
                 connection.execute(statement)
             connection.execute("INSERT INTO schema_version (number, applied_at_ns) VALUES (?, ?)", (at + 1, now_ns))
+
+
+_BODIES: Mapping[str, Callable[[bytes], int | str]] = {
+    "message_id": lambda body: v1.Message.FromString(body).id,
+    "message_type": lambda body: message_type(v1.Message.FromString(body)),
+    "message_time_ns": lambda body: nanoseconds(v1.Message.FromString(body).create_time),
+    "step_start_ns": lambda body: nanoseconds(v1.Step.FromString(body).start_time),
+    "step_model": lambda body: v1.Step.FromString(body).model_handle,
+    "step_trace_id": lambda body: v1.Step.FromString(body).trace_id,
+}
+"""Functions of SQL that tell what is in a body, for migrations that give it a column of its own."""
+
+
+def tell_of_bodies(connection: sqlite3.Connection) -> None:
+    for name, told in _BODIES.items():
+        connection.create_function(name, 1, told, deterministic=True)
 
 
 def _version(connection: sqlite3.Connection) -> int:

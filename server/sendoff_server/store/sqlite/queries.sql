@@ -2,6 +2,7 @@
 -- names with a colon for one of a few texts (`named`): `:lanes` for a statement of theirs about ?1, `:runs` for the runs whose
 -- messages are history, each with (lane_no, seq, no, last_place, and left_out where it is to be inherited), `:order` and `:behind` for a direction,
 -- `:key` for the time that conversations go by, `:owner` for whose they are.
+-- `:list` for the rows of a list of messages.
 -- What goes into a batch comes back as one JSON text, bodies in hex: a row each would cost a hand-over of the interpreter lock each.
 
 -- name: snapshot
@@ -107,9 +108,27 @@ INSERT INTO run_log (key, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NO
 -- name: write_messages
 INSERT INTO message (key, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 
+-- name: write_listed
+INSERT INTO listed (key, id, tenant, agent_no, listed_ns, types, last_place, size)
+SELECT column1, column2, r.tenant, l.agent_no, column3, column4, column5, column6
+FROM (VALUES :rows) CROSS JOIN run r ON r.no = column1 >> 20 CROSS JOIN lane l ON l.no = r.lane_no
+WHERE column1 IS NOT NULL;
+
+-- name: last_listed
+SELECT coalesce(max(listed_ns), 0) FROM listed WHERE tenant = ?1 AND listed_ns IS NOT NULL;
+
+-- name: leave_out_of_lists
+-- What run ?1 has written from place ?2 on is listed by nobody but itself.
+UPDATE listed SET listed_ns = NULL WHERE key >= (?1 << 20) + ?2 AND key < ?1 + 1 << 20;
+
 -- name: write_steps
-INSERT INTO step (key, id, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL
-ON CONFLICT (key) DO UPDATE SET body = excluded.body;
+-- What people think of a step is not its run's to write.
+INSERT INTO step (key, id, start_ns, model, trace_id, body, tenant, agent_no)
+SELECT column1, column2, column3, column4, column5, column6, r.tenant, l.agent_no
+FROM (VALUES :rows) CROSS JOIN run r ON r.no = column1 >> 20 CROSS JOIN lane l ON l.no = r.lane_no
+WHERE column1 IS NOT NULL
+ON CONFLICT (key) DO UPDATE SET
+  start_ns = excluded.start_ns, model = excluded.model, trace_id = excluded.trace_id, body = excluded.body;
 
 -- name: mark_cancels
 -- Only the note: the body of a run does not know of it.
@@ -280,16 +299,19 @@ SELECT json_group_array(json_array(position, total, key, body)) FROM (
   ORDER BY page.position DESC
 );
 
--- name: steps
-SELECT json_group_array(json_array(key, body)) FROM (
-  SELECT s.key, CASE WHEN length(s.body) <= 16384 THEN hex(s.body) END AS body
-  FROM run r CROSS JOIN step s ON s.key >= r.no << 20 AND s.key < r.no + 1 << 20
-  WHERE r.id = ?1
-  ORDER BY s.key
-);
+-- name: step_place
+SELECT start_ns, key FROM step WHERE id = ?2 AND +tenant = ?1;
+
+-- name: set_feedback
+UPDATE step SET feedback = ?3, tags = CASE WHEN ?4 IS NULL THEN tags ELSE ?4 END WHERE id = ?2 AND +tenant = ?1;
 
 -- name: step_of_id
-SELECT s.body FROM step s CROSS JOIN run r ON r.no = s.key >> 20 WHERE s.id = ?2 AND r.tenant = ?1;
+SELECT body, feedback, tags FROM step WHERE id = ?2 AND +tenant = ?1;
+
+-- name: steps
+-- Of run ?1.
+SELECT s.body, s.feedback, s.tags FROM run r CROSS JOIN step s ON s.key >= r.no << 20 AND s.key < r.no + 1 << 20
+WHERE r.id = ?1 ORDER BY s.key;
 
 -- name: overdue_runs
 -- Not begun though they were to be before ?1.
@@ -324,9 +346,6 @@ SELECT body FROM run_log WHERE key = ?1;
 
 -- name: message
 SELECT body FROM message WHERE key = ?1;
-
--- name: step
-SELECT body FROM step WHERE key = ?1;
 
 -- name: create_agent
 INSERT INTO agent (id, tenant, create_time_ns, etag, key_scope, key_value, fingerprint, body)
@@ -367,14 +386,83 @@ SELECT json_group_array(json_array(key, body)) FROM (
   ORDER BY page.position :order
 );
 
--- name: message_places
--- Messages of lane ?2 of tenant ?1 that hold the bytes ?3, newest first: their positions and bodies.
-SELECT (r.seq << 20) + (m.key & 1048575), m.body
+-- name: message_position
+-- Of the last entry of message ?3, if it is in lane ?2 of tenant ?1.
+SELECT (r.seq << 20) + m.last_place
+FROM listed m
+CROSS JOIN (:runs) r ON r.no = m.key >> 20 AND m.last_place <= r.last_place
+CROSS JOIN lane l ON l.no = r.lane_no
+WHERE m.id = ?3 AND l.id = ?2 AND l.tenant = ?1
+ORDER BY m.key DESC LIMIT 1;
+
+-- name: list_messages
+-- The messages of a list with their places: those of types ?1 between the places ?3 and ?4, ?5 at most, and no more once ?2 bytes are
+-- there.
+SELECT json_group_array(json_array(place, key, body)) FROM (
+  SELECT page.place, m.key, CASE WHEN length(m.body) <= 16384 THEN hex(m.body) END AS body
+  FROM (
+    SELECT key, place, last_place, sum(size) OVER (ORDER BY place :order ROWS UNBOUNDED PRECEDING) - size AS before FROM (:list)
+  ) page CROSS JOIN message m ON m.key >= page.key AND m.key <= (page.key >> 20 << 20) + page.last_place
+  WHERE page.before < ?2
+  ORDER BY page.place :order, m.key
+);
+
+-- name: list_of_run
+-- Of run ?7 of tenant ?6.
+SELECT m.key, m.key & 1048575 AS place, m.last_place, m.size
+FROM run r CROSS JOIN listed m ON m.key > (r.no << 20) + max(?3, -1) AND m.key < (r.no << 20) + min(?4, 1048576)
+WHERE r.id = ?7 AND r.tenant = ?6 AND m.types & ?1
+ORDER BY m.key :order LIMIT ?5;
+
+-- name: list_of_lane
+-- Of lane ?7 of tenant ?6.
+SELECT m.key, (r.seq << 20) + (m.key & 1048575) AS place, m.last_place, m.size
 FROM lane l
-CROSS JOIN (:runs) r ON r.lane_no = l.no
-CROSS JOIN message m ON m.key >= r.no << 20 AND m.key <= (r.no << 20) + r.last_place
-WHERE l.id = ?2 AND l.tenant = ?1 AND instr(m.body, ?3)
-ORDER BY r.seq DESC, m.key DESC;
+CROSS JOIN (:runs) r ON r.lane_no = l.no AND r.seq >= ?3 >> 20 AND r.seq <= ?4 >> 20
+CROSS JOIN listed m ON m.key >= r.no << 20 AND m.key <= (r.no << 20) + r.last_place
+WHERE l.id = ?7 AND l.tenant = ?6 AND (r.seq << 20) + (m.key & 1048575) > ?3 AND (r.seq << 20) + (m.key & 1048575) < ?4
+  AND m.types & ?1
+ORDER BY r.seq :order, m.key :order LIMIT ?5;
+
+-- name: list_of_agent
+-- Of agent ?7 of tenant ?6.
+SELECT key, listed_ns AS place, last_place, size FROM listed
+WHERE agent_no = (SELECT no FROM agent WHERE tenant = ?6 AND id = ?7) AND listed_ns > ?3 AND listed_ns < ?4 AND types & ?1
+ORDER BY listed_ns :order LIMIT ?5;
+
+-- name: list_of_tenant
+-- Of tenant ?6; ?7 does not matter.
+SELECT key, listed_ns AS place, last_place, size FROM listed
+WHERE tenant = ?6 AND ?7 IS NULL AND listed_ns > ?3 AND listed_ns < ?4 AND types & ?1
+ORDER BY listed_ns :order LIMIT ?5;
+
+-- name: place_in_run
+-- Of message ?1 in run ?3 of tenant ?2.
+SELECT m.key & 1048575 FROM listed m CROSS JOIN run r ON r.no = m.key >> 20
+WHERE m.id = ?1 AND r.tenant = ?2 AND r.id = ?3;
+
+-- name: place_in_lane
+-- Of message ?1 in lane ?3 of tenant ?2.
+SELECT (r.seq << 20) + (m.key & 1048575)
+FROM listed m
+CROSS JOIN (:runs) r ON r.no = m.key >> 20 AND m.key & 1048575 <= r.last_place
+CROSS JOIN lane l ON l.no = r.lane_no
+WHERE m.id = ?1 AND l.tenant = ?2 AND l.id = ?3;
+
+-- name: place_in_agent
+-- Of message ?1 among those of agent ?3 of tenant ?2. The plus keeps SQLite from looking through all of them.
+SELECT listed_ns FROM listed
+WHERE id = ?1 AND +agent_no = (SELECT no FROM agent WHERE tenant = ?2 AND id = ?3) AND listed_ns IS NOT NULL;
+
+-- name: place_in_tenant
+-- Of message ?1 among those of tenant ?2; ?3 does not matter.
+SELECT listed_ns FROM listed WHERE id = ?1 AND +tenant = ?2 AND ?3 IS NULL AND listed_ns IS NOT NULL;
+
+-- name: entries_of_message
+-- Of message ?2 of tenant ?1, if it is part of a conversation.
+SELECT e.body FROM listed m CROSS JOIN message e ON e.key >= m.key AND e.key <= (m.key >> 20 << 20) + m.last_place
+WHERE m.id = ?2 AND +m.tenant = ?1 AND m.listed_ns IS NOT NULL
+ORDER BY e.key;
 
 -- name: lane_number
 SELECT no FROM lane WHERE tenant = ?1 AND id = ?2 AND agent_no = ?3;
@@ -494,11 +582,40 @@ DELETE FROM action WHERE key IN (
 -- name: delete_action_sets
 DELETE FROM action_set WHERE lane_no IN (:lanes);
 
+-- name: empty_outbox
+DELETE FROM delivery WHERE run_no = ?1;
+
 -- name: delete_deliveries
 DELETE FROM delivery WHERE run_no IN (SELECT no FROM run WHERE lane_no IN (:lanes));
 
 -- name: delete_runs
 DELETE FROM run WHERE lane_no IN (:lanes);
+
+-- name: run_to_delete
+-- Its number and status, its lane's number, and whether that waits for its actions.
+SELECT r.no, r.status, r.lane_no, coalesce(l.paused_by = r.id, 0) FROM run r CROSS JOIN lane l ON l.no = r.lane_no
+WHERE r.tenant = ?1 AND r.id = ?2;
+
+-- name: empty_run
+-- What is left of a deleted run keeps the places of its messages, and its keys.
+UPDATE run SET id = 'deleted:' || id, status = 9, body = x'' WHERE no = ?1;
+
+-- name: empty_log
+DELETE FROM run_log WHERE key >= ?1 << 20 AND key < ?1 + 1 << 20;
+
+-- name: empty_steps
+DELETE FROM step WHERE key >= ?1 << 20 AND key < ?1 + 1 << 20;
+
+-- name: delete_what_only_the_run_lists
+-- Of run ?1, if its entries from place ?2 on are part of no conversation (left_out.what ?3).
+DELETE FROM message WHERE key >= (?1 << 20) + ?2 AND key < ?1 + 1 << 20 AND ?3 <= (SELECT what FROM left_out WHERE run_no = ?1);
+
+-- name: forget_actions
+-- Of lane ?2, if they are those that run ?1 had stopped for.
+DELETE FROM action WHERE key >= ?2 << 20 AND key < ?2 + 1 << 20 AND EXISTS (SELECT 1 FROM action_set WHERE lane_no = ?2 AND run_no = ?1);
+
+-- name: forget_action_set
+DELETE FROM action_set WHERE lane_no = ?2 AND run_no = ?1;
 
 -- name: delete_conversations
 DELETE FROM conversation WHERE no IN (:lanes);

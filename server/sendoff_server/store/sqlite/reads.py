@@ -41,15 +41,6 @@ def run_messages(connection: sqlite3.Connection, run_id: str, after_position: in
     return [v1.Message.FromString(body) for body in read_bodies(connection, "run_messages", values, "message")]
 
 
-def steps(connection: sqlite3.Connection, run_id: str) -> list[v1.Step]:
-    return [v1.Step.FromString(body) for body in read_bodies(connection, "steps", (run_id,), "step")]
-
-
-def step(connection: sqlite3.Connection, tenant: str, step_id: str) -> v1.Step | None:
-    row = connection.execute(named("step_of_id"), (tenant, step_id)).fetchone()
-    return None if row is None else v1.Step.FromString(row[0])
-
-
 def overdue(connection: sqlite3.Connection, now_ns: int, limit: int) -> list[tuple[str, str]]:
     return connection.execute(named("overdue_runs"), (now_ns, limit)).fetchall()
 
@@ -92,6 +83,9 @@ def _narrow(query: RunQuery) -> list[Condition]:
     if query.agent_id is not None:
         of_agent = lanes.format("agent a CROSS JOIN lane l ON l.agent_no = a.no", "a.id = ?")
         asked.append((of_agent, (query.tenant, query.agent_id)))
+    if query.agent_ids:
+        of_agents = lanes.format("agent a CROSS JOIN lane l ON l.agent_no = a.no", _one_of("a.id", query.agent_ids))
+        asked.append((of_agents, (query.tenant, *query.agent_ids)))
     if query.lane is not None:
         asked.append((lanes.format("lane l", "l.id = ?"), (query.tenant, query.lane)))
     if query.key is not None:
@@ -109,7 +103,7 @@ def _narrow(query: RunQuery) -> list[Condition]:
 
 def _wide(query: RunQuery) -> list[Condition]:
     """Conditions that are looked at run by run."""
-    asked: list[Condition] = []
+    asked: list[Condition] = [("r.status <> 9", ())]  # deleted
     if query.active is False:
         asked.append(("r.status > 2", ()))
     if query.statuses:

@@ -90,6 +90,11 @@ class KnownKey:
     run_id: str
     fingerprint: bytes
 
+    @property
+    def deleted_run_id(self) -> str | None:
+        """The id that the run had, if it was deleted."""
+        return self.run_id.removeprefix("deleted:") if self.run_id.startswith("deleted:") else None
+
 
 @dataclass(slots=True)
 class Snapshot:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.port import Item, Poisoned, Result
-from sendoff_server.store.sqlite import functions, snapshot
+from sendoff_server.store.sqlite import functions, listing, snapshot, steps
 from sendoff_server.store.sqlite.actions import write_actions
 from sendoff_server.store.sqlite.connection import DATA_ERRORS, transaction
 from sendoff_server.store.sqlite.decide import Changes, Decider, NeedsStored, Outcome
@@ -58,7 +58,7 @@ def _apply(connection: sqlite3.Connection, replica_no: int, now_ns: int, items: 
     decider = Decider(snapshot.take(connection, replica_no, items), replica_no, now_ns)
     outcomes = decider.decide(items)
     results = _complete(connection, outcomes)
-    _write(connection, decider.changes)
+    _write(connection, now_ns, decider.changes)
     return results
 
 
@@ -72,9 +72,8 @@ def _complete(connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> Re
     ]
 
 
-def _write(connection: sqlite3.Connection, changes: Changes) -> None:
+def _write(connection: sqlite3.Connection, now_ns: int, changes: Changes) -> None:
     marked = [(row.no, *cancel_columns(row.cancel)) for row in changes.marked.values() if row.no not in changes.runs]
-    steps = [(key, step.id, step.SerializeToString()) for key, step in changes.steps.items()]
     lanes = [_lane_columns(lane) for lane in changes.lanes.values()]
     execute_rows(connection, "write_runs", [_columns(row) for row in changes.runs.values()])
     execute_rows(connection, "write_lanes", lanes)
@@ -82,8 +81,10 @@ def _write(connection: sqlite3.Connection, changes: Changes) -> None:
     execute_rows(connection, "write_log", changes.log)
     execute_rows(connection, "write_keys", changes.keys)
     execute_rows(connection, "write_messages", changes.messages)
-    execute_rows(connection, "write_steps", steps)
+    listing.write(connection, now_ns, changes.listed)
+    steps.write(connection, list(changes.steps.items()))
     execute_rows(connection, "write_left_out", changes.left_out)
+    listing.leave_out(connection, changes.left_out)
     execute_rows(connection, "mark_cancels", marked)
     execute_rows(connection, "add_deliveries", changes.deliveries)
     execute_rows(connection, "note_attempts", changes.attempts)
