@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sendoff import v1
 from sendoff_server.gateway.doors import TENANT
-from sendoff_server.gateway.routes.conversation_messages import system_entry
+from sendoff_server.gateway.message_pages import system_entry
 from sendoff_server.use_cases import UseCases
 
 
