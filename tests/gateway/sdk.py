@@ -44,6 +44,8 @@ KINDS = [
     for kind in (Kind(blocking, strict) for blocking in (True, False) for strict in (True, False))
     if not _WANTED or str(kind) in _WANTED
 ]
+EACH_WAY = [kind for kind in KINDS if kind.strict is not kind.blocking]
+"""Blocking and lenient, asynchronous and strict: each way once, where the four would show no more than two."""
 
 
 class Sdk:

@@ -18,12 +18,12 @@ from sendoff_server.store.port import DEFAULT_TENANT
 from sendoff_server.use_cases import UseCases
 from tests.fixtures.server import Serve
 from tests.gateway.door import Door, knocking
-from tests.gateway.sdk import KINDS, Kind, Sdk, connected, url
+from tests.gateway.sdk import EACH_WAY, Kind, Sdk, connected, url
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-@pytest.fixture(params=KINDS, ids=str)
+@pytest.fixture(params=EACH_WAY, ids=str)
 def kind(request: pytest.FixtureRequest) -> Kind:
     chosen: Kind = request.param
     return chosen

@@ -23,13 +23,13 @@ from tests.faults.caller import script
 from tests.fixtures.fake_providers import FakeProviders, Reply, fake_providers
 from tests.fixtures.server import Serve
 from tests.gateway.door import Door, knocking
-from tests.gateway.sdk import KINDS, Kind, Sdk, connected, url
+from tests.gateway.sdk import EACH_WAY, Kind, Sdk, connected, url
 
 SCHEMA = {"name": "place", "schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
 BY_SCHEMA = {"type": "json_schema", "json_schema": SCHEMA}
 
 
-@pytest.fixture(params=KINDS, ids=str)
+@pytest.fixture(params=EACH_WAY, ids=str)
 def kind(request: pytest.FixtureRequest) -> Kind:
     chosen: Kind = request.param
     return chosen

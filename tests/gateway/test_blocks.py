@@ -12,12 +12,12 @@ import pytest
 from sendoff_server.app import Server
 from tests.fixtures.server import Serve
 from tests.gateway.door import Door, knocking
-from tests.gateway.sdk import KINDS, Kind, Sdk, connected, url
+from tests.gateway.sdk import EACH_WAY, Kind, Sdk, connected, url
 
 NOBODY = "block-00000000-0000-4000-8000-000000000000"
 
 
-@pytest.fixture(params=KINDS, ids=str)
+@pytest.fixture(params=EACH_WAY, ids=str)
 def kind(request: pytest.FixtureRequest) -> Kind:
     chosen: Kind = request.param
     return chosen

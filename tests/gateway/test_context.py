@@ -13,7 +13,7 @@ from sendoff_server.app import Server
 from sendoff_server.models.scripted import ECHO, SCRIPT
 from tests.fixtures.server import Serve
 from tests.gateway.door import Door, knocking, script
-from tests.gateway.sdk import KINDS, Kind, Sdk, connected, forgetful, url
+from tests.gateway.sdk import EACH_WAY, Kind, Sdk, connected, forgetful, url
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ async def server(serve: Serve) -> AsyncIterator[Server]:
         yield made
 
 
-@pytest.fixture(params=KINDS, ids=str)
+@pytest.fixture(params=EACH_WAY, ids=str)
 def kind(request: pytest.FixtureRequest) -> Kind:
     chosen: Kind = request.param
     return chosen

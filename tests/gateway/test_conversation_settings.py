@@ -10,10 +10,10 @@ import pytest
 from sendoff_server.app import Server
 from tests.faults.caller import script
 from tests.fixtures.server import Serve
-from tests.gateway.sdk import KINDS, Kind, Sdk, connected, ended, url
+from tests.gateway.sdk import EACH_WAY, Kind, Sdk, connected, ended, url
 
 
-@pytest.fixture(params=KINDS, ids=str)
+@pytest.fixture(params=EACH_WAY, ids=str)
 def kind(request: pytest.FixtureRequest) -> Kind:
     chosen: Kind = request.param
     return chosen

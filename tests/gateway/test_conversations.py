@@ -12,7 +12,7 @@ from sendoff_server.app import Server
 from sendoff_server.models.scripted import ECHO, SCRIPT
 from tests.fixtures.server import Serve
 from tests.gateway.door import Door, knocking, script
-from tests.gateway.sdk import KINDS, Kind, Sdk, connected, url
+from tests.gateway.sdk import EACH_WAY, Kind, Sdk, connected, url
 
 NOBODY = "conv-5d2e9b71-c0a8-4f36-a1d4-8be370f2c94e"
 SLOW = script(text="slow", first_delay_ms=60_000)
@@ -24,7 +24,7 @@ async def server(serve: Serve) -> AsyncIterator[Server]:
         yield made
 
 
-@pytest.fixture(params=KINDS, ids=str)
+@pytest.fixture(params=EACH_WAY, ids=str)
 async def sdk(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[Sdk]:
     kind: Kind = request.param
     async with connected(url(server), kind) as made:

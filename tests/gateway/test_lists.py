@@ -12,7 +12,7 @@ from sendoff import v1
 from sendoff_server.app import Server
 from tests.fixtures.server import Serve
 from tests.gateway.door import Door, knocking, script
-from tests.gateway.sdk import KINDS, Kind, Sdk, connected, ended, url
+from tests.gateway.sdk import EACH_WAY, Kind, Sdk, connected, ended, url
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -23,7 +23,7 @@ async def server(serve: Serve) -> AsyncIterator[Server]:
         yield server
 
 
-@pytest.fixture(params=KINDS, ids=str)
+@pytest.fixture(params=EACH_WAY, ids=str)
 def kind(request: pytest.FixtureRequest) -> Kind:
     kind: Kind = request.param
     return kind

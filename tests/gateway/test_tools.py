@@ -12,7 +12,7 @@ from sendoff_server.app import Server
 from tests.faults.caller import script
 from tests.fixtures.server import Serve
 from tests.gateway.door import Door, knocking
-from tests.gateway.sdk import KINDS, Kind, Sdk, connected, url
+from tests.gateway.sdk import EACH_WAY, Kind, Sdk, connected, url
 
 NOBODY = "tool-00000000-0000-4000-8000-000000000000"
 BUILT_IN = {"conversation_search", "memory_insert", "memory_replace"}
@@ -27,7 +27,7 @@ def add(a: int, b: int = 2) -> int:
 '''
 
 
-@pytest.fixture(params=KINDS, ids=str)
+@pytest.fixture(params=EACH_WAY, ids=str)
 def kind(request: pytest.FixtureRequest) -> Kind:
     chosen: Kind = request.param
     return chosen
@@ -130,7 +130,10 @@ async def test_without_python_tools_source_code_is_refused_with_what_to_do(sdk: 
 
 
 async def test_a_python_tool_is_described_by_its_source_and_runs(serve: Serve) -> None:
-    async with serve(http_address="127.0.0.1:0", python_tools=True) as server, connected(url(server), KINDS[1]) as sdk:
+    async with (
+        serve(http_address="127.0.0.1:0", python_tools=True) as server,
+        connected(url(server), EACH_WAY[1]) as sdk,
+    ):
         made = await sdk("tools.create", source_code=ADD, tags=["sums"])
         assert (made.name, made.description, made.source_type, made.source_code) == (
             "add",
