@@ -31,7 +31,7 @@ serve: $(READY) ## Start the server (ARGS='--log-format json': any of its flags)
 
 .PHONY: test
 test: $(READY) $(GEN_READY) $(OLDEST_LETTA)/.ready weights ## Run the tests (ARGS='tests/unit -k retry': some of them)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 CHECKS := check-format check-lint check-types check-floors \
 	check-proto-lint check-proto-format check-proto-breaking check-proto-generated

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import gc
 import json
 import socket
-import weakref
+import types
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -23,8 +22,11 @@ from tests.gateway.door import Door, knocking, script
 from tests.gateway.raw import Raw, another_door, connected, post, until
 
 _TIMES = 200
-_CLEARED_LATER = (weakref.ReferenceType, asyncio.TimerHandle, contextvars.Context)
-"""What the loop keeps of what is over, and clears many at once: dead references, and timers that were cancelled."""
+_SERVING = frozenset({"sendoff_server", "uvicorn", "starlette", "sse_starlette", "anyio", "asyncio", "_asyncio"})
+"""Packages whose objects serve a caller."""
+_CLEARED_LATER = (asyncio.TimerHandle,)
+"""What the loop keeps of what is over, and clears many at once: timers that were cancelled."""
+_AT_WORK = (types.CoroutineType, types.AsyncGeneratorType, types.GeneratorType, types.FrameType)
 
 
 @pytest.fixture
@@ -69,14 +71,24 @@ async def test_callers_who_go_away_leave_nothing_behind_and_the_run_goes_on(
         await until(lambda: _watchers(running) == 0 and len(http.connections) == 1)
         tasks.append(len(asyncio.all_tasks()))
         if len(tasks) in (_TIMES // 4, _TIMES):
-            gc.collect()
-            held.append(sum(not isinstance(each, _CLEARED_LATER) for each in gc.get_objects()))
+            held.append(_serving())
     assert max(tasks) <= tasks[0] + 3, "tasks stay behind"
     assert held[1] - held[0] < _TIMES // 2, "memory stays behind"
     gate.release(1)
     assert (await door.ended(run["id"]))["status"] == "completed"
     runs = await door.get("/v1/runs/", agent_id=agent_id)
     assert [each["id"] for each in runs if each["id"] == run["id"]], "the run of those who went away"
+
+
+def _serving() -> int:
+    """How many objects there are that can be about a caller. What libraries load late by themselves does not count."""
+    gc.collect()
+    return sum(map(_is_about_callers, gc.get_objects()))
+
+
+def _is_about_callers(each: object) -> bool:
+    package = str(type(each).__module__).partition(".")[0]
+    return isinstance(each, _AT_WORK) or (package in _SERVING and not isinstance(each, _CLEARED_LATER))
 
 
 def _request(call: str, agent_id: str, run_id: str, text: str) -> bytes:

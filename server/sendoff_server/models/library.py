@@ -42,7 +42,10 @@ from sendoff_server.models.setting import messages as messages_body
 from sendoff_server.models.token_facts import token_turns
 
 CONNECT_TIMEOUT_S = 10.0
-_LIMITS = httpx2.Limits(max_connections=10_000)  # how many calls are under way is bounded by those who make them
+_LIMITS = httpx2.Limits(
+    max_connections=10_000,  # how many calls are under way is bounded by those who make them
+    keepalive_expiry=3.0,  # many servers close what is idle after 5 s; a call that begins just then would break
+)
 _FINISHES = {
     "stop": Finish.STOP,
     "length": Finish.LENGTH,
