@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-MILLISECOND_NS = 1_000_000
 SECOND_NS = 1_000_000_000
 
 

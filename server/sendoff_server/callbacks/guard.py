@@ -17,12 +17,11 @@ import socket
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
+from sendoff_server.networks import Network
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
 """As getaddrinfo tells it."""
-
-LOOPBACK: Sequence[Network] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC: Sequence[Network] = [
@@ -109,30 +108,3 @@ def _is_odd_literal(host: str) -> bool:
     """Whether systems may take it for an IPv4 address: with fewer parts, in hexadecimal or octal."""
     last = host.rstrip(".").rpartition(".")[2]
     return re.fullmatch(r"0x[0-9a-f]*|[0-9]+", last) is not None
-
-
-# ---- what an operator can set ----
-
-
-def networks_of(setting: str, *, local: bool) -> Sequence[Network]:
-    """The networks of "10.0.0.0/8, fd00::/8"; none for "none"; for an empty text the loopback if the server is `local`,
-    which means that only its own machine reaches it. Raises ValueError."""
-    if not setting:
-        return LOOPBACK if local else ()
-    if setting == "none":
-        return ()
-    return [ipaddress.ip_network(word.strip()) for word in setting.split(",")]
-
-
-def ports_of(setting: str) -> frozenset[int]:
-    """The ports of "80, 443, 8000-8999". Raises ValueError."""
-    ports: set[int] = set()
-    for word in setting.split(","):
-        first, _, last = word.strip().partition("-")
-        if not re.fullmatch("[0-9]{1,5}", first) or not re.fullmatch("[0-9]{0,5}", last):
-            raise ValueError(f"expected ports as in 80, 443, 8000-8999; found {word.strip()!r}")
-        chosen = range(int(first), int(last or first) + 1)
-        if not chosen or chosen[0] < 1 or chosen[-1] > 65_535:
-            raise ValueError(f"ports are from 1 to 65535, the smaller one first; found {word.strip()!r}")
-        ports.update(chosen)
-    return frozenset(ports)

@@ -28,20 +28,6 @@ class Memory(Protocol):
         ...
 
 
-class NoMemory(Memory):
-    """Of agents that have no memory blocks."""
-
-    async def rendered(self, tenant: str, agent: v1.Agent, lane: str) -> str:
-        return ""
-
-
-class NoTools(Toolbox):
-    """Of agents that have no tools."""
-
-    async def tools_of(self, tenant: str, agent: v1.Agent) -> list[v1.Tool]:
-        return []
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outfit:
     """What one step has to work with."""

@@ -8,7 +8,7 @@ from google.protobuf.descriptor import Descriptor
 
 from sendoff import v1
 from sendoff_server.gateway.codec.schemas import Schema, Schemas, nullable
-from sendoff_server.gateway.description.forms import FLAG, OBJECT, TEXT, WHOLE, an_id, list_of, may_have
+from sendoff_server.gateway.description.forms import FLAG, TEXT, WHOLE, an_id, list_of, may_have
 
 RANGES: dict[str, Schema] = {
     "max_steps": {"minimum": 1},
@@ -80,4 +80,3 @@ RESUME_CONVERSATION = {
     },
 }
 CANCEL = may_have(run_ids={**list_of(TEXT), "maxItems": 1_000})
-ANYTHING = OBJECT

@@ -25,7 +25,6 @@ from sendoff_server.use_cases import UseCases
 
 _PAGE = 50
 _NAMES = {"tool.name": "json_schema.name", "tool.requires_approval": "default_requires_approval", "tool": ""}
-_SOURCE = "tool.source_code"
 _NO_PYTHON = (
     "Python tools are not allowed on this server; its operator can set SENDOFF_PYTHON_TOOLS. For a tool that whoever "
     "sends messages runs himself, set source_type to json, source_code to an empty string, and json_schema"
