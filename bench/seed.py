@@ -12,7 +12,8 @@ from sendoff_server.clock import SystemClock
 from sendoff_server.lifecycle import first_event, input_messages, lane_of, new_run
 from sendoff_server.runs.accepting import fingerprint, keys_of
 from sendoff_server.runs.draft import Draft
-from sendoff_server.store.port import DEFAULT_TENANT, Accept, Item
+from sendoff_server.store.items import Accept, Item
+from sendoff_server.store.port import DEFAULT_TENANT
 from sendoff_server.store.sqlite.engine import SqliteStore
 
 RUNS_PER_AGENT = 200

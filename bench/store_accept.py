@@ -21,20 +21,8 @@ from pathlib import Path
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import timestamp
-from sendoff_server.store.port import (
-    DEFAULT_TENANT,
-    POSITION_SHIFT,
-    Accept,
-    Claim,
-    Item,
-    Key,
-    Placed,
-    Poisoned,
-    Progress,
-    Recorded,
-    Result,
-    Store,
-)
+from sendoff_server.store.items import Accept, Claim, Item, Key, Placed, Progress, Recorded, Result
+from sendoff_server.store.port import DEFAULT_TENANT, POSITION_SHIFT, Poisoned, Store
 from sendoff_server.store.sqlite.engine import SqliteStore
 
 CONVERSATIONS = 200

@@ -46,7 +46,8 @@ from sendoff_server.runs.watching import Watching
 from sendoff_server.server_info import server_info
 from sendoff_server.settings import Settings
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import Item, Result, Store
+from sendoff_server.store.items import Item, Result
+from sendoff_server.store.port import Store
 from sendoff_server.toolbox.directory import ToolDirectory
 from sendoff_server.toolbox.server_tools import ServerTools
 from sendoff_server.toolbox.service import ToolService

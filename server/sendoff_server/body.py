@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sendoff import v1
-from sendoff_server.store.port import History, LeftOut
+from sendoff_server.store.items import LeftOut
+from sendoff_server.store.questions import History
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

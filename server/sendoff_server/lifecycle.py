@@ -14,7 +14,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds, timestamp
-from sendoff_server.store.port import INPUT_PLACE, POSITION_SHIFT, TURN_SHIFT, LeftOut
+from sendoff_server.store.items import LeftOut
+from sendoff_server.store.port import INPUT_PLACE, POSITION_SHIFT, TURN_SHIFT
 
 TERMINAL = frozenset({v1.RUN_STATUS_COMPLETED, v1.RUN_STATUS_FAILED, v1.RUN_STATUS_CANCELLED})
 

@@ -16,7 +16,8 @@ from sendoff_server.errors import MessageNotFound
 from sendoff_server.lifecycle import OUTPUT_SLOTS_PER_STEP
 from sendoff_server.message_types import of_type
 from sendoff_server.page_fit import MAX_PAGE_BYTES
-from sendoff_server.store.port import Listed, MessageQuery, MessageScope, Store
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import Listed, MessageQuery, MessageScope
 
 MOST_LOOKED_AT = 5_000
 """Messages that one page may cost; where so many do not become what is asked for, the page ends without them."""

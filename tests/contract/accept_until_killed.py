@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from sendoff_server.store.port import Placed
+from sendoff_server.store.items import Placed
 from tests.contract.databases import of_address
 from tests.contract.making import accept, new_lane
 

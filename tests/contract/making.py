@@ -11,22 +11,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.store.port import (
-    DEFAULT_TENANT,
-    POSITION_SHIFT,
-    TURN_SHIFT,
-    Accept,
-    ActionQuery,
-    Cancel,
-    Claim,
-    Item,
-    Key,
-    Placed,
-    Progress,
-    Recorded,
-    Store,
-    WhenPending,
-)
+from sendoff_server.store.items import Accept, Cancel, Claim, Item, Key, Placed, Progress, Recorded, WhenPending
+from sendoff_server.store.port import DEFAULT_TENANT, POSITION_SHIFT, TURN_SHIFT, Store
+from sendoff_server.store.questions import ActionQuery
 
 ENDED = (v1.RUN_STATUS_COMPLETED, v1.RUN_STATUS_FAILED, v1.RUN_STATUS_CANCELLED)
 

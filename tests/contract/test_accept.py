@@ -6,18 +6,9 @@ import asyncio
 from dataclasses import replace
 
 from sendoff import v1
-from sendoff_server.store.port import (
-    Accept,
-    Busy,
-    Full,
-    Key,
-    LaneMissing,
-    Mismatched,
-    Placed,
-    Repeated,
-    RunQuery,
-    Store,
-)
+from sendoff_server.store.items import Accept, Busy, Full, Key, LaneMissing, Mismatched, Placed, Repeated
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import RunQuery
 from tests.contract.databases import Database
 from tests.contract.making import accept, claim_of, finish, flush_one, new_lane, run_to_end, stored, turn
 

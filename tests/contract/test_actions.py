@@ -11,25 +11,21 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.clock import SECOND_NS, nanoseconds
-from sendoff_server.store.port import (
-    ActionQuery,
-    ActionSet,
-    Fork,
+from sendoff_server.store.items import (
     Full,
     Mismatched,
     NoteAnswers,
     Noted,
     NothingPending,
     Placed,
-    Poisoned,
-    Queued,
     Recorded,
     Release,
     Released,
     Repeated,
-    Store,
     WhenPending,
 )
+from sendoff_server.store.port import Poisoned, Store
+from sendoff_server.store.questions import ActionQuery, ActionSet, Fork, Queued
 from tests.contract.databases import Database
 from tests.contract.making import (
     accept,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import AgentQuery, History, Key, LaneMissing, Mismatched, Placed, RunQuery, Store
+from sendoff_server.store.items import Key, LaneMissing, Mismatched, Placed
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import AgentQuery, History, RunQuery
 from tests.contract.making import (
     accept,
     agent,

@@ -7,7 +7,8 @@ from dataclasses import replace
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import v1
-from sendoff_server.store.port import Cancel, NoteAnswers, Noted, NothingPending, Placed, Recorded, Store
+from sendoff_server.store.items import Cancel, NoteAnswers, Noted, NothingPending, Placed, Recorded
+from sendoff_server.store.port import Store
 from tests.contract.making import accept, new_lane, progress
 
 

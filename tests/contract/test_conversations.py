@@ -11,20 +11,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import (
-    POSITION_SHIFT,
-    Busy,
-    ConversationOrder,
-    ConversationQuery,
-    Fork,
-    History,
-    Key,
-    LaneMissing,
-    Mismatched,
-    Placed,
-    RunQuery,
-    Store,
-)
+from sendoff_server.store.items import Busy, Key, LaneMissing, Mismatched, Placed
+from sendoff_server.store.port import POSITION_SHIFT, Store
+from sendoff_server.store.questions import ConversationOrder, ConversationQuery, Fork, History, RunQuery
 from sendoff_server.store.sqlite import conversation_list
 from tests.contract.making import (
     accept,

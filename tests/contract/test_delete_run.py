@@ -8,27 +8,20 @@ import pytest
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.store.port import (
-    DEFAULT_TENANT,
-    INPUT_PLACE,
-    POSITION_SHIFT,
+from sendoff_server.store.items import (
     Accept,
     Cancel,
     Claim,
     Deleted,
-    Fork,
     LeftOut,
     MarkCancel,
     Marked,
-    MessageQuery,
-    MessageScope,
     Mismatched,
     NothingPending,
     Placed,
-    RunDeletion,
-    RunQuery,
-    Store,
 )
+from sendoff_server.store.port import DEFAULT_TENANT, INPUT_PLACE, POSITION_SHIFT, Store
+from sendoff_server.store.questions import Fork, MessageQuery, MessageScope, RunDeletion, RunQuery
 from tests.contract.databases import Database
 from tests.contract.making import (
     accept,

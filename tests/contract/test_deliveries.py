@@ -9,19 +9,9 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.clock import SECOND_NS, nanoseconds, timestamp
-from sendoff_server.store.port import (
-    DEFAULT_TENANT,
-    POSITION_SHIFT,
-    AttemptNoted,
-    Delivery,
-    Fenced,
-    Item,
-    NoteAttempt,
-    Progress,
-    Store,
-    StoreFailed,
-    receiver_of,
-)
+from sendoff_server.store.items import AttemptNoted, Item, NoteAttempt, Progress
+from sendoff_server.store.port import DEFAULT_TENANT, POSITION_SHIFT, Fenced, Store, StoreFailed
+from sendoff_server.store.questions import Delivery, receiver_of
 from tests.contract.databases import Database
 from tests.contract.making import (
     accept,

@@ -7,18 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from sendoff_server.store.port import (
-    Cancel,
-    Item,
-    LaneMissing,
-    MarkCancel,
-    Marked,
-    Placed,
-    Poisoned,
-    Recorded,
-    Store,
-    StoreFailed,
-)
+from sendoff_server.store.items import Cancel, Item, LaneMissing, MarkCancel, Marked, Placed, Recorded
+from sendoff_server.store.port import Poisoned, Store, StoreFailed
 from tests.contract.databases import Database
 from tests.contract.making import (
     accept,

@@ -15,11 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sendoff import v1
-from sendoff_server.store.port import (
-    DEFAULT_TENANT,
+from sendoff_server.store.items import (
     Accept,
-    ActionQuery,
-    ActionSet,
     Cancel,
     Claim,
     Full,
@@ -32,17 +29,16 @@ from sendoff_server.store.port import (
     Outdated,
     Pending,
     Placed,
-    Poisoned,
     Progress,
-    Queued,
     Recorded,
     Release,
     Released,
     Repeated,
     Result,
-    Store,
     WhenPending,
 )
+from sendoff_server.store.port import DEFAULT_TENANT, Poisoned, Store
+from sendoff_server.store.questions import ActionQuery, ActionSet, Queued
 from tests.contract.databases import SqliteDatabase
 from tests.contract.making import ENDED, accept, action, answered, new_lane, progress, turn
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sendoff import v1
-from sendoff_server.store.port import Claim, Recorded, Release, Released, Store
+from sendoff_server.store.items import Claim, Recorded, Release, Released
+from sendoff_server.store.port import Store
 from tests.contract.databases import Database
 from tests.contract.making import (
     accept,

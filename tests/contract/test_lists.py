@@ -10,19 +10,9 @@ from typing import Any
 import pytest
 
 from sendoff import v1
-from sendoff_server.store.port import (
-    DEFAULT_TENANT,
-    INPUT_PLACE,
-    POSITION_SHIFT,
-    Claim,
-    Fork,
-    LeftOut,
-    Listed,
-    MessageQuery,
-    MessageScope,
-    Progress,
-    Store,
-)
+from sendoff_server.store.items import Claim, LeftOut, Progress
+from sendoff_server.store.port import DEFAULT_TENANT, INPUT_PLACE, POSITION_SHIFT, Store
+from sendoff_server.store.questions import Fork, Listed, MessageQuery, MessageScope
 from sendoff_server.store.sqlite import migrations
 from sendoff_server.store.sqlite.connection import connect
 from tests.contract.databases import SqliteDatabase

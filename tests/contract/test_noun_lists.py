@@ -11,7 +11,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import AgentQuery, BlockQuery, ListedAgent, Store, TagQuery
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import AgentQuery, BlockQuery, ListedAgent, TagQuery
 from tests.contract.making import accept, claim_of, finish, flush_one, new_conversation, next_time
 
 TENANT, OTHER = "default", "other"

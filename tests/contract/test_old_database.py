@@ -10,17 +10,9 @@ import pytest
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.store.port import (
-    POSITION_SHIFT,
-    TURN_SHIFT,
-    AgentQuery,
-    MessageQuery,
-    MessageScope,
-    NothingPending,
-    Queued,
-    StepQuery,
-    TagQuery,
-)
+from sendoff_server.store.items import NothingPending
+from sendoff_server.store.port import POSITION_SHIFT, TURN_SHIFT
+from sendoff_server.store.questions import AgentQuery, MessageQuery, MessageScope, Queued, StepQuery, TagQuery
 from sendoff_server.store.sqlite import migrations
 from sendoff_server.store.sqlite.connection import connect
 from tests.contract.databases import SqliteDatabase

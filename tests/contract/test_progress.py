@@ -7,17 +7,8 @@ from dataclasses import replace
 import pytest
 
 from sendoff import v1
-from sendoff_server.store.port import (
-    POSITION_SHIFT,
-    Cancel,
-    MarkCancel,
-    Marked,
-    Outdated,
-    Poisoned,
-    Recorded,
-    Release,
-    Store,
-)
+from sendoff_server.store.items import Cancel, MarkCancel, Marked, Outdated, Recorded, Release
+from sendoff_server.store.port import POSITION_SHIFT, Poisoned, Store
 from tests.contract.databases import Database
 from tests.contract.making import (
     ENDED,

@@ -9,7 +9,9 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import POSITION_SHIFT, AgentQuery, History, Key, Queued, RunQuery, Store
+from sendoff_server.store.items import Key
+from sendoff_server.store.port import POSITION_SHIFT, Store
+from sendoff_server.store.questions import AgentQuery, History, Queued, RunQuery
 from tests.contract.making import (
     accept,
     after,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sendoff_server.store.port import DEFAULT_TENANT, Fenced, NewerSchema, Recorded, Store
+from sendoff_server.store.items import Recorded
+from sendoff_server.store.port import DEFAULT_TENANT, Fenced, NewerSchema, Store
 from tests.contract.databases import Database
 from tests.contract.making import accept, after, agent, claim_of, finish, flush_one, new_lane, start, stored
 

@@ -14,7 +14,9 @@ from typing import Literal
 import pytest
 
 from sendoff import v1
-from sendoff_server.store.port import AgentQuery, Fenced, Fork, Item, Placed, Recorded, StoreFailed, StoreInUse
+from sendoff_server.store.items import Item, Placed, Recorded
+from sendoff_server.store.port import Fenced, StoreFailed, StoreInUse
+from sendoff_server.store.questions import AgentQuery, Fork
 from sendoff_server.store.sqlite import (
     agent_lists,
     checkpoint,

@@ -10,7 +10,8 @@ import pytest
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, timestamp
-from sendoff_server.store.port import DEFAULT_TENANT, StepQuery, Store
+from sendoff_server.store.port import DEFAULT_TENANT, Store
+from sendoff_server.store.questions import StepQuery
 from tests.contract.making import accept, claim_of, flush_one, new_lane, progress
 
 TENANT = DEFAULT_TENANT

@@ -9,7 +9,9 @@ import pytest
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import BlockChange, BlockQuery, Fenced, Key, Mismatched, Store
+from sendoff_server.store.items import Key, Mismatched
+from sendoff_server.store.port import Fenced, Store
+from sendoff_server.store.questions import BlockChange, BlockQuery
 from tests.contract.databases import Database
 from tests.contract.making import new_lane, next_time
 

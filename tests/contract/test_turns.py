@@ -8,15 +8,9 @@ from dataclasses import replace
 import pytest
 
 from sendoff import v1
-from sendoff_server.store.port import (
-    INPUT_PLACE,
-    POSITION_SHIFT,
-    Fork,
-    LeftOut,
-    Poisoned,
-    Recorded,
-    Store,
-)
+from sendoff_server.store.items import LeftOut, Recorded
+from sendoff_server.store.port import INPUT_PLACE, POSITION_SHIFT, Poisoned, Store
+from sendoff_server.store.questions import Fork
 from tests.contract.making import (
     accept,
     after,

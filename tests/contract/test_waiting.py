@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 from sendoff import v1
-from sendoff_server.store.port import (
-    Busy,
-    Cancel,
-    Claim,
-    MarkCancel,
-    Marked,
-    Pending,
-    Placed,
-    Queued,
-    Release,
-    Released,
-    RunQuery,
-    Store,
-)
+from sendoff_server.store.items import Busy, Cancel, Claim, MarkCancel, Marked, Pending, Placed, Release, Released
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import Queued, RunQuery
 from tests.contract.databases import Database
 from tests.contract.making import (
     accept,

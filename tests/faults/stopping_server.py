@@ -23,7 +23,8 @@ from sendoff_server import __main__, app, assembly
 from sendoff_server.loop.toolset import Toolbox
 from sendoff_server.models import scripted
 from sendoff_server.models.port import ModelCall
-from sendoff_server.store.port import Delivery, Item, NoteAttempt, Progress
+from sendoff_server.store.items import Item, NoteAttempt, Progress
+from sendoff_server.store.questions import Delivery
 from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.tools.port import ToolCall, ToolResult, Tools, text_result
 

@@ -18,18 +18,9 @@ from sendoff import v1
 from sendoff_server import app
 from sendoff_server.runs import scheduler
 from sendoff_server.settings import Settings
-from sendoff_server.store.port import (
-    Accept,
-    Claim,
-    Fenced,
-    History,
-    Item,
-    MarkCancel,
-    Poisoned,
-    Progress,
-    Result,
-    StoreFailed,
-)
+from sendoff_server.store.items import Accept, Claim, Item, MarkCancel, Progress, Result
+from sendoff_server.store.port import Fenced, Poisoned, StoreFailed
+from sendoff_server.store.questions import History
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.faults.caller import Caller, calling, patiently, refused, script
 from tests.faults.gated import hold_calls

@@ -12,7 +12,8 @@ import pytest
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.lifecycle import first_event, new_run
-from sendoff_server.store.port import DEFAULT_TENANT, Accept
+from sendoff_server.store.items import Accept
+from sendoff_server.store.port import DEFAULT_TENANT
 from sendoff_server.tools.port import ToolCall, ToolResult
 from tests.faults.caller import Caller, calling, patiently, script
 from tests.faults.run_log import check_log, kinds

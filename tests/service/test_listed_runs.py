@@ -16,7 +16,8 @@ from sendoff.v1.run_service_pb2_grpc import RunServiceStub
 from sendoff.v1.step_service_pb2_grpc import StepServiceStub
 from sendoff_server import ids
 from sendoff_server.settings import Settings
-from sendoff_server.store.port import POSITION_SHIFT, Claim, Store
+from sendoff_server.store.items import Claim
+from sendoff_server.store.port import POSITION_SHIFT, Store
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.contract.making import accept, claim_of, new_lane, next_of, progress
 from tests.fixtures.server import Serve

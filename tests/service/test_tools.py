@@ -10,7 +10,8 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.models.scripted import SMALL
-from sendoff_server.store.port import DEFAULT_TENANT, Item, Poisoned, Progress, Result
+from sendoff_server.store.items import Item, Progress, Result
+from sendoff_server.store.port import DEFAULT_TENANT, Poisoned
 from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.tools.port import ToolCall, ToolResult, text_result
 from tests.faults.caller import Caller, calling, patiently, script, seconds

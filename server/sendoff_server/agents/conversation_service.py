@@ -26,16 +26,9 @@ from sendoff_server.model_settings import check_applicable
 from sendoff_server.models.port import Catalogue
 from sendoff_server.page_token import Cursor
 from sendoff_server.paging import Page
-from sendoff_server.store.port import (
-    ConversationOrder,
-    ConversationQuery,
-    Fork,
-    Key,
-    LaneMissing,
-    MessageScope,
-    Mismatched,
-    Store,
-)
+from sendoff_server.store.items import Key, LaneMissing, Mismatched
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import ConversationOrder, ConversationQuery, Fork, MessageScope
 from sendoff_server.validation import CONVERSATION_UPDATABLE
 
 MAX_PAGE = 100

@@ -9,7 +9,8 @@ from sendoff_server import ids, validation
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import FileNotFound, IdempotencyMismatch
 from sendoff_server.paging import Page, by_time
-from sendoff_server.store.port import Key, Mismatched, Store
+from sendoff_server.store.items import Key, Mismatched
+from sendoff_server.store.port import Store
 
 DEFAULT_PAGE = 50
 

@@ -8,7 +8,8 @@ from sendoff import v1
 from sendoff_server.clock import nanoseconds
 from sendoff_server.page_token import Cursor
 from sendoff_server.paging import Page
-from sendoff_server.store.port import AgentQuery, ListedAgent, Store, TagQuery
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import AgentQuery, ListedAgent, TagQuery
 
 MAX_PAGE = 100
 """An agent can have a megabyte; more of them come with the next page."""

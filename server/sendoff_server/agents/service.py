@@ -24,7 +24,8 @@ from sendoff_server.errors import (
 )
 from sendoff_server.model_settings import check_applicable
 from sendoff_server.models.port import Catalogue
-from sendoff_server.store.port import Key, Mismatched, Store
+from sendoff_server.store.items import Key, Mismatched
+from sendoff_server.store.port import Store
 
 DEFAULT_SYSTEM = "You are a helpful assistant. Answer clearly and briefly."
 

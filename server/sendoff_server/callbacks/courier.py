@@ -12,7 +12,9 @@ from sendoff_server.callbacks.port import Answer, NotAnswered, Payload, Sender
 from sendoff_server.callbacks.signing import Signer
 from sendoff_server.clock import SECOND_NS, Clock
 from sendoff_server.errors import NotFound
-from sendoff_server.store.port import Delivery, NoteAttempt, StoreFailed
+from sendoff_server.store.items import NoteAttempt
+from sendoff_server.store.port import StoreFailed
+from sendoff_server.store.questions import Delivery
 
 log = structlog.get_logger(__name__)
 

@@ -24,18 +24,9 @@ from sendoff_server.clock import Clock
 from sendoff_server.errors import OutboxFull
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import (
-    Delivery,
-    Fenced,
-    Item,
-    NoteAttempt,
-    Poisoned,
-    Progress,
-    Recorded,
-    Result,
-    Store,
-    StoreFailed,
-)
+from sendoff_server.store.items import Item, NoteAttempt, Progress, Recorded, Result
+from sendoff_server.store.port import Fenced, Poisoned, Store, StoreFailed
+from sendoff_server.store.questions import Delivery
 
 POLL_S = 1.0
 COUNT_S = 5.0

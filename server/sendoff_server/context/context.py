@@ -20,7 +20,7 @@ from sendoff_server.context.pictures import may_show
 from sendoff_server.context.skills import with_skills
 from sendoff_server.context.summary import as_told, is_reset
 from sendoff_server.lifecycle import began, turn_began
-from sendoff_server.store.port import History
+from sendoff_server.store.questions import History
 
 MAX_HISTORY_BYTES = 16 * 1024 * 1024
 """Of a conversation since its newest compaction. Only pictures, or a sudden change to a small model, come near it."""

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from sendoff import v1
 from sendoff_server.context.pictures import may_show
-from sendoff_server.store.port import History, Item, Progress, Recorded, Result, Store
+from sendoff_server.store.items import Item, Progress, Recorded, Result
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import History
 
 MAX_BYTES = 32 * 1024 * 1024
 """Of all conversations that are remembered."""

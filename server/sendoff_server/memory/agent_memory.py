@@ -12,7 +12,8 @@ from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import BlockNotFound, InvalidRequest, Violation
 from sendoff_server.memory.directory import BlockDirectory
 from sendoff_server.memory.prompt import memory_section
-from sendoff_server.store.port import BlockChange, StoreFailed
+from sendoff_server.store.port import StoreFailed
+from sendoff_server.store.questions import BlockChange
 from sendoff_server.tools.memory_port import Blocks, EditRefused, LabelUnknown, MemoryUnavailable
 
 _MOST_AT_ONCE = 50_000

@@ -13,7 +13,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from sendoff import v1
-from sendoff_server.store.port import BlockChange, Store
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import BlockChange
 
 MAX_BYTES = 16 * 1024 * 1024
 """Of all blocks that are remembered."""

@@ -16,7 +16,9 @@ from sendoff_server.memory.directory import BlockDirectory
 from sendoff_server.page_fit import MAX_PAGE_BYTES
 from sendoff_server.page_token import Cursor
 from sendoff_server.paging import Page, by_time
-from sendoff_server.store.port import BlockChange, BlockQuery, Key, Mismatched, Store
+from sendoff_server.store.items import Key, Mismatched
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import BlockChange, BlockQuery
 from sendoff_server.validation import limits
 
 DEFAULT_PAGE = 50

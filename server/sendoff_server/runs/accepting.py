@@ -33,7 +33,7 @@ from sendoff_server.lifecycle import client_otids, first_event, input_of, model_
 from sendoff_server.models.port import Catalogue, Model
 from sendoff_server.runs.decisions import with_decisions
 from sendoff_server.runs.stored_images import Files, with_media_types
-from sendoff_server.store.port import (
+from sendoff_server.store.items import (
     Accept,
     Busy,
     Cancel,

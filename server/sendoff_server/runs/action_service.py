@@ -11,7 +11,7 @@ from sendoff_server.errors import Draining
 from sendoff_server.paging import Page
 from sendoff_server.runs.accepting import Agents, Conversations
 from sendoff_server.runs.answering import Answering
-from sendoff_server.store.port import ActionQuery
+from sendoff_server.store.questions import ActionQuery
 
 DEFAULT_ACTIONS = 50
 

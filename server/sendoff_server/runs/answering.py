@@ -23,17 +23,9 @@ from sendoff_server.runs.action_deadline import denials, expired, outcomes
 from sendoff_server.runs.decisions import Decisions
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import (
-    Accept,
-    ActionSet,
-    Cancel,
-    Deleted,
-    Mismatched,
-    NoteAnswers,
-    NothingPending,
-    Repeated,
-    Store,
-)
+from sendoff_server.store.items import Accept, Cancel, Deleted, Mismatched, NoteAnswers, NothingPending, Repeated
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import ActionSet
 
 PAGE_READ = 200
 

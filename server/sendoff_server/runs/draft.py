@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sendoff import v1
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.lifecycle import elapsed_ns, is_terminal, lane_of, status_for
-from sendoff_server.store.port import LeftOut, Progress
+from sendoff_server.store.items import LeftOut, Progress
 
 
 class Draft:

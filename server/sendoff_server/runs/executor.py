@@ -27,7 +27,8 @@ from sendoff_server.runs.following import PAGE_EVENTS
 from sendoff_server.runs.hub import Hub
 from sendoff_server.runs.recorder import MovedOn, Recorder
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import Cancel, Claim, Fenced, LeftOut, Poisoned, Release, Store, StoreFailed
+from sendoff_server.store.items import Cancel, Claim, LeftOut, Release
+from sendoff_server.store.port import Fenced, Poisoned, Store, StoreFailed
 
 MAX_ATTEMPTS = 20
 """How often a run is begun again before it is held to be what kills the process."""

@@ -15,7 +15,8 @@ from sendoff_server.message_lists import Wanted, read_page
 from sendoff_server.message_lists import place_of as place_in_list
 from sendoff_server.message_types import returned_by
 from sendoff_server.paging import Page
-from sendoff_server.store.port import MessageScope, Store
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import MessageScope
 
 DEFAULT_ENTRIES = 100
 

@@ -17,7 +17,7 @@ from sendoff_server.runs.retrace import fold
 from sendoff_server.runs.step_record import StepRecord
 from sendoff_server.runs.usage import add_tokens, add_usage
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import Claim, LeftOut, Outdated
+from sendoff_server.store.items import Claim, LeftOut, Outdated
 
 log = structlog.get_logger(__name__)
 

@@ -24,20 +24,8 @@ from sendoff_server.clock import Clock
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.runs.executor import Executor, Interruption
 from sendoff_server.runs.hub import Hub
-from sendoff_server.store.port import (
-    Accept,
-    Cancel,
-    Claim,
-    Item,
-    Noted,
-    Placed,
-    Progress,
-    Recorded,
-    Released,
-    Result,
-    Store,
-    StoreFailed,
-)
+from sendoff_server.store.items import Accept, Cancel, Claim, Item, Noted, Placed, Progress, Recorded, Released, Result
+from sendoff_server.store.port import Store, StoreFailed
 
 POLL_S = 2.0
 CLAIM_LIMIT = 100

@@ -24,18 +24,9 @@ from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import (
-    Accepted,
-    Cancel,
-    Key,
-    MarkCancel,
-    Marked,
-    Outdated,
-    Pending,
-    RunDeletion,
-    RunQuery,
-    Store,
-)
+from sendoff_server.store.items import Accepted, Cancel, Key, MarkCancel, Marked, Outdated, Pending
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import RunDeletion, RunQuery
 from sendoff_server.validation import limits
 
 DEFAULT_RUNS = 50

@@ -12,7 +12,8 @@ from sendoff_server.clock import nanoseconds
 from sendoff_server.errors import RunNotFound, StepNotFound
 from sendoff_server.message_lists import Speech, step_entries
 from sendoff_server.paging import Page
-from sendoff_server.store.port import INPUT_PLACE, MessageQuery, MessageScope, StepPlace, StepQuery, Store
+from sendoff_server.store.port import INPUT_PLACE, Store
+from sendoff_server.store.questions import MessageQuery, MessageScope, StepPlace, StepQuery
 
 DEFAULT_PAGE = 100
 _LATEST_NS = (1 << 63) - 1

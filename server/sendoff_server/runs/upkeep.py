@@ -23,7 +23,8 @@ from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.service import RunService
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import Accept, Accepted, Key, Pending, Store
+from sendoff_server.store.items import Accept, Accepted, Key, Pending
+from sendoff_server.store.port import Store
 
 _PAGE = 200
 _LAST_POSITION = (1 << 63) - 1

@@ -22,17 +22,8 @@ import structlog
 
 from sendoff_server.clock import Clock
 from sendoff_server.errors import QueueFull, StoreUnavailable
-from sendoff_server.store.port import (
-    Accept,
-    Fenced,
-    Item,
-    MarkCancel,
-    NoteAnswers,
-    Poisoned,
-    Result,
-    Store,
-    StoreFailed,
-)
+from sendoff_server.store.items import Accept, Item, MarkCancel, NoteAnswers, Result
+from sendoff_server.store.port import Fenced, Poisoned, Store, StoreFailed
 
 MAX_BATCH_ITEMS = 512
 MAX_BATCH_BYTES = 4 * 1024 * 1024

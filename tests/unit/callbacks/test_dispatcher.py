@@ -20,7 +20,8 @@ from sendoff_server.callbacks.signing import Signer
 from sendoff_server.clock import SystemClock, timestamp
 from sendoff_server.errors import OutboxFull, RunNotFound
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import DEFAULT_TENANT, Item, Result, StoreFailed
+from sendoff_server.store.items import Item, Result
+from sendoff_server.store.port import DEFAULT_TENANT, StoreFailed
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.contract.making import accept, claim_of, finish, new_lane
 from tests.fixtures.clock import ManualClock

@@ -11,7 +11,8 @@ from sendoff_server.body import Done, Work
 from sendoff_server.context import summary, tokens
 from sendoff_server.context.context import Context, assembled, fill
 from sendoff_server.context.history_memory import Measured
-from sendoff_server.store.port import INPUT_PLACE, POSITION_SHIFT, History
+from sendoff_server.store.port import INPUT_PLACE, POSITION_SHIFT
+from sendoff_server.store.questions import History
 from tests.unit.context.histories import answered, called, check_valid, histories, returned, said
 
 SEQ = 7

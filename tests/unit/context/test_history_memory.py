@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from sendoff import v1
 from sendoff_server.context import history_memory as room
 from sendoff_server.context.history_memory import HistoryMemory, Measured
-from sendoff_server.store.port import History, Progress, Recorded, Store
+from sendoff_server.store.items import Progress, Recorded
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import History
 
 
 class HistoryStore:

@@ -6,7 +6,8 @@ import asyncio
 from typing import cast
 
 from sendoff import v1
-from sendoff_server.store.port import BlockChange, Store
+from sendoff_server.store.port import Store
+from sendoff_server.store.questions import BlockChange
 
 TENANT = "t"
 

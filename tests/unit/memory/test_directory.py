@@ -8,7 +8,8 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.memory.directory import BlockDirectory
-from sendoff_server.store.port import BlockChange, StoreFailed
+from sendoff_server.store.port import StoreFailed
+from sendoff_server.store.questions import BlockChange
 from tests.unit.memory.keeping import TENANT, BlockStore, block
 
 

@@ -18,17 +18,8 @@ from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.stored_images import Files
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import (
-    DEFAULT_TENANT,
-    POSITION_SHIFT,
-    Claim,
-    Item,
-    LeftOut,
-    Placed,
-    Progress,
-    Recorded,
-    Result,
-)
+from sendoff_server.store.items import Claim, Item, LeftOut, Placed, Progress, Recorded, Result
+from sendoff_server.store.port import DEFAULT_TENANT, POSITION_SHIFT
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.fixtures.clock import ManualClock
 

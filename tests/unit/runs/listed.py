@@ -7,7 +7,8 @@ from itertools import groupby
 
 from sendoff import v1
 from sendoff_server.message_types import message_type
-from sendoff_server.store.port import POSITION_SHIFT, Listed, MessageQuery, MessageScope
+from sendoff_server.store.port import POSITION_SHIFT
+from sendoff_server.store.questions import Listed, MessageQuery, MessageScope
 
 
 class Lists:

@@ -18,7 +18,9 @@ from sendoff_server.errors import (
     InvalidToolCallIds,
     NoPendingAction,
 )
-from sendoff_server.store.port import DEFAULT_TENANT, ActionSet, Cancel
+from sendoff_server.store.items import Cancel
+from sendoff_server.store.port import DEFAULT_TENANT
+from sendoff_server.store.questions import ActionSet
 from tests.unit.runs.desk import CLIENT_TOOL, Desk, no, open_desk, returned, yes
 
 

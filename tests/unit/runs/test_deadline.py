@@ -9,7 +9,7 @@ from sendoff_server.body import End
 from sendoff_server.clock import SECOND_NS, timestamp
 from sendoff_server.runs.deadline import alarm, overdue
 from sendoff_server.runs.executor import Interruption
-from sendoff_server.store.port import Cancel
+from sendoff_server.store.items import Cancel
 from tests.fixtures.clock import ManualClock
 
 START_NS = ManualClock().now_ns()

@@ -10,7 +10,8 @@ import pytest
 from sendoff import v1
 from sendoff_server import message_lists
 from sendoff_server.message_lists import MessagePage, Wanted, read_page
-from sendoff_server.store.port import DEFAULT_TENANT, MessageScope, Store
+from sendoff_server.store.port import DEFAULT_TENANT, Store
+from sendoff_server.store.questions import MessageScope
 from tests.unit.runs.listed import Lists
 
 RUN = "run-b8a6d2f4-17c3-4e59-8f20-6a9d41c7e305"

@@ -10,7 +10,8 @@ import pytest
 from sendoff import v1
 from sendoff_server.errors import InvalidRequest, RunNotFound
 from sendoff_server.runs.step_service import StepService
-from sendoff_server.store.port import DEFAULT_TENANT, StepPlace, StepQuery, Store
+from sendoff_server.store.port import DEFAULT_TENANT, Store
+from sendoff_server.store.questions import StepPlace, StepQuery
 
 RUN = "run-b8a6d2f4-17c3-4e59-8f20-6a9d41c7e305"
 STEPS = [v1.Step(id=f"step-{index:08d}-17c3-4e59-8f20-6a9d41c7e305", run_id=RUN, index=index) for index in range(7)]

@@ -12,19 +12,8 @@ from sendoff import v1
 from sendoff_server.errors import QueueFull, StoreUnavailable
 from sendoff_server.store import group_commit
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.port import (
-    Accept,
-    Fenced,
-    Item,
-    Placed,
-    Poisoned,
-    Progress,
-    Recorded,
-    Released,
-    Result,
-    Store,
-    StoreFailed,
-)
+from sendoff_server.store.items import Accept, Item, Placed, Progress, Recorded, Released, Result
+from sendoff_server.store.port import Fenced, Poisoned, Store, StoreFailed
 from tests.fixtures.clock import ManualClock
 
 

@@ -6,7 +6,7 @@ import sqlite3
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import ActionQuery, ActionSet
+from sendoff_server.store.questions import ActionQuery, ActionSet
 from sendoff_server.store.sqlite.bodies import read_bodies
 from sendoff_server.store.sqlite.queries import execute_rows, named
 from sendoff_server.store.sqlite.snapshot import LaneRow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from sendoff import v1
-from sendoff_server.store.port import AgentQuery, ListedAgent
+from sendoff_server.store.questions import AgentQuery, ListedAgent
 from sendoff_server.store.sqlite import tags
 from sendoff_server.store.sqlite.conditions import Condition, contains, follows, joined, one_of, tagged
 

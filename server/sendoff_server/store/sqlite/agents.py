@@ -6,7 +6,7 @@ import sqlite3
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import Key, Mismatched
+from sendoff_server.store.items import Key, Mismatched
 from sendoff_server.store.sqlite import tags
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.deletes import LANES_OF_AGENT, delete_lanes

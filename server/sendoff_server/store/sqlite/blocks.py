@@ -7,7 +7,8 @@ import sqlite3
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import BlockChange, BlockQuery, Key, Mismatched
+from sendoff_server.store.items import Key, Mismatched
+from sendoff_server.store.questions import BlockChange, BlockQuery
 from sendoff_server.store.sqlite import tags
 from sendoff_server.store.sqlite.conditions import Condition, contains, follows, joined, tagged
 from sendoff_server.store.sqlite.connection import transaction

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 from sendoff import v1
-from sendoff_server.store.port import ConversationOrder, ConversationPage, ConversationQuery
+from sendoff_server.store.questions import ConversationOrder, ConversationPage, ConversationQuery
 from sendoff_server.store.sqlite.conversations import as_now
 from sendoff_server.store.sqlite.queries import named
 

@@ -6,7 +6,8 @@ import sqlite3
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import Fork, Key, LaneMissing, Mismatched
+from sendoff_server.store.items import Key, LaneMissing, Mismatched
+from sendoff_server.store.questions import Fork
 from sendoff_server.store.sqlite.bodies import read_one
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.deletes import ONE_LANE, delete_lanes

@@ -12,9 +12,7 @@ from functools import partial
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import (
-    POSITION_SHIFT,
-    TURN_SHIFT,
+from sendoff_server.store.items import (
     Accept,
     Accepted,
     AttemptNoted,
@@ -35,7 +33,6 @@ from sendoff_server.store.port import (
     Outdated,
     Pending,
     Placed,
-    Poisoned,
     Progress,
     Recorded,
     Release,
@@ -44,6 +41,7 @@ from sendoff_server.store.port import (
     Result,
     WhenPending,
 )
+from sendoff_server.store.port import POSITION_SHIFT, TURN_SHIFT, Poisoned
 from sendoff_server.store.sqlite import listing, outbox
 from sendoff_server.store.sqlite.mentions import OPEN
 from sendoff_server.store.sqlite.snapshot import ActionsRow, KnownKey, LaneRow, RunRow, Snapshot

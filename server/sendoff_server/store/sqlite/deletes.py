@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from sendoff_server.store.port import INPUT_PLACE, LeftOut, RunDeletion
+from sendoff_server.store.items import LeftOut
+from sendoff_server.store.port import INPUT_PLACE
+from sendoff_server.store.questions import RunDeletion
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.leases import check_alive
 from sendoff_server.store.sqlite.mentions import OPEN

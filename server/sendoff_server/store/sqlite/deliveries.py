@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from sendoff import v1
-from sendoff_server.store.port import Delivery
+from sendoff_server.store.questions import Delivery
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.leases import check_alive
 from sendoff_server.store.sqlite.queries import named

@@ -15,35 +15,29 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
-from sendoff_server.store.port import (
+from sendoff_server.store.items import Claim, Item, Key, LaneMissing, Mismatched, Result
+from sendoff_server.store.port import Poisoned, Store
+from sendoff_server.store.questions import (
     ActionQuery,
     ActionSet,
     AgentQuery,
     BlockChange,
     BlockQuery,
-    Claim,
     ConversationOrder,
     ConversationPage,
     ConversationQuery,
     Delivery,
     Fork,
     History,
-    Item,
-    Key,
-    LaneMissing,
     Listed,
     ListedAgent,
     MessageQuery,
     MessageScope,
-    Mismatched,
-    Poisoned,
     Queued,
-    Result,
     RunDeletion,
     RunQuery,
     StepPlace,
     StepQuery,
-    Store,
     TagQuery,
 )
 from sendoff_server.store.sqlite import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from sendoff_server.store.port import Claim, Fenced
+from sendoff_server.store.items import Claim
+from sendoff_server.store.port import Fenced
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.queries import named
 from sendoff_server.store.sqlite.snapshot import encode_list, read_cancel, read_stored

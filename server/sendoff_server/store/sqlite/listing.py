@@ -13,7 +13,9 @@ from operator import itemgetter
 
 from sendoff import v1
 from sendoff_server.message_types import message_type
-from sendoff_server.store.port import INPUT_PLACE, LeftOut, Listed, MessageQuery, MessageScope
+from sendoff_server.store.items import LeftOut
+from sendoff_server.store.port import INPUT_PLACE
+from sendoff_server.store.questions import Listed, MessageQuery, MessageScope
 from sendoff_server.store.sqlite.bodies import read_one
 from sendoff_server.store.sqlite.messages import INHERITED, LAST_POSITION, OWN, inherited_by
 from sendoff_server.store.sqlite.queries import execute_rows, named

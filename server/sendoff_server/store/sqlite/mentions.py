@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sendoff import v1
-from sendoff_server.store.port import Accept, Item, MarkCancel, NoteAnswers, NoteAttempt, Progress, Release
+from sendoff_server.store.items import Accept, Item, MarkCancel, NoteAnswers, NoteAttempt, Progress, Release
 
 OPEN = (v1.RUN_STATUS_CREATED, v1.RUN_STATUS_RUNNING)
 """Statuses of a run that has not ended."""

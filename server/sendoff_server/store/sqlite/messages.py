@@ -10,7 +10,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 
 from sendoff import v1
-from sendoff_server.store.port import INPUT_PLACE, History, LeftOut
+from sendoff_server.store.items import LeftOut
+from sendoff_server.store.port import INPUT_PLACE
+from sendoff_server.store.questions import History
 from sendoff_server.store.sqlite.bodies import read_bodies, read_one
 from sendoff_server.store.sqlite.queries import named
 

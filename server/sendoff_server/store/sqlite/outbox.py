@@ -5,7 +5,8 @@ from __future__ import annotations
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds, timestamp
-from sendoff_server.store.port import NoteAttempt, Progress, receiver_of
+from sendoff_server.store.items import NoteAttempt, Progress
+from sendoff_server.store.questions import receiver_of
 from sendoff_server.store.sqlite.snapshot import RunRow
 
 Row = tuple[object, ...]

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from sendoff import v1
-from sendoff_server.store.port import Queued, RunQuery
+from sendoff_server.store.questions import Queued, RunQuery
 from sendoff_server.store.sqlite.bodies import read_bodies
 from sendoff_server.store.sqlite.queries import named
 from sendoff_server.store.sqlite.snapshot import encode_list

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sendoff import v1
-from sendoff_server.store.port import Accept, Cancel, Fenced, Item
+from sendoff_server.store.items import Accept, Cancel, Item
+from sendoff_server.store.port import Fenced
 from sendoff_server.store.sqlite.bodies import read_one
 from sendoff_server.store.sqlite.mentions import Mentions, of_items
 from sendoff_server.store.sqlite.queries import execute_rows, named

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import StepPlace, StepQuery
+from sendoff_server.store.questions import StepPlace, StepQuery
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.leases import check_alive
 from sendoff_server.store.sqlite.queries import execute_rows, named

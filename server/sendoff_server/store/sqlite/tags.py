@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from sendoff_server.store.port import TagQuery
+from sendoff_server.store.questions import TagQuery
 from sendoff_server.store.sqlite.queries import named
 
 OF_AGENTS = "agent_tag"

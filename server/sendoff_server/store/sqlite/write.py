@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.port import Item, Poisoned, Result
+from sendoff_server.store.items import Item, Result
+from sendoff_server.store.port import Poisoned
 from sendoff_server.store.sqlite import functions, listing, snapshot, steps
 from sendoff_server.store.sqlite.actions import write_actions
 from sendoff_server.store.sqlite.connection import DATA_ERRORS, transaction
