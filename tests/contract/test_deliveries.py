@@ -11,7 +11,7 @@ from sendoff import v1
 from sendoff_server.clock import SECOND_NS, nanoseconds, timestamp
 from sendoff_server.store.items import AttemptNoted, Item, NoteAttempt, Progress
 from sendoff_server.store.port import DEFAULT_TENANT, POSITION_SHIFT, Fenced, Store, StoreFailed
-from sendoff_server.store.questions import Delivery, receiver_of
+from sendoff_server.store.questions import Delivery, RunDeletion, receiver_of
 from tests.contract.databases import Database
 from tests.contract.making import (
     accept,
@@ -148,6 +148,16 @@ async def test_an_attempt_is_shown_by_the_run_and_changes_nothing_else_of_it(sto
     shown.etag = run.etag
     assert shown == run
     assert [event.sequence for event in await store.events(run.id, 0, 100)] == list(range(1, run.last_sequence + 1))
+
+
+async def test_a_delivery_goes_with_its_run_whether_it_waits_or_is_being_tried(store: Store) -> None:
+    runs = [await ended(store), await ended(store)]
+    (tried,) = await due(store, limit=1)
+    for run in runs:
+        assert await store.delete_run(DEFAULT_TENANT, run.id) is RunDeletion.DELETED
+    assert await note(store, tried) is None
+    assert await due(store) == []
+    assert await store.open_deliveries() == 0
 
 
 async def test_what_failed_is_due_again_at_its_time_under_the_same_id(store: Store) -> None:
