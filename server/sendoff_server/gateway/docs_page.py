@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from sendoff_server.gateway.doors import Table
-from sendoff_server.gateway.openapi import document
 from sendoff_server.use_cases import UseCases
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
@@ -41,6 +40,8 @@ def describing(tables: Sequence[Table]) -> Table:
 
     @cache
     def told() -> dict[str, Any]:
+        from sendoff_server.gateway.openapi import document  # nobody who starts a server waits for it
+
         return document([*tables, own])
 
     @cache
