@@ -9,11 +9,11 @@ import structlog
 
 from sendoff_server.callbacks.courier import Courier
 from sendoff_server.callbacks.dispatcher import Dispatcher
-from sendoff_server.callbacks.guard import Guard
-from sendoff_server.callbacks.port import Sender
 from sendoff_server.callbacks.signing import Signer, ensure_secrets
 from sendoff_server.clock import Clock
 from sendoff_server.networks import LOOPBACK, networks_of, ports_of
+from sendoff_server.outgoing.guard import Guard
+from sendoff_server.outgoing.port import Sender
 from sendoff_server.settings import Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Store
@@ -27,7 +27,7 @@ def dispatcher(settings: Settings, store: Store, commits: GroupCommit, clock: Cl
 
     async def open_sender() -> Sender:
         await asyncio.to_thread(_import_slow_parts)
-        from sendoff_server.callbacks.sender import HttpSender
+        from sendoff_server.outgoing.sender import HttpSender
 
         return HttpSender(guard, timeout_s=settings.callback_timeout_s)
 
@@ -61,4 +61,4 @@ def guard_of(settings: Settings) -> Guard:
 
 def _import_slow_parts() -> None:
     """Used above; importing it here, in a thread, keeps the loop free."""
-    import sendoff_server.callbacks.sender  # noqa: F401  # see above
+    import sendoff_server.outgoing.sender  # noqa: F401  # see above

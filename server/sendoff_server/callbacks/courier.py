@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from sendoff_server.callbacks import schedule
-from sendoff_server.callbacks.port import Answer, NotAnswered, Payload, Sender
+from sendoff_server.callbacks.port import Payload
 from sendoff_server.callbacks.signing import Signer
 from sendoff_server.clock import SECOND_NS, Clock
 from sendoff_server.errors import NotFound
+from sendoff_server.outgoing.port import Answer, NotAnswered, Sender
 from sendoff_server.store.items import NoteAttempt
 from sendoff_server.store.port import StoreFailed
 from sendoff_server.store.questions import Delivery

@@ -18,11 +18,11 @@ from contextlib import asynccontextmanager
 import structlog
 
 from sendoff_server.callbacks.courier import Courier
-from sendoff_server.callbacks.guard import Guard
 from sendoff_server.callbacks.port import Payload
 from sendoff_server.clock import Clock
 from sendoff_server.errors import OutboxFull
 from sendoff_server.lifecycle import is_terminal
+from sendoff_server.outgoing.guard import Guard
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Item, NoteAttempt, Progress, Recorded, Result
 from sendoff_server.store.port import Fenced, Poisoned, Store, StoreFailed

@@ -14,11 +14,11 @@ from sendoff import v1
 from sendoff_server.callbacks import dispatcher
 from sendoff_server.callbacks.courier import Courier
 from sendoff_server.callbacks.dispatcher import PER_RECEIVER, POLL_S, Dispatcher
-from sendoff_server.callbacks.guard import Guard
-from sendoff_server.callbacks.port import Answer, NotAnswered, Sender
 from sendoff_server.callbacks.signing import Signer
 from sendoff_server.clock import SystemClock, timestamp
 from sendoff_server.errors import OutboxFull, RunNotFound
+from sendoff_server.outgoing.guard import Guard
+from sendoff_server.outgoing.port import Answer, NotAnswered, Sender
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Item, Result
 from sendoff_server.store.port import DEFAULT_TENANT, StoreFailed

@@ -12,8 +12,8 @@ from importlib.metadata import version
 import aiohttp
 import aiohttp.abc
 
-from sendoff_server.callbacks.guard import AddressInfo, AddressRefused, Guard
-from sendoff_server.callbacks.port import Answer, NotAnswered, Sender
+from sendoff_server.outgoing.guard import AddressInfo, AddressRefused, Guard
+from sendoff_server.outgoing.port import Answer, NotAnswered, Sender
 
 CONNECT_S = 5.0
 _REST_S = 1.0

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from sendoff_server.callbacks.guard import AddressInfo, AddressRefused, Guard
 from sendoff_server.networks import LOOPBACK, is_local, networks_of, ports_of
+from sendoff_server.outgoing.guard import AddressInfo, AddressRefused, Guard
 
 PORTS = ports_of("80,443,1024-65535")
 STRICT = Guard((), PORTS)
