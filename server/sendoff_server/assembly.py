@@ -109,6 +109,7 @@ class Assembly:
             models,
             self._files,
             self._callbacks,
+            store,
             clock,
             max_open=settings.max_queued_per_conversation,
             may_approve=settings.allow_approve_on_timeout,
