@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sendoff import v1
 from sendoff_server import validation
@@ -43,7 +43,7 @@ class DeliveryService:
 
     async def _read(
         self, tenant: str, request: v1.ListDeliveriesRequest, after: Cursor | None, enough: int
-    ) -> list[tuple[v1.Delivery, Cursor]]:
+    ) -> Sequence[tuple[v1.Delivery, Cursor]]:
         """Those behind `after` with their cursors: `enough` of them, or more than fit on a page, if there are."""
         found: list[tuple[v1.Delivery, Cursor]] = []
         size = 0
