@@ -15,7 +15,7 @@ from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
-from sendoff_server.callback_parts import dispatcher
+from sendoff_server.callback_parts import courier, dispatcher, guard_of
 from sendoff_server.callbacks.dispatcher import Dispatcher
 from sendoff_server.clock import Clock
 from sendoff_server.context.history_memory import HistoryMemory
@@ -102,7 +102,9 @@ class Assembly:
         self._wardrobe = Wardrobe(self._agents, self._conversations, models, toolbox, self._memory)
         self._files = FileService(store, clock)
         self._commits = GroupCommit(store, clock, self._on_result)
-        self._callbacks = dispatcher(settings, store, self._commits, clock)
+        guard = guard_of(settings)
+        self._courier = courier(settings, guard, clock)
+        self._callbacks = dispatcher(settings, store, self._commits, self._courier, guard, clock)
         self._acceptance = Acceptance(
             self._agents,
             self._conversations,
