@@ -55,7 +55,7 @@ def ensure_secrets(path: Path) -> Sequence[str]:
     """The secrets of a file, which is made with a new one if it is missing. Raises BadSecret."""
     try:
         if not path.exists():
-            _create(path, _new_secret())
+            _create(path, new_secret())
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         told = f"{_reason(error)}; SENDOFF_CALLBACK_SECRET_FILE names another one"
@@ -83,7 +83,7 @@ def _create(path: Path, secret: str) -> None:
         draft.unlink()
 
 
-def _new_secret() -> str:
+def new_secret() -> str:
     return _PREFIX + base64.b64encode(os.urandom(32)).decode()
 
 
