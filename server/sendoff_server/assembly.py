@@ -6,6 +6,7 @@ anything can: the tools that MCP servers were last known to have.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,8 +16,12 @@ from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
-from sendoff_server.callback_parts import dispatcher
+from sendoff_server.callback_parts import courier, dispatcher, guard_of
+from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.dispatcher import Dispatcher
+from sendoff_server.callbacks.endpoints import EndpointService
+from sendoff_server.callbacks.pulling import Pulling
+from sendoff_server.callbacks.service import CallbackService
 from sendoff_server.clock import Clock
 from sendoff_server.context.history_memory import HistoryMemory
 from sendoff_server.context.pictures import Pictures
@@ -102,13 +107,16 @@ class Assembly:
         self._wardrobe = Wardrobe(self._agents, self._conversations, models, toolbox, self._memory)
         self._files = FileService(store, clock)
         self._commits = GroupCommit(store, clock, self._on_result)
-        self._callbacks = dispatcher(settings, store, self._commits, clock)
+        self._guard = guard_of(settings)
+        self._courier = courier(settings, self._guard, clock)
+        self._callbacks = dispatcher(settings, store, self._commits, self._courier, self._guard, clock)
         self._acceptance = Acceptance(
             self._agents,
             self._conversations,
             models,
             self._files,
             self._callbacks,
+            store,
             clock,
             max_open=settings.max_queued_per_conversation,
             may_approve=settings.allow_approve_on_timeout,
@@ -193,6 +201,7 @@ class Assembly:
                 deleted=self._conversation_deleted,
             ),
             blocks=BlockService(store, self._blocks, self._agents, clock),
+            callbacks=self._callback_service(),
             tools=ToolService(
                 store,
                 shed.directory,
@@ -204,6 +213,27 @@ class Assembly:
             files=self._files,
             models=self._models,
             info=server_info(self._settings),
+        )
+
+    def _callback_service(self) -> CallbackService:
+        store, callbacks, clock = self._store, self._callbacks, self._clock
+        return CallbackService(
+            endpoints=EndpointService(
+                store, self._agents, self._courier, self._guard, clock, made=callbacks.expect_endpoints
+            ),
+            deliveries=DeliveryService(store, callbacks.doorbell, clock),
+            pulling=self._pulling(),
+        )
+
+    def _pulling(self) -> Pulling:
+        return Pulling(
+            self._store,
+            self._commits,
+            self._callbacks.doorbell,
+            self._clock,
+            give_up_s=self._settings.callback_give_up_s,
+            max_stream_age_s=self._settings.max_stream_age_s,
+            chance=random.random,
         )
 
     def _upkeep(self, runs: RunService) -> upkeep.Upkeep:

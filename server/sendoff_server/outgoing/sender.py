@@ -7,25 +7,27 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.metadata import version
 
 import aiohttp
 import aiohttp.abc
 
 from sendoff_server.outgoing.guard import AddressInfo, AddressRefused, Guard
-from sendoff_server.outgoing.port import Answer, NotAnswered, Sender
+from sendoff_server.outgoing.port import EXCERPT_CHARACTERS, Answer, NotAnswered, Sender
 
 CONNECT_S = 5.0
 _REST_S = 1.0
 _REST_BYTES = 16 * 1024
 """So long, and so much, of an answer's body is read, so that a receiver is not cut off in the middle of it."""
+_EXCERPT_BYTES = 4 * EXCERPT_CHARACTERS
 _LOOKUPS = 32
 """Names that are looked up at once. Each takes a thread for as long as its name server pleases."""
 
 _HEADERS = {
     "user-agent": f"sendoff/{version('sendoff')}",
     "content-type": "application/json",
-    "accept-encoding": "identity",  # nothing is made of the body
+    "accept-encoding": "identity",  # the body is only looked at
 }
 
 LookUp = Callable[..., Sequence[AddressInfo]]
@@ -56,9 +58,8 @@ class HttpSender(Sender):
     async def send(self, url: str, headers: Mapping[str, str], body: str) -> Answer:
         try:
             async with self._session.post(url, headers=headers, data=body.encode(), allow_redirects=False) as response:
-                answer = Answer(response.status, response.headers.get("retry-after", ""))
-                await _read_rest(response)
-                return answer
+                excerpt = await _beginning(response)
+                return Answer(response.status, response.headers.get("retry-after", ""), excerpt)
         except TimeoutError as error:
             connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
             raise NotAnswered("no connection in time" if connecting else "no answer in time") from None
@@ -69,13 +70,15 @@ class HttpSender(Sender):
         await self._session.close()
 
 
-async def _read_rest(response: aiohttp.ClientResponse) -> None:
-    """The answer has come, whatever happens to the rest of it."""
-    try:
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    """How the body begins. The answer has come, whatever happens to the rest of it."""
+    beginning, read_bytes = b"", 0
+    with suppress(aiohttp.ClientError, OSError, ValueError):  # a TimeoutError is an OSError
         async with asyncio.timeout(_REST_S):
-            await response.content.readexactly(_REST_BYTES)
-    except (asyncio.IncompleteReadError, aiohttp.ClientError, OSError, ValueError):
-        return  # a TimeoutError is an OSError
+            while read_bytes < _REST_BYTES and (more := await response.content.read(_REST_BYTES - read_bytes)):
+                read_bytes += len(more)
+                beginning += more[: _EXCERPT_BYTES - len(beginning)]
+    return beginning.decode(errors="replace")[:EXCERPT_CHARACTERS]
 
 
 def _reason(error: Exception) -> str:
