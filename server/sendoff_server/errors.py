@@ -13,7 +13,8 @@
                                                     NothingToCompact, CompactionFailed, ResetFailed,
                                                     EndpointHasUrl, EndpointHasNoUrl, EndpointDisabled,
                                                     TooManyEndpoints, TooManySecrets
-      NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StoreUnavailable
+      NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StreamTooOld,
+                                                    StoreUnavailable
 
 The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
 the name of the gRPC status, `http_status` the one of the REST door. Every value in a message is also in the metadata
@@ -526,6 +527,17 @@ class Draining(NotNow):
         super().__init__("this server is stopping; send the request again")
         self.over_in_s = over_in_s
         """When it will have stopped, at the latest."""
+
+
+class StreamTooOld(NotNow):
+    """Streams end now and then, so that callers spread over new replicas."""
+
+    reason = "STREAM_TOO_OLD"
+    grpc_code = "UNAVAILABLE"
+    http_status = 503
+
+    def __init__(self) -> None:
+        super().__init__("this stream has gone on for as long as one may; open the next one")
 
 
 class StoreUnavailable(NotNow):
