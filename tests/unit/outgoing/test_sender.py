@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from sendoff_server.networks import LOOPBACK, ports_of
+from sendoff_server.outgoing.connections import LookUp
 from sendoff_server.outgoing.guard import AddressInfo, Guard
 from sendoff_server.outgoing.port import Answer, NotAnswered
-from sendoff_server.outgoing.sender import HttpSender, LookUp
+from sendoff_server.outgoing.sender import HttpSender
 from tests.fixtures.receiver import Receiver, receiving
 from tests.unit.client.test_tls import CERTIFICATE, KEY
 
