@@ -20,6 +20,7 @@ from sendoff_server.callbacks.dispatcher import Dispatcher
 from sendoff_server.clock import Clock
 from sendoff_server.context.history_memory import HistoryMemory
 from sendoff_server.context.pictures import Pictures
+from sendoff_server.context.remote_pictures import RemotePictures
 from sendoff_server.context.retry import RetryPolicy
 from sendoff_server.loop.calling import Callers
 from sendoff_server.loop.loop import Loop
@@ -31,6 +32,7 @@ from sendoff_server.memory.directory import BlockDirectory
 from sendoff_server.memory.messages import StoredMessages
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.catalogue import ModelCatalogue
+from sendoff_server.outgoing_parts import guard_of, remote_pictures
 from sendoff_server.runs import upkeep
 from sendoff_server.runs.accepting import Acceptance
 from sendoff_server.runs.action_service import ActionService
@@ -79,6 +81,7 @@ class Parts:
     executor: Executor
     expiry: Expiry
     callbacks: Dispatcher
+    pictures: RemotePictures
     use_cases: UseCases
 
 
@@ -102,13 +105,16 @@ class Assembly:
         self._wardrobe = Wardrobe(self._agents, self._conversations, models, toolbox, self._memory)
         self._files = FileService(store, clock)
         self._commits = GroupCommit(store, clock, self._on_result)
-        self._callbacks = dispatcher(settings, store, self._commits, clock)
+        guard = guard_of(settings)
+        self._callbacks = dispatcher(settings, store, self._commits, clock, guard)
+        self._pictures = remote_pictures(guard, clock)
         self._acceptance = Acceptance(
             self._agents,
             self._conversations,
             models,
             self._files,
             self._callbacks,
+            guard,
             clock,
             max_open=settings.max_queued_per_conversation,
             may_approve=settings.allow_approve_on_timeout,
@@ -125,6 +131,7 @@ class Assembly:
             executor=Executor(self._store, self._commits, self._hub, self._body(), self._clock),
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
             callbacks=self._callbacks,
+            pictures=self._pictures,
             use_cases=self._use_cases(runs),
         )
 
@@ -155,7 +162,7 @@ class Assembly:
         callers = Callers(callers_of(self._shed, self._memory, store), clock, settings.tool_timeout_s)
         retry = RetryPolicy(settings.model_retries)
         timeout = timedelta(seconds=settings.action_timeout_s)
-        wardrobe, pictures = self._wardrobe, Pictures(store)
+        wardrobe, pictures = self._wardrobe, Pictures(store, self._pictures, clock)
         return ByKind(
             messages=Loop(store, history, wardrobe, callers, pictures, clock, retry, action_timeout=timeout),
             upkeep=Upkeep(store, history, wardrobe, callers, pictures, clock, retry, action_timeout=timeout),

@@ -71,6 +71,8 @@ def reason(error: Exception) -> str:
         return _reason_of_system(error.os_error)
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError | aiohttp.ClientOSError):
         return "the connection was closed before an answer came"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer broke off"
     return "the answer is not HTTP" if isinstance(error, aiohttp.ClientResponseError) else "the request can not be sent"
 
 
