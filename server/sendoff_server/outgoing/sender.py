@@ -22,11 +22,14 @@ class HttpSender(Sender):
 
     def __init__(self, guard: Guard, *, timeout_s: float, look_up: LookUp = socket.getaddrinfo) -> None:
         """To be made on the event loop."""
+        self._guard = guard
         headers = {"content-type": "application/json"}
         self._session = session(guard, headers, timeout_s=timeout_s, look_up=look_up)
 
     async def send(self, url: str, headers: Mapping[str, str], body: str) -> Answer:
         try:
+            if fault := self._guard.fault_of(url):
+                raise NotAnswered(fault)
             async with self._session.post(url, headers=headers, data=body.encode(), allow_redirects=False) as response:
                 answer = Answer(response.status, response.headers.get("retry-after", ""))
                 await _read_rest(response)
