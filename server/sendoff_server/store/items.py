@@ -293,10 +293,11 @@ class NoteAttempt:
 
     delivery_id: str
     attempt: v1.DeliveryAttempt | None
-    """Delivered if its `error` is empty. None: there was no attempt, `error` says why it is given up."""
+    """Delivered if its `error` is empty. None: there was no attempt. Then it is given up, and `error` says why; or,
+    with `next_attempt_ns`, it is only put back."""
     error: str = ""
     next_attempt_ns: int | None = None
-    """After one that failed: when it is to be tried again; None: it is given up."""
+    """After one that failed, or none: when it is to be tried again; None: it is given up."""
     disables: str = ""
     """Why its endpoint is disabled with this; empty: it is not."""
 

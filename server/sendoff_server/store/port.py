@@ -257,16 +257,18 @@ class Store(Protocol):
     async def outbox(self) -> Outbox: ...
 
     async def delivery(self, tenant: str, delivery_id: str) -> v1.Delivery | None:
-        """With its last 20 attempts."""
+        """With its last 20 attempts. One that was given up without an attempt tells when and why as if by a last one,
+        which does not count."""
         ...
 
     async def list_deliveries(self, query: DeliveryQuery) -> list[ListedDelivery]:
-        """As `delivery` tells them. The cost of a page does not grow with the list."""
+        """As `delivery` tells them; where their attempts are more than about 4 MB, with the last one of each only. The
+        cost of a page does not grow with the list."""
         ...
 
     async def redeliver(self, tenant: str, delivery_ids: Sequence[str], now_ns: int) -> int:
         """Have those of them that are done or given up tried again from now on, as if they were new; how many. Ids
-        that do not exist are passed over."""
+        that do not exist are passed over. A run tells of it with the next attempt."""
         ...
 
     async def redeliver_missed(self, tenant: str, endpoint_id: str, since_ns: int, now_ns: int) -> int:

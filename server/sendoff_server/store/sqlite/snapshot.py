@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sendoff import v1
-from sendoff_server.store.items import Accept, Cancel, Item
+from sendoff_server.store.items import Accept, Cancel, Item, Progress
 from sendoff_server.store.port import Fenced
 from sendoff_server.store.sqlite.bodies import read_one
 from sendoff_server.store.sqlite.mentions import Mentions, of_items
@@ -98,8 +98,31 @@ class KnownKey:
 
 
 @dataclass(slots=True)
+class EndpointRow:
+    no: int
+    id: str
+    agent_id: str | None
+    """It gets runs of this agent only; None: of all."""
+    events: int
+    disabled: bool
+    is_pulled: bool
+
+
+@dataclass(slots=True)
+class DeliveryRow:
+    no: int
+    attempts: int
+    kind: int
+    endpoint_no: int | None
+    """None: it is the run's own callback."""
+    run: RunRow | None
+    """With its body, if it shows attempts."""
+
+
+@dataclass(slots=True)
 class Snapshot:
     last_run_no: int
+    has_endpoints: bool
     lanes: dict[str, LaneRow]
     runs: dict[str, RunRow]
     """By id: those that items name, and the queues' beginnings."""
@@ -108,8 +131,10 @@ class Snapshot:
     """By tenant, value and scope."""
     repeated: dict[tuple[str, str, bytes], KnownKey]
     """By tenant, lane and fingerprint: runs that items may repeat."""
-    deliveries: dict[str, RunRow] = field(default_factory=dict)
-    """By id, of those that items name and this replica holds: their runs, with their bodies."""
+    deliveries: dict[str, DeliveryRow] = field(default_factory=dict)
+    """By id: those that items name and this replica holds."""
+    endpoints: dict[str, list[EndpointRow]] = field(default_factory=dict)
+    """By tenant, of runs that make progress."""
 
     def add(self, row: RunRow) -> None:
         self.runs[row.id] = row
@@ -139,6 +164,8 @@ def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item])
         _read_actions(connection, snapshot, lane_id)
     if mentions.deliveries:
         _read_deliveries(connection, replica_no, snapshot, mentions.deliveries)
+    if snapshot.has_endpoints:
+        _read_endpoints(connection, snapshot, items)
     if mentions.repeatable:
         snapshot.repeated = _repeated(connection, mentions.repeatable)
     return snapshot
@@ -146,10 +173,10 @@ def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item])
 
 def _taken(connection: sqlite3.Connection, replica_no: int, mentions: Mentions, longest_queue: int) -> Snapshot:
     wanted = (replica_no, encode_list(mentions.lanes), longest_queue, encode_list(mentions.runs))
-    alive, last_run_no, lanes, runs = connection.execute(named("snapshot"), wanted).fetchone()
+    alive, last_run_no, lanes, runs, has_endpoints = connection.execute(named("snapshot"), wanted).fetchone()
     if not alive:
         raise Fenced("this replica was declared dead")
-    snapshot = Snapshot(last_run_no, {}, {}, {}, _known_keys(connection, mentions.keys), {})
+    snapshot = Snapshot(last_run_no, bool(has_endpoints), {}, {}, {}, _known_keys(connection, mentions.keys), {})
     for *columns, queue in json.loads(lanes):
         lane = LaneRow(*columns)
         if queue:
@@ -191,9 +218,24 @@ def _read_deliveries(
     connection: sqlite3.Connection, replica_no: int, snapshot: Snapshot, delivery_ids: Sequence[str]
 ) -> None:
     rows = connection.execute(named("held_deliveries"), (replica_no, encode_list(delivery_ids))).fetchall()
-    for delivery_id, lane_no, run, body in rows:
-        row = snapshot.deliveries[delivery_id] = snapshot.known(_run_row(lane_no, *json.loads(run)))
-        row.run = v1.Run.FromString(body)
+    for delivery_id, no, attempts, kind, endpoint_no, lane_no, run, body in rows:
+        shows = None
+        if body is not None:
+            shows = snapshot.known(_run_row(lane_no, *json.loads(run)))
+            shows.run = v1.Run.FromString(body)
+        snapshot.deliveries[delivery_id] = DeliveryRow(no, attempts, kind, endpoint_no, shows)
+
+
+def _read_endpoints(connection: sqlite3.Connection, snapshot: Snapshot, items: Sequence[Item]) -> None:
+    """Of the tenants whose runs make progress."""
+    lanes = [snapshot.lanes.get(item.lane) for item in items if isinstance(item, Progress)]
+    tenants = {lane.tenant for lane in lanes if lane is not None}
+    if not tenants:
+        return
+    (rows,) = connection.execute(named("endpoints_to_tell"), (encode_list(tenants),)).fetchone()
+    for tenant, no, endpoint_id, agent_id, events, disabled, is_pulled in json.loads(rows):
+        row = EndpointRow(no, endpoint_id, agent_id, events, bool(disabled), bool(is_pulled))
+        snapshot.endpoints.setdefault(tenant, []).append(row)
 
 
 def _run_row(

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.items import Item, Result
 from sendoff_server.store.port import Poisoned
-from sendoff_server.store.sqlite import functions, listing, snapshot, steps
+from sendoff_server.store.sqlite import endpoints, functions, listing, snapshot, steps
 from sendoff_server.store.sqlite.actions import write_actions
+from sendoff_server.store.sqlite.changes import Changes, NeedsStored, Outcome
 from sendoff_server.store.sqlite.connection import DATA_ERRORS, transaction
-from sendoff_server.store.sqlite.decide import Changes, Decider, NeedsStored, Outcome
+from sendoff_server.store.sqlite.decide import Decider
 from sendoff_server.store.sqlite.mentions import OPEN
+from sendoff_server.store.sqlite.outbox import OutboxChanges
 from sendoff_server.store.sqlite.queries import execute_rows
 from sendoff_server.store.sqlite.snapshot import LaneRow, RunRow, cancel_columns
 
@@ -87,10 +89,21 @@ def _write(connection: sqlite3.Connection, now_ns: int, changes: Changes) -> Non
     execute_rows(connection, "write_left_out", changes.left_out)
     listing.leave_out(connection, changes.left_out)
     execute_rows(connection, "mark_cancels", marked)
-    execute_rows(connection, "add_deliveries", changes.deliveries)
-    execute_rows(connection, "note_attempts", changes.attempts)
+    _write_outbox(connection, now_ns, changes.outbox)
     for lane in changes.actions.values():
         write_actions(connection, lane)
+
+
+def _write_outbox(connection: sqlite3.Connection, now_ns: int, changes: OutboxChanges) -> None:
+    """New rows before noted ones, so that what is new and waits for one that is noted as done waits no longer."""
+    execute_rows(connection, "add_deliveries", changes.started)
+    execute_rows(connection, "add_deliveries", changes.ended)
+    execute_rows(connection, "note_attempts", changes.noted)
+    execute_rows(connection, "write_attempts", changes.attempts)
+    execute_rows(connection, "forget_attempts", changes.forgotten)
+    execute_rows(connection, "release_deliveries", changes.released)
+    for endpoint_no, reason in changes.disabled.items():
+        endpoints.disable(connection, endpoint_no, reason, now_ns)
 
 
 def _lane_columns(lane: LaneRow) -> tuple[object, ...]:
