@@ -14,6 +14,7 @@ import grpc.aio
 
 from sendoff import actions, errors, methods, paging, requests, v1
 from sendoff.actions import ActionFilters
+from sendoff.callback_calls import AsyncCallbackCalls
 from sendoff.connection import ConnectionOptions, resolve
 from sendoff.methods import Call, Req, Resp
 from sendoff.paging import Item, Paging
@@ -36,7 +37,7 @@ from sendoff.waiting import Waiting
 from sendoff.watching import Entry, Watch, WatchOptions
 
 
-class AsyncClient:
+class AsyncClient(AsyncCallbackCalls):
     """A connection to Sendoff, for asyncio. Belongs to the event loop of its first call, and connects with it.
 
     Every call has a deadline: `timeout_s` of the call, or the client's. Calls that can be repeated without harm

@@ -14,6 +14,7 @@ import grpc
 
 from sendoff import actions, errors, methods, paging, requests, v1
 from sendoff.actions import ActionFilters
+from sendoff.callback_calls import CallbackCalls
 from sendoff.connection import ConnectionOptions, resolve
 from sendoff.methods import Call, Req, Resp
 from sendoff.paging import Item, Paging
@@ -37,7 +38,7 @@ from sendoff.waiting import Waiting
 from sendoff.watching import Entry, Watch, WatchOptions
 
 
-class Client:
+class Client(CallbackCalls):
     """A connection to Sendoff, for threads. May be shared by threads; connects with the first call.
 
     Every call has a deadline: `timeout_s` of the call, or the client's. Calls that can be repeated without harm

@@ -15,8 +15,11 @@ from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
-from sendoff_server.callback_parts import dispatcher
+from sendoff_server.callback_parts import courier, dispatcher
+from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.dispatcher import Dispatcher
+from sendoff_server.callbacks.endpoints import EndpointService
+from sendoff_server.callbacks.service import CallbackService
 from sendoff_server.clock import Clock
 from sendoff_server.context.history_memory import HistoryMemory
 from sendoff_server.context.pictures import Pictures
@@ -105,16 +108,18 @@ class Assembly:
         self._wardrobe = Wardrobe(self._agents, self._conversations, models, toolbox, self._memory)
         self._files = FileService(store, clock)
         self._commits = GroupCommit(store, clock, self._on_result)
-        guard = guard_of(settings)
-        self._callbacks = dispatcher(settings, store, self._commits, clock, guard)
-        self._pictures = remote_pictures(guard, clock)
+        self._guard = guard_of(settings)
+        self._courier = courier(settings, self._guard, clock)
+        self._callbacks = dispatcher(settings, store, self._commits, self._courier, self._guard, clock)
+        self._pictures = remote_pictures(self._guard, clock)
         self._acceptance = Acceptance(
             self._agents,
             self._conversations,
             models,
             self._files,
             self._callbacks,
-            guard,
+            store,
+            self._guard,
             clock,
             max_open=settings.max_queued_per_conversation,
             may_approve=settings.allow_approve_on_timeout,
@@ -200,6 +205,7 @@ class Assembly:
                 deleted=self._conversation_deleted,
             ),
             blocks=BlockService(store, self._blocks, self._agents, clock),
+            callbacks=self._callback_service(),
             tools=ToolService(
                 store,
                 shed.directory,
@@ -211,6 +217,15 @@ class Assembly:
             files=self._files,
             models=self._models,
             info=server_info(self._settings),
+        )
+
+    def _callback_service(self) -> CallbackService:
+        store, callbacks, clock = self._store, self._callbacks, self._clock
+        return CallbackService(
+            endpoints=EndpointService(
+                store, self._agents, self._courier, self._guard, clock, made=callbacks.expect_endpoints
+            ),
+            deliveries=DeliveryService(store, callbacks.doorbell, clock),
         )
 
     def _upkeep(self, runs: RunService) -> upkeep.Upkeep:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
+from sendoff_server.callbacks.breaker import Breaker
 from sendoff_server.callbacks.courier import Courier
 from sendoff_server.callbacks.dispatcher import Dispatcher
 from sendoff_server.callbacks.signing import Signer, ensure_secrets
@@ -16,7 +17,7 @@ from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Store
 
 
-def dispatcher(settings: Settings, store: Store, commits: GroupCommit, clock: Clock, guard: Guard) -> Dispatcher:
+def courier(settings: Settings, guard: Guard, clock: Clock) -> Courier:
     """Raises BadSecret."""
 
     async def open_sender() -> Sender:
@@ -25,17 +26,18 @@ def dispatcher(settings: Settings, store: Store, commits: GroupCommit, clock: Cl
 
         return HttpSender(guard, timeout_s=settings.callback_timeout_s)
 
-    courier = Courier(
-        open_sender,
-        Signer(ensure_secrets(settings.callback_secret_path)),
-        clock,
-        give_up_s=settings.callback_give_up_s,
-        chance=random.random,
-    )
+    signer = Signer(ensure_secrets(settings.callback_secret_path))
+    return Courier(open_sender, signer, clock, give_up_s=settings.callback_give_up_s, chance=random.random)
+
+
+def dispatcher(
+    settings: Settings, store: Store, commits: GroupCommit, courier: Courier, guard: Guard, clock: Clock
+) -> Dispatcher:
     return Dispatcher(
         store,
         commits,
         courier,
+        Breaker(settings.max_callbacks, random.random),
         guard,
         clock,
         at_once=settings.max_callbacks,

@@ -277,7 +277,7 @@ async def test_with_too_many_callbacks_waiting_no_more_are_taken_and_other_reque
 
 async def _until_counted(server: Server) -> None:
     async with asyncio.timeout(10):
-        while not server.parts.callbacks._open:  # noqa: ASYNC110  # counting tells nobody
+        while not server.parts.callbacks._outbox.open:  # noqa: ASYNC110  # counting tells nobody
             await asyncio.sleep(0.01)
 
 

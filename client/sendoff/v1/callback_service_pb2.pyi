@@ -64,7 +64,9 @@ class CreateEndpointResponse(_message.Message):
     ENDPOINT_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """What signs its deliveries, "whsec_" and base64: keep it, no other call tells it. Empty for an endpoint without a url."""
+    """What signs its deliveries, "whsec_" and base64: keep it, no other call tells it. Where the call is a repeat, the newest one.
+    Empty for an endpoint without a url.
+    """
     @_builtins.property
     def endpoint(self) -> _callback_pb2.CallbackEndpoint:
         """The endpoint."""
@@ -244,7 +246,9 @@ class RotateSecretRequest(_message.Message):
     """The endpoint. Rule: as GetEndpointRequest.endpoint_id."""
     @_builtins.property
     def overlap(self) -> _duration_pb2.Duration:
-        """How long the secrets that sign now still do, beside the new one. Unset: 24 hours. Rule: duration.gte = 0; duration.lte = 604800s."""
+        """How long the secrets that sign now still do, beside the new one; what ends sooner still ends then. Zero: not any more, however
+        many there are. Unset: 24 hours. Rule: duration.gte = 0; duration.lte = 604800s.
+        """
 
     def __init__(
         self,

@@ -137,8 +137,8 @@ class CallbackServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RotateSecret(self, request, context):
-        """Makes a new secret for an endpoint. Not idempotent: each call makes one. Fails with NOT_FOUND (ENDPOINT_NOT_FOUND), and with
-        RESOURCE_EXHAUSTED (TOO_MANY_SECRETS) while 5 of them sign.
+        """Makes a new secret for an endpoint. Not idempotent: each call makes one. Fails with NOT_FOUND (ENDPOINT_NOT_FOUND), with
+        FAILED_PRECONDITION (ENDPOINT_HAS_NO_URL), and with RESOURCE_EXHAUSTED (TOO_MANY_SECRETS) while 5 of them sign.
         REST: POST /v1/callback-endpoints/{endpoint_id}:rotateSecret
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

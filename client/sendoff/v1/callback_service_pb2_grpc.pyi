@@ -35,8 +35,8 @@ class CallbackServiceStub:
     REST: DELETE /v1/callback-endpoints/{endpoint_id}
     """
     RotateSecret: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.RotateSecretRequest, _callback_service_pb2.RotateSecretResponse]
-    """Makes a new secret for an endpoint. Not idempotent: each call makes one. Fails with NOT_FOUND (ENDPOINT_NOT_FOUND), and with
-    RESOURCE_EXHAUSTED (TOO_MANY_SECRETS) while 5 of them sign.
+    """Makes a new secret for an endpoint. Not idempotent: each call makes one. Fails with NOT_FOUND (ENDPOINT_NOT_FOUND), with
+    FAILED_PRECONDITION (ENDPOINT_HAS_NO_URL), and with RESOURCE_EXHAUSTED (TOO_MANY_SECRETS) while 5 of them sign.
     REST: POST /v1/callback-endpoints/{endpoint_id}:rotateSecret
     """
     TestEndpoint: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.TestEndpointRequest, _callback_service_pb2.TestEndpointResponse]
@@ -118,8 +118,8 @@ class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _callback_service_pb2.RotateSecretRequest,
         context: _aio.ServicerContext[_callback_service_pb2.RotateSecretRequest, _abc.Awaitable[_callback_service_pb2.RotateSecretResponse]],
     ) -> _abc.Awaitable[_callback_service_pb2.RotateSecretResponse]:
-        """Makes a new secret for an endpoint. Not idempotent: each call makes one. Fails with NOT_FOUND (ENDPOINT_NOT_FOUND), and with
-        RESOURCE_EXHAUSTED (TOO_MANY_SECRETS) while 5 of them sign.
+        """Makes a new secret for an endpoint. Not idempotent: each call makes one. Fails with NOT_FOUND (ENDPOINT_NOT_FOUND), with
+        FAILED_PRECONDITION (ENDPOINT_HAS_NO_URL), and with RESOURCE_EXHAUSTED (TOO_MANY_SECRETS) while 5 of them sign.
         REST: POST /v1/callback-endpoints/{endpoint_id}:rotateSecret
         """
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 
 import aiohttp
 
 from sendoff_server.outgoing.connections import LookUp, reason, session
 from sendoff_server.outgoing.guard import Guard
-from sendoff_server.outgoing.port import Answer, NotAnswered, Sender
+from sendoff_server.outgoing.port import EXCERPT_CHARACTERS, Answer, NotAnswered, Sender
 
 _REST_S = 1.0
 _REST_BYTES = 16 * 1024
 """So long, and so much, of an answer's body is read, so that a receiver is not cut off in the middle of it."""
+_EXCERPT_BYTES = 4 * EXCERPT_CHARACTERS
 
 
 class HttpSender(Sender):
@@ -31,9 +33,8 @@ class HttpSender(Sender):
             if fault := self._guard.fault_of(url):
                 raise NotAnswered(fault)
             async with self._session.post(url, headers=headers, data=body.encode(), allow_redirects=False) as response:
-                answer = Answer(response.status, response.headers.get("retry-after", ""))
-                await _read_rest(response)
-                return answer
+                excerpt = await _beginning(response)
+                return Answer(response.status, response.headers.get("retry-after", ""), excerpt)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NotAnswered(reason(error)) from None
 
@@ -41,10 +42,12 @@ class HttpSender(Sender):
         await self._session.close()
 
 
-async def _read_rest(response: aiohttp.ClientResponse) -> None:
-    """The answer has come, whatever happens to the rest of it."""
-    try:
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    """How the body begins. The answer has come, whatever happens to the rest of it."""
+    beginning, read_bytes = b"", 0
+    with suppress(aiohttp.ClientError, OSError, ValueError):  # a TimeoutError is an OSError
         async with asyncio.timeout(_REST_S):
-            await response.content.readexactly(_REST_BYTES)
-    except (asyncio.IncompleteReadError, aiohttp.ClientError, OSError, ValueError):
-        return  # a TimeoutError is an OSError
+            while read_bytes < _REST_BYTES and (more := await response.content.read(_REST_BYTES - read_bytes)):
+                read_bytes += len(more)
+                beginning += more[: _EXCERPT_BYTES - len(beginning)]
+    return beginning.decode(errors="replace")[:EXCERPT_CHARACTERS]

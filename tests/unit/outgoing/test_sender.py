@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sendoff_server.networks import LOOPBACK, ports_of
+from sendoff_server.outgoing import sender as sender_module
 from sendoff_server.outgoing.connections import LookUp
 from sendoff_server.outgoing.guard import AddressInfo, Guard
 from sendoff_server.outgoing.port import Answer, NotAnswered
@@ -135,7 +136,7 @@ async def test_a_receiver_that_breaks_off_is_told(receiver: Receiver, act: str) 
 async def test_of_an_endless_answer_only_the_beginning_is_read(receiver: Receiver) -> None:
     receiver.acts = ["endless"]
     async with sender() as made:
-        assert await send(made, receiver.url()) == Answer(200)
+        assert await send(made, receiver.url()) == Answer(200, excerpt="x" * 500)
         async with asyncio.timeout(10):
             await receiver.cut.wait()
     assert receiver.written < 8 * 1024 * 1024
@@ -153,7 +154,34 @@ async def test_a_head_without_end_is_no_answer(receiver: Receiver) -> None:
 async def test_a_body_that_breaks_off_does_not_undo_the_answer(receiver: Receiver) -> None:
     receiver.acts = ["HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"]
     async with sender() as made:
-        assert await send(made, receiver.url()) == Answer(200)
+        assert await send(made, receiver.url()) == Answer(200, excerpt="half")
+
+
+@pytest.mark.parametrize(
+    ("body", "excerpt"),
+    [
+        ('{"detail":"no such hook"}', '{"detail":"no such hook"}'),
+        ("Grüße", "Grüße"),
+        ("👋" * 10_000, "👋" * 500),
+        ("a" + "👋" * 10_000, "a" + "👋" * 499),
+        (b"\xff\x00half\xf0\x9f", "\ufffd\x00half\ufffd"),
+        ("", ""),
+    ],
+)
+async def test_the_beginning_of_an_answer_is_told_as_text(receiver: Receiver, body: str | bytes, excerpt: str) -> None:
+    raw = body if isinstance(body, bytes) else body.encode()
+    receiver.acts = [b"HTTP/1.1 500 No\r\ncontent-length: %d\r\n\r\n" % len(raw) + raw]
+    async with sender() as made:
+        assert await send(made, receiver.url()) == Answer(500, excerpt=excerpt)
+
+
+async def test_an_answer_whose_body_does_not_come_is_told_without_it(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender_module, "_REST_S", 0.05)
+    receiver.acts = ["slow body"]
+    async with sender() as made:
+        assert await send(made, receiver.url()) == Answer(200, excerpt="half")
 
 
 async def test_a_receiver_that_speaks_no_tls_is_told(receiver: Receiver) -> None:
