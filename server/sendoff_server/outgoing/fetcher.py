@@ -97,4 +97,6 @@ def _is_final(error: Exception) -> bool:
     """Whether it is the same in a moment."""
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefused):
         return True
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return error.os_error.errno == socket.EAI_NONAME
     return isinstance(error, ValueError)

@@ -206,6 +206,17 @@ async def test_a_name_that_resolves_to_what_is_forbidden_is_final() -> None:
     assert "10.0.0.1" not in str(told.value)
 
 
+@pytest.mark.parametrize(("errno", "passing"), [(socket.EAI_NONAME, False), (socket.EAI_AGAIN, True)])
+async def test_a_name_that_there_is_not_is_told(errno: int, passing: bool) -> None:
+    def unknown(*_: object) -> Sequence[AddressInfo]:
+        raise socket.gaierror(errno, "no such name")
+
+    async with fetching(look_up=unknown) as made:
+        with pytest.raises(NotFetched, match="can not be resolved") as told:
+            await made.fetch("http://nowhere.example:8080/")
+    assert told.value.passing is passing
+
+
 # ---- many at once ----
 
 
