@@ -1,3 +1,14 @@
 """Fixtures by subject; each is written in the file of its subject."""
 
+from __future__ import annotations
+
+import os
+
+import pytest
+
 pytest_plugins = ["tests.fixtures.server", "tests.fixtures.receiver", "tests.fixtures.connects"]
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two for each processor: more than half of its time a test waits for processes, timers and the disk."""
+    return 2 * (os.cpu_count() or 1)

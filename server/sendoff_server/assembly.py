@@ -6,6 +6,7 @@ anything can: the tools that MCP servers were last known to have.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,7 @@ from sendoff_server.callback_parts import courier, dispatcher
 from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.dispatcher import Dispatcher
 from sendoff_server.callbacks.endpoints import EndpointService
+from sendoff_server.callbacks.pulling import Pulling
 from sendoff_server.callbacks.service import CallbackService
 from sendoff_server.clock import Clock
 from sendoff_server.context.history_memory import HistoryMemory
@@ -226,6 +228,18 @@ class Assembly:
                 store, self._agents, self._courier, self._guard, clock, made=callbacks.expect_endpoints
             ),
             deliveries=DeliveryService(store, callbacks.doorbell, clock),
+            pulling=self._pulling(),
+        )
+
+    def _pulling(self) -> Pulling:
+        return Pulling(
+            self._store,
+            self._commits,
+            self._callbacks.doorbell,
+            self._clock,
+            give_up_s=self._settings.callback_give_up_s,
+            max_stream_age_s=self._settings.max_stream_age_s,
+            chance=random.random,
         )
 
     def _upkeep(self, runs: RunService) -> upkeep.Upkeep:

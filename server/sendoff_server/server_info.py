@@ -31,6 +31,7 @@ SERVICE_FILES: tuple[FileDescriptor, ...] = (
     agent_service_pb2.DESCRIPTOR,
     block_service_pb2.DESCRIPTOR,
     callback_service_pb2.DESCRIPTOR,
+    callback_service_pb2.DESCRIPTOR,
     conversation_service_pb2.DESCRIPTOR,
     file_service_pb2.DESCRIPTOR,
     model_service_pb2.DESCRIPTOR,

@@ -38,6 +38,7 @@ class UseCases:
         so have callers who wait for their answers."""
         self.runs.drain(lasts_s)
         self.actions.drain()
+        self.callbacks.pulling.drain()
 
     def stop(self) -> None:
         """Have those callers end too."""

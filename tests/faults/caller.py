@@ -17,6 +17,7 @@ from sendoff import v1
 from sendoff.v1.action_service_pb2_grpc import ActionServiceStub
 from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
 from sendoff.v1.block_service_pb2_grpc import BlockServiceStub
+from sendoff.v1.callback_service_pb2_grpc import CallbackServiceStub
 from sendoff.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from sendoff.v1.model_service_pb2_grpc import ModelServiceStub
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
@@ -54,6 +55,7 @@ class Caller:
         self.models = ModelServiceStub(channel)
         self.conversations = ConversationServiceStub(channel)
         self.blocks = BlockServiceStub(channel)
+        self.callbacks = CallbackServiceStub(channel)
         self.tools = ToolServiceStub(channel)
 
     async def agent(self, model: str = "scripted/script", **fields: Any) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
 from sendoff import v1
 from sendoff.v1.callback_service_pb2_grpc import CallbackServiceServicer
 from sendoff_server.api.caller import TENANT
@@ -15,6 +18,7 @@ class CallbackServicer(CallbackServiceServicer):
     def __init__(self, callbacks: CallbackService) -> None:
         self._endpoints = callbacks.endpoints
         self._deliveries = callbacks.deliveries
+        self._pulling = callbacks.pulling
 
     async def CreateEndpoint(self, request: v1.CreateEndpointRequest, context: Context) -> v1.CreateEndpointResponse:
         return await self._endpoints.create(TENANT, request)
@@ -45,3 +49,10 @@ class CallbackServicer(CallbackServiceServicer):
 
     async def Redeliver(self, request: v1.RedeliverRequest, context: Context) -> v1.RedeliverResponse:
         return await self._deliveries.redeliver(TENANT, request)
+
+    async def ReceiveDeliveries(
+        self, request_iterator: AsyncIterator[v1.ReceiveDeliveriesRequest], context: Context
+    ) -> AsyncGenerator[v1.ReceiveDeliveriesResponse]:
+        async with aclosing(self._pulling.receive(TENANT, request_iterator)) as responses:
+            async for response in responses:
+                yield response

@@ -47,11 +47,7 @@ class Calls:
 
         `servicer` has a method for every one of the contract, of the same name; those that stream are async generators.
         """
-        methods = {
-            method.name: self._method(method, getattr(servicer, method.name))
-            for method in service.methods
-            if not method.client_streaming
-        }
+        methods = {method.name: self._method(method, getattr(servicer, method.name)) for method in service.methods}
         return grpc.method_handlers_generic_handler(service.full_name, methods)
 
     def _method(self, method: MethodDescriptor, behaviour: Any) -> grpc.RpcMethodHandler[bytes, Message]:

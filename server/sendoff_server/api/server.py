@@ -86,6 +86,7 @@ class GrpcServer:
                 ),
                 (block_service_pb2.DESCRIPTOR, "BlockService", BlockServicer(use_cases.blocks)),
                 (callback_service_pb2.DESCRIPTOR, "CallbackService", CallbackServicer(use_cases.callbacks)),
+                (callback_service_pb2.DESCRIPTOR, "CallbackService", CallbackServicer(use_cases.callbacks)),
                 (step_service_pb2.DESCRIPTOR, "StepService", StepServicer(use_cases.steps)),
                 (file_service_pb2.DESCRIPTOR, "FileService", FileServicer(use_cases.files)),
                 (tool_service_pb2.DESCRIPTOR, "ToolService", ToolServicer(use_cases.tools)),

@@ -11,7 +11,7 @@ from sendoff_server.errors import EndpointDisabled, EndpointHasUrl, EndpointNotF
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import NoteAttempt, Result
 from sendoff_server.store.port import Store
-from sendoff_server.store.questions import Delivery
+from sendoff_server.store.questions import Delivery, Endpoint
 
 CHECK_S = 1.0
 """How long an endpoint is taken to be as it was last seen."""
@@ -33,14 +33,17 @@ class EndpointQueue:
         now = self._clock.monotonic()
         if self._checked_at is not None and now - self._checked_at < CHECK_S:
             return
-        endpoint = await self._store.endpoint(self._tenant, self._endpoint_id)
+        self.check_state(await self._store.endpoint(self._tenant, self._endpoint_id))
+        self._checked_at = now
+
+    def check_state(self, endpoint: Endpoint | None) -> None:
+        """As `check`, of the endpoint as it is now; None for one that is gone."""
         if endpoint is None:
             raise EndpointNotFound(self._endpoint_id)
         if endpoint.told.HasField("url"):
             raise EndpointHasUrl(self._endpoint_id)
         if endpoint.told.disabled:
             raise EndpointDisabled(self._endpoint_id, endpoint.told.disabled_reason)
-        self._checked_at = now
 
     async def claim(self, limit: int) -> list[Delivery]:
         """What is due. They are held until they are noted, so nobody may give up waiting for them."""

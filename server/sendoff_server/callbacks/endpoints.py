@@ -135,7 +135,7 @@ class EndpointService:
             current = await found_endpoint(self._store, tenant, request.endpoint_id)
             if not current.told.HasField("url"):
                 raise EndpointHasNoUrl(request.endpoint_id)
-            secrets = _rotated(current, self._clock.now_ns(), overlap_ns)
+            secrets = rotated(current, self._clock.now_ns(), overlap_ns)
             changed = Endpoint(self._changed(current.told, current.told, ()), secrets)
             if await self._store.update_endpoint(tenant, changed, current.told.etag):
                 return v1.RotateSecretResponse(secret=secrets[0].text)
@@ -195,7 +195,7 @@ def _check_kept(current: v1.CallbackEndpoint, wanted: v1.CallbackEndpoint, field
         raise InvalidRequest(found)
 
 
-def _rotated(endpoint: Endpoint, now_ns: int, overlap_ns: int) -> list[Secret]:
+def rotated(endpoint: Endpoint, now_ns: int, overlap_ns: int) -> list[Secret]:
     """A new secret and those that go on signing beside it, none of them longer than before. Raises TooManySecrets."""
     until_ns = now_ns + overlap_ns
     ends = [

@@ -70,7 +70,7 @@ class PullStream:
         """Take back what is not acknowledged in time, for ever."""
         while True:
             await self._clock.sleep(self._on_the_way.overdue_in_s())
-            self._note(self._on_the_way.take_overdue())
+            self._note(self._on_the_way.give_up_overdue())
 
     def end(self, helper: asyncio.Task[None]) -> None:
         """`listen` or `keep_time` has ended."""
@@ -92,7 +92,7 @@ class PullStream:
             for delivery, shown in zip(claimed, await self._queue.shown(claimed), strict=True):
                 if shown is None:
                     self._on_the_way.forget(delivery.id)
-                elif delivery.id in self._on_the_way and not self._ended:  # it may be overdue before it is its turn
+                elif not self._ended and self._on_the_way.hand_out(delivery.id):
                     yield v1.ReceiveDeliveriesResponse(delivery=shown, run=delivery.run)
             if not claimed:
                 await self._rest(ring)
@@ -104,7 +104,7 @@ class PullStream:
 
     def put_back(self) -> None:
         """Have all that is on the way handed out again, by whoever asks."""
-        self._note(self._on_the_way.take_all(), then=self._doorbell)
+        self._note(self._on_the_way.give_up_all(), then=self._doorbell)
 
     async def _claim(self) -> list[Delivery]:
         room = min(PAGE, self._most - len(self._on_the_way) - len(self._noting))
@@ -118,13 +118,15 @@ class PullStream:
             claiming.add_done_callback(self._came_too_late)
             raise
         for delivery in claimed:
-            self._on_the_way.begin(delivery)
+            self._on_the_way.take(delivery)
+        for delivery in claimed:
+            self._queue.check_state(delivery.endpoint)
         return claimed
 
     def _came_too_late(self, claiming: asyncio.Task[list[Delivery]]) -> None:
         if not claiming.cancelled() and claiming.exception() is None:
             for delivery in claiming.result():
-                self._on_the_way.begin(delivery)
+                self._on_the_way.take(delivery)
             self.put_back()
 
     async def _rest(self, ring: asyncio.Future[None]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.endpoints import EndpointService
+from sendoff_server.callbacks.pulling import Pulling
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +15,4 @@ class CallbackService:
 
     endpoints: EndpointService
     deliveries: DeliveryService
+    pulling: Pulling

@@ -364,6 +364,9 @@ DEFAULT_EVENT_TYPES = (ACTION_REQUIRED, RUN_FINISHED)
 
 
 def receiver_of(url: str) -> str:
-    """Whose deliveries share a limit: host and port of an absolute URL."""
+    """Whose deliveries share a limit: host and port of an absolute URL. Raises ValueError."""
     parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme.lower()]}"
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme.lower())
+    if port is None:
+        raise ValueError(f"neither http nor https: {url!r}")
+    return f"{parts.hostname}:{port}"

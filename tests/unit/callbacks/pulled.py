@@ -74,6 +74,8 @@ class Outbox:
         assert (tenant, endpoint_id) == (DEFAULT_TENANT, ENDPOINT_ID)
         self.claims += 1
         taken = [delivery for delivery, due_ns in self.due.values() if due_ns <= now_ns][:limit]
+        seen = None if self.endpoint_now is None else Endpoint(self.endpoint_now, ())
+        taken = [replace(delivery, endpoint=seen) for delivery in taken]
         for delivery in taken:
             del self.due[delivery.id]
             self.held[delivery.id] = delivery
@@ -84,7 +86,7 @@ class Outbox:
 
     async def delivery(self, tenant: str, delivery_id: str) -> v1.Delivery | None:
         held = self.held.get(delivery_id)
-        return held and v1.Delivery(id=held.id, run_id=held.run.id, attempt_count=held.attempts)
+        return None if held is None else v1.Delivery(id=held.id, run_id=held.run.id, attempt_count=held.attempts)
 
     # ---- the group commit ----
 
@@ -97,7 +99,7 @@ class Outbox:
         self.notes.append(note)
         held = self.held.pop(note.delivery_id, None)
         if held is not None and note.next_attempt_ns is not None:
-            again = replace(held, attempts=held.attempts + 1)
+            again = replace(held, attempts=held.attempts + (note.attempt is not None))
             self.due[held.id] = (again, note.next_attempt_ns)
         return AttemptNoted(held is not None)
 
@@ -187,8 +189,8 @@ class Receiver:
         await asyncio.wait((self.ended,))
 
 
-def subscribe(max_unacked: int = 0, ack_timeout_s: int | None = None, **fields: str) -> v1.ReceiveDeliveriesRequest:
-    asked = v1.ReceiveDeliveriesRequest.Subscribe(endpoint_id=ENDPOINT_ID, max_unacked=max_unacked, **fields)
+def subscribe(max_unacked: int = 0, ack_timeout_s: int | None = None) -> v1.ReceiveDeliveriesRequest:
+    asked = v1.ReceiveDeliveriesRequest.Subscribe(endpoint_id=ENDPOINT_ID, max_unacked=max_unacked)
     if ack_timeout_s is not None:
         asked.ack_timeout.FromSeconds(ack_timeout_s)
     return v1.ReceiveDeliveriesRequest(subscribe=asked)

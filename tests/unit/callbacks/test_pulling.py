@@ -129,7 +129,8 @@ async def test_a_receiver_that_does_not_read_holds_one_page(desk: Desk) -> None:
     await desk.clock.advance(60.0)
     await settled()
     assert desk.outbox.held == {}
-    assert [each[0] for each in desk.outbox.noted()] == made[: pull_stream.PAGE]
+    assert {each[0] for each in desk.outbox.noted()} == set(made[: pull_stream.PAGE])
+    assert [each.delivery_id for each in desk.outbox.notes if each.attempt is not None] == [made[0]]
     assert (await anext(responses)).delivery.id not in made[: pull_stream.PAGE]
     await responses.aclose()
 
@@ -304,7 +305,8 @@ async def test_what_is_taken_while_the_receiver_goes_is_put_back(desk: Desk) -> 
     assert list(desk.outbox.held) == [made]
     desk.outbox.claiming.set()
     await settled()
-    assert desk.outbox.noted() == [(made, STREAM_ENDED, 0.0)]
+    assert desk.outbox.noted() == [(made, "", 0.0)]
+    assert desk.outbox.notes[0].attempt is None
 
 
 async def test_a_server_that_drains_hands_out_nothing_more_and_hears_for_a_moment(desk: Desk) -> None:
@@ -362,6 +364,18 @@ async def test_an_endpoint_that_is_disabled_meanwhile_ends_its_streams(desk: Des
         await ended(receiver)
     await settled()
     assert desk.outbox.noted() == [(made, STREAM_ENDED, 0.0)]
+
+
+async def test_what_waits_for_an_endpoint_that_was_disabled_a_moment_ago_stays(desk: Desk) -> None:
+    receiver = Receiver(desk, subscribe())
+    await settled()
+    desk.outbox.endpoint_now = v1.CallbackEndpoint(id=ENDPOINT_ID, disabled=True)
+    (made,) = desk.put()
+    with pytest.raises(EndpointDisabled):
+        await ended(receiver)
+    await settled()
+    assert (receiver.ids, desk.outbox.noted()) == ([], [(made, "", 0.0)])
+    assert desk.outbox.notes[0].attempt is None
 
 
 async def test_an_endpoint_that_is_deleted_meanwhile_ends_its_streams(desk: Desk) -> None:

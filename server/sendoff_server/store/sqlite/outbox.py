@@ -3,7 +3,7 @@ database here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sendoff import v1
@@ -25,6 +25,7 @@ Row = tuple[object, ...]
 MOST_ATTEMPTS = 20
 """Attempts at a delivery that are kept."""
 DISABLED = "the endpoint is disabled"
+_ATTEMPT_BITS = 28
 
 _BITS = {kind: 1 << place for place, kind in enumerate(EVENT_TYPES)}
 _KINDS = {bit: kind for kind, bit in _BITS.items()}
@@ -46,9 +47,14 @@ class OutboxChanges:
     """Endpoints by number, and why."""
 
 
-def bits_of(event_types: Iterable[str]) -> int:
-    """The default ones, if there are none."""
-    return sum(_BITS[kind] for kind in event_types) or sum(_BITS[kind] for kind in DEFAULT_EVENT_TYPES)
+def bits_of(event_types: Sequence[str]) -> int:
+    """Of the default ones, if there are none. Raises ValueError."""
+    bits = 0
+    for kind in event_types or DEFAULT_EVENT_TYPES:
+        if kind not in _BITS:
+            raise ValueError(f"no type of events: {kind!r}")
+        bits |= _BITS[kind]
+    return bits
 
 
 def kind_of(bit: int) -> str:
@@ -121,9 +127,10 @@ def note(changes: OutboxChanges, item: NoteAttempt, row: DeliveryRow, now_ns: in
     given_up: Row = (None, None)
     if item.attempt is not None:
         number += 1
-        changes.attempts.append((row.no, number, item.attempt.SerializeToString()))
+        key = row.no << _ATTEMPT_BITS | number
+        changes.attempts.append((key, item.attempt.SerializeToString()))
         if number > MOST_ATTEMPTS:
-            changes.forgotten.append((row.no, number - MOST_ATTEMPTS))
+            changes.forgotten.append((key - MOST_ATTEMPTS,))
     elif status == v1.DELIVERY_STATUS_DEAD_LETTERED:
         given_up = now_ns, item.error
     next_ns = item.next_attempt_ns if status == v1.DELIVERY_STATUS_PENDING else None

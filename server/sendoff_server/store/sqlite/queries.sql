@@ -183,10 +183,10 @@ UPDATE delivery SET
 FROM (VALUES :rows) wanted WHERE delivery.no = wanted.column1;
 
 -- name: write_attempts
-INSERT INTO delivery_attempt (delivery_no, number, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+INSERT INTO delivery_attempt (key, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 
 -- name: forget_attempts
-DELETE FROM delivery_attempt WHERE (delivery_no, number) IN (VALUES :rows);
+DELETE FROM delivery_attempt WHERE key IN (VALUES :rows);
 
 -- name: release_deliveries
 -- Those that waited for these.
@@ -257,13 +257,14 @@ ORDER BY d.no DESC;
 
 -- name: bytes_of_attempts
 -- Of deliveries ?1.
-SELECT coalesce(sum(length(a.body)), 0) FROM json_each(?1) wanted CROSS JOIN delivery_attempt a ON a.delivery_no = wanted.value;
+SELECT coalesce(sum(length(a.body)), 0)
+FROM json_each(?1) wanted CROSS JOIN delivery_attempt a ON a.key >= wanted.value << 28 AND a.key < wanted.value + 1 << 28;
 
 -- name: attempts
 -- The last ?2 at each of deliveries ?1.
 SELECT d.no, a.body FROM json_each(?1) wanted CROSS JOIN delivery d ON d.no = wanted.value
-CROSS JOIN delivery_attempt a ON a.delivery_no = d.no AND a.number > d.attempts - ?2
-ORDER BY d.no, a.number;
+CROSS JOIN delivery_attempt a ON a.key > (d.no << 28) + max(0, d.attempts - ?2) AND a.key < d.no + 1 << 28
+ORDER BY a.key;
 
 -- name: deliveries_of_ids
 SELECT json_group_array(d.no) FROM json_each(?2) wanted CROSS JOIN delivery d ON d.id = wanted.value WHERE d.tenant = ?1;

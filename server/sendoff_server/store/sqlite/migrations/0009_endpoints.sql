@@ -55,28 +55,24 @@ FROM delivery_before d JOIN run r ON r.no = d.run_no;
 
 CREATE INDEX delivery_by_run ON delivery (run_no);
 CREATE INDEX delivery_by_status ON delivery (tenant, status);
-CREATE INDEX delivery_by_endpoint ON delivery (endpoint_no, status) WHERE endpoint_no IS NOT NULL;
+CREATE INDEX delivery_by_endpoint ON delivery (endpoint_no, status);
 CREATE INDEX delivery_due ON delivery (queue, next_attempt_ns)
   WHERE next_attempt_ns IS NOT NULL AND owner IS NULL AND behind IS NULL AND queue IS NOT NULL;
 CREATE INDEX delivery_pulled ON delivery (endpoint_no, next_attempt_ns)
   WHERE next_attempt_ns IS NOT NULL AND owner IS NULL AND behind IS NULL AND queue IS NULL;
 CREATE INDEX delivery_held ON delivery (owner) WHERE owner IS NOT NULL;
 CREATE INDEX delivery_behind ON delivery (behind) WHERE behind IS NOT NULL;
--- The callbacks of runs themselves that are not done, to be counted.
-CREATE INDEX delivery_own ON delivery (run_no) WHERE endpoint_no IS NULL AND status = 1;
 
--- The last attempts at each delivery.
+-- The last attempts at each delivery. Key: delivery.no << 28 | 1, 2, 3.
 CREATE TABLE delivery_attempt (
-  delivery_no INTEGER NOT NULL,
-  number INTEGER NOT NULL,    -- 1, 2, 3
-  body BLOB NOT NULL,         -- sendoff.v1.DeliveryAttempt
-  PRIMARY KEY (delivery_no, number)
-) WITHOUT ROWID;
-INSERT INTO delivery_attempt (delivery_no, number, body)
-SELECT d.no, d.attempts, delivery_attempt_of(d.last_attempt_ns, d.status_code, d.error)
+  key INTEGER PRIMARY KEY,
+  body BLOB NOT NULL          -- sendoff.v1.DeliveryAttempt
+);
+INSERT INTO delivery_attempt (key, body)
+SELECT d.no << 28 | d.attempts, delivery_attempt_of(d.last_attempt_ns, d.status_code, d.error)
 FROM delivery_before d WHERE d.last_attempt_ns IS NOT NULL;
 DROP TABLE delivery_before;
 
 CREATE TRIGGER delivery_gone AFTER DELETE ON delivery BEGIN
-  DELETE FROM delivery_attempt WHERE delivery_no = old.no;
+  DELETE FROM delivery_attempt WHERE key >= old.no << 28 AND key < old.no + 1 << 28;
 END;
