@@ -280,7 +280,16 @@ SELECT json_group_array(no) FROM (
 -- name: redeliver
 -- Those of ?1 that are done or given up, from ?2 on.
 UPDATE delivery SET status = 1, window_ns = ?2, next_attempt_ns = ?2, given_up_ns = NULL, error = NULL
-WHERE no IN (SELECT value FROM json_each(?1)) AND status <> 1;
+WHERE no IN (SELECT value FROM json_each(?1)) AND status <> 1
+RETURNING no;
+
+-- name: runs_called_back
+-- Of those of deliveries ?1 that are the own callbacks of the ends of runs: the runs, which show how they stand.
+SELECT r.no, r.body FROM json_each(?1) wanted CROSS JOIN delivery d ON d.no = wanted.value CROSS JOIN run r ON r.no = d.run_no
+WHERE d.endpoint_no IS NULL AND d.kind <> 1;
+
+-- name: write_run_body
+UPDATE run SET body = ?2 WHERE no = ?1;
 
 -- name: put_in_order
 -- Of the runs of ?1: what is not done waits for what comes before it, if that is not done either.
