@@ -266,6 +266,17 @@ async def test_what_is_tried_again_of_one_run_comes_in_order(store: Store) -> No
     assert [each.kind for each in await given_up(store)] == [RUN_FINISHED]
 
 
+async def test_an_end_that_is_under_way_waits_when_it_comes_back_for_a_start_that_is_tried_again(store: Store) -> None:
+    await registered(store, event_types=EVERYTHING)
+    await run_once(store)
+    (first,) = await given_up(store)
+    (second,) = await due(store)
+    assert await store.redeliver(DEFAULT_TENANT, [first.id], NOW_NS) == 1
+    await note(store, second, "refused", next_attempt_ns=1)
+    assert [each.kind for each in await given_up(store)] == [RUN_STARTED]
+    assert [each.kind for each in await due(store)] == [RUN_FINISHED]
+
+
 async def test_a_run_shows_that_its_callback_is_tried_again_and_what_comes_of_it(store: Store) -> None:
     callback = v1.CallbackSummary(url="https://own.example/", event_types=(RUN_FINISHED,))
     run = await run_once(store, callback=callback)

@@ -298,7 +298,7 @@ UPDATE delivery SET behind = (
   WHERE s.run_no = delivery.run_no AND s.endpoint_no IS delivery.endpoint_no AND s.sequence < delivery.sequence AND s.status = 1
 )
 WHERE run_no IN (SELECT d.run_no FROM json_each(?1) wanted CROSS JOIN delivery d ON d.no = wanted.value)
-  AND status = 1 AND owner IS NULL;
+  AND status = 1;
 
 -- name: register
 INSERT INTO replica (id, beat_ns) VALUES (?1, ?2) RETURNING no;
