@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,8 @@ def test_a_page_of_deliveries_is_found_by_an_index_in_its_order(
 
 def test_dead_letters_of_an_endpoint_are_found_by_an_index(connection: sqlite3.Connection) -> None:
     replica = connection.execute("INSERT INTO replica (id, beat_ns) VALUES ('r', 1) RETURNING no").fetchone()[0]
-    bite = {"since_ns": 0, "now_ns": 1, "behind": 0, "most": 3}
-    plan = plans(connection, lambda own: delivery_list.redeliver_some(own, replica, T, "e", **bite))
+    bite = partial(delivery_list.redeliver_some, since_ns=0, now_ns=1, behind=0, most=3)
+    plan = plans(connection, lambda own: bite(own, replica, T, "e"))
     assert any("delivery_by_endpoint (endpoint_no=? AND status=? AND rowid>?)" in line for line in plan), plan
     assert not [line for line in plan if line.startswith(("SCAN delivery", "SCAN d", "SCAN s"))], plan
 
@@ -100,14 +101,14 @@ def test_dead_letters_of_an_endpoint_are_found_by_an_index(connection: sqlite3.C
 async def test_finding_what_is_due_costs_the_same_however_long_one_queue_is(
     database: SqliteDatabase, queue: str
 ) -> None:
-    callback = v1.CallbackSummary(url="https://long.example/")
-    steps = []
+    own: dict[str, Any] = {"callback": v1.CallbackSummary(url="https://long.example/")}
+    steps: list[int] = []
     async with database.alone() as store:
         if queue == "an endpoint":
             await registered(store, "https://long.example/")
         for _ in range(2):
             for _ in range(30 * (1 + 4 * len(steps))):
-                await run_once(store, **({"callback": callback} if queue == "a receiver" else {}))
+                await run_once(store, **(own if queue == "a receiver" else {}))
             steps.append(await store._readers.submit(_steps_of, lambda own: deliveries.due(own, LATER_NS, 100, 4, {})))
     assert steps[1] < 1.2 * steps[0], steps
 
@@ -128,13 +129,13 @@ def _steps_of(connection: sqlite3.Connection, read: Callable[[sqlite3.Connection
 
 
 async def test_a_page_costs_the_same_however_long_the_list_is(database: SqliteDatabase) -> None:
-    steps = []
+    steps: list[int] = []
     async with database.alone() as store:
         of = await registered(store)
         for _ in range(2):
             for _ in range(50 * (1 + 4 * len(steps))):
                 await run_once(store)
-            queries = [{}, {"endpoint_id": of.told.id}, {"statuses": [1]}]
+            queries: list[dict[str, Any]] = [{}, {"endpoint_id": of.told.id}, {"statuses": [1]}]
             asked = [DeliveryQuery(tenant=T, limit=5, **query) for query in queries]
             pages = [await store._readers.submit(_steps_of, _page(query)) for query in asked]
             steps.append(sum(pages))
@@ -232,11 +233,8 @@ async def test_what_is_tried_again_in_bites_is_in_order_at_each_end_of_one(datab
         await change(store, of, disabled=False)
         behind = -1
         for _ in range(2):
-            _, last = await store._write(
-                delivery_list.redeliver_some,
-                *(store._replica_no, T, of.told.id),
-                **{"since_ns": 0, "now_ns": 1, "behind": behind, "most": 2},
-            )
+            bite = partial(delivery_list.redeliver_some, since_ns=0, now_ns=1, behind=behind, most=2)
+            _, last = await store._write(bite, store._replica_no, T, of.told.id)
             assert last is not None
             behind = last
             assert {each.kind for each in await due(store)} == {"run.started"}
