@@ -158,13 +158,14 @@ SELECT json_group_array(json_array(e.tenant, e.no, e.id, e.agent_id, e.events, e
 FROM json_each(?1) wanted CROSS JOIN endpoint e ON e.tenant = wanted.value;
 
 -- name: add_deliveries
--- One that comes behind another of its run to the same receiver, which is not done, waits for that.
+-- One that comes behind another of its run to the same receiver, which is not done, waits for that. The plus keeps SQLite from
+-- walking all that waits for the receiver.
 INSERT INTO delivery (
   id, tenant, run_no, endpoint_no, kind, sequence, url, queue, status, create_ns, window_ns, next_attempt_ns, given_up_ns, error,
   behind
 )
 SELECT *, CASE WHEN column12 IS NOT NULL THEN (
-  SELECT d.no FROM delivery d WHERE d.run_no = column3 AND d.endpoint_no IS column4 AND d.status = 1
+  SELECT d.no FROM delivery d WHERE d.run_no = column3 AND d.endpoint_no IS column4 AND +d.status = 1
 ) END
 FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 
@@ -295,7 +296,7 @@ UPDATE run SET body = ?2 WHERE no = ?1;
 -- Of the runs of ?1: what is not done waits for what comes before it, if that is not done either.
 UPDATE delivery SET behind = (
   SELECT s.no FROM delivery s
-  WHERE s.run_no = delivery.run_no AND s.endpoint_no IS delivery.endpoint_no AND s.sequence < delivery.sequence AND s.status = 1
+  WHERE s.run_no = delivery.run_no AND s.endpoint_no IS delivery.endpoint_no AND s.sequence < delivery.sequence AND +s.status = 1
 )
 WHERE run_no IN (SELECT d.run_no FROM json_each(?1) wanted CROSS JOIN delivery d ON d.no = wanted.value)
   AND status = 1;
