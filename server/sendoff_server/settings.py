@@ -97,14 +97,17 @@ class Settings(BaseSettings):
     )
     callback_give_up_s: Annotated[float, Field(ge=0, le=2_592_000)] = Field(
         259_200.0,
-        description="For how many seconds after a run's end its callback is tried again, with growing pauses.",
+        description="For how many seconds a callback is tried again, with growing pauses.",
     )
     max_callbacks: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        128, description="Most callbacks under way at once in this process, at most 4 of them to one receiver."
+        128,
+        description="Most callbacks under way at once in this process: at most 4 of them to one receiver, and half "
+        "of them to receivers that fail.",
     )
     max_waiting_callbacks: Annotated[int, Field(ge=1, le=100_000_000)] = Field(
         100_000,
-        description="Most callbacks that are not delivered; then requests that want one are refused with OUTBOX_FULL.",
+        description="Most callbacks to URLs that requests name that are not delivered; then requests that name one are "
+        "refused with OUTBOX_FULL. Callbacks to endpoints do not count.",
     )
     mcp_servers_file: str = Field(
         "", description='JSON file of the MCP servers whose tools agents may call, {"mcpServers": {...}}. Empty: none.'

@@ -62,7 +62,10 @@ def _to_agent(body: Mapping[str, Any], agent_id: str) -> v1.CreateMessageAsyncRe
 
 
 def _said(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what these calls do not know: nobody is called back who waits."""
+    """Without what these calls do not know: nobody is called back who waits. A URL of the API's programs is let pass;
+    who sends our own member is told."""
+    if body.get("callback") is not None:
+        raise InvalidRequest([Violation("callback", "is for messages/async: nobody is called back who waits")])
     return {name: value for name, value in body.items() if name != "callback_url"}
 
 
