@@ -375,8 +375,12 @@ async def test_no_tenant_sees_or_changes_what_another_one_has(server: Server, de
             await call
         assert raised.value.reason == reason
     assert not (await use_cases.endpoints.list("other", v1.ListEndpointsRequest())).endpoints
-    for filters in ({}, {"endpoint_id": made.id}, {"run_id": delivery.run_id}):
-        listed = await use_cases.deliveries.list("other", v1.ListDeliveriesRequest(**filters))
+    for asked in (
+        v1.ListDeliveriesRequest(),
+        v1.ListDeliveriesRequest(endpoint_id=made.id),
+        v1.ListDeliveriesRequest(run_id=delivery.run_id),
+    ):
+        listed = await use_cases.deliveries.list("other", asked)
         assert not listed.deliveries
 
     theirs = v1.CreateEndpointRequest(endpoint=v1.CallbackEndpoint(url=URL), request_id="mine")
