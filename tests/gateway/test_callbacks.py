@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sendoff_server.clock import SECOND_NS
+from sendoff_server.gateway.routes import callbacks
 from tests.fixtures.receiver import Receiver
 from tests.fixtures.server import Serve
 from tests.gateway.door import PATIENCE_S, Door, knocking, script
 
+CONTRACT = Path(__file__).parents[2] / "protos/sendoff/v1/callback_service.proto"
 ENDPOINTS, DELIVERIES = "/v1/callback-endpoints", "/v1/callback-deliveries"
 NOBODY = "00000000-0000-4000-8000-000000000000"
-DEFAULT_EVENTS = ["run.action_required", "run.finished"]
 
 
 @pytest.fixture
@@ -42,6 +45,12 @@ async def delivered(door: Door, receiver: Receiver, **endpoint: Any) -> tuple[An
             (delivery,) = (await door.get(DELIVERIES, run_id=run["id"]))["deliveries"]
             if delivery["attempts"]:
                 return made, delivery
+
+
+def test_the_routes_are_those_that_the_contract_names() -> None:
+    told = re.findall(r"// REST: (\w+) (\S+)", CONTRACT.read_text())
+
+    assert sorted(told) == sorted((method, path) for method, path, _ in callbacks.TABLE)
 
 
 # ---- endpoints ----
