@@ -260,6 +260,15 @@ async def test_a_redelivery_that_does_not_say_of_what_is_refused(door: Door) -> 
 # ---- a run's own callback ----
 
 
+async def test_who_waits_for_the_answer_is_told_that_he_is_not_called_back(door: Door) -> None:
+    agent = await door.agent()
+    body = {"input": script(text="ahoy"), "callback_url": "http://127.0.0.1:9999/", "callback": {"include_run": True}}
+
+    refused = await door.http.post(f"/v1/agents/{agent}/messages", json=body)
+
+    assert (refused.status_code, "callback: goes with" in refused.json()["detail"]) == (422, True)
+
+
 async def test_a_request_chooses_the_events_and_the_secret_of_its_own_callback(door: Door, receiver: Receiver) -> None:
     made = await door.post(ENDPOINTS, {"url": receiver.url("/registered"), "disabled": True})
     agent = await door.agent()
