@@ -117,8 +117,9 @@ async def test_our_client_hands_on_each_once_though_the_acknowledgement_was_lost
         await subject.start()
         second = await ended_runs(caller, 1)
         async with asyncio.timeout(PATIENCE_S):
-            while [each.status for each in await caller.deliveries(endpoint_id=endpoint)] != [DELIVERED] * 2:
-                await asyncio.sleep(0.02)  # nobody tells
+            # Nobody tells when an acknowledgement is durable.
+            while [each.status for each in await caller.deliveries(endpoint_id=endpoint)] != [DELIVERED] * 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
         receiving.cancel()
         await asyncio.wait((receiving,))
     assert (got, set(got)) == ([*first, *second], first | second)
