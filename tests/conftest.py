@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.server", "tests.fixtures.receiver"]
+pytest_plugins = ["tests.fixtures.server", "tests.fixtures.receiver", "tests.fixtures.connects"]
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -5,21 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 
-import structlog
-
 from sendoff_server.callbacks.breaker import Breaker
 from sendoff_server.callbacks.courier import Courier
 from sendoff_server.callbacks.dispatcher import Dispatcher
 from sendoff_server.callbacks.signing import Signer, ensure_secrets
 from sendoff_server.clock import Clock
-from sendoff_server.networks import LOOPBACK, networks_of, ports_of
 from sendoff_server.outgoing.guard import Guard
 from sendoff_server.outgoing.port import Sender
 from sendoff_server.settings import Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Store
-
-log = structlog.get_logger(__name__)
 
 
 def courier(settings: Settings, guard: Guard, clock: Clock) -> Courier:
@@ -48,16 +43,6 @@ def dispatcher(
         at_once=settings.max_callbacks,
         most_open=settings.max_waiting_callbacks,
     )
-
-
-def guard_of(settings: Settings) -> Guard:
-    """Where callers may have the server connect to. What is not public is told in the log."""
-    by_default = settings.callback_networks == "" and settings.is_local
-    networks = LOOPBACK if by_default else networks_of(settings.callback_networks)
-    if networks:
-        why = "only this machine reaches this server" if by_default else "the operator allows it"
-        log.info("callbacks may reach networks that are not public", networks=[str(each) for each in networks], why=why)
-    return Guard(networks, ports_of(settings.callback_ports))
 
 
 def _import_slow_parts() -> None:

@@ -1,4 +1,4 @@
-"""How a request goes to an address that a caller chose."""
+"""How requests go to addresses that callers chose."""
 
 from __future__ import annotations
 
@@ -31,6 +31,36 @@ class Sender(Protocol):
         """POST it once. Follows no redirect, and reads no more of the answer than its beginning.
 
         Raises NotAnswered, always within a limit of time."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class NotFetched(Exception):
+    """Nothing was fetched. The message is for the caller: it tells no address that he did not know."""
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
+        """Whether it may be there in a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What was at an address."""
+
+    data: bytes
+    media_type: str
+    """As image/png."""
+
+
+class Fetcher(Protocol):
+    """Gets pictures from addresses that callers chose."""
+
+    async def fetch(self, url: str) -> Picture:
+        """What is at an http or https URL, or where that leads.
+
+        Raises NotFetched, always within a limit of time, for whatever is no picture or has too many bytes."""
         ...
 
     async def close(self) -> None: ...

@@ -34,6 +34,7 @@ from sendoff_server.errors import (
 from sendoff_server.lifecycle import client_otids, first_event, input_of, model_of, new_run
 from sendoff_server.models.port import Catalogue, Model
 from sendoff_server.runs.decisions import with_decisions
+from sendoff_server.runs.remote_images import Addresses, check_addresses
 from sendoff_server.runs.stored_images import Files, with_media_types
 from sendoff_server.store.items import (
     Accept,
@@ -133,6 +134,7 @@ class Acceptance:
         files: Files,
         callbacks: Callbacks,
         endpoints: Endpoints,
+        addresses: Addresses,
         clock: Clock,
         *,
         max_open: int,
@@ -144,6 +146,7 @@ class Acceptance:
         self._files = files
         self._callbacks = callbacks
         self._endpoints = endpoints
+        self._addresses = addresses
         self._clock = clock
         self._max_open = max_open
         self._may_approve = may_approve
@@ -159,6 +162,8 @@ class Acceptance:
         agent = await self._agents.find(tenant, request.agent_id)
         model = await self._models.find(model_of(request, conversation, agent))
         _check_capabilities(request, model)
+        if model.wants_image_bytes:
+            check_addresses(self._addresses, request)
         self._check_timeout(request.limits)
         await self._check_callback(tenant, request)
         return await with_media_types(self._files, tenant, request)

@@ -15,6 +15,7 @@ from sendoff_server.clock import SECOND_NS, SystemClock, timestamp
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.accepting import Acceptance, Agents, Callbacks, Conversations, Endpoints, keyed
 from sendoff_server.runs.answering import Answering
+from sendoff_server.runs.remote_images import Addresses
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.stored_images import Files
 from sendoff_server.store.group_commit import GroupCommit
@@ -49,6 +50,7 @@ class Desk:
             cast(Files, nobody),
             cast(Callbacks, nobody),
             cast(Endpoints, nobody),
+            cast(Addresses, nobody),
             clock,
             max_open=max_open,
         )
