@@ -60,7 +60,9 @@ class Settings(BaseSettings):
         10.0, description="On SIGTERM, how many seconds runs under way may go on before they are handed back."
     )
     max_stream_age_s: Annotated[float, Field(ge=1)] = Field(
-        3_600.0, description="After how many seconds a WatchRun stream is ended with MAX_STREAM_AGE, to be resumed."
+        3_600.0,
+        description="After how many seconds a stream of WatchRun or ReceiveDeliveries is ended, to be resumed with the "
+        "next.",
     )
     slow_consumer_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="How many seconds a watcher may leave a frame unread before it is cut with SLOW_CONSUMER."
