@@ -134,6 +134,7 @@ TEST_ENDPOINT = _method(_CALLBACKS, "TestEndpoint", v1.TestEndpointRequest, v1.T
 GET_DELIVERY = _method(_CALLBACKS, "GetDelivery", v1.GetDeliveryRequest, v1.Delivery)
 LIST_DELIVERIES = _method(_CALLBACKS, "ListDeliveries", v1.ListDeliveriesRequest, v1.ListDeliveriesResponse)
 REDELIVER = _method(_CALLBACKS, "Redeliver", v1.RedeliverRequest, v1.RedeliverResponse)
+RECEIVE_DELIVERIES = _method(_CALLBACKS, "ReceiveDeliveries", v1.ReceiveDeliveriesRequest, v1.ReceiveDeliveriesResponse)
 
 CREATE_FILE = _method(_FILES, "CreateFile", v1.CreateFileRequest, v1.File)
 GET_FILE = _method(_FILES, "GetFile", v1.GetFileRequest, v1.GetFileResponse)

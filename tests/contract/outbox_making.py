@@ -30,7 +30,8 @@ ATTEMPT_NS = 3_000 * SECOND_NS
 
 
 def endpoint(url: str | None = URL, secrets: Sequence[str] = ("whsec_a",), **fields: Any) -> Endpoint:
-    told = v1.CallbackEndpoint(id=ids.new("endpoint"), url=url, etag="1", create_time=next_time(), **fields)
+    made = {"create_time": next_time(), **fields}
+    told = v1.CallbackEndpoint(id=ids.new("endpoint"), url=url, etag="1", **made)
     return Endpoint(told, [Secret(text) for text in secrets] if url is not None else [])
 
 

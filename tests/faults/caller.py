@@ -102,6 +102,32 @@ class Caller:
                     return run
                 await asyncio.sleep(0.02)
 
+    async def endpoint(self, url: str | None, **fields: Any) -> tuple[str, str]:
+        """A new endpoint's id and secret."""
+        endpoint = v1.CallbackEndpoint(url=url, **fields)
+        made = await self.callbacks.CreateEndpoint(v1.CreateEndpointRequest(endpoint=endpoint), timeout=PATIENCE_S)
+        return made.endpoint.id, made.secret
+
+    async def deliveries(self, **wanted: Any) -> list[v1.Delivery]:
+        """All that a ListDeliveries finds, oldest first, page by page."""
+        found: list[v1.Delivery] = []
+        ask = v1.ListDeliveriesRequest(**wanted)
+        while True:
+            page = await self.callbacks.ListDeliveries(ask, timeout=PATIENCE_S)
+            found += page.deliveries
+            if not page.next_page_token:
+                return found[::-1]
+            ask.page_token = page.next_page_token
+
+    async def delivered(self, count: int, *, longest_s: float = PATIENCE_S, **wanted: Any) -> list[v1.Delivery]:
+        """As `deliveries`, once there are so many and none is pending."""
+        async with asyncio.timeout(longest_s):
+            while True:
+                found = await self.deliveries(**wanted)
+                if len(found) >= count and all(each.status != v1.DELIVERY_STATUS_PENDING for each in found):
+                    return found
+                await asyncio.sleep(0.02)
+
     async def _wait(self, wait: v1.WaitRunRequest) -> v1.Run:
         wait.timeout.CopyFrom(seconds(PATIENCE_S))
         return await self.runs.WaitRun(wait, timeout=PATIENCE_S + 5)

@@ -11,7 +11,7 @@ import typer
 
 from sendoff import v1
 from sendoff.callbacks import EndpointFields
-from sendoff.cli import listening, output, wording
+from sendoff.cli import listening, output, receiving, wording
 from sendoff.cli.exits import ExitCode
 from sendoff.cli.options import AgentOfRuns, EventType, moment_or_span, span_s
 from sendoff.cli.session import Json, session
@@ -26,6 +26,7 @@ Limit: TypeAlias = Annotated[int, typer.Option(help="At most so many.", min=1)]
 
 callbacks = typer.Typer(no_args_is_help=True, help="Endpoints that are told of runs, and what became of each delivery.")
 callbacks.command("listen")(listening.listen)
+callbacks.command("receive")(receiving.receive)
 
 _MOST_PER_PAGE = 1000
 

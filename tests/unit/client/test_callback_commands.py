@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import methods, v1
 from sendoff.cli.exits import ExitCode
-from tests.unit.client.commanding import Command
+from tests.unit.client.commanding import ACCEPTED, Command
 from tests.unit.client.scripted_server import AGENT_ID, RUN_ID, ScriptedServer
 
 ENDPOINT_ID = "endpoint-00000000-0000-4000-8000-000000000001"
@@ -164,6 +164,23 @@ async def test_deliveries_are_tried_again_by_id_or_for_an_endpoint(command: Comm
     assert since == v1.RedeliverRequest(endpoint_id=ENDPOINT_ID, since=MOMENT)
     back = begin - span.since.ToDatetime(UTC)
     assert timedelta(hours=1.5) - timedelta(minutes=1) < back <= timedelta(hours=1.5)
+
+
+async def test_a_message_says_what_its_own_callback_tells(command: Command, server: ScriptedServer) -> None:
+    server.plan(methods.CREATE_MESSAGE_ASYNC, ACCEPTED, ACCEPTED)
+    events = ("--callback-event", "run.started", "--callback-event", "run.finished")
+
+    await command("send", AGENT_ID, "Hi", "--callback-url", URL)
+    more = (*events, "--callback-include-run", "--callback-secret", ENDPOINT_ID)
+    await command("send", AGENT_ID, "Hi", "--callback-url", URL, *more)
+    alone = await command("send", AGENT_ID, "Hi", "--callback-include-run")
+
+    plain, chosen = server.requests
+    assert (plain.callback_url, plain.HasField("callback")) == (URL, False)
+    assert chosen.callback == v1.CallbackOptions(
+        event_types=["run.started", "run.finished"], include_run=True, secret_id=ENDPOINT_ID
+    )
+    assert alone.exit_code == ExitCode.USAGE
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,7 @@ def test_methods_of_the_clients() -> None:
         "health",
         "messages",
         "models",
+        "receive_deliveries",
         "redeliver",
         "redeliver_missed",
         "reset_conversation",

@@ -31,7 +31,7 @@ SELECT
     ))
     FROM json_each(?4) wanted CROSS JOIN run r ON r.id = wanted.value
   ),
-  EXISTS (SELECT 1 FROM endpoint);
+  EXISTS (SELECT 1 FROM endpoint WHERE no > 0);
 
 -- name: lane_of_run
 SELECT l.id FROM run r CROSS JOIN lane l ON l.no = r.lane_no WHERE r.no = ?1;
@@ -238,7 +238,7 @@ LEFT JOIN endpoint e ON e.no = d.endpoint_no
 ORDER BY d.next_attempt_ns, d.no;
 
 -- name: outbox
-SELECT (SELECT count(*) FROM delivery WHERE endpoint_no IS NULL AND status = 1), EXISTS (SELECT 1 FROM endpoint);
+SELECT (SELECT count(*) FROM delivery WHERE endpoint_no IS NULL AND status = 1), EXISTS (SELECT 1 FROM endpoint WHERE no > 0);
 
 -- name: free_deliveries
 -- What replica ?1 held is due again.
