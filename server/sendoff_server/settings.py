@@ -60,7 +60,9 @@ class Settings(BaseSettings):
         10.0, description="On SIGTERM, how many seconds runs under way may go on before they are handed back."
     )
     max_stream_age_s: Annotated[float, Field(ge=1)] = Field(
-        3_600.0, description="After how many seconds a WatchRun stream is ended with MAX_STREAM_AGE, to be resumed."
+        3_600.0,
+        description="After how many seconds a stream of WatchRun or ReceiveDeliveries is ended, to be resumed with the "
+        "next.",
     )
     slow_consumer_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="How many seconds a watcher may leave a frame unread before it is cut with SLOW_CONSUMER."
@@ -88,10 +90,12 @@ class Settings(BaseSettings):
     )
     callback_networks: str = Field(
         "",
-        description="Networks that callbacks may reach although they are not public, as 10.0.0.0/8,fd00::/8; `none`: "
-        "none. Empty: the loopback if gRPC and REST both listen on it, else none.",
+        description="Networks that callbacks may reach, and pictures be fetched from, although they are not public, as "
+        "10.0.0.0/8,fd00::/8; `none`: none. Empty: the loopback if gRPC and REST both listen on it, else none.",
     )
-    callback_ports: str = Field("80,443,1024-65535", description="Ports that callbacks may go to.")
+    callback_ports: str = Field(
+        "80,443,1024-65535", description="Ports that callbacks may go to, and pictures be fetched from."
+    )
     callback_timeout_s: Annotated[float, Field(ge=0.1, le=300)] = Field(
         15.0, description="How many seconds the receiver of a callback may take to answer."
     )
