@@ -5,8 +5,16 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fixtures.server", "tests.fixtures.receiver", "tests.fixtures.connects"]
+pytest_plugins = ["tests.fixtures.server", "tests.fixtures.receiver"]
+
+# How long an example takes says more about the machine than about what is tried.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if (
+    "CI" not in os.environ
+):  # there the library has a profile of its own, which is unhurried and draws the same each time
+    settings.load_profile("unhurried")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
