@@ -7,7 +7,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fixtures.server", "tests.fixtures.receiver"]
+pytest_plugins = ["tests.fixtures.server", "tests.fixtures.receiver", "tests.fixtures.connects"]
 
 # How long an example takes says more about the machine than about what is tried.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
