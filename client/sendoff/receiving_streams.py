@@ -27,6 +27,7 @@ class StreamingCall(Protocol):
 
     def __iter__(self) -> Iterator[v1.ReceiveDeliveriesResponse]: ...
     def cancel(self) -> object: ...
+    def code(self) -> object: ...
 
 
 class Said:
@@ -56,15 +57,19 @@ class BlockingStream:
         self._responses = iter(call)
         self._address = address
         self._ended = False
+        self._reading = False
+        """Still true after a read: it was interrupted, by Ctrl-C for example."""
         receiving.begin(said.say)
 
     def read(self) -> v1.ReceiveDeliveriesResponse | None:
         """The next response; None when there is none any more."""
         response = None
+        self._reading = True
         try:
             response = next(self._responses, None)
         except grpc.RpcError as failed:
             self.error = errors.from_rpc(failed, self._address)
+        self._reading = False
         self._ended = response is None
         return response
 
@@ -77,7 +82,9 @@ class BlockingStream:
         too_long.daemon = True
         too_long.start()
         try:
-            while not self._ended:
+            if self._reading:  # gRPC still reads, and takes no second reader; the call itself ends all the same
+                self._call.code()
+            while not self._ended and not self._reading:
                 self.read()
         finally:
             too_long.cancel()

@@ -88,6 +88,8 @@ class ScriptedServer:
         """A stream was ended by its client."""
         self.said: list[list[v1.ReceiveDeliveriesRequest]] = []
         """What was said on each stream of deliveries."""
+        self.heard = asyncio.Event()
+        """Set when what a stream had planned to hear was said."""
         self.ended_well = 0
         """How many of these ended because nothing more was said."""
         self._plans: dict[str, deque[Any]] = defaultdict(deque)
@@ -137,6 +139,7 @@ class ScriptedServer:
                 elif isinstance(step, Hear):
                     while len(said) < step.frames:
                         said.append(await anext(requests))
+                    self.heard.set()
                 else:
                     yield step
             said.extend([each async for each in requests])

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sendoff import v1
 from sendoff.cli.exits import ExitCode
 from tests.unit.client.commanding import COMPLETED, Command
-from tests.unit.client.scripted_server import RUN_ID, Failure, ScriptedServer
+from tests.unit.client.scripted_server import RUN_ID, Failure, Hear, ScriptedServer
 from tests.unit.client.test_receiving import ENDPOINT_ID, answers
 
 
@@ -65,8 +65,10 @@ async def test_what_ends_it_is_told(command: Command, server: ScriptedServer, fa
     assert outcome.stderr == "error: planned\n"
 
 
-async def test_ctrl_c_ends_it_and_the_stream_with_it(server: ScriptedServer) -> None:
-    server.plan_pulls([handed("a")])
+@pytest.mark.parametrize("waits", [False, True], ids=["busy", "waiting"])
+async def test_ctrl_c_ends_it_and_the_stream_with_it(server: ScriptedServer, waits: bool) -> None:
+    """Whether it comes while a delivery is printed or while the next one is waited for."""
+    server.plan_pulls([handed("a"), *([Hear(2)] if waits else [])])
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "sendoff", "--address", server.address, "callbacks", "receive", ENDPOINT_ID),
         stdout=asyncio.subprocess.PIPE,
@@ -75,6 +77,8 @@ async def test_ctrl_c_ends_it_and_the_stream_with_it(server: ScriptedServer) -> 
     assert process.stdout is not None
     async with asyncio.timeout(30):
         await process.stdout.readuntil(b"\n")
+        if waits:  # it has acknowledged, and reads on
+            await server.heard.wait()
         process.send_signal(signal.SIGINT)
         _, told = await process.communicate()
 
