@@ -5,13 +5,16 @@ No database here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds
+from sendoff_server.store.batch import listed, outbox
+from sendoff_server.store.batch.mentions import OPEN
+from sendoff_server.store.batch.snapshot import ActionsRow, KnownKey, LaneRow, RunRow, Snapshot
 from sendoff_server.store.items import (
     Accept,
     Accepted,
@@ -42,9 +45,6 @@ from sendoff_server.store.items import (
     WhenPending,
 )
 from sendoff_server.store.port import POSITION_SHIFT, TURN_SHIFT, Poisoned
-from sendoff_server.store.sqlite import listing, outbox
-from sendoff_server.store.sqlite.mentions import OPEN
-from sendoff_server.store.sqlite.snapshot import ActionsRow, KnownKey, LaneRow, RunRow, Snapshot
 
 PLACE_BITS = POSITION_SHIFT
 PLACES = 1 << PLACE_BITS
@@ -73,7 +73,7 @@ class Changes:
     keys: list[tuple[str, str, str, int]] = field(default_factory=list)
     log: list[tuple[int, bytes]] = field(default_factory=list)
     messages: list[tuple[int, bytes]] = field(default_factory=list)
-    listed: list[tuple[str, listing.Row]] = field(default_factory=list)
+    listed: list[tuple[str, listed.Row]] = field(default_factory=list)
     """By tenant."""
     steps: dict[int, v1.Step] = field(default_factory=dict)
     left_out: list[tuple[int, int]] = field(default_factory=list)
@@ -90,7 +90,6 @@ class Decider:
         self._snapshot = snapshot
         self._replica_no = replica_no
         self._now_ns = now_ns
-        self._next_run_no = snapshot.last_run_no + 1
         self.changes = Changes()
 
     def decide(self, items: Sequence[Item]) -> list[Outcome]:
@@ -190,7 +189,7 @@ class Decider:
         return lane.owner is None and not lane.held
 
     def _add_run(self, item: Accept, lane: LaneRow) -> RunRow:
-        run, no = item.run, self._next_run_no
+        run, no = item.run, next(self._snapshot.run_nos)
         row = RunRow(
             no=no,
             id=run.id,
@@ -207,7 +206,6 @@ class Decider:
             start_before_ns=item.start_before_ns,
         )
         event = item.event.SerializeToString()
-        self._next_run_no += 1
         if row.seq > lane.last_seq:
             lane.last_seq = row.seq
         if item.continues:
@@ -262,7 +260,7 @@ class Decider:
             self.changes.steps[base | item.step.index] = item.step
         self.changes.log += log
         self.changes.messages += zip(keys, bodies, strict=True)
-        self.changes.listed += [(row.tenant, each) for each in listing.rows_of(entries)]
+        self.changes.listed += [(row.tenant, each) for each in listed.rows_of(entries)]
         self.changes.runs[row.no] = row
         row.run, row.status, row.last_sequence = item.run, item.run.status, item.run.last_sequence
 
@@ -374,6 +372,19 @@ class Decider:
         """Now, and a little later each time, so that lanes wait in the order of their items."""
         self._now_ns += 1
         return self._now_ns
+
+
+def wanted(outcomes: Iterable[Outcome]) -> set[int]:
+    """Numbers of the runs that `complete` asks for."""
+    return {outcome.run_no for outcome in outcomes if isinstance(outcome, NeedsStored)}
+
+
+def complete(outcomes: Iterable[Outcome], stored: Mapping[int, tuple[v1.Run, bytes]]) -> list[Result | Poisoned]:
+    """Fill in the runs that results tell as stored: by number, each with its request."""
+    return [
+        outcome.complete(*stored[outcome.run_no]) if isinstance(outcome, NeedsStored) else outcome
+        for outcome in outcomes
+    ]
 
 
 def _refused(item: Accept, lane: LaneRow) -> Accepted | None:

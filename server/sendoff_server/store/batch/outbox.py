@@ -5,9 +5,9 @@ from __future__ import annotations
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds, timestamp
+from sendoff_server.store.batch.snapshot import RunRow
 from sendoff_server.store.items import NoteAttempt, Progress
 from sendoff_server.store.questions import receiver_of
-from sendoff_server.store.sqlite.snapshot import RunRow
 
 Row = tuple[object, ...]
 
