@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from sendoff_server.store.port import Store
+from sendoff_server.store.postgres.engine import PostgresStore
 from sendoff_server.store.sqlite.engine import SqliteStore
+from tests.postgres import Session
 
 
 class Database(Protocol):
@@ -74,8 +76,77 @@ class SqliteDatabase(Database):
             connection.close()
 
 
+class PostgresDatabase(Database):
+    """Whoever made it closes it."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._session: Session | None = None
+
+    @property
+    def address(self) -> str:
+        return f"postgres:{self.dsn}"
+
+    def replica(self) -> PostgresStore:
+        return PostgresStore(self.dsn)
+
+    def age_beats(self, seconds: float) -> None:
+        self.execute(f"UPDATE replica SET beat_at = beat_at - interval '{seconds} s'")
+
+    def claim_newer_schema(self) -> None:
+        self.execute(f"INSERT INTO schema_version VALUES ({_NEWER}, now())")
+
+    @asynccontextmanager
+    async def writes_fail(self, store: Store) -> AsyncIterator[None]:
+        self.execute(_FILL_DISK)
+        yield
+        self.execute("DROP FUNCTION disk_is_full CASCADE")
+
+    def empty(self) -> None:
+        """But for the schema."""
+        self.execute(_EMPTY)
+
+    def execute(self, statements: str) -> None:
+        self._session = self._session or Session(self.dsn)
+        self._session.execute(statements)
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+
+
+_NEWER = 9999
+
+_EACH_TABLE = """
+DO $$
+DECLARE name regclass;
+BEGIN
+  FOR name IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP
+    {statement}
+  END LOOP;
+END $$
+"""
+
+_EMPTY = (
+    _EACH_TABLE.format(
+        statement="IF name <> 'schema_version'::regclass THEN EXECUTE format('DELETE FROM %s', name); END IF;"
+    )
+    + f"; DELETE FROM schema_version WHERE number = {_NEWER}"
+)
+
+_FILL_DISK = """
+CREATE FUNCTION disk_is_full() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+""" + _EACH_TABLE.format(
+    statement="EXECUTE format('CREATE TRIGGER t BEFORE INSERT OR UPDATE ON %s EXECUTE FUNCTION disk_is_full()', name);"
+)
+
+
 def of_address(address: str) -> Database:
     engine, _, place = address.partition(":")
-    if engine != "sqlite":
-        raise ValueError(f"no engine for {address!r}")
-    return SqliteDatabase(Path(place))
+    match engine:
+        case "sqlite":
+            return SqliteDatabase(Path(place))
+        case "postgres":
+            return PostgresDatabase(place)
+    raise ValueError(f"no engine for {address!r}")

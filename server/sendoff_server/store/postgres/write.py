@@ -1,0 +1,167 @@
+"""Writes one batch: snapshot, decisions, changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from sendoff_server.clock import nanoseconds
+from sendoff_server.store.batch.columns import ended_columns, has_ended, lane_columns, run_columns
+from sendoff_server.store.batch.decide import Changes, Decider, complete, wanted
+from sendoff_server.store.batch.snapshot import LaneRow, cancel_columns
+from sendoff_server.store.items import Item, LeftOut, Result
+from sendoff_server.store.port import INPUT_PLACE, Poisoned
+from sendoff_server.store.postgres import snapshot
+from sendoff_server.store.postgres.connection import DATA_ERRORS, MEETINGS, TRIES, Connection
+from sendoff_server.store.postgres.queries import columns_of, named, together
+from sendoff_server.store.postgres.run_numbers import RunNumbers
+
+Results = list[Result | Poisoned]
+Rows = Sequence[Sequence[object]]
+
+_REASON = 10
+"""Which of the columns of a run is the reason of its cancel."""
+
+
+async def flush(connection: Connection, replica_no: int, run_nos: RunNumbers, items: Sequence[Item]) -> Results:
+    """Write the batch in one transaction. Raises Fenced and errors of the database, all with nothing written."""
+    for _ in range(TRIES):
+        try:
+            async with connection.transaction():
+                return await _apply(connection, replica_no, run_nos, items)
+        except MEETINGS as error:
+            met = error
+        except DATA_ERRORS as error:
+            return await _without_culprit(connection, replica_no, run_nos, items, error)
+    if isinstance(met, DATA_ERRORS):
+        return await _without_culprit(connection, replica_no, run_nos, items, met)
+    raise met
+
+
+async def _without_culprit(
+    connection: Connection, replica_no: int, run_nos: RunNumbers, items: Sequence[Item], error: Exception
+) -> Results:
+    if len(items) == 1:
+        return [_poisoned(error)]
+    async with connection.transaction():
+        await snapshot.lock(connection, replica_no, items)  # of all at once, so that the halves lock in no other order
+        return await _apply_halves(connection, replica_no, run_nos, items)
+
+
+async def _apply_halves(connection: Connection, replica_no: int, run_nos: RunNumbers, items: Sequence[Item]) -> Results:
+    """Apply a batch that failed as a whole, split until the culprit is alone. Later parts see what earlier did."""
+    middle = len(items) // 2
+    results: Results = []
+    for half in (items[:middle], items[middle:]):
+        try:
+            async with connection.transaction():
+                results += await _apply(connection, replica_no, run_nos, half)
+        except DATA_ERRORS as error:
+            alone = len(half) == 1
+            results += [_poisoned(error)] if alone else await _apply_halves(connection, replica_no, run_nos, half)
+    return results
+
+
+def _poisoned(error: Exception) -> Poisoned:
+    poisoned = Poisoned(f"{type(error).__name__}: {error}")
+    poisoned.__cause__ = error
+    return poisoned
+
+
+async def _apply(connection: Connection, replica_no: int, run_nos: RunNumbers, items: Sequence[Item]) -> Results:
+    taken, now_ns = await snapshot.take(connection, replica_no, run_nos, items)
+    decider = Decider(taken, replica_no, now_ns)
+    outcomes = decider.decide(items)
+    # Before anything is written over them.
+    needed = wanted(outcomes)
+    results = complete(outcomes, await snapshot.read_stored(connection, needed) if needed else {})
+    await _write(connection, now_ns, decider.changes)
+    return results
+
+
+async def _write(connection: Connection, now_ns: int, changes: Changes) -> None:
+    """First what other replicas may be writing as well, in the order that keeps them from waiting for each other."""
+    keys = sorted((tenant, value.encode(), scope, no) for tenant, value, scope, no in changes.keys)
+    ended = [ended_columns(row) for row in changes.runs.values() if has_ended(row)]
+    for name, rows in (("write_keys", keys), ("write_last_runs", ended)):
+        if rows:
+            await connection.execute(named(name), *columns_of(rows))
+    if changes.listed:
+        await _list(connection, now_ns, changes)
+    await _write_own(connection, changes)
+    hidden = [no for no, what in changes.left_out if what >= LeftOut.CONVERSATION]
+    if hidden:
+        await connection.execute(named("leave_out_of_lists"), hidden, INPUT_PLACE)
+
+
+async def _list(connection: Connection, now_ns: int, changes: Changes) -> None:
+    """Each message comes behind all of its tenant."""
+    left = Counter(tenant for tenant, _ in changes.listed)
+    counts = sorted(left.items())
+    rows = []
+    for tenant, (key, message_id, types, last_place, size) in changes.listed:
+        left[tenant] -= 1
+        lane_no = changes.runs[key >> 20].lane_no
+        rows.append((key, message_id, left[tenant], types, last_place, size, lane_no))
+    *columns, lane_nos = columns_of(rows)
+    await connection.execute(named("write_listed"), *columns, *columns_of(counts), now_ns, lane_nos)
+
+
+async def _write_own(connection: Connection, changes: Changes) -> None:
+    """What only the holder of the lanes writes, with one statement."""
+    marked = [(row.no, *_bytes_first(cancel_columns(row.cancel))) for row in changes.marked.values()]
+    parts: dict[str, Rows] = {
+        "write_runs": [_with_bytes(run_columns(row)) for row in changes.runs.values()],
+        "write_lanes": [lane_columns(lane) for lane in changes.lanes.values()],
+        "write_log": changes.log,
+        "write_messages": changes.messages,
+        "write_steps": _step_rows(changes),
+        "write_left_out": changes.left_out,
+        "mark_cancels": [row for row in marked if row[0] not in changes.runs],
+        **_action_parts(list(changes.actions.values())),
+    }
+    present = {name: columns_of(rows) for name, rows in parts.items() if rows}
+    if present:
+        statement = together(tuple(present), tuple(map(len, present.values())))
+        await connection.execute(statement, *(column for columns in present.values() for column in columns))
+
+
+def _with_bytes(columns: tuple[object, ...]) -> tuple[object, ...]:
+    reason = columns[_REASON]
+    return columns if reason is None else (*columns[:_REASON], str(reason).encode(), *columns[_REASON + 1 :])
+
+
+def _bytes_first(cancel: tuple[str | None, int]) -> tuple[bytes | None, int]:
+    reason, kind = cancel
+    return None if reason is None else reason.encode(), kind
+
+
+def _step_rows(changes: Changes) -> Rows:
+    return [
+        (
+            key,
+            step.id,
+            nanoseconds(step.start_time),
+            step.model_handle.encode(),
+            step.trace_id.encode(),
+            step.SerializeToString(),
+            changes.runs[key >> 20].lane_no,
+        )
+        for key, step in changes.steps.items()
+    ]
+
+
+def _action_parts(lanes: Sequence[LaneRow]) -> dict[str, Rows]:
+    """Lanes' newest actions, as they are now, over those that they had."""
+    sets, counts, actions = [], [], []
+    for lane in lanes:
+        row = lane.actions
+        if row is None:
+            raise AssertionError("a lane whose actions changed has some")
+        sets.append((lane.no, row.run.no, row.answered_by, row.continuations, row.settled))
+        counts.append((lane.no, len(row.actions)))
+        for place, action in enumerate(row.actions):
+            key, expire_ns = lane.no << 20 | place, nanoseconds(action.expire_time)
+            body = action.SerializeToString()
+            actions.append((key, lane.tenant, action.kind, expire_ns, row.settled, body))
+    return {"write_action_sets": sets, "clear_actions": counts, "write_actions": actions}
