@@ -7,6 +7,9 @@ ARGS ?=
 # Where `make run` and `make serve` keep the database and the weights of the embedded model: here, not in your home.
 export SENDOFF_DATA_DIR ?= $(CURDIR)/.data
 
+# Many containers set this. Here hundreds of processes are started, and each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --no-compile
 READY := .venv/.ready

@@ -1,10 +1,19 @@
 """Fixtures by subject; each is written in the file of its subject."""
 
+from __future__ import annotations
+
+import os
+
 import pytest
 
 from tests import postgres
 
-pytest_plugins = ["tests.fixtures.server", "tests.fixtures.receiver", "tests.fixtures.postgres"]
+pytest_plugins = [
+    "tests.fixtures.server",
+    "tests.fixtures.receiver",
+    "tests.fixtures.connects",
+    "tests.fixtures.postgres",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -15,3 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         postgres.end_run()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two for each processor: more than half of its time a test waits for processes, timers and the disk."""
+    return 2 * (os.cpu_count() or 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-_PACKAGES = {"typer", "rich"}
+_PACKAGES = {"typer", "rich", "standardwebhooks"}
 
 
 def main() -> None:

@@ -14,9 +14,12 @@ import grpc.aio
 
 from sendoff import actions, errors, methods, paging, requests, v1
 from sendoff.actions import ActionFilters
+from sendoff.callback_calls import AsyncCallbackCalls
 from sendoff.connection import ConnectionOptions, resolve
 from sendoff.methods import Call, Req, Resp
 from sendoff.paging import Item, Paging
+from sendoff.receiving import Received, ReceiveOptions, Receiving
+from sendoff.receiving_streams import AsyncSaid, AsyncStream
 from sendoff.requests import (
     AgentFields,
     AgentFilters,
@@ -36,7 +39,7 @@ from sendoff.waiting import Waiting
 from sendoff.watching import Entry, Watch, WatchOptions
 
 
-class AsyncClient:
+class AsyncClient(AsyncCallbackCalls):
     """A connection to Sendoff, for asyncio. Belongs to the event loop of its first call, and connects with it.
 
     Every call has a deadline: `timeout_s` of the call, or the client's. Calls that can be repeated without harm
@@ -489,6 +492,31 @@ class AsyncClient:
         """Delete a tool; agents that name it go on without it. Never repeated by itself, as `delete_agent`."""
         await self._call(requests.delete_tool(tool_id), timeout_s)
 
+    # ---- deliveries ----
+
+    async def receive_deliveries(
+        self, endpoint_id: str, **options: Unpack[ReceiveOptions]
+    ) -> AsyncGenerator[Received, None]:
+        """Take the deliveries of an endpoint without a URL, over any number of broken streams; for ever, until the
+        generator is closed.
+
+        Each comes again, here or elsewhere, unless its `ack` is called: none is acknowledged because the loop goes on.
+        Several receivers of one endpoint share its deliveries; those of one run come in order. Close the
+        generator, as `contextlib.aclosing` does: that waits a moment until the server has noted what was acknowledged.
+
+        Raises Conflict (EndpointHasUrl, EndpointDisabled) and NotFound, also while it goes on.
+        """
+        receiving = Receiving(endpoint_id, options, connect=self._retry, reconnect=self._reconnect, timing=self._timing)
+        while True:
+            stream = self._subscribe(receiving)
+            try:
+                while (response := await stream.read()) is not None:
+                    if (received := receiving.take(response)) is not None:
+                        yield received
+            finally:
+                await stream.close()
+            await self._sleep(receiving.pause_s(stream.error))
+
     # ---- the server ----
 
     async def models(self, *, timeout_s: float | None = None) -> v1.ListModelsResponse:
@@ -538,6 +566,12 @@ class AsyncClient:
             for item in pages.items(page):
                 yield item
             call = pages.following(call, page)
+
+    def _subscribe(self, receiving: Receiving) -> AsyncStream:
+        method, said = methods.RECEIVE_DELIVERIES, AsyncSaid()
+        rpc = self._channel.stream_stream(method.path, method.request.SerializeToString, method.response.FromString)
+        call = rpc(aiter(said), metadata=self.connection.metadata)
+        return AsyncStream(call, said, receiving, self.connection.address)
 
     def _open(self, watch: Watch) -> _Stream:
         method = methods.WATCH_RUN

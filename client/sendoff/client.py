@@ -14,9 +14,12 @@ import grpc
 
 from sendoff import actions, errors, methods, paging, requests, v1
 from sendoff.actions import ActionFilters
+from sendoff.callback_calls import CallbackCalls
 from sendoff.connection import ConnectionOptions, resolve
 from sendoff.methods import Call, Req, Resp
 from sendoff.paging import Item, Paging
+from sendoff.receiving import Received, ReceiveOptions, Receiving
+from sendoff.receiving_streams import BlockingStream, Said
 from sendoff.requests import (
     AgentFields,
     AgentFilters,
@@ -37,7 +40,7 @@ from sendoff.waiting import Waiting
 from sendoff.watching import Entry, Watch, WatchOptions
 
 
-class Client:
+class Client(CallbackCalls):
     """A connection to Sendoff, for threads. May be shared by threads; connects with the first call.
 
     Every call has a deadline: `timeout_s` of the call, or the client's. Calls that can be repeated without harm
@@ -485,6 +488,31 @@ class Client:
         """Delete a tool; agents that name it go on without it. Never repeated by itself, as `delete_agent`."""
         self._call(requests.delete_tool(tool_id), timeout_s)
 
+    # ---- deliveries ----
+
+    def receive_deliveries(
+        self, endpoint_id: str, **options: Unpack[ReceiveOptions]
+    ) -> Generator[Received, None, None]:
+        """Take the deliveries of an endpoint without a URL, over any number of broken streams; for ever, until the
+        generator is closed.
+
+        Each comes again, here or elsewhere, unless its `ack` is called: none is acknowledged because the loop goes on.
+        Several receivers of one endpoint share its deliveries; those of one run come in order. Leaving the
+        loop closes the generator, which waits a moment until the server has noted what was acknowledged.
+
+        Raises Conflict (EndpointHasUrl, EndpointDisabled) and NotFound, also while it goes on.
+        """
+        receiving = Receiving(endpoint_id, options, connect=self._retry, reconnect=self._reconnect, timing=self._timing)
+        while True:
+            stream = self._subscribe(receiving)
+            try:
+                while (response := stream.read()) is not None:
+                    if (received := receiving.take(response)) is not None:
+                        yield received
+            finally:
+                stream.close()
+            self._sleep(receiving.pause_s(stream.error))
+
     # ---- the server ----
 
     def models(self, *, timeout_s: float | None = None) -> v1.ListModelsResponse:
@@ -526,6 +554,12 @@ class Client:
             page = self._call(call, None)
             yield from pages.items(page)
             call = pages.following(call, page)
+
+    def _subscribe(self, receiving: Receiving) -> BlockingStream:
+        method, said = methods.RECEIVE_DELIVERIES, Said()
+        rpc = self._channel.stream_stream(method.path, method.request.SerializeToString, method.response.FromString)
+        call = rpc(iter(said), metadata=self.connection.metadata)
+        return BlockingStream(call, said, receiving, self.connection.address)
 
     def _open(self, watch: Watch) -> Stream:
         method = methods.WATCH_RUN

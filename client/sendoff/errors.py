@@ -9,7 +9,9 @@
                                                         AgentHasActiveRuns, ConversationHasActiveRuns,
                                                         PendingApproval, NoPendingAction, ActionAlreadyAnswered,
                                                         ToolIsTheServers, ToolExists, NothingToCompact,
-                                                        CompactionFailed, ResetFailed
+                                                        CompactionFailed, ResetFailed, EndpointHasUrl,
+                                                        EndpointHasNoUrl, EndpointDisabled, TooManyEndpoints,
+                                                        TooManySecrets
       NotNow               wait and repeat              QueueFull, Unavailable
       DeadlineExceeded     look whether it worked
       Internal             report it                    LogGap
@@ -168,6 +170,26 @@ class ResetFailed(Conflict):
     """The run `metadata["run_id"]` was cancelled before it had reset the conversation."""
 
 
+class EndpointHasUrl(Conflict):
+    """The deliveries of the endpoint `metadata["endpoint_id"]` are sent to its URL, and not handed out."""
+
+
+class EndpointHasNoUrl(Conflict):
+    """The endpoint `metadata["endpoint_id"]` has no URL, so nothing is sent to it or signed for it."""
+
+
+class EndpointDisabled(Conflict):
+    """The endpoint `metadata["endpoint_id"]` is disabled, and gets nothing."""
+
+
+class TooManyEndpoints(Conflict):
+    """There are as many endpoints as there may be."""
+
+
+class TooManySecrets(Conflict):
+    """As many secrets of the endpoint `metadata["endpoint_id"]` sign as may."""
+
+
 class NotNow(SendoffError):
     """The same request may work later."""
 
@@ -212,6 +234,11 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "NOTHING_TO_COMPACT": NothingToCompact,
     "COMPACTION_FAILED": CompactionFailed,
     "RESET_FAILED": ResetFailed,
+    "ENDPOINT_HAS_URL": EndpointHasUrl,
+    "ENDPOINT_HAS_NO_URL": EndpointHasNoUrl,
+    "ENDPOINT_DISABLED": EndpointDisabled,
+    "TOO_MANY_ENDPOINTS": TooManyEndpoints,
+    "TOO_MANY_SECRETS": TooManySecrets,
     "QUEUE_FULL": QueueFull,
     "OUTBOX_FULL": QueueFull,
 }

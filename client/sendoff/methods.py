@@ -15,6 +15,7 @@ from sendoff.v1 import (
     action_service_pb2,
     agent_service_pb2,
     block_service_pb2,
+    callback_service_pb2,
     conversation_service_pb2,
     file_service_pb2,
     model_service_pb2,
@@ -61,6 +62,7 @@ _ACTIONS = action_service_pb2.DESCRIPTOR.services_by_name["ActionService"]
 _AGENTS = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
 _CONVERSATIONS = conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]
 _BLOCKS = block_service_pb2.DESCRIPTOR.services_by_name["BlockService"]
+_CALLBACKS = callback_service_pb2.DESCRIPTOR.services_by_name["CallbackService"]
 _STEPS = step_service_pb2.DESCRIPTOR.services_by_name["StepService"]
 _FILES = file_service_pb2.DESCRIPTOR.services_by_name["FileService"]
 _TOOLS = tool_service_pb2.DESCRIPTOR.services_by_name["ToolService"]
@@ -122,6 +124,18 @@ GET_BLOCK = _method(_BLOCKS, "GetBlock", v1.GetBlockRequest, v1.Block)
 LIST_BLOCKS = _method(_BLOCKS, "ListBlocks", v1.ListBlocksRequest, v1.ListBlocksResponse)
 UPDATE_BLOCK = _method(_BLOCKS, "UpdateBlock", v1.UpdateBlockRequest, v1.Block)
 DELETE_BLOCK = _method(_BLOCKS, "DeleteBlock", v1.DeleteBlockRequest, v1.DeleteBlockResponse)
+CREATE_ENDPOINT = _method(_CALLBACKS, "CreateEndpoint", v1.CreateEndpointRequest, v1.CreateEndpointResponse)
+GET_ENDPOINT = _method(_CALLBACKS, "GetEndpoint", v1.GetEndpointRequest, v1.CallbackEndpoint)
+LIST_ENDPOINTS = _method(_CALLBACKS, "ListEndpoints", v1.ListEndpointsRequest, v1.ListEndpointsResponse)
+UPDATE_ENDPOINT = _method(_CALLBACKS, "UpdateEndpoint", v1.UpdateEndpointRequest, v1.CallbackEndpoint)
+DELETE_ENDPOINT = _method(_CALLBACKS, "DeleteEndpoint", v1.DeleteEndpointRequest, v1.DeleteEndpointResponse)
+ROTATE_SECRET = _method(_CALLBACKS, "RotateSecret", v1.RotateSecretRequest, v1.RotateSecretResponse)
+TEST_ENDPOINT = _method(_CALLBACKS, "TestEndpoint", v1.TestEndpointRequest, v1.TestEndpointResponse)
+GET_DELIVERY = _method(_CALLBACKS, "GetDelivery", v1.GetDeliveryRequest, v1.Delivery)
+LIST_DELIVERIES = _method(_CALLBACKS, "ListDeliveries", v1.ListDeliveriesRequest, v1.ListDeliveriesResponse)
+REDELIVER = _method(_CALLBACKS, "Redeliver", v1.RedeliverRequest, v1.RedeliverResponse)
+RECEIVE_DELIVERIES = _method(_CALLBACKS, "ReceiveDeliveries", v1.ReceiveDeliveriesRequest, v1.ReceiveDeliveriesResponse)
+
 CREATE_FILE = _method(_FILES, "CreateFile", v1.CreateFileRequest, v1.File)
 GET_FILE = _method(_FILES, "GetFile", v1.GetFileRequest, v1.GetFileResponse)
 LIST_FILES = _method(_FILES, "ListFiles", v1.ListFilesRequest, v1.ListFilesResponse)

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from sendoff import methods, requests, v1
 from sendoff.actions import ActionFilters, list_pending_actions
+from sendoff.callbacks import DeliveryFilters, list_deliveries
 from sendoff.methods import Call, Method, Req, Resp
 from sendoff.requests import (
     AgentFilters,
@@ -148,6 +149,25 @@ def blocks(
 
     first = v1.ListBlocksRequest(agent_id=agent_id, label=label, page_size=page_size, **filters)
     return Paging(methods.LIST_BLOCKS, first, lambda page: page.blocks, advance)
+
+
+def endpoints(page_size: int) -> Paging[v1.ListEndpointsRequest, v1.ListEndpointsResponse, v1.CallbackEndpoint]:
+    def advance(request: v1.ListEndpointsRequest, page: v1.ListEndpointsResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    first = v1.ListEndpointsRequest(page_size=page_size)
+    return Paging(methods.LIST_ENDPOINTS, first, lambda page: page.endpoints, advance)
+
+
+def deliveries(
+    filters: DeliveryFilters,
+) -> Paging[v1.ListDeliveriesRequest, v1.ListDeliveriesResponse, v1.Delivery]:
+    def advance(request: v1.ListDeliveriesRequest, page: v1.ListDeliveriesResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    return Paging(methods.LIST_DELIVERIES, list_deliveries(filters), lambda page: page.deliveries, advance)
 
 
 def tools(filters: ToolFilters) -> Paging[v1.ListToolsRequest, v1.ListToolsResponse, v1.Tool]:

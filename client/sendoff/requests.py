@@ -33,6 +33,8 @@ class SendOptions(TypedDict, total=False):
     max_steps: int | None
     callback_url: str | None
     """Where the server POSTs when the run has ended."""
+    callback: v1.CallbackOptions | None
+    """Of which events `callback_url` is told, with what, and signed by whom. Unset: of the end, as Letta does."""
     metadata: Mapping[str, Any] | None
     """Anything that JSON can hold."""
     labels: Mapping[str, str] | None
@@ -222,6 +224,7 @@ def send(agent_id: str, input: Input, options: SendOptions) -> Call[v1.CreateMes
         override_system=options.get("override_system"),
         max_steps=options.get("max_steps"),
         callback_url=options.get("callback_url"),
+        callback=options.get("callback"),
         labels=options.get("labels"),
         metadata=_json_object(options.get("metadata")),
         client_tools=options.get("client_tools"),

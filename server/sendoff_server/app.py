@@ -75,6 +75,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         parts = Assembly(settings, store, models, await shed_of(settings, store, clock), clock).parts()
+        stack.push_async_callback(parts.pictures.aclose)
         grpc = GrpcServer(settings, parts.use_cases)
         http = _http(settings, parts.use_cases)
         for part in (

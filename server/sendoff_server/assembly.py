@@ -6,6 +6,7 @@ anything can: the tools that MCP servers were last known to have.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,11 +16,16 @@ from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
-from sendoff_server.callback_parts import dispatcher
+from sendoff_server.callback_parts import courier, dispatcher
+from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.dispatcher import Dispatcher
+from sendoff_server.callbacks.endpoints import EndpointService
+from sendoff_server.callbacks.pulling import Pulling
+from sendoff_server.callbacks.service import CallbackService
 from sendoff_server.clock import Clock
 from sendoff_server.context.history_memory import HistoryMemory
 from sendoff_server.context.pictures import Pictures
+from sendoff_server.context.remote_pictures import RemotePictures
 from sendoff_server.context.retry import RetryPolicy
 from sendoff_server.loop.calling import Callers
 from sendoff_server.loop.loop import Loop
@@ -31,6 +37,7 @@ from sendoff_server.memory.directory import BlockDirectory
 from sendoff_server.memory.messages import StoredMessages
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.catalogue import ModelCatalogue
+from sendoff_server.outgoing_parts import guard_of, remote_pictures
 from sendoff_server.runs import upkeep
 from sendoff_server.runs.accepting import Acceptance
 from sendoff_server.runs.action_service import ActionService
@@ -79,6 +86,7 @@ class Parts:
     executor: Executor
     expiry: Expiry
     callbacks: Dispatcher
+    pictures: RemotePictures
     use_cases: UseCases
 
 
@@ -102,13 +110,18 @@ class Assembly:
         self._wardrobe = Wardrobe(self._agents, self._conversations, models, toolbox, self._memory)
         self._files = FileService(store, clock)
         self._commits = GroupCommit(store, clock, self._on_result)
-        self._callbacks = dispatcher(settings, store, self._commits, clock)
+        self._guard = guard_of(settings)
+        self._courier = courier(settings, self._guard, clock)
+        self._callbacks = dispatcher(settings, store, self._commits, self._courier, self._guard, clock)
+        self._pictures = remote_pictures(self._guard, clock)
         self._acceptance = Acceptance(
             self._agents,
             self._conversations,
             models,
             self._files,
             self._callbacks,
+            store,
+            self._guard,
             clock,
             max_open=settings.max_queued_per_conversation,
             may_approve=settings.allow_approve_on_timeout,
@@ -125,6 +138,7 @@ class Assembly:
             executor=Executor(self._store, self._commits, self._hub, self._body(), self._clock),
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
             callbacks=self._callbacks,
+            pictures=self._pictures,
             use_cases=self._use_cases(runs),
         )
 
@@ -155,7 +169,7 @@ class Assembly:
         callers = Callers(callers_of(self._shed, self._memory, store), clock, settings.tool_timeout_s)
         retry = RetryPolicy(settings.model_retries)
         timeout = timedelta(seconds=settings.action_timeout_s)
-        wardrobe, pictures = self._wardrobe, Pictures(store)
+        wardrobe, pictures = self._wardrobe, Pictures(store, self._pictures, clock)
         return ByKind(
             messages=Loop(store, history, wardrobe, callers, pictures, clock, retry, action_timeout=timeout),
             upkeep=Upkeep(store, history, wardrobe, callers, pictures, clock, retry, action_timeout=timeout),
@@ -193,6 +207,7 @@ class Assembly:
                 deleted=self._conversation_deleted,
             ),
             blocks=BlockService(store, self._blocks, self._agents, clock),
+            callbacks=self._callback_service(),
             tools=ToolService(
                 store,
                 shed.directory,
@@ -204,6 +219,27 @@ class Assembly:
             files=self._files,
             models=self._models,
             info=server_info(self._settings),
+        )
+
+    def _callback_service(self) -> CallbackService:
+        store, callbacks, clock = self._store, self._callbacks, self._clock
+        return CallbackService(
+            endpoints=EndpointService(
+                store, self._agents, self._courier, self._guard, clock, made=callbacks.expect_endpoints
+            ),
+            deliveries=DeliveryService(store, callbacks.doorbell, clock),
+            pulling=self._pulling(),
+        )
+
+    def _pulling(self) -> Pulling:
+        return Pulling(
+            self._store,
+            self._commits,
+            self._callbacks.doorbell,
+            self._clock,
+            give_up_s=self._settings.callback_give_up_s,
+            max_stream_age_s=self._settings.max_stream_age_s,
+            chance=random.random,
         )
 
     def _upkeep(self, runs: RunService) -> upkeep.Upkeep:

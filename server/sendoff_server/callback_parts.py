@@ -5,43 +5,39 @@ from __future__ import annotations
 import asyncio
 import random
 
-import structlog
-
+from sendoff_server.callbacks.breaker import Breaker
 from sendoff_server.callbacks.courier import Courier
 from sendoff_server.callbacks.dispatcher import Dispatcher
-from sendoff_server.callbacks.guard import Guard
-from sendoff_server.callbacks.port import Sender
 from sendoff_server.callbacks.signing import Signer, ensure_secrets
 from sendoff_server.clock import Clock
-from sendoff_server.networks import LOOPBACK, networks_of, ports_of
+from sendoff_server.outgoing.guard import Guard
+from sendoff_server.outgoing.port import Sender
 from sendoff_server.settings import Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Store
 
-log = structlog.get_logger(__name__)
 
-
-def dispatcher(settings: Settings, store: Store, commits: GroupCommit, clock: Clock) -> Dispatcher:
+def courier(settings: Settings, guard: Guard, clock: Clock) -> Courier:
     """Raises BadSecret."""
-    guard = guard_of(settings)
 
     async def open_sender() -> Sender:
         await asyncio.to_thread(_import_slow_parts)
-        from sendoff_server.callbacks.sender import HttpSender
+        from sendoff_server.outgoing.sender import HttpSender
 
         return HttpSender(guard, timeout_s=settings.callback_timeout_s)
 
-    courier = Courier(
-        open_sender,
-        Signer(ensure_secrets(settings.callback_secret_path)),
-        clock,
-        give_up_s=settings.callback_give_up_s,
-        chance=random.random,
-    )
+    signer = Signer(ensure_secrets(settings.callback_secret_path))
+    return Courier(open_sender, signer, clock, give_up_s=settings.callback_give_up_s, chance=random.random)
+
+
+def dispatcher(
+    settings: Settings, store: Store, commits: GroupCommit, courier: Courier, guard: Guard, clock: Clock
+) -> Dispatcher:
     return Dispatcher(
         store,
         commits,
         courier,
+        Breaker(settings.max_callbacks, random.random),
         guard,
         clock,
         at_once=settings.max_callbacks,
@@ -49,16 +45,6 @@ def dispatcher(settings: Settings, store: Store, commits: GroupCommit, clock: Cl
     )
 
 
-def guard_of(settings: Settings) -> Guard:
-    """Where callers may have the server connect to. What is not public is told in the log."""
-    by_default = settings.callback_networks == "" and settings.is_local
-    networks = LOOPBACK if by_default else networks_of(settings.callback_networks)
-    if networks:
-        why = "only this machine reaches this server" if by_default else "the operator allows it"
-        log.info("callbacks may reach networks that are not public", networks=[str(each) for each in networks], why=why)
-    return Guard(networks, ports_of(settings.callback_ports))
-
-
 def _import_slow_parts() -> None:
     """Used above; importing it here, in a thread, keeps the loop free."""
-    import sendoff_server.callbacks.sender  # noqa: F401  # see above
+    import sendoff_server.outgoing.sender  # noqa: F401  # see above

@@ -3,15 +3,18 @@
     ServiceError
       NotFound         name something that exists   AgentNotFound, ConversationNotFound, MessageNotFound, RunNotFound,
                                                     ModelNotFound, ToolNotFound, BlockNotFound, FileNotFound,
-                                                    StepNotFound
+                                                    StepNotFound, EndpointNotFound, DeliveryNotFound
       Refused          change the request           InvalidRequest, MalformedRequest, RequestTooLarge, Unsupported,
                                                     InvalidToolCallIds
       Conflict         look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
                                                     RunStillOpen, RunDeleted, AgentHasActiveRuns,
                                                     ConversationHasActiveRuns, PendingApproval, NoPendingAction,
                                                     ActionAlreadyAnswered, ToolIsTheServers, ToolExists,
-                                                    NothingToCompact, CompactionFailed, ResetFailed
-      NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StoreUnavailable
+                                                    NothingToCompact, CompactionFailed, ResetFailed,
+                                                    EndpointHasUrl, EndpointHasNoUrl, EndpointDisabled,
+                                                    TooManyEndpoints, TooManySecrets
+      NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StreamTooOld,
+                                                    StoreUnavailable
 
 The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
 the name of the gRPC status, `http_status` the one of the REST door. Every value in a message is also in the metadata
@@ -122,6 +125,26 @@ class StepNotFound(NotFound):
 
     def __init__(self, step_id: str) -> None:
         super().__init__(f"there is no step {step_id!r}; ListSteps shows those of a run", step_id=step_id)
+
+
+class EndpointNotFound(NotFound):
+    reason = "ENDPOINT_NOT_FOUND"
+
+    def __init__(self, endpoint_id: str) -> None:
+        super().__init__(
+            f"there is no callback endpoint {endpoint_id!r}; ListEndpoints shows those that exist",
+            endpoint_id=endpoint_id,
+        )
+
+
+class DeliveryNotFound(NotFound):
+    reason = "DELIVERY_NOT_FOUND"
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(
+            f"there is no delivery {delivery_id!r}, or none any more; ListDeliveries shows those that exist",
+            delivery_id=delivery_id,
+        )
 
 
 class ModelNotFound(NotFound):
@@ -402,6 +425,67 @@ class ResetFailed(Conflict):
         )
 
 
+class EndpointHasUrl(Conflict):
+    reason = "ENDPOINT_HAS_URL"
+    grpc_code = "FAILED_PRECONDITION"
+
+    def __init__(self, endpoint_id: str) -> None:
+        super().__init__(
+            f"the deliveries of {endpoint_id} are sent to its URL; make an endpoint without one to receive them here",
+            endpoint_id=endpoint_id,
+        )
+
+
+class EndpointHasNoUrl(Conflict):
+    reason = "ENDPOINT_HAS_NO_URL"
+    grpc_code = "FAILED_PRECONDITION"
+
+    def __init__(self, endpoint_id: str) -> None:
+        super().__init__(
+            f"{endpoint_id} has no URL, so nothing is sent to it or signed for it; ReceiveDeliveries hands out what it "
+            "gets",
+            endpoint_id=endpoint_id,
+        )
+
+
+class EndpointDisabled(Conflict):
+    reason = "ENDPOINT_DISABLED"
+    grpc_code = "FAILED_PRECONDITION"
+
+    def __init__(self, endpoint_id: str, why: str = "") -> None:
+        """`why`: the server's reason; empty if a caller disabled it."""
+        told = f" ({why})" if why else ""
+        super().__init__(
+            f"{endpoint_id} is disabled{told} and gets nothing; enable it with UpdateEndpoint first",
+            endpoint_id=endpoint_id,
+            **({"why": why} if why else {}),
+        )
+
+
+class TooManyEndpoints(Conflict):
+    reason = "TOO_MANY_ENDPOINTS"
+    grpc_code = "RESOURCE_EXHAUSTED"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"there are {limit} callback endpoints already, which is the most; delete one that is not needed",
+            limit=str(limit),
+        )
+
+
+class TooManySecrets(Conflict):
+    reason = "TOO_MANY_SECRETS"
+    grpc_code = "RESOURCE_EXHAUSTED"
+
+    def __init__(self, endpoint_id: str, limit: int) -> None:
+        super().__init__(
+            f"{limit} secrets of {endpoint_id} sign already, which is the most; wait until one of them has run out, or "
+            "set overlap to 0, which ends them all",
+            endpoint_id=endpoint_id,
+            limit=str(limit),
+        )
+
+
 class NotNow(ServiceError):
     """The same request may work later."""
 
@@ -443,6 +527,17 @@ class Draining(NotNow):
         super().__init__("this server is stopping; send the request again")
         self.over_in_s = over_in_s
         """When it will have stopped, at the latest."""
+
+
+class StreamTooOld(NotNow):
+    """Streams end now and then, so that callers spread over new replicas."""
+
+    reason = "STREAM_TOO_OLD"
+    grpc_code = "UNAVAILABLE"
+    http_status = 503
+
+    def __init__(self) -> None:
+        super().__init__("this stream has gone on for as long as one may; open the next one")
 
 
 class StoreUnavailable(NotNow):

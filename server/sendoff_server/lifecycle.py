@@ -16,6 +16,7 @@ from sendoff_server import ids
 from sendoff_server.clock import nanoseconds, timestamp
 from sendoff_server.store.items import LeftOut
 from sendoff_server.store.port import INPUT_PLACE, POSITION_SHIFT, TURN_SHIFT
+from sendoff_server.store.questions import DEFAULT_EVENT_TYPES
 
 TERMINAL = frozenset({v1.RUN_STATUS_COMPLETED, v1.RUN_STATUS_FAILED, v1.RUN_STATUS_CANCELLED})
 
@@ -99,7 +100,7 @@ def new_run(
     if request.HasField("metadata"):
         run.metadata.CopyFrom(request.metadata)
     if request.HasField("callback_url"):
-        run.callback.url = request.callback_url
+        run.callback.CopyFrom(_callback(request))
     return run
 
 
@@ -109,6 +110,17 @@ _CREATED = v1.RunStateChanged(status=v1.RUN_STATUS_CREATED, phase=v1.RUN_PHASE_Q
 def first_event(run: v1.Run) -> v1.RunEvent:
     """Event 1 of a new run's log."""
     return v1.RunEvent(run_id=run.id, sequence=1, event_time=run.create_time, state_changed=_CREATED)
+
+
+def _callback(request: v1.CreateMessageAsyncRequest) -> v1.CallbackSummary:
+    callback = v1.CallbackSummary(url=request.callback_url)
+    if request.HasField("callback"):
+        options = request.callback
+        callback.event_types.extend(options.event_types or DEFAULT_EVENT_TYPES)
+        callback.include_run = options.include_run
+        if options.HasField("secret_id"):
+            callback.secret_id = options.secret_id
+    return callback
 
 
 def _request_config(request: v1.CreateMessageAsyncRequest) -> v1.RequestConfig:

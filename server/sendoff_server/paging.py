@@ -19,6 +19,8 @@ ListRequest: TypeAlias = (
     v1.ListAgentsRequest
     | v1.ListBlocksRequest
     | v1.ListConversationsRequest
+    | v1.ListDeliveriesRequest
+    | v1.ListEndpointsRequest
     | v1.ListFilesRequest
     | v1.ListMessagesRequest
     | v1.ListPendingActionsRequest

@@ -14,6 +14,7 @@ from sendoff.v1 import (
     action_service_pb2,
     agent_service_pb2,
     block_service_pb2,
+    callback_service_pb2,
     conversation_service_pb2,
     file_service_pb2,
     model_service_pb2,
@@ -29,6 +30,8 @@ SERVICE_FILES: tuple[FileDescriptor, ...] = (
     action_service_pb2.DESCRIPTOR,
     agent_service_pb2.DESCRIPTOR,
     block_service_pb2.DESCRIPTOR,
+    callback_service_pb2.DESCRIPTOR,
+    callback_service_pb2.DESCRIPTOR,
     conversation_service_pb2.DESCRIPTOR,
     file_service_pb2.DESCRIPTOR,
     model_service_pb2.DESCRIPTOR,
@@ -41,6 +44,7 @@ SERVICE_FILES: tuple[FileDescriptor, ...] = (
 
 FEATURES = (
     "actions",
+    "callback_endpoints",
     "cancel",
     "cancel_rollback",
     "conversations",
@@ -88,6 +92,7 @@ def server_info(settings: Settings) -> v1.GetServerInfoResponse:
             "max_run_metadata_bytes": limits.MAX_RUN_METADATA_BYTES,
             "max_block_characters": limits.MAX_BLOCK_CHARACTERS,
             "max_blocks_per_agent": limits.MAX_AGENT_BLOCKS,
+            "max_callback_endpoints": limits.MAX_ENDPOINTS,
             "max_labels": limits.MAX_LABELS,
             "max_steps": limits.MAX_STEPS,
             "action_timeout_seconds": int(settings.action_timeout_s),

@@ -8,6 +8,7 @@ from sendoff import v1
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
+from sendoff_server.callbacks.service import CallbackService
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.action_service import ActionService
@@ -26,6 +27,7 @@ class UseCases:
     agents: AgentService
     conversations: ConversationService
     blocks: BlockService
+    callbacks: CallbackService
     tools: ToolService
     files: FileService
     models: Catalogue
@@ -36,6 +38,7 @@ class UseCases:
         so have callers who wait for their answers."""
         self.runs.drain(lasts_s)
         self.actions.drain()
+        self.callbacks.pulling.drain()
 
     def stop(self) -> None:
         """Have those callers end too."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -61,9 +61,16 @@ async def due(
     return await store.claim_deliveries(now_ns, limit, per_receiver, room)
 
 
-async def note(store: Store, delivery: Delivery, **told: object) -> v1.Run | None:
-    item = NoteAttempt(delivery_id=delivery.id, attempt_ns=DUE_NS, **told)  # type: ignore[arg-type]
-    return cast(AttemptNoted, await flush_one(store, item)).run
+def attempt(delivery: Delivery, error: str = "", status: int | None = None, **more: Any) -> NoteAttempt:
+    made = v1.DeliveryAttempt(start_time=timestamp(DUE_NS), duration_ns=5, status_code=status, error=error)
+    return NoteAttempt(delivery_id=delivery.id, attempt=made, **more)
+
+
+async def note(store: Store, delivery: Delivery, error: str = "", **more: Any) -> v1.Run | None:
+    """As `attempt`. The run, if it shows it."""
+    noted = await flush_one(store, attempt(delivery, error, **more))
+    assert isinstance(noted, AttemptNoted)
+    return noted.run
 
 
 async def test_a_run_that_ends_with_a_callback_is_in_the_outbox_and_no_other_is(store: Store) -> None:
@@ -81,7 +88,7 @@ async def test_a_run_that_has_not_ended_is_not_in_the_outbox(store: Store) -> No
     claim = await claim_of(store, accept(await new_lane(store), run=called_back()))
     await flush_one(store, start(claim))
     assert await due(store) == []
-    assert await store.open_deliveries() == 0
+    assert (await store.outbox()).open == 0
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "cancelled in the queue", "stopped"])
@@ -110,7 +117,7 @@ async def test_an_end_that_is_not_written_delivers_nothing(store: Store, databas
     async with database.writes_fail(store):
         with pytest.raises(StoreFailed):
             await store.flush([replace(ending(finish(claim)), messages=large)])
-    assert await store.open_deliveries() == 0
+    assert (await store.outbox()).open == 0
     outdated = ending(finish(claim))
     await next_of(store, outdated)
     await flush_one(store, outdated)
@@ -125,13 +132,13 @@ async def test_nobody_is_handed_what_is_not_due_or_is_held(database: Database) -
         assert len(await due(two)) == 1
         assert await due(one) == await due(two) == []
         assert len(await due(one, LATER_NS)) == 1
-        assert await one.open_deliveries() == 2
+        assert (await one.outbox()).open == 2
 
 
 async def test_an_attempt_is_shown_by_the_run_and_changes_nothing_else_of_it(store: Store) -> None:
     run = await ended(store)
     (delivery,) = await due(store)
-    shown = await note(store, delivery, status_code=500, error="it answered 500", next_attempt_ns=LATER_NS)
+    shown = await note(store, delivery, status=500, error="it answered 500", next_attempt_ns=LATER_NS)
 
     assert shown is not None
     assert shown == await stored(store, run.id)
@@ -157,7 +164,7 @@ async def test_a_delivery_goes_with_its_run_whether_it_waits_or_is_being_tried(s
         assert await store.delete_run(DEFAULT_TENANT, run.id) is RunDeletion.DELETED
     assert await note(store, tried) is None
     assert await due(store) == []
-    assert await store.open_deliveries() == 0
+    assert (await store.outbox()).open == 0
 
 
 async def test_what_failed_is_due_again_at_its_time_under_the_same_id(store: Store) -> None:
@@ -174,14 +181,14 @@ async def test_what_failed_is_due_again_at_its_time_under_the_same_id(store: Sto
 async def test_what_is_delivered_or_given_up_is_never_due_again(store: Store, error: str) -> None:
     await ended(store)
     (delivery,) = await due(store)
-    shown = await note(store, delivery, status_code=200 if not error else 410, error=error)
+    shown = await note(store, delivery, status=200 if not error else 410, error=error)
 
     assert shown is not None
     assert shown.callback.dead_lettered == bool(error)
     assert not shown.callback.HasField("next_attempt_time")
     assert shown.callback.last_error == error
     assert await due(store, 10 * LATER_NS) == []
-    assert await store.open_deliveries() == 0
+    assert (await store.outbox()).open == 0
 
 
 async def test_a_success_wipes_the_error_before_it(store: Store) -> None:
@@ -189,7 +196,7 @@ async def test_a_success_wipes_the_error_before_it(store: Store) -> None:
     (delivery,) = await due(store)
     await note(store, delivery, error="refused", next_attempt_ns=DUE_NS)
     (delivery,) = await due(store)
-    shown = await note(store, delivery, status_code=204)
+    shown = await note(store, delivery, status=204)
     assert shown is not None
     assert (shown.callback.attempts, shown.callback.last_status_code) == (2, 204)
     assert not shown.callback.HasField("last_error")
@@ -199,21 +206,21 @@ async def test_only_who_holds_a_delivery_notes_an_attempt_and_only_once(database
     async with database.replica() as one, database.replica() as two:
         run = await ended(one)
         (delivery,) = await due(one)
-        assert await note(two, delivery, status_code=200) is None
-        twice = NoteAttempt(delivery_id=delivery.id, attempt_ns=DUE_NS, status_code=200)
+        assert await note(two, delivery, status=200) is None
+        twice = attempt(delivery, status=200)
         first, second = await one.flush([twice, twice])
         assert isinstance(first, AttemptNoted)
         assert first.run is not None
-        assert second == AttemptNoted(None) == await flush_one(one, twice)
+        assert second == AttemptNoted(held=False) == await flush_one(one, twice)
         assert (await one.runs(DEFAULT_TENANT, [run.id]))[run.id].callback.attempts == 1
 
 
 async def test_attempts_of_many_deliveries_are_noted_in_one_batch(store: Store) -> None:
     runs = [await ended(store) for _ in range(5)]
     deliveries = await due(store)
-    noted = await store.flush([NoteAttempt(delivery_id=each.id, attempt_ns=DUE_NS) for each in deliveries])
+    noted = await store.flush([attempt(each) for each in deliveries])
     assert [cast(AttemptNoted, each).run.id for each in noted] == [run.id for run in runs]  # type: ignore[union-attr]
-    assert await store.open_deliveries() == 0
+    assert (await store.outbox()).open == 0
 
 
 async def test_a_dead_replica_notes_nothing_and_what_it_held_is_due_at_once(database: Database) -> None:
@@ -224,7 +231,7 @@ async def test_a_dead_replica_notes_nothing_and_what_it_held_is_due_at_once(data
         await living.beat()
         await living.reap(30)
         with pytest.raises(Fenced):
-            await note(dead, held, status_code=200)
+            await note(dead, held, status=200)
         with pytest.raises(Fenced):
             await ended(dead)
         assert await due(living) == [held]
@@ -250,7 +257,7 @@ async def test_a_receiver_with_a_long_queue_keeps_no_other_one_waiting(store: St
     assert await due(store, per_receiver=4, **{"slow.example:80": 0}) == []
     assert len(await due(store, per_receiver=4, **{"slow.example:80": 1})) == 1
     assert len(await due(store, per_receiver=4)) == 4
-    assert await store.open_deliveries() == 21
+    assert (await store.outbox()).open == 21
 
 
 async def test_a_limit_takes_those_that_are_due_the_longest(store: Store) -> None:
@@ -272,7 +279,7 @@ async def test_deliveries_go_with_their_agent(store: Store) -> None:
     held = await due(store, limit=1)
     assert held[0].run == run
     assert await store.delete_agent(DEFAULT_TENANT, run.agent_id) == {"active_runs": 0}
-    assert await note(store, held[0], status_code=200) is None
+    assert await note(store, held[0], status=200) is None
     assert [each.run for each in await due(store)] == [other]
 
 
@@ -285,7 +292,7 @@ async def test_an_attempt_and_what_settles_the_run_are_both_shown_in_either_orde
         (delivery,) = await due(store)
         following = await claim_of(store, accept(lane))
         items: list[Item] = [
-            NoteAttempt(delivery_id=delivery.id, attempt_ns=DUE_NS, status_code=200),
+            attempt(delivery, status=200),
             settle(following),
         ]
         await store.flush(items[::-1] if settled_first else items)

@@ -10,9 +10,19 @@ import pytest
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.store.items import NothingPending
+from sendoff_server.clock import timestamp
+from sendoff_server.store.items import AttemptNoted, NoteAttempt, NothingPending
 from sendoff_server.store.port import POSITION_SHIFT, TURN_SHIFT
-from sendoff_server.store.questions import AgentQuery, MessageQuery, MessageScope, Queued, StepQuery, TagQuery
+from sendoff_server.store.questions import (
+    AgentQuery,
+    DeliveryQuery,
+    MessageQuery,
+    MessageScope,
+    Outbox,
+    Queued,
+    StepQuery,
+    TagQuery,
+)
 from sendoff_server.store.sqlite import migrations
 from sendoff_server.store.sqlite.connection import connect
 from tests.contract.databases import SqliteDatabase
@@ -21,6 +31,7 @@ from tests.contract.making import (
     after,
     agent,
     claim_of,
+    finish,
     flush_one,
     message,
     next_of,
@@ -39,11 +50,11 @@ CANCELLED = v1.RUN_STATUS_CANCELLED
 class OldDatabase:
     """Rows as the first release wrote them."""
 
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, schema: int = 2) -> None:
         self.path = path
         self._connection = connect(path)
         with monkeypatch.context() as patch:
-            known = migrations.known()[:2]
+            known = migrations.known()[:schema]
             patch.setattr(migrations, "known", lambda: known)
             migrations.migrate(self._connection, 1)
 
@@ -202,3 +213,73 @@ async def test_messages_and_steps_of_old_runs_are_listed_in_the_order_of_their_c
         assert [len(await store.list_messages(MessageQuery(of=scope))) for scope in ofs] == [1, 1]
         steps = [step for step, _ in await store.list_steps(StepQuery(tenant=TENANT, agent_id=lane))]
         assert {step.run_id for step in steps} == {runs[0].id, runs[2].id, runs[3].id}
+
+
+async def test_callbacks_of_old_are_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database of the release that knew a run's own callback alone: of one that waits, of one that is being tried, of
+    one that arrived and of one that was given up."""
+    old = OldDatabase(tmp_path / "store.db", monkeypatch, schema=8)
+    names = ("waits", "held", "arrived", "given up")
+    url = "https://a.example:8443/hook"
+    with old:
+        lane, runs = old.lane(ENDED, ENDED, ENDED, ENDED, last_seq=4 << TURN_SHIFT)
+        old.write("INSERT INTO replica (no, id, beat_ns) VALUES (7, 'gone', 1)")
+        for place, run in enumerate(runs):
+            run.last_sequence, run.callback.url = 9, url
+            old.write("UPDATE run SET last_sequence = 9, body = ? WHERE id = ?", run.SerializeToString(), run.id)
+            kind = "run.action_required" if names[place] == "waits" else "run.finished"
+            told: tuple[object, ...] = {
+                "waits": (3_000, 2, None, 0, 2_000_000, 500, "it answered 500"),
+                "held": (2_000, 0, 7, 0, None, None, ""),
+                "arrived": (None, 1, None, 1, 2_000_000, 204, ""),
+                "given up": (None, 9, None, 0, 2_000_000, None, "refused"),
+            }[names[place]]
+            old.write(
+                "INSERT INTO delivery (id, tenant, run_no, kind, url, receiver, create_ns, next_attempt_ns, attempts, "
+                "owner, delivered, last_attempt_ns, status_code, error) "
+                "SELECT ?, ?, no, ?, ?, 'a.example:8443', 1000, ?, ?, ?, ?, ?, ?, ? FROM run WHERE id = ?",
+                *(f"delivery-{place}", TENANT, kind, url, *told, run.id),
+            )
+    async with SqliteDatabase(old.path).alone() as store:
+        assert await store.outbox() == Outbox(open=2, has_endpoints=False)
+        page = await store.list_deliveries(DeliveryQuery(tenant=TENANT))
+        waits, held, arrived, given_up = [each.delivery for each in reversed(page)]
+        assert [each.run_id for each in (waits, held, arrived, given_up)] == [run.id for run in runs]
+        assert {(each.sequence, each.url, each.endpoint_id) for each in (waits, held, arrived, given_up)} == {
+            (9, url, "")
+        }
+        statuses = [each.status for each in (waits, held, arrived, given_up)]
+        assert statuses == [
+            v1.DELIVERY_STATUS_PENDING,
+            v1.DELIVERY_STATUS_PENDING,
+            v1.DELIVERY_STATUS_DELIVERED,
+            v1.DELIVERY_STATUS_DEAD_LETTERED,
+        ]
+        assert [each.attempt_count for each in (waits, held, arrived, given_up)] == [2, 0, 1, 9]
+        assert [list(each.attempts) for each in (waits, held)] == [
+            [v1.DeliveryAttempt(start_time=timestamp(2_000_000), status_code=500, error="it answered 500")],
+            [],
+        ]
+        assert [(each.attempts[0].error, each.attempts[0].status_code) for each in (arrived, given_up)] == [
+            ("", 204),
+            ("refused", 0),
+        ]
+
+        assert [each.id for each in await store.claim_deliveries(2_999, 10, 10, {})] == [held.id]
+        (again,) = await store.claim_deliveries(3_000, 10, 10, {})
+        assert (again.kind, again.receiver, again.attempts, again.create_ns) == (
+            "run.action_required",
+            "a.example:8443",
+            2,
+            1_000,
+        )
+        assert await flush_one(
+            store, NoteAttempt(delivery_id=again.id, attempt=v1.DeliveryAttempt(start_time=timestamp(5_000_000)))
+        ) == AttemptNoted(held=True, run=(await store.runs(TENANT, [runs[0].id]))[runs[0].id])
+        told_now = await store.delivery(TENANT, waits.id)
+        assert told_now is not None
+        assert (told_now.status, len(told_now.attempts)) == (v1.DELIVERY_STATUS_DELIVERED, 2)
+        assert await store.redeliver(TENANT, [given_up.id], 4_000) == 1
+        assert [each.id for each in await store.claim_deliveries(4_000, 10, 10, {})] == [given_up.id]
+        claim = await claim_of(store, accept(lane))
+        await next_of(store, finish(claim))

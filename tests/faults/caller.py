@@ -17,6 +17,7 @@ from sendoff import v1
 from sendoff.v1.action_service_pb2_grpc import ActionServiceStub
 from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
 from sendoff.v1.block_service_pb2_grpc import BlockServiceStub
+from sendoff.v1.callback_service_pb2_grpc import CallbackServiceStub
 from sendoff.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from sendoff.v1.model_service_pb2_grpc import ModelServiceStub
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
@@ -54,6 +55,7 @@ class Caller:
         self.models = ModelServiceStub(channel)
         self.conversations = ConversationServiceStub(channel)
         self.blocks = BlockServiceStub(channel)
+        self.callbacks = CallbackServiceStub(channel)
         self.tools = ToolServiceStub(channel)
 
     async def agent(self, model: str = "scripted/script", **fields: Any) -> str:
@@ -98,6 +100,32 @@ class Caller:
                 callback = (run := await self.get(run_id)).callback
                 if callback.attempts >= attempts and not (done and callback.HasField("next_attempt_time")):
                     return run
+                await asyncio.sleep(0.02)
+
+    async def endpoint(self, url: str | None, **fields: Any) -> tuple[str, str]:
+        """A new endpoint's id and secret."""
+        endpoint = v1.CallbackEndpoint(url=url, **fields)
+        made = await self.callbacks.CreateEndpoint(v1.CreateEndpointRequest(endpoint=endpoint), timeout=PATIENCE_S)
+        return made.endpoint.id, made.secret
+
+    async def deliveries(self, **wanted: Any) -> list[v1.Delivery]:
+        """All that a ListDeliveries finds, oldest first, page by page."""
+        found: list[v1.Delivery] = []
+        ask = v1.ListDeliveriesRequest(**wanted)
+        while True:
+            page = await self.callbacks.ListDeliveries(ask, timeout=PATIENCE_S)
+            found += page.deliveries
+            if not page.next_page_token:
+                return found[::-1]
+            ask.page_token = page.next_page_token
+
+    async def delivered(self, count: int, *, longest_s: float = PATIENCE_S, **wanted: Any) -> list[v1.Delivery]:
+        """As `deliveries`, once there are so many and none is pending."""
+        async with asyncio.timeout(longest_s):
+            while True:
+                found = await self.deliveries(**wanted)
+                if len(found) >= count and all(each.status != v1.DELIVERY_STATUS_PENDING for each in found):
+                    return found
                 await asyncio.sleep(0.02)
 
     async def _wait(self, wait: v1.WaitRunRequest) -> v1.Run:

@@ -16,7 +16,7 @@ from sendoff_server.app import Server
 from sendoff_server.callbacks import dispatcher
 from sendoff_server.settings import Settings
 from tests.faults.caller import Caller, calling, refused, request, script, seconds
-from tests.fixtures.receiver import Delivered, Receiver, receiving
+from tests.fixtures.receiver import Delivered, Receiver
 from tests.fixtures.server import Serve
 from tests.service.answering import answer, answering, give
 
@@ -186,10 +186,8 @@ async def test_an_attempt_changes_nothing_of_the_run_but_how_its_callback_stands
     assert after == before
 
 
-async def test_a_callback_that_is_refused_is_shown_with_the_next_attempt(caller: Caller) -> None:
-    async with receiving() as dead:
-        url = dead.url()
-    run = await caller.send(await caller.agent("scripted/echo"), "hello", callback_url=url)
+async def test_a_callback_that_is_refused_is_shown_with_the_next_attempt(caller: Caller, refusing: Receiver) -> None:
+    run = await caller.send(await caller.agent("scripted/echo"), "hello", callback_url=refusing.url())
     callback = (await caller.called_back(run.id)).callback
     assert (callback.attempts, callback.dead_lettered) == (1, False)
     assert callback.last_error.startswith("no connection")
@@ -277,7 +275,7 @@ async def test_with_too_many_callbacks_waiting_no_more_are_taken_and_other_reque
 
 async def _until_counted(server: Server) -> None:
     async with asyncio.timeout(10):
-        while not server.parts.callbacks._open:  # noqa: ASYNC110  # counting tells nobody
+        while not server.parts.callbacks._outbox.open:  # noqa: ASYNC110  # counting tells nobody
             await asyncio.sleep(0.01)
 
 

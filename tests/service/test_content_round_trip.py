@@ -67,7 +67,6 @@ def block(told: str) -> Json:
 
 LOOK = content(
     text("Look."),
-    v1.ContentPart(image=v1.Image(url=v1.Image.Url(url="https://example.com/a.png"))),
     v1.ContentPart(image=v1.Image(url=v1.Image.Url(url="data:image/png;base64,iVBORw=="))),
     v1.ContentPart(image=v1.Image(base64=v1.Image.Base64(data=PNG, media_type="image/png", detail="low"))),
 )
@@ -115,7 +114,6 @@ SHAPES = {
                 "role": "user",
                 "content": [
                     block("Look."),
-                    {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
                     {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}},
                     {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw==", "detail": "low"}},
                 ],
@@ -126,7 +124,6 @@ SHAPES = {
                 "role": "user",
                 "content": [
                     block("Look."),
-                    {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
                     {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}},
                     {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}},
                 ],

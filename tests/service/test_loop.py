@@ -110,7 +110,7 @@ async def test_skills_are_shown_behind_the_system_prompt_of_their_run_only(rig: 
 async def test_images_reach_the_model(rig: tuple[Caller, FakeProviders]) -> None:
     caller, provider = rig
     agent_id = await caller.agent(MODEL)
-    url = v1.Image(url=v1.Image.Url(url="https://example.com/cat.png"))
+    url = v1.Image(url=v1.Image.Url(url="data:image/gif;base64,R0lG"))
     data = v1.Image(base64=v1.Image.Base64(data=b"\x89PNG", media_type="image/png"))
     parts = [v1.ContentPart(text=v1.Text(text="Which cat?")), v1.ContentPart(image=url), v1.ContentPart(image=data)]
     request = v1.CreateMessageAsyncRequest(agent_id=agent_id, input=v1.Content(parts=v1.Content.Parts(parts=parts)))
@@ -120,7 +120,7 @@ async def test_images_reach_the_model(rig: tuple[Caller, FakeProviders]) -> None
     assert role == "user"
     assert isinstance(content, list)
     assert [part["type"] for part in content] == ["text", "image_url", "image_url"]
-    assert content[1]["image_url"]["url"] == "https://example.com/cat.png"
+    assert content[1]["image_url"]["url"] == "data:image/gif;base64,R0lG"
     assert content[2]["image_url"]["url"] == "data:image/png;base64,iVBORw=="
     assert (await messages(caller, run))[0].user_message.content == request.input
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sendoff.cli import actions, agents, blocks, conversations, exits, files, runs, sending, server, tools
+from sendoff.cli import actions, agents, blocks, callbacks, conversations, exits, files, runs, sending, server, tools
 from sendoff.cli.session import Session
 
 app = typer.Typer(
@@ -52,6 +52,7 @@ app.command("info")(server.info)
 app.add_typer(actions.actions, name="actions")
 app.add_typer(agents.agents, name="agents")
 app.add_typer(blocks.blocks, name="blocks")
+app.add_typer(callbacks.callbacks, name="callbacks")
 app.add_typer(conversations.conversations, name="conversations")
 app.add_typer(files.files, name="files")
 app.add_typer(runs.runs, name="runs")

@@ -31,9 +31,9 @@ class ExitCode(IntEnum):
 
 MEANINGS = {
     ExitCode.OK: "it worked; a run that was followed has completed",
-    ExitCode.RUN_FAILED: "the run failed; `health`: not serving",
+    ExitCode.RUN_FAILED: "the run failed; `health`: not serving; `callbacks test`: it did not arrive",
     ExitCode.USAGE: "the command line is wrong",
-    ExitCode.NOT_FOUND: "no such agent, run, conversation, tool or model",
+    ExitCode.NOT_FOUND: "no such agent, run, conversation, tool, endpoint or the like",
     ExitCode.REFUSED: "the request is invalid, not supported or not allowed",
     ExitCode.CONFLICT: "the conversation is busy or waits, the request_id is taken, or the like",
     ExitCode.UNAVAILABLE: "no server answers, or it has no room; try again",

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, TypeAlias
 
 import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+
+AgentOfRuns: TypeAlias = Annotated[str | None, typer.Option("--agent", help="Only runs of this agent.")]
+EventType: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--event",
+        help="run.started, run.action_required or run.finished; may be given again; unset: the last two.",
+    ),
+]
 
 
 def labels(given: list[str] | None) -> dict[str, str]:
@@ -30,3 +42,25 @@ def json_object(option: str, text: str | None) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise typer.BadParameter(f"{option}: expected a JSON object")
     return value
+
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def span_s(option: str, text: str) -> float:
+    """How many seconds an option says, as 90s, 30m, 24h or 7d."""
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd])", text)
+    if found is None:
+        raise typer.BadParameter(f"{option} {text}: expected a span as 90s, 30m, 24h or 7d")
+    return float(found[1]) * _UNITS_S[found[2]]
+
+
+def moment_or_span(option: str, text: str, now: datetime) -> Timestamp:
+    """The moment that an option says, or that lies so long back; without a zone it is UTC."""
+    told = Timestamp()
+    try:
+        moment = datetime.fromisoformat(text)
+        told.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except ValueError:
+        told.FromDatetime(now - timedelta(seconds=span_s(option, text)))
+    return told

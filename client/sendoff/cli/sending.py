@@ -57,6 +57,16 @@ def send(
     ] = None,
     max_steps: Annotated[int | None, typer.Option(help="Most model calls of this run.")] = None,
     callback_url: Annotated[str | None, typer.Option(help="Where the server POSTs when the run has ended.")] = None,
+    callback_event: Annotated[
+        list[str] | None,
+        typer.Option(help="Tell the URL of this: run.started, run.action_required, run.finished; may be given again."),
+    ] = None,
+    callback_include_run: Annotated[
+        bool, typer.Option("--callback-include-run", help="Tell the URL the run and its result, too.")
+    ] = False,
+    callback_secret: Annotated[
+        str | None, typer.Option(metavar="ENDPOINT", help="Sign with the secrets of this endpoint.")
+    ] = None,
     label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept on the run.")] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object, kept on the run.")] = None,
     when_busy: Annotated[WhenBusy | None, typer.Option(help="When the conversation works on another run.")] = None,
@@ -76,6 +86,9 @@ def send(
         raise typer.BadParameter("--watch, --wait and --validate-only exclude each other")
     if timeout is not None and not wait:
         raise typer.BadParameter("--timeout goes with --wait; the deadline of the call itself stands before `send`")
+    callback = _callback(callback_event, callback_include_run, callback_secret)
+    if callback is not None and callback_url is None:
+        raise typer.BadParameter("--callback-event, --callback-include-run, --callback-secret go with --callback-url")
     options: SendOptions = {
         "conversation_id": conversation,
         "override_model": model,
@@ -83,6 +96,7 @@ def send(
         "request_id": request_id,
         "max_steps": max_steps,
         "callback_url": callback_url,
+        "callback": callback,
         "labels": labels(label),
         "metadata": json_object("--metadata", metadata),
         "when_busy": v1.WhenBusy.Value(f"WHEN_BUSY_{when_busy.upper()}") if when_busy else None,
@@ -129,6 +143,13 @@ def _await_answer(client: Client, run: v1.Run, timeout_s: float | None, *, as_js
         if (continuation := ask(client, run)) is not None:
             _await_answer(client, continuation, timeout_s, as_json=False)
     conclude(run)
+
+
+def _callback(events: list[str] | None, include_run: bool, secret_of: str | None) -> v1.CallbackOptions | None:
+    """None if nothing is given: then the receiver is told as Letta tells it."""
+    if not (events or include_run or secret_of):
+        return None
+    return v1.CallbackOptions(event_types=events, include_run=include_run, secret_id=secret_of)
 
 
 def _content(text: str, images: list[str]) -> v1.Content:

@@ -64,6 +64,46 @@ def callback(told: v1.CallbackSummary) -> str:
     return f"{told.url}: {outcome}, attempt {told.attempts}"
 
 
+def endpoint_status(endpoint: v1.CallbackEndpoint) -> str:
+    why = f": {endpoint.disabled_reason}" if endpoint.disabled_reason else ""
+    return f"disabled{why}" if endpoint.disabled else "enabled"
+
+
+def endpoint_fields(endpoint: v1.CallbackEndpoint) -> Iterator[tuple[str, str]]:
+    """All of an endpoint."""
+    yield "endpoint", endpoint.id
+    yield "url", endpoint.url or "none: its deliveries are pulled"
+    yield "events", ", ".join(endpoint.event_types)
+    yield "agent", endpoint.agent_id or "all"
+    yield "tells", "the run and its result" if endpoint.include_run else "ids and status"
+    yield "status", endpoint_status(endpoint)
+    yield "description", endpoint.description
+    yield "created", moment(endpoint.create_time)
+    yield "updated", moment(endpoint.update_time)
+    yield "etag", endpoint.etag
+
+
+def delivery(told: v1.Delivery) -> tuple[str, ...]:
+    """A delivery in the columns of a table."""
+    return (
+        told.id,
+        told.event_type,
+        told.run_id,
+        told.endpoint_id or told.url,
+        spelled(v1.DeliveryStatus.Name, "DELIVERY_STATUS_", told.status).replace("_", "-"),
+        str(told.attempt_count),
+        attempt(told.attempts[-1]) if told.attempts else "",
+        moment(told.next_attempt_time),
+    )
+
+
+def attempt(told: v1.DeliveryAttempt) -> str:
+    """What came of an attempt: the receiver's answer, or why there is none."""
+    answered = f"answered {told.status_code}" if told.HasField("status_code") else ""
+    outcome = ", ".join(part for part in (told.error or "delivered", answered, span(told.duration_ns)) if part)
+    return f"{outcome}: {told.response_excerpt}" if told.response_excerpt else outcome
+
+
 def run_fields(run: v1.Run) -> Iterator[tuple[str, str]]:
     """All of a run that people look for."""
     yield "run", run.id

@@ -626,7 +626,7 @@ Global___WaitInfo: _TypeAlias = WaitInfo  # noqa: Y015
 
 @_typing.final
 class CallbackSummary(_message.Message):
-    """How the callback of a run stands."""
+    """How a run's own callback stands. What goes to endpoints is told by ListDeliveries."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -637,8 +637,11 @@ class CallbackSummary(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     DEAD_LETTERED_FIELD_NUMBER: _builtins.int
+    EVENT_TYPES_FIELD_NUMBER: _builtins.int
+    INCLUDE_RUN_FIELD_NUMBER: _builtins.int
+    SECRET_ID_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """Where to. Unset: to the endpoints of the tenant."""
+    """Where to."""
     last_status_code: _builtins.int
     """The status of the receiver's last answer. Unset: the last attempt got none."""
     last_error: _builtins.str
@@ -647,6 +650,10 @@ class CallbackSummary(_message.Message):
     """How often it was tried."""
     dead_lettered: _builtins.bool
     """True when it was given up: after 72 hours, or because the receiver answered 410."""
+    include_run: _builtins.bool
+    """CreateMessageAsyncRequest.callback.include_run."""
+    secret_id: _builtins.str
+    """CreateMessageAsyncRequest.callback.secret_id."""
     @_builtins.property
     def last_attempt_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last tried. Unset: not yet."""
@@ -654,6 +661,10 @@ class CallbackSummary(_message.Message):
     @_builtins.property
     def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
         """When it is tried next. Unset: not before the run has ended, and not any more."""
+
+    @_builtins.property
+    def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """CreateMessageAsyncRequest.callback.event_types, or the default ones. Empty: `callback` was not set."""
 
     def __init__(
         self,
@@ -665,21 +676,28 @@ class CallbackSummary(_message.Message):
         attempts: _builtins.int = ...,
         next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         dead_lettered: _builtins.bool = ...,
+        event_types: _abc.Iterable[_builtins.str] | None = ...,
+        include_run: _builtins.bool = ...,
+        secret_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_error", b"_last_error", "_last_status_code", b"_last_status_code", "_url", b"_url", "last_attempt_time", b"last_attempt_time", "last_error", b"last_error", "last_status_code", b"last_status_code", "next_attempt_time", b"next_attempt_time", "url", b"url"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_error", b"_last_error", "_last_status_code", b"_last_status_code", "_secret_id", b"_secret_id", "_url", b"_url", "last_attempt_time", b"last_attempt_time", "last_error", b"last_error", "last_status_code", b"last_status_code", "next_attempt_time", b"next_attempt_time", "secret_id", b"secret_id", "url", b"url"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_error", b"_last_error", "_last_status_code", b"_last_status_code", "_url", b"_url", "attempts", b"attempts", "dead_lettered", b"dead_lettered", "last_attempt_time", b"last_attempt_time", "last_error", b"last_error", "last_status_code", b"last_status_code", "next_attempt_time", b"next_attempt_time", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_error", b"_last_error", "_last_status_code", b"_last_status_code", "_secret_id", b"_secret_id", "_url", b"_url", "attempts", b"attempts", "dead_lettered", b"dead_lettered", "event_types", b"event_types", "include_run", b"include_run", "last_attempt_time", b"last_attempt_time", "last_error", b"last_error", "last_status_code", b"last_status_code", "next_attempt_time", b"next_attempt_time", "secret_id", b"secret_id", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__last_error: _TypeAlias = _typing.Literal["last_error"]  # noqa: Y015
     _WhichOneofArgType__last_error: _TypeAlias = _typing.Literal["_last_error", b"_last_error"]  # noqa: Y015
     _WhichOneofReturnType__last_status_code: _TypeAlias = _typing.Literal["last_status_code"]  # noqa: Y015
     _WhichOneofArgType__last_status_code: _TypeAlias = _typing.Literal["_last_status_code", b"_last_status_code"]  # noqa: Y015
+    _WhichOneofReturnType__secret_id: _TypeAlias = _typing.Literal["secret_id"]  # noqa: Y015
+    _WhichOneofArgType__secret_id: _TypeAlias = _typing.Literal["_secret_id", b"_secret_id"]  # noqa: Y015
     _WhichOneofReturnType__url: _TypeAlias = _typing.Literal["url"]  # noqa: Y015
     _WhichOneofArgType__url: _TypeAlias = _typing.Literal["_url", b"_url"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_error) -> _WhichOneofReturnType__last_error | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_status_code) -> _WhichOneofReturnType__last_status_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__secret_id) -> _WhichOneofReturnType__secret_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__url) -> _WhichOneofReturnType__url | None: ...
 

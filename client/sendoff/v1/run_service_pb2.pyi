@@ -297,7 +297,7 @@ class CreateMessageAsyncRequest(_message.Message):
 
     @_builtins.property
     def callback(self) -> Global___CallbackOptions:
-        """How to call back. Unset: the default."""
+        """How to call back at `callback_url`. Unset: when the run has ended, with the body that is told there. Rule: needs callback_url."""
 
     def __init__(
         self,
@@ -613,7 +613,7 @@ Global___Scheduling: _TypeAlias = Scheduling  # noqa: Y015
 
 @_typing.final
 class CallbackOptions(_message.Message):
-    """How to call back."""
+    """How to call back: with bodies and events as those of a CallbackEndpoint."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -621,12 +621,14 @@ class CallbackOptions(_message.Message):
     INCLUDE_RUN_FIELD_NUMBER: _builtins.int
     SECRET_ID_FIELD_NUMBER: _builtins.int
     include_run: _builtins.bool
-    """Whether to send the whole run. Default: only its id."""
+    """As CallbackEndpoint.include_run."""
     secret_id: _builtins.str
-    """Which secret signs. Unset: the tenant's."""
+    """The endpoint whose secrets sign. Unset: the server's own do. Fails with NOT_FOUND (ENDPOINT_NOT_FOUND).
+    Rule: as GetEndpointRequest.endpoint_id.
+    """
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which events. Empty: run.finished and run.action_required."""
+        """As CallbackEndpoint.event_types. Rule: as there."""
 
     def __init__(
         self,

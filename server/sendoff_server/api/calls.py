@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from time import perf_counter
 from typing import Any, NoReturn
 
@@ -33,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Calls:
-    """Makes gRPC handlers of servicers, and counts their calls."""
+    """Makes gRPC handlers of servicers, and counts their calls. Calls with one answer have one request."""
 
     def __init__(self, *, max_request_bytes: int, log_each: bool) -> None:
         self._max_request_bytes = max_request_bytes
@@ -50,11 +51,12 @@ class Calls:
         return grpc.method_handlers_generic_handler(service.full_name, methods)
 
     def _method(self, method: MethodDescriptor, behaviour: Any) -> grpc.RpcMethodHandler[bytes, Message]:
-        if method.client_streaming:
-            raise TypeError(f"{method.full_name}: requests that stream are not served")
         name = f"{method.containing_service.name}/{method.name}"
         parse = self._parser(method)
         write = GetMessageClass(method.output_type).SerializeToString
+        if method.client_streaming:
+            stream = self._streaming(name, partial(_each, parse), behaviour)
+            return grpc.stream_stream_rpc_method_handler(stream, response_serializer=write)
         if method.server_streaming:
             stream = self._streaming(name, parse, behaviour)
             return grpc.unary_stream_rpc_method_handler(stream, response_serializer=write)
@@ -87,13 +89,17 @@ class Calls:
 
         return call
 
-    def _streaming(self, name: str, parse: Parse, behaviour: Streaming) -> Callable[[bytes, Context], Awaitable[None]]:
-        async def call(data: bytes, context: Context) -> None:
+    def _streaming(
+        self, name: str, parse: Callable[[Any], object], behaviour: Streaming
+    ) -> Callable[[Any, Context], Awaitable[None]]:
+        """`parse` is given the request, or the iterator of those that come."""
+
+        async def call(asked: Any, context: Context) -> None:
             started = perf_counter()
             structlog.contextvars.bind_contextvars(rpc=name)
             try:
                 # Closed here and now: left to the garbage collector, what the generator holds would outlive the call.
-                async with aclosing(behaviour(parse(data), context)) as frames:
+                async with aclosing(behaviour(parse(asked), context)) as frames:
                     async for frame in frames:
                         await context.write(frame)
             except (Exception, asyncio.CancelledError) as error:
@@ -128,6 +134,11 @@ class Calls:
         self.ended[name, outcome] += 1
         if self._log_each:
             _log.debug("call", outcome=outcome, milliseconds=round((perf_counter() - started) * 1_000, 2))
+
+
+async def _each(parse: Parse, requests: AsyncIterator[bytes]) -> AsyncGenerator[Message]:
+    async for data in requests:
+        yield parse(data)
 
 
 def _is_being_cancelled() -> bool:

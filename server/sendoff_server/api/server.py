@@ -13,6 +13,7 @@ from sendoff.v1 import (
     action_service_pb2,
     agent_service_pb2,
     block_service_pb2,
+    callback_service_pb2,
     conversation_service_pb2,
     file_service_pb2,
     model_service_pb2,
@@ -24,6 +25,7 @@ from sendoff.v1 import (
 from sendoff_server.api.actions import ActionServicer
 from sendoff_server.api.agents import AgentServicer
 from sendoff_server.api.blocks import BlockServicer
+from sendoff_server.api.callbacks import CallbackServicer
 from sendoff_server.api.calls import Calls
 from sendoff_server.api.conversations import ConversationServicer
 from sendoff_server.api.facts import ModelServicer, OpsServicer
@@ -83,6 +85,8 @@ class GrpcServer:
                     ConversationServicer(use_cases.conversations),
                 ),
                 (block_service_pb2.DESCRIPTOR, "BlockService", BlockServicer(use_cases.blocks)),
+                (callback_service_pb2.DESCRIPTOR, "CallbackService", CallbackServicer(use_cases.callbacks)),
+                (callback_service_pb2.DESCRIPTOR, "CallbackService", CallbackServicer(use_cases.callbacks)),
                 (step_service_pb2.DESCRIPTOR, "StepService", StepServicer(use_cases.steps)),
                 (file_service_pb2.DESCRIPTOR, "FileService", FileServicer(use_cases.files)),
                 (tool_service_pb2.DESCRIPTOR, "ToolService", ToolServicer(use_cases.tools)),

@@ -28,6 +28,8 @@ _RESOURCE_TYPES = {
     "agent_id": "sendoff.v1.Agent",
     "block_id": "sendoff.v1.Block",
     "conversation_id": "sendoff.v1.Conversation",
+    "delivery_id": "sendoff.v1.Delivery",
+    "endpoint_id": "sendoff.v1.CallbackEndpoint",
     "file_id": "sendoff.v1.File",
     "handle": "sendoff.v1.Model",
     "message_id": "sendoff.v1.Message",

@@ -4,19 +4,46 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
+from sendoff import v1
+from sendoff_server import ids
 from sendoff_server.callbacks import schedule
-from sendoff_server.callbacks.port import Answer, NotAnswered, Payload, Sender
-from sendoff_server.callbacks.signing import Signer
-from sendoff_server.clock import SECOND_NS, Clock
+from sendoff_server.callbacks.port import Payload
+from sendoff_server.callbacks.signing import Signer, valid_secrets
+from sendoff_server.clock import SECOND_NS, Clock, timestamp
 from sendoff_server.errors import NotFound
+from sendoff_server.outgoing.port import Answer, NotAnswered, Sender
 from sendoff_server.store.items import NoteAttempt
 from sendoff_server.store.port import StoreFailed
-from sendoff_server.store.questions import Delivery
+from sendoff_server.store.questions import Delivery, Endpoint
+
+DISABLED = "the endpoint is disabled"
+UNSIGNED = "the endpoint whose secrets were to sign is deleted"
+GONE = "the receiver answered 410"
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a delivery that was taken."""
+
+    note: NoteAttempt
+    receiver_is_well: bool | None
+    """None: nothing was learned about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """An attempt, and what its answer asks for."""
+
+    attempt: v1.DeliveryAttempt
+    retry_after_s: float = 0.0
+    reached: bool = True
+    """False: the server itself could not send it."""
 
 
 class Courier:
@@ -40,24 +67,59 @@ class Courier:
         self._sender: Sender | None = None
         self._opening = asyncio.Lock()
 
-    async def attempt(self, delivery: Delivery, payload: Payload) -> NoteAttempt:
-        """Send it once; what is to be noted. Whatever goes wrong is that, and no exception."""
-        begun_ns = self._clock.now_ns()
-        try:
-            body = await payload(delivery.run)
-            sender = await self._opened()
-            answer = await sender.send(delivery.url, self._headers(delivery, begun_ns, body), body)
-            return self._answered(delivery, begun_ns, answer)
-        except NotAnswered as failure:
-            return self._failed(delivery, begun_ns, str(failure))
-        except Exception as error:  # one callback that can not be sent must not keep the others from being sent
-            if not isinstance(error, StoreFailed | NotFound):  # its agent may just be deleted
-                log.exception("a callback can not be sent", run_id=delivery.run.id)
-            return self._failed(delivery, begun_ns, "the server could not send it")
+    async def attempt(self, delivery: Delivery, payload: Payload) -> Outcome:
+        """Send it once, unless it is to be sent no more. Whatever goes wrong is the outcome, and no exception."""
+        if refusal := _refusal(delivery):
+            return Outcome(NoteAttempt(delivery_id=delivery.id, attempt=None, error=refusal), None)
+
+        async def body() -> str:
+            return await payload(delivery)
+
+        extra = {"sendoff-attempt": str(delivery.attempts + 1)}
+        tried = await self._try(delivery.url, delivery.id, delivery.signed_by, body, extra)
+        return Outcome(self._note(delivery, tried), _is_well(tried))
+
+    async def try_endpoint(self, endpoint: Endpoint, body: str) -> v1.DeliveryAttempt:
+        """Send something to an endpoint that has a URL, once, whether it is disabled or not. Never raises."""
+
+        async def made() -> str:
+            return body
+
+        tried = await self._try(endpoint.told.url, ids.new("delivery"), endpoint, made, {"sendoff-attempt": "1"})
+        return tried.attempt
 
     async def close(self) -> None:
         if self._sender is not None:
             await self._sender.close()
+
+    # ---- sending ----
+
+    async def _try(
+        self,
+        url: str,
+        delivery_id: str,
+        signed_by: Endpoint | None,
+        make_body: Callable[[], Awaitable[str]],
+        extra: Mapping[str, str],
+    ) -> _Tried:
+        begun_ns, begun_s = self._clock.now_ns(), self._clock.monotonic()
+        attempt = v1.DeliveryAttempt(start_time=timestamp(begun_ns))
+        try:
+            body = await make_body()
+            sender = await self._opened()
+            headers = self._signer_of(signed_by, begun_ns).headers(delivery_id, begun_ns, body)
+            answer = await sender.send(url, {**headers, **extra}, body)
+            return _Tried(_answered(attempt, answer), schedule.retry_after_s(answer.retry_after, self._clock.now_ns()))
+        except NotAnswered as failure:
+            attempt.error = str(failure)
+            return _Tried(attempt)
+        except Exception as error:  # one callback that can not be sent must not keep the others from being sent
+            if not isinstance(error, StoreFailed | NotFound):  # its agent may just be deleted
+                log.exception("a callback can not be sent", delivery=delivery_id)
+            attempt.error = "the server could not send it"
+            return _Tried(attempt, reached=False)
+        finally:
+            attempt.duration_ns = int((self._clock.monotonic() - begun_s) * SECOND_NS)
 
     async def _opened(self) -> Sender:
         async with self._opening:
@@ -65,28 +127,41 @@ class Courier:
                 self._sender = await self._open_sender()
             return self._sender
 
-    def _headers(self, delivery: Delivery, begun_ns: int, body: str) -> Mapping[str, str]:
-        attempt = {"sendoff-attempt": str(delivery.attempts + 1)}
-        return {**self._signer.headers(delivery.id, begun_ns, body), **attempt}
+    def _signer_of(self, endpoint: Endpoint | None, now_ns: int) -> Signer:
+        return self._signer if endpoint is None else Signer(valid_secrets(endpoint, now_ns))
 
-    def _answered(self, delivery: Delivery, begun_ns: int, answer: Answer) -> NoteAttempt:
-        if schedule.is_delivered(answer.status):
-            return NoteAttempt(delivery_id=delivery.id, attempt_ns=begun_ns, status_code=answer.status)
-        told = f"the receiver answered {answer.status}"
-        if schedule.is_final(answer.status):
-            return NoteAttempt(delivery_id=delivery.id, attempt_ns=begun_ns, status_code=answer.status, error=told)
-        retry_after_s = schedule.retry_after_s(answer.retry_after, self._clock.now_ns())
-        return self._failed(delivery, begun_ns, told, answer.status, retry_after_s)
+    # ---- what is noted ----
 
-    def _failed(
-        self, delivery: Delivery, begun_ns: int, error: str, status: int | None = None, retry_after_s: float = 0.0
-    ) -> NoteAttempt:
-        pause_s = schedule.pause_s(delivery.attempts + 1, self._chance(), retry_after_s)
+    def _note(self, delivery: Delivery, tried: _Tried) -> NoteAttempt:
+        attempt = tried.attempt
+        if not attempt.error:
+            return NoteAttempt(delivery_id=delivery.id, attempt=attempt)
+        if schedule.is_final(attempt.status_code):
+            disables = GONE if delivery.endpoint is not None else ""
+            return NoteAttempt(delivery_id=delivery.id, attempt=attempt, disables=disables)
+        pause_s = schedule.pause_s(delivery.attempts + 1, self._chance(), tried.retry_after_s)
         last_ns = delivery.create_ns + int(self._give_up_s * SECOND_NS)
-        return NoteAttempt(
-            delivery_id=delivery.id,
-            attempt_ns=begun_ns,
-            status_code=status,
-            error=error,
-            next_attempt_ns=schedule.next_attempt_ns(self._clock.now_ns(), pause_s, last_ns),
-        )
+        next_ns = schedule.next_attempt_ns(self._clock.now_ns(), pause_s, last_ns)
+        return NoteAttempt(delivery_id=delivery.id, attempt=attempt, next_attempt_ns=next_ns)
+
+
+def _refusal(delivery: Delivery) -> str:
+    """Why nothing may be sent; empty for no reason."""
+    if delivery.endpoint is not None:
+        return DISABLED if delivery.endpoint.told.disabled else ""
+    return UNSIGNED if delivery.run.callback.HasField("secret_id") and delivery.signed_by is None else ""
+
+
+def _answered(attempt: v1.DeliveryAttempt, answer: Answer) -> v1.DeliveryAttempt:
+    attempt.status_code = answer.status
+    if not schedule.is_delivered(answer.status):
+        attempt.error = f"the receiver answered {answer.status}"
+        attempt.response_excerpt = answer.excerpt
+    return attempt
+
+
+def _is_well(tried: _Tried) -> bool | None:
+    """One that wants no more is not ill."""
+    if not tried.reached or schedule.is_final(tried.attempt.status_code):
+        return None
+    return not tried.attempt.error

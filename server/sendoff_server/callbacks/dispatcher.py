@@ -1,40 +1,38 @@
 """Brings callbacks to their receivers, at least once each.
 
-The outbox is the store's: a delivery is written in the commit that ends its run, taken by one replica, and let go with
-a note of what came of the attempt. So a process that dies at any point leaves a delivery that is due. The end of a run
-wakes the dispatcher, the end of an attempt does, and a slow poll stands behind, which finds what is due again.
+The outbox is the store's: a delivery is written in the commit that starts or ends its run, taken by one replica, and
+let go with a note of what came of the attempt. So a process that dies at any point leaves a delivery that is due. Such
+a commit wakes the dispatcher, the end of an attempt does, and a slow poll stands behind, which finds what is due again.
 
-A receiver that is slow or dead keeps no other one waiting: each has few attempts under way, and one whose last attempt
-failed has a single one.
+A receiver that is slow or dead keeps no other one waiting (`breaker.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
 
-from sendoff_server.callbacks.courier import Courier
-from sendoff_server.callbacks.guard import Guard
+from sendoff_server.callbacks.breaker import PER_RECEIVER, Breaker
+from sendoff_server.callbacks.courier import Courier, Outcome
+from sendoff_server.callbacks.doorbell import Doorbell
 from sendoff_server.callbacks.port import Payload
 from sendoff_server.clock import Clock
 from sendoff_server.errors import OutboxFull
 from sendoff_server.lifecycle import is_terminal
+from sendoff_server.outgoing.guard import Guard
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.items import Item, NoteAttempt, Progress, Recorded, Result
+from sendoff_server.store.items import Item, Progress, Recorded, Result
 from sendoff_server.store.port import Fenced, Poisoned, Store, StoreFailed
-from sendoff_server.store.questions import Delivery
+from sendoff_server.store.questions import Delivery, Outbox
 
 POLL_S = 1.0
 COUNT_S = 5.0
 GATHER_S = 0.002
-PER_RECEIVER = 4
 STOP_S = 2.0
 """How long a stopping server waits for attempts under way. Those that are cut are made again by the next process."""
-MOST_FAILING = 10_000
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +45,7 @@ class Dispatcher:
         store: Store,
         commits: GroupCommit,
         courier: Courier,
+        breaker: Breaker,
         guard: Guard,
         clock: Clock,
         *,
@@ -57,14 +56,16 @@ class Dispatcher:
         self._store = store
         self._commits = commits
         self._courier = courier
+        self._breaker = breaker
         self._guard = guard
         self._clock = clock
         self._at_once = at_once
         self._most_open = most_open
-        self._open = 0
+        self._outbox = Outbox(open=0, has_endpoints=False)
         self._under_way: set[asyncio.Task[None]] = set()
-        self._receivers = _Receivers()
-        self._wanted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._bell = Doorbell()
+        self.doorbell = Doorbell(self._bell)
+        """Rung when there may be deliveries for endpoints; whoever brings some about rings it too."""
 
     def fault_of(self, url: str) -> str | None:
         """Why no callback may go to an absolute URL, as far as it tells by itself; None for no reason."""
@@ -72,15 +73,24 @@ class Dispatcher:
 
     def check_room(self) -> None:
         """Raise OutboxFull if too many deliveries are not done, as counted every few seconds."""
-        if self._open >= self._most_open:
+        if self._outbox.open >= self._most_open:
             raise OutboxFull(self._most_open, COUNT_S)
 
+    def expect_endpoints(self) -> None:
+        """To be called when one has been made: from now on runs may bring deliveries for it."""
+        self._outbox = Outbox(self._outbox.open, has_endpoints=True)
+
     def on_result(self, item: Item, result: Result) -> None:
-        """Called for every item that is durable: the end of a run may have put a delivery into the outbox."""
+        """Called for every item that is durable: a run that starts or ends may have put deliveries into the outbox."""
         if not isinstance(result, Recorded) or not isinstance(item, Progress):
             return
-        if item.run.callback.HasField("url") and is_terminal(item.run):
-            self._wake()
+        ends = is_terminal(item.run)
+        if not ends and not _starts(item):
+            return
+        if self._outbox.has_endpoints:
+            self.doorbell.ring()
+        elif item.run.callback.HasField("url") and (ends or item.run.callback.event_types):
+            self._bell.ring()
 
     @asynccontextmanager
     async def running(self, payload: Payload) -> AsyncIterator[None]:
@@ -108,24 +118,23 @@ class Dispatcher:
 
     async def _take_forever(self, group: asyncio.TaskGroup, payload: Payload) -> None:
         while True:
-            self._wanted = asyncio.get_running_loop().create_future()
+            ring = self._bell.next_ring()
             for delivery in await self._due():
-                self._receivers.begin(delivery.receiver)
+                self._breaker.begin(delivery.receiver)
                 task = group.create_task(self._deliver(delivery, payload))
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
-            if await self._clock.wait(self._wanted, POLL_S):
+            if await self._clock.wait(ring, POLL_S):
                 # Runs that began together end together; one claim is for all of them.
                 await self._clock.sleep(GATHER_S)
 
     async def _due(self) -> list[Delivery]:
-        room = self._at_once - len(self._under_way)
-        if room <= 0:
+        limit = self._at_once - len(self._under_way)
+        if limit <= 0:
             return []
+        room = self._breaker.room(self._clock.monotonic())
         try:
-            return await self._store.claim_deliveries(
-                self._clock.now_ns(), room, PER_RECEIVER, self._receivers.room(PER_RECEIVER)
-            )
+            return await self._store.claim_deliveries(self._clock.now_ns(), limit, PER_RECEIVER, room)
         except StoreFailed as failure:
             log.warning("the store can not be asked for callbacks that are due", error=str(failure))
             return []
@@ -133,68 +142,50 @@ class Dispatcher:
     async def _count_forever(self) -> None:
         while True:
             try:
-                self._open = await self._store.open_deliveries()
+                self._outbox = await self._store.outbox()
             except StoreFailed as failure:
                 log.warning("the store can not count the callbacks", error=str(failure))
             await self._clock.sleep(COUNT_S)
-
-    def _wake(self) -> None:
-        if not self._wanted.done():
-            self._wanted.set_result(None)
 
     # ---- one delivery ----
 
     async def _deliver(self, delivery: Delivery, payload: Payload) -> None:
         try:
-            note = await self._courier.attempt(delivery, payload)
-            self._receivers.note(delivery.receiver, delivered=not note.error)
-            _log(delivery, note)
-            await self._commits.submit(note)
+            outcome = await self._courier.attempt(delivery, payload)
+            self._learn(delivery.receiver, outcome)
+            _log(delivery, outcome)
+            await self._commits.submit(outcome.note)
         except (Fenced, Poisoned, StoreFailed) as failure:
             log.warning("an attempt can not be noted, and is made again", delivery=delivery.id, error=str(failure))
         finally:
-            self._receivers.end(delivery.receiver)
-            self._wake()
+            self._breaker.end(delivery.receiver)
+            self._bell.ring()
+
+    def _learn(self, receiver: str, outcome: Outcome) -> None:
+        if outcome.receiver_is_well:
+            self._breaker.succeeded(receiver)
+        elif outcome.receiver_is_well is False:
+            pause_s = self._breaker.failed(receiver, self._clock.monotonic())
+            if pause_s is not None:
+                log.warning("a receiver of callbacks fails and is left alone", receiver=receiver, pause_s=pause_s)
 
 
-class _Receivers:
-    """How many attempts are under way at each, and whose last one failed."""
-
-    def __init__(self) -> None:
-        self._under_way: Counter[str] = Counter()
-        self._failing: OrderedDict[str, None] = OrderedDict()
-
-    def begin(self, receiver: str) -> None:
-        self._under_way[receiver] += 1
-
-    def end(self, receiver: str) -> None:
-        self._under_way[receiver] -= 1
-        if not self._under_way[receiver]:
-            del self._under_way[receiver]
-
-    def note(self, receiver: str, *, delivered: bool) -> None:
-        self._failing.pop(receiver, None)
-        if not delivered:
-            self._failing[receiver] = None
-            if len(self._failing) > MOST_FAILING:
-                self._failing.popitem(last=False)
-
-    def room(self, most: int) -> dict[str, int]:
-        """How many more each of these may have; all others may have `most`."""
-        room = dict.fromkeys(self._failing, 1)
-        for receiver, count in self._under_way.items():
-            room[receiver] = max(0, room.get(receiver, most) - count)
-        return room
+def _starts(item: Progress) -> bool:
+    """Whether the run starts with it. Events of one progress have the time of the first of them."""
+    return bool(item.events) and item.run.attempt == 1 and item.events[0].event_time == item.run.start_time
 
 
-def _log(delivery: Delivery, note: NoteAttempt) -> None:
+def _log(delivery: Delivery, outcome: Outcome) -> None:
     """A line for each attempt that failed. It tells the host and not the URL, which may hold a secret."""
-    if note.error:
+    note = outcome.note
+    error = note.attempt.error if note.attempt is not None else note.error
+    if error:
         log.warning(
             "callback not delivered",
             run_id=delivery.run.id,
+            event_type=delivery.kind,
             receiver=delivery.receiver,
             attempt=delivery.attempts + 1,
-            error=note.error,
+            error=error,
             given_up=note.next_attempt_ns is None,
         )

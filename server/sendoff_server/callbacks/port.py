@@ -1,37 +1,10 @@
-"""How a callback is sent: what the dispatcher asks for."""
+"""What a callback says: asked of whoever knows the dialect."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
-from sendoff import v1
+from sendoff_server.store.questions import Delivery
 
-Payload = Callable[[v1.Run], Awaitable[str]]
-"""Makes the body of the callback of a run that has ended; the same whenever it is made."""
-
-
-class NotAnswered(Exception):
-    """No answer came. The message is for the caller: it tells no address that he did not know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a receiver said."""
-
-    status: int
-    retry_after: str = ""
-    """The header of that name."""
-
-
-class Sender(Protocol):
-    """Sends requests to addresses that callers chose."""
-
-    async def send(self, url: str, headers: Mapping[str, str], body: str) -> Answer:
-        """POST it once. Follows no redirect, and reads no more of the answer than its status needs.
-
-        Raises NotAnswered, always within a limit of time."""
-        ...
-
-    async def close(self) -> None: ...
+Payload = Callable[[Delivery], Awaitable[str]]
+"""Makes the body of a delivery; the same whenever it is made, but for a run's state in one that tells no end."""

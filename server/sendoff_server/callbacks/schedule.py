@@ -34,9 +34,18 @@ def is_final(status: int) -> bool:
 
 def pause_s(attempts: int, chance: float, retry_after_s: float = 0.0) -> float:
     """How long to wait after that many failed attempts. `chance` is from 0 to 1."""
-    grown_s = min(FIRST_PAUSE_S * GROWTH ** min(attempts - 1, _GROWS_TIMES), LONGEST_PAUSE_S)
-    jittered_s = grown_s * (1 - JITTER + 2 * JITTER * chance)
+    jittered_s = _grown_s(attempts) * (1 - JITTER + 2 * JITTER * chance)
     return max(jittered_s, min(retry_after_s, LONGEST_ASKED_S))
+
+
+def span_s(attempts: int) -> float:
+    """How long after the first attempt the last one of so many is, about."""
+    growing = sum(_grown_s(each) for each in range(1, min(attempts, _GROWS_TIMES)))
+    return growing + max(0, attempts - _GROWS_TIMES) * LONGEST_PAUSE_S
+
+
+def _grown_s(attempts: int) -> float:
+    return min(FIRST_PAUSE_S * GROWTH ** min(attempts - 1, _GROWS_TIMES), LONGEST_PAUSE_S)
 
 
 def next_attempt_ns(now_ns: int, pause_s: float, last_ns: int) -> int | None:

@@ -2,6 +2,7 @@
 
 The secrets are lines of a file, made at the first start: `whsec_` and 24 to 64 random bytes in base64. Every secret
 signs, so that one can be replaced without a gap: add the new one, let the receivers take it over, remove the old one.
+An endpoint has secrets of its own, which sign in place of these until their time is over.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from standardwebhooks import Webhook
 
 from sendoff_server.clock import SECOND_NS
+from sendoff_server.store.questions import Endpoint
 
 _PREFIX = "whsec_"
 _LEAST_BYTES, _MOST_BYTES = 24, 64
@@ -44,11 +46,16 @@ class Signer:
         }
 
 
+def valid_secrets(endpoint: Endpoint, now_ns: int) -> Sequence[str]:
+    """What signs the deliveries of an endpoint at that time, newest first."""
+    return [secret.text for secret in endpoint.secrets if secret.until_ns is None or now_ns < secret.until_ns]
+
+
 def ensure_secrets(path: Path) -> Sequence[str]:
     """The secrets of a file, which is made with a new one if it is missing. Raises BadSecret."""
     try:
         if not path.exists():
-            _create(path, _new_secret())
+            _create(path, new_secret())
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         told = f"{_reason(error)}; SENDOFF_CALLBACK_SECRET_FILE names another one"
@@ -76,7 +83,7 @@ def _create(path: Path, secret: str) -> None:
         draft.unlink()
 
 
-def _new_secret() -> str:
+def new_secret() -> str:
     return _PREFIX + base64.b64encode(os.urandom(32)).decode()
 
 

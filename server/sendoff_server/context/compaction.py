@@ -199,7 +199,8 @@ class Compactor:
         """The question to the agent itself, behind what it is about to forget."""
         history = [context.summary, *dropped] if context.summary else list(dropped)
         if not context.is_plain:
-            history = await self._pictures.shown(call.work.tenant, history)
+            fetches = call.summarizer.model.wants_image_bytes
+            history = await self._pictures.shown(call.work.tenant, history, fetches=fetches)
         return call.summarizer.of_history(context.system, history, summary_tokens, call.work.run.id)
 
     def _entries(

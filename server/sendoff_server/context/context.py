@@ -43,7 +43,7 @@ class Context:
     is_whole: bool = True
     """False: there are older entries that nothing here stands for."""
     is_plain: bool = False
-    """True: no entry refers to a stored picture. False: nobody has looked, or one does."""
+    """True: no entry refers to a picture. False: nobody has looked, or one does."""
     newest_position: int = 0
     """Of all entries of the conversation, shown or not."""
 

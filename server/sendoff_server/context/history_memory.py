@@ -44,7 +44,7 @@ class Remembered:
         self._compaction = history.compaction
         self._messages: deque[v1.Message] = deque()
         self._showing = 0
-        """How many of them may refer to stored pictures."""
+        """How many of them may refer to pictures."""
         self.add(history.messages)
 
     def is_of(self, agent_id: str) -> bool:

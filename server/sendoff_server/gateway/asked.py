@@ -148,11 +148,20 @@ def message_of(kind: type[M], body: Mapping[str, Any]) -> M:
     return message
 
 
+def queried(kind: type[M], request: Request, **told: str) -> M:
+    """The query as a message of the contract; members of lists are repeated. Raises InvalidRequest."""
+    query = request.query_params
+    members: dict[str, Any] = {}
+    for field in kind.DESCRIPTOR.fields:
+        if field.name in query:
+            members[field.name] = query.getlist(field.name) if field.is_repeated else query[field.name]
+    return message_of(kind, {**members, **told})
+
+
 # ---- ids ----
 
-_PATTERNS = {
-    prefix: ids.pattern(prefix) for prefix in ("agent", "run", "conv", "step", "tool", "block", "message", "file")
-}
+_PREFIXES = ("agent", "run", "conv", "step", "tool", "block", "message", "file", "endpoint", "delivery")
+_PATTERNS = {prefix: ids.pattern(prefix) for prefix in _PREFIXES}
 
 
 def is_id(value: str, prefix: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sendoff_server import ids
 from sendoff_server.gateway.codec.schemas import REF, Schema, Schemas
-from sendoff_server.gateway.description import agents, contexts, facts, messages, runs, sending, toolbox
+from sendoff_server.gateway.description import agents, callbacks, contexts, facts, messages, runs, sending, toolbox
 from sendoff_server.gateway.description.answers import nouns
 from sendoff_server.gateway.description.bodies import Bodies
 from sendoff_server.gateway.description.forms import TEXT, Described
@@ -85,7 +85,7 @@ _PLAIN = Described(answers={}, refused=frozenset({400, 409}))
 
 
 def _descriptions(bodies: Bodies) -> Descriptions:
-    by_request = (runs.table, agents.table, sending.table, toolbox.table)
+    by_request = (runs.table, agents.table, callbacks.table, sending.table, toolbox.table)
     told = [facts.TABLE, messages.TABLE, contexts.table(), *(table(bodies) for table in by_request)]
     return {route: described for table in told for route, described in table.items()}
 
@@ -97,12 +97,13 @@ def _operation(method: str, path: str, endpoint: Endpoint, described: Described)
     told: Json = {
         "operationId": "_".join([method.lower(), *re.findall(r"\w+", path.removeprefix("/v1"))]),
         "summary": _summary(endpoint),
-        "tags": [path.split("/")[2] if path.startswith("/v1/") else "description"],
+        "tags": [path.split("/")[2].partition(":")[0] if path.startswith("/v1/") else "description"],
         "parameters": [*_places(path), *_query(described), *_headers(described)],
         "responses": {**_success(path, described), **_over(described), **_refused(path, described)},
     }
     if described.body is not None:
-        told["requestBody"] = {"content": {"application/json": {"schema": described.body}}}
+        example = {} if described.example is None else {"example": described.example}
+        told["requestBody"] = {"content": {"application/json": {"schema": described.body, **example}}}
     return told
 
 

@@ -102,7 +102,8 @@ class Asker:
             await call.live.calling(call.info, message_id)
             messages = context.messages
             if not context.is_plain:
-                messages = await self._pictures.shown(call.work.tenant, messages)
+                fetches = call.model.wants_image_bytes
+                messages = await self._pictures.shown(call.work.tenant, messages, fetches=fetches, needed=context.input)
             answer = await _streamed(call.model.stream(_question(call, context, messages, offer, attempt)), call.live)
             calls = _calls(answer, message_id, context, offer, done)
             end = answers.unusable(answer, calls_tools=bool(calls))

@@ -35,6 +35,8 @@ class Endpoint:
     """Whether it tells token ids, as vLLM does."""
     asks_for_usage: bool = True
     """Whether a stream's usage must be asked for. False: it is told anyway, and the question is refused."""
+    fetches_images: bool = False
+    """Whether it fetches pictures by their URL itself, from a network of its own. False: it is shown their bytes."""
 
     @property
     def key_fields(self) -> tuple[str, ...]:
@@ -58,8 +60,14 @@ _ANY = "."
 ENDPOINTS = (
     # What OPENAI_BASE_URL names; OpenAI itself is no row.
     Endpoint(name="openai", system="openai-compatible", logprobs_of=_ANY),
-    Endpoint(name="groq", base_url="https://api.groq.com/openai/v1", prices_of="groq"),
-    Endpoint(name="mistral", base_url="https://api.mistral.ai/v1", prices_of="mistral", asks_for_usage=False),
+    Endpoint(name="groq", base_url="https://api.groq.com/openai/v1", prices_of="groq", fetches_images=True),
+    Endpoint(
+        name="mistral",
+        base_url="https://api.mistral.ai/v1",
+        prices_of="mistral",
+        asks_for_usage=False,
+        fetches_images=True,
+    ),
     Endpoint(
         name="google",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
@@ -68,9 +76,15 @@ ENDPOINTS = (
         list_prefix="models/",
     ),
     Endpoint(name="deepseek", base_url="https://api.deepseek.com", prices_of="deepseek", logprobs_of="deepseek-chat"),
-    Endpoint(name="openrouter", base_url="https://openrouter.ai/api/v1", prices_of="openrouter"),
-    Endpoint(name="xai", base_url="https://api.x.ai/v1", prices_of="x-ai", logprobs_of="grok-[23](?!-mini)"),
-    Endpoint(name="together", base_url="https://api.together.xyz/v1", prices_of="together"),
+    Endpoint(name="openrouter", base_url="https://openrouter.ai/api/v1", prices_of="openrouter", fetches_images=True),
+    Endpoint(
+        name="xai",
+        base_url="https://api.x.ai/v1",
+        prices_of="x-ai",
+        logprobs_of="grok-[23](?!-mini)",
+        fetches_images=True,
+    ),
+    Endpoint(name="together", base_url="https://api.together.xyz/v1", prices_of="together", fetches_images=True),
     Endpoint(name="ollama"),
     Endpoint(name="vllm", logprobs_of=_ANY, token_ids=True),
     Endpoint(name="lmstudio"),
@@ -80,13 +94,14 @@ ENDPOINTS = (
 def configured(providers: ProviderSettings) -> Iterator[tuple[Endpoint, SecretStr | None]]:
     """The endpoints that can be reached with these settings, as they are to be reached, each with its key.
 
-    A place of the operator's own may need no key, and charges prices that nobody here knows.
+    A place of the operator's own may need no key, and charges prices that nobody here knows. It may stand in his
+    network, so it is given no URL to fetch.
     """
     for endpoint in ENDPOINTS:
         keys: list[SecretStr | None] = [getattr(providers, field) for field in endpoint.key_fields]
         key = next(filter(None, keys), None)
         told: str | None = getattr(providers, endpoint.url_field)
         if told:
-            yield replace(endpoint, base_url=told, prices_of=""), key
+            yield replace(endpoint, base_url=told, prices_of="", fetches_images=False), key
         elif endpoint.base_url and key:
             yield endpoint, key

@@ -40,6 +40,10 @@ class HostedModel(Model):
     def info(self) -> v1.Model:
         return self._provider.info(self._name)
 
+    @property
+    def wants_image_bytes(self) -> bool:
+        return not self._provider.fetches_images
+
     async def stream(self, call: ModelCall) -> AsyncGenerator[Delta | Answer]:
         connection = await self._provider.connection(self._name)
         from sendoff_server.models.library import stream
@@ -52,8 +56,10 @@ class HostedModel(Model):
 class HostedProvider:
     """One provider: its list, and one connection for all its models."""
 
-    def __init__(self, shop: Shop, connect: Connect) -> None:
+    def __init__(self, shop: Shop, connect: Connect, *, fetches_images: bool = False) -> None:
+        """`fetches_images`: it fetches pictures by their URL itself, from a network of its own."""
         self.name = shop.name
+        self.fetches_images = fetches_images
         self._shop = shop
         self._connect = connect
         self._connection: Connection | None = None
@@ -108,7 +114,7 @@ def openai(key: SecretStr, silence_s: float) -> HostedProvider:
         logprobs_of=_OPENAI_LOGPROBS,
         settable=_openai_settable,
     )
-    return HostedProvider(shop, connect)
+    return HostedProvider(shop, connect, fetches_images=True)
 
 
 def _openai_settable(name: str) -> Settable:
@@ -133,7 +139,7 @@ def compatible(endpoint: Endpoint, key: SecretStr | None, silence_s: float) -> H
         logprobs_of=endpoint.logprobs_of,
         token_ids=endpoint.token_ids,
     )
-    return HostedProvider(shop, connect)
+    return HostedProvider(shop, connect, fetches_images=endpoint.fetches_images)
 
 
 def anthropic(key: SecretStr, silence_s: float, base_url: str | None) -> HostedProvider:
@@ -153,7 +159,7 @@ def anthropic(key: SecretStr, silence_s: float, base_url: str | None) -> HostedP
         prices_of="anthropic",
         settable=lambda name: MESSAGES,
     )
-    return HostedProvider(shop, connect)
+    return HostedProvider(shop, connect, fetches_images=base_url == ANTHROPIC_URL)
 
 
 def _bearer(key: SecretStr) -> dict[str, str]:

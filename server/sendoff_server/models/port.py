@@ -98,6 +98,12 @@ class Model(Protocol):
         """Handle, context window, capabilities, prices."""
         ...
 
+    @property
+    def wants_image_bytes(self) -> bool:
+        """Whether it has to be shown the bytes of a picture that is told by its URL: because its endpoint cannot fetch
+        it, or stands where it reaches more than those who name URLs should."""
+        return False
+
     def stream(self, call: ModelCall) -> AsyncGenerator[Delta | Answer]:
         """Call the model once: deltas as they come, then exactly one `Answer`, which is last.
 

@@ -21,6 +21,8 @@ from sendoff_server.errors import (
     AgentNotFound,
     ConversationBusy,
     ConversationNotFound,
+    EndpointHasNoUrl,
+    EndpointNotFound,
     IdempotencyMismatch,
     InvalidRequest,
     NoPendingAction,
@@ -32,6 +34,7 @@ from sendoff_server.errors import (
 from sendoff_server.lifecycle import client_otids, first_event, input_of, model_of, new_run
 from sendoff_server.models.port import Catalogue, Model
 from sendoff_server.runs.decisions import with_decisions
+from sendoff_server.runs.remote_images import Addresses, check_addresses
 from sendoff_server.runs.stored_images import Files, with_media_types
 from sendoff_server.store.items import (
     Accept,
@@ -47,6 +50,7 @@ from sendoff_server.store.items import (
     Repeated,
     WhenPending,
 )
+from sendoff_server.store.questions import Endpoint
 
 Outcome = Placed | Repeated | Deleted | Mismatched | Busy | Full | LaneMissing | NothingPending
 """What becomes of an accept, but for Pending: what it was refused for has to be looked up first."""
@@ -113,6 +117,12 @@ class Callbacks(Protocol):
         ...
 
 
+class Endpoints(Protocol):
+    """Where accepting finds the endpoints whose secrets sign."""
+
+    async def endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None: ...
+
+
 class Acceptance:
     """Makes the store's `Accept` out of a request, and the caller's answer out of what became of it."""
 
@@ -123,6 +133,8 @@ class Acceptance:
         models: Catalogue,
         files: Files,
         callbacks: Callbacks,
+        endpoints: Endpoints,
+        addresses: Addresses,
         clock: Clock,
         *,
         max_open: int,
@@ -133,6 +145,8 @@ class Acceptance:
         self._models = models
         self._files = files
         self._callbacks = callbacks
+        self._endpoints = endpoints
+        self._addresses = addresses
         self._clock = clock
         self._max_open = max_open
         self._may_approve = may_approve
@@ -140,15 +154,18 @@ class Acceptance:
     async def checked(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> v1.CreateMessageAsyncRequest:
         """The request, normalised.
 
-        Raises ConversationNotFound, AgentNotFound, InvalidRequest, ModelNotFound, OutboxFull, Unsupported.
+        Raises ConversationNotFound, AgentNotFound, EndpointNotFound, EndpointHasNoUrl, InvalidRequest, ModelNotFound,
+        OutboxFull, Unsupported.
         """
         conversation = await self._conversation(tenant, request)
         request = normalised(request, conversation)
         agent = await self._agents.find(tenant, request.agent_id)
         model = await self._models.find(model_of(request, conversation, agent))
         _check_capabilities(request, model)
+        if model.wants_image_bytes:
+            check_addresses(self._addresses, request)
         self._check_timeout(request.limits)
-        self._check_callback(request)
+        await self._check_callback(tenant, request)
         return await with_media_types(self._files, tenant, request)
 
     def _check_timeout(self, limits: v1.Limits) -> None:
@@ -156,12 +173,21 @@ class Acceptance:
             told = "this server runs no call that nobody has approved; its operator could allow it"
             raise Unsupported([Violation("limits.on_action_timeout", told)])
 
-    def _check_callback(self, request: v1.CreateMessageAsyncRequest) -> None:
+    async def _check_callback(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> None:
         if not request.HasField("callback_url"):
             return
         if fault := self._callbacks.fault_of(request.callback_url):
             raise InvalidRequest([Violation("callback_url", fault)])
+        if request.callback.HasField("secret_id"):
+            await self._check_signs(tenant, request.callback.secret_id)
         self._callbacks.check_room()
+
+    async def _check_signs(self, tenant: str, endpoint_id: str) -> None:
+        endpoint = await self._endpoints.endpoint(tenant, endpoint_id)
+        if endpoint is None:
+            raise EndpointNotFound(endpoint_id)
+        if not endpoint.secrets:
+            raise EndpointHasNoUrl(endpoint_id)
 
     async def _conversation(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> v1.Conversation | None:
         if request.conversation_id in ("", "default"):

@@ -16,6 +16,7 @@ from sendoff import v1
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.lifecycle import elapsed_ns, is_terminal, lane_of, status_for
 from sendoff_server.store.items import LeftOut, Progress
+from sendoff_server.store.questions import ACTION_REQUIRED, RUN_FINISHED
 
 
 class Draft:
@@ -111,7 +112,7 @@ class Draft:
         if cancel_reason:
             run.cancel_reason = cancel_reason
         run.complete_time.CopyFrom(timestamp(now_ns))
-        if run.callback.HasField("url"):
+        if _wants(run.callback, ACTION_REQUIRED if self._opens else RUN_FINISHED):
             run.callback.next_attempt_time.CopyFrom(run.complete_time)
         run.total_duration_ns = elapsed_ns(run, now_ns)
         run.etag = str(run.last_sequence + 1)
@@ -153,3 +154,8 @@ def run_error(
     reason: str, message: str, *, retryable: bool = False, metadata: Mapping[str, str] | None = None
 ) -> v1.RunError:
     return v1.RunError(reason=reason, message=message, retryable=retryable, metadata=metadata or {})
+
+
+def _wants(callback: v1.CallbackSummary, kind: str) -> bool:
+    """Whether the run's end of that kind is told there."""
+    return callback.HasField("url") and (not callback.event_types or kind in callback.event_types)

@@ -200,8 +200,8 @@ class Hub:
 
     def remember(self, tenant: str, run: v1.Run) -> None:
         """Keep a run that has ended at hand, if nothing changes it any more, but that its owner may be deleted. What
-        pending actions wait for is still to come, and so is what becomes of a callback that is not delivered."""
-        still_changes = run.pending_actions or run.callback.HasField("next_attempt_time")
+        pending actions wait for is still to come, and a callback may be tried again at any time, here or elsewhere."""
+        still_changes = run.pending_actions or run.callback.HasField("url")
         if still_changes or any(owner_id in self._deleted for owner_id in owners(run)):
             return
         self._finished[run.id] = (tenant, run)

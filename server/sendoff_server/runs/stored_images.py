@@ -69,13 +69,13 @@ def _refuse_wrong(images: Sequence[Placed], known: Mapping[str, v1.File]) -> Non
 
 
 def _of_request(request: v1.CreateMessageAsyncRequest | v1.RespondToActionsRequest) -> Iterator[Placed]:
-    for path, content in _contents(request):
+    for path, content in contents(request):
         for index, part in enumerate(content.parts.parts):
             if part.image.HasField("letta"):
                 yield f"{path}.parts.parts[{index}].image.letta", part.image.letta
 
 
-def _contents(request: v1.CreateMessageAsyncRequest | v1.RespondToActionsRequest) -> Iterator[tuple[str, v1.Content]]:
+def contents(request: v1.CreateMessageAsyncRequest | v1.RespondToActionsRequest) -> Iterator[tuple[str, v1.Content]]:
     """The contents that may hold pictures."""
     if isinstance(request, v1.RespondToActionsRequest):
         yield from _of_decisions("decisions", request.decisions)

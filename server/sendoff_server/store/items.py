@@ -184,7 +184,10 @@ Accepted = Placed | Repeated | Deleted | Mismatched | Busy | Full | LaneMissing 
 class Progress:
     """One step forward of a run: its new state, and what it adds to log and conversation.
 
-    One that ends a run with `callback.url` puts the delivery into the outbox, due at `callback.next_attempt_time`.
+    One by which a run starts or ends puts a delivery into the outbox for each endpoint of the tenant that wants it, due
+    at once, or given up at once if the endpoint is disabled; and one for its `callback.url`, if that wants it (with no
+    `callback.event_types`: the end), which at the end is due at `callback.next_attempt_time`. A run starts as it turns
+    RUNNING for the first time.
     """
 
     lane: str
@@ -284,25 +287,27 @@ class Noted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteAttempt:
-    """Write down what came of an attempt at a delivery that this replica holds, and let go of it. The run shows it, as
-    `callback`; nothing else of the run changes, and its log does not."""
+    """Write down what came of an attempt at a delivery that this replica holds, and let go of it. An attempt at the
+    run's own callback of its end is shown by the run, as `callback`; nothing else of the run changes, and its log does
+    not."""
 
     delivery_id: str
-    attempt_ns: int
-    """When it was begun."""
-    status_code: int | None = None
-    """Of the receiver's answer; None for no answer."""
+    attempt: v1.DeliveryAttempt | None
+    """Delivered if its `error` is empty. None: there was no attempt. Then it is given up, and `error` says why; or,
+    with `next_attempt_ns`, it is only put back."""
     error: str = ""
-    """What went wrong; empty if it is delivered."""
     next_attempt_ns: int | None = None
-    """When it is to be tried again; None: not any more. With `error` that means that it is given up."""
+    """After one that failed, or none: when it is to be tried again; None: it is given up."""
+    disables: str = ""
+    """Why its endpoint is disabled with this; empty: it is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptNoted:
-    run: v1.Run | None
-    """The run, which shows the attempt. None: this replica does not hold the delivery, or it was deleted with its run.
-    Nothing was written."""
+    held: bool
+    """False: this replica does not hold the delivery, or it was deleted with its run. Nothing was written."""
+    run: v1.Run | None = None
+    """The run, if it shows the attempt."""
 
 
 Item = Accept | Progress | MarkCancel | Release | NoteAnswers | NoteAttempt

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from sendoff import v1
-from sendoff_server.store.items import Claim, Item, Key, LaneMissing, Mismatched, Result
+from sendoff_server.store.items import Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.questions import (
     ActionQuery,
     ActionSet,
@@ -29,12 +29,16 @@ from sendoff_server.store.questions import (
     ConversationPage,
     ConversationQuery,
     Delivery,
+    DeliveryQuery,
+    Endpoint,
     Fork,
     History,
     Listed,
     ListedAgent,
+    ListedDelivery,
     MessageQuery,
     MessageScope,
+    Outbox,
     Queued,
     RunDeletion,
     RunQuery,
@@ -237,16 +241,62 @@ class Store(Protocol):
     async def claim_deliveries(
         self, now_ns: int, limit: int, per_receiver: int, room: Mapping[str, int]
     ) -> list[Delivery]:
-        """Hand out up to `limit` deliveries that are due and that nobody holds, the longest due first, each to one
-        replica only: not more of one receiver than `room` says, or `per_receiver` where it says nothing. So a receiver
-        with a long queue keeps no other one waiting.
+        """Hand out up to `limit` deliveries with a URL that are due and that nobody holds, the longest due first, each
+        to one replica only: not more of one receiver than `room` says, or `per_receiver` where it says nothing. So a
+        receiver with a long queue keeps no other one waiting.
 
-        They are held until NoteAttempt, or until the replica is gone; then they are due at once.
+        Of one run to one endpoint, or to its own URL, the later is not due before the earlier is done. They are held
+        until NoteAttempt, or until the replica is gone; then they are due at once.
         """
         ...
 
-    async def open_deliveries(self) -> int:
-        """How many deliveries wait or are under way, of all replicas."""
+    async def claim_pulled(self, tenant: str, endpoint_id: str, now_ns: int, limit: int) -> list[Delivery]:
+        """As `claim_deliveries`, of one endpoint without a URL."""
+        ...
+
+    async def outbox(self) -> Outbox: ...
+
+    async def delivery(self, tenant: str, delivery_id: str) -> v1.Delivery | None:
+        """With its last 20 attempts. One that was given up without an attempt tells when and why as if by a last one,
+        which does not count."""
+        ...
+
+    async def list_deliveries(self, query: DeliveryQuery) -> list[ListedDelivery]:
+        """As `delivery` tells them; where their attempts are more than about 4 MB, with the last one of each only. The
+        cost of a page does not grow with the list."""
+        ...
+
+    async def redeliver(self, tenant: str, delivery_ids: Sequence[str], now_ns: int) -> int:
+        """Have those of them that are done or given up tried again from now on, as if they were new; how many. Ids
+        that do not exist are passed over. A run tells of it with the next attempt."""
+        ...
+
+    async def redeliver_missed(self, tenant: str, endpoint_id: str, since_ns: int, now_ns: int) -> int:
+        """As `redeliver`, of all that an endpoint was to get since then and that were given up. Written in bites, so
+        that others can write in between: a crash leaves some of them as they were."""
+        ...
+
+    # -- endpoints --
+
+    async def create_endpoint(
+        self, tenant: str, endpoint: Endpoint, key: Key | None, fingerprint: bytes, most: int
+    ) -> Endpoint | Mismatched | Full:
+        """Write an endpoint. Keys as those of `create_agent`. Full: the tenant has `most` of them."""
+        ...
+
+    async def endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None: ...
+
+    async def list_endpoints(self, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.CallbackEndpoint]:
+        """Newest first; `after` is (create_time_ns, id) of the last one seen."""
+        ...
+
+    async def update_endpoint(self, tenant: str, endpoint: Endpoint, expected_etag: str) -> bool:
+        """Write the endpoint with its secrets over the one with that id if its etag is still `expected_etag`; else
+        False. Deliveries that wait go to the new URL."""
+        ...
+
+    async def delete_endpoint(self, tenant: str, endpoint_id: str) -> bool:
+        """Whether there was one. Its deliveries go with it, in bites."""
         ...
 
     # -- agents --

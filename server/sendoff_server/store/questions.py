@@ -280,6 +280,24 @@ class History:
     """True: no message refers to a stored picture. False: nobody has looked, or one does."""
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret that signs the deliveries of an endpoint."""
+
+    text: str = field(repr=False)
+    until_ns: int | None = None
+    """It does not sign any more from then on; None: it signs until it is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A registered receiver."""
+
+    told: v1.CallbackEndpoint
+    secrets: Sequence[Secret]
+    """Newest first; none for one without a URL."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """A callback that is due, held by this replica until NoteAttempt."""
@@ -288,19 +306,67 @@ class Delivery:
     """The same at every attempt."""
     tenant: str
     kind: str
-    """"run.action_required" for a run that opened actions, else "run.finished"."""
+    """Of EVENT_TYPES."""
+    sequence: int
+    """Of the event in the run's log."""
     run: v1.Run
-    """As stored; it has ended."""
+    """As stored. It has ended, unless the kind is RUN_STARTED."""
     url: str
+    """Where it goes as of now: the endpoint's or the run's own. Empty: it is pulled."""
     receiver: str
-    """`receiver_of(url)`."""
+    """`receiver_of(url)`, or empty."""
+    endpoint: Endpoint | None
+    """Whose delivery it is. None: it is the run's own callback."""
+    signed_by: Endpoint | None
+    """Whose secrets sign: `endpoint`, or the one that the run's callback names. None: the server's own, or, if the
+    callback names one, that one is deleted."""
     create_ns: int
-    """When it was put into the outbox."""
+    """When it was put into the outbox, or put there again by `redeliver`."""
     attempts: int
     """How many were noted."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryQuery:
+    """Which deliveries, newest first. What is None or empty does not matter."""
+
+    tenant: str
+    run_id: str | None = None
+    endpoint_id: str | None = None
+    statuses: Sequence[v1.DeliveryStatus.ValueType] = ()
+    before: int | None = None
+    """The place of the last delivery seen."""
+    limit: int = 50
+
+
+class ListedDelivery(NamedTuple):
+    delivery: v1.Delivery
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """What waits."""
+
+    open: int
+    """Callbacks of runs themselves that wait or are under way, of all replicas. Those of endpoints do not count: each
+    run brings a bounded number of them, so they grow as runs do, and one dead endpoint must refuse nobody's run."""
+    has_endpoints: bool
+    """Whether any tenant has one: then the start or end of any run may bring a delivery."""
+
+
+RUN_STARTED = "run.started"
+ACTION_REQUIRED = "run.action_required"
+RUN_FINISHED = "run.finished"
+EVENT_TYPES = (RUN_STARTED, ACTION_REQUIRED, RUN_FINISHED)
+DEFAULT_EVENT_TYPES = (ACTION_REQUIRED, RUN_FINISHED)
+"""Where none are named."""
+
+
 def receiver_of(url: str) -> str:
-    """Whose deliveries share a limit: host and port of an absolute URL."""
+    """Whose deliveries share a limit: host and port of an absolute URL. Raises ValueError."""
     parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme.lower()]}"
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme.lower())
+    if port is None:
+        raise ValueError(f"neither http nor https: {url!r}")
+    return f"{parts.hostname}:{port}"

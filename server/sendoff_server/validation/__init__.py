@@ -24,6 +24,17 @@ from sendoff_server.validation.blocks import check_delete_block as check_delete_
 from sendoff_server.validation.blocks import check_get_block as check_get_block
 from sendoff_server.validation.blocks import check_list_blocks as check_list_blocks
 from sendoff_server.validation.blocks import check_update_block as check_update_block
+from sendoff_server.validation.callbacks import ENDPOINT_UPDATABLE as ENDPOINT_UPDATABLE
+from sendoff_server.validation.callbacks import check_create_endpoint as check_create_endpoint
+from sendoff_server.validation.callbacks import check_delete_endpoint as check_delete_endpoint
+from sendoff_server.validation.callbacks import check_get_delivery as check_get_delivery
+from sendoff_server.validation.callbacks import check_get_endpoint as check_get_endpoint
+from sendoff_server.validation.callbacks import check_list_deliveries as check_list_deliveries
+from sendoff_server.validation.callbacks import check_list_endpoints as check_list_endpoints
+from sendoff_server.validation.callbacks import check_redeliver as check_redeliver
+from sendoff_server.validation.callbacks import check_rotate_secret as check_rotate_secret
+from sendoff_server.validation.callbacks import check_test_endpoint as check_test_endpoint
+from sendoff_server.validation.callbacks import check_update_endpoint as check_update_endpoint
 from sendoff_server.validation.conversations import CONVERSATION_UPDATABLE as CONVERSATION_UPDATABLE
 from sendoff_server.validation.conversations import check_compact_conversation as check_compact_conversation
 from sendoff_server.validation.conversations import check_create_conversation as check_create_conversation
@@ -44,6 +55,8 @@ from sendoff_server.validation.files import check_create_file as check_create_fi
 from sendoff_server.validation.files import check_delete_file as check_delete_file
 from sendoff_server.validation.files import check_get_file as check_get_file
 from sendoff_server.validation.files import check_list_files as check_list_files
+from sendoff_server.validation.receiving import check_receipt as check_receipt
+from sendoff_server.validation.receiving import check_subscribe as check_subscribe
 from sendoff_server.validation.runs import check_cancel_run as check_cancel_run
 from sendoff_server.validation.runs import check_delete_run as check_delete_run
 from sendoff_server.validation.runs import check_get_run as check_get_run

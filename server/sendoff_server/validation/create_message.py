@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sendoff import v1
 from sendoff_server.errors import Violation
+from sendoff_server.validation.callback_options import check_callback_options
 from sendoff_server.validation.content import TEXT_AND_IMAGES, check_content
 from sendoff_server.validation.input_messages import check_input_messages
 from sendoff_server.validation.json_object import check_json_object
@@ -142,6 +143,8 @@ def _check_answer(found: Violations, request: v1.CreateMessageAsyncRequest) -> N
             found.add("top_logprobs", "requires return_logprobs")
     if request.HasField("callback_url"):
         check_url(found, "callback_url", request.callback_url, _CALLBACK_SCHEMES, most=8_192)
+    if request.HasField("callback"):
+        check_callback_options(found, request)
 
 
 def check_message_types(found: Violations, path: str, values: Iterable[int]) -> None:

@@ -24,6 +24,10 @@ MAX_BLOCK_CHARACTERS = 100_000
 DEFAULT_BLOCK_CHARACTERS = 20_000
 MAX_AGENT_BLOCKS = 64
 MAX_AGENT_TOOLS = 256
+MAX_ENDPOINTS = 50
+"""Receivers of callbacks that a tenant may have."""
+MAX_SECRETS = 5
+"""Secrets of an endpoint that sign at the same time."""
 MAX_STEPS = 1_000
 MAX_RUN_TIMEOUT_S = 7 * 24 * 3_600
 MAX_QUEUE_TTL_S = 7 * 24 * 3_600

@@ -24,6 +24,8 @@ BLOCK_ID = ids.pattern("block")
 STEP_ID = ids.pattern("step")
 FILE_ID = ids.pattern("file")
 TOOL_ID = ids.pattern("tool")
+ENDPOINT_ID = ids.pattern("endpoint")
+DELIVERY_ID = ids.pattern("delivery")
 MESSAGE_ORDERS = ("", "position", "position asc", "position desc")
 """What order_by may be in lists of messages."""
 _BAD_IN_URL = re.compile(r"[\x00-\x20\x7f]")

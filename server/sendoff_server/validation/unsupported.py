@@ -24,11 +24,9 @@ class NotYet:
     """Values that do work. Unset, false, 0, "" and [] always do."""
 
 
-_CALLBACK = NotYet("every callback tells the run's end with its result yet, signed by the server's secret")
 _SCHEDULING = NotYet("of the scheduling only when_busy and when_pending work yet")
 
 NOT_YET: Mapping[str, NotYet] = {
-    "CreateMessageAsyncRequest.callback": _CALLBACK,
     "Scheduling.when_busy": NotYet(
         "STEER does not work yet", frozenset(v1.WhenBusy.values()) - frozenset({v1.WHEN_BUSY_STEER})
     ),

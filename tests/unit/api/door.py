@@ -14,6 +14,9 @@ from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.server import GrpcServer
+from sendoff_server.callbacks.deliveries import DeliveryService
+from sendoff_server.callbacks.endpoints import EndpointService
+from sendoff_server.callbacks.service import CallbackService
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.action_service import ActionService
@@ -226,6 +229,57 @@ class FakeBlocks:
         return v1.DeleteBlockResponse()
 
 
+class FakeEndpoints:
+    """Use cases of callback endpoints."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def _call(self, tenant: str, request: Any) -> v1.CallbackEndpoint:
+        self.calls.append((tenant, request))
+        return v1.CallbackEndpoint(description="the desk")
+
+    get = update = _call
+
+    async def create(self, tenant: str, request: v1.CreateEndpointRequest) -> v1.CreateEndpointResponse:
+        return v1.CreateEndpointResponse(endpoint=await self._call(tenant, request))
+
+    async def list(self, tenant: str, request: v1.ListEndpointsRequest) -> v1.ListEndpointsResponse:
+        await self._call(tenant, request)
+        return v1.ListEndpointsResponse()
+
+    async def delete(self, tenant: str, request: v1.DeleteEndpointRequest) -> v1.DeleteEndpointResponse:
+        await self._call(tenant, request)
+        return v1.DeleteEndpointResponse()
+
+    async def rotate_secret(self, tenant: str, request: v1.RotateSecretRequest) -> v1.RotateSecretResponse:
+        await self._call(tenant, request)
+        return v1.RotateSecretResponse()
+
+    async def test(self, tenant: str, request: v1.TestEndpointRequest) -> v1.TestEndpointResponse:
+        await self._call(tenant, request)
+        return v1.TestEndpointResponse()
+
+
+class FakeDeliveries:
+    """Use cases of deliveries."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def get(self, tenant: str, request: v1.GetDeliveryRequest) -> v1.Delivery:
+        self.calls.append((tenant, request))
+        return v1.Delivery()
+
+    async def list(self, tenant: str, request: v1.ListDeliveriesRequest) -> v1.ListDeliveriesResponse:
+        self.calls.append((tenant, request))
+        return v1.ListDeliveriesResponse()
+
+    async def redeliver(self, tenant: str, request: v1.RedeliverRequest) -> v1.RedeliverResponse:
+        self.calls.append((tenant, request))
+        return v1.RedeliverResponse()
+
+
 class FakeFiles:
     """Use cases of files."""
 
@@ -309,6 +363,8 @@ class Door:
         self.agents = FakeAgents()
         self.conversations = FakeConversations()
         self.blocks = FakeBlocks()
+        self.endpoints = FakeEndpoints()
+        self.deliveries = FakeDeliveries()
         self.files = FakeFiles()
         self.steps = FakeSteps()
         self.tools = FakeTools()
@@ -321,6 +377,9 @@ class Door:
                 agents=cast(AgentService, self.agents),
                 conversations=cast(ConversationService, self.conversations),
                 blocks=cast(BlockService, self.blocks),
+                callbacks=CallbackService(
+                    cast(EndpointService, self.endpoints), cast(DeliveryService, self.deliveries)
+                ),
                 files=cast(FileService, self.files),
                 steps=cast(StepService, self.steps),
                 tools=cast(ToolService, self.tools),

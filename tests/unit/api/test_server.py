@@ -19,7 +19,7 @@ from tests.unit.api.door import PATIENCE_S, RUN, RUN_ID, Door, open_door
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-_NAMES = ("Run", "Action", "Agent", "Conversation", "Block", "Step", "File", "Tool", "Model", "Ops")
+_NAMES = ("Run", "Action", "Agent", "Conversation", "Block", "Callback", "Step", "File", "Tool", "Model", "Ops")
 SERVICES = [f"sendoff.v1.{name}Service" for name in _NAMES]
 
 

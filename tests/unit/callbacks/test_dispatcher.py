@@ -3,76 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sendoff import v1
 from sendoff_server.callbacks import dispatcher
+from sendoff_server.callbacks.breaker import PER_RECEIVER, Breaker
 from sendoff_server.callbacks.courier import Courier
-from sendoff_server.callbacks.dispatcher import PER_RECEIVER, POLL_S, Dispatcher
-from sendoff_server.callbacks.guard import Guard
-from sendoff_server.callbacks.port import Answer, NotAnswered, Sender
+from sendoff_server.callbacks.dispatcher import POLL_S, Dispatcher
 from sendoff_server.callbacks.signing import Signer
 from sendoff_server.clock import SystemClock, timestamp
 from sendoff_server.errors import OutboxFull, RunNotFound
+from sendoff_server.outgoing.guard import Guard
+from sendoff_server.outgoing.port import Answer, NotAnswered, Sender
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Item, Result
 from sendoff_server.store.port import DEFAULT_TENANT, StoreFailed
+from sendoff_server.store.questions import Delivery
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.contract.making import accept, claim_of, finish, new_lane
 from tests.fixtures.clock import ManualClock
+from tests.unit.callbacks.receivers import OK, PATIENCE_S, Receivers
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
-PATIENCE_S = 20.0
-OK = "http://good.example/"
-
-
-@dataclass(frozen=True)
-class Request:
-    url: str
-    headers: Mapping[str, str]
-    body: str
-
-
-@dataclass
-class Receivers(Sender):
-    """Answers by URL: a status, an answer, or a fault; 200 by default. Requests to `hanging` wait for `release`."""
-
-    answers: dict[str, list[Answer | Exception]] = field(default_factory=dict)
-    hanging: set[str] = field(default_factory=set)
-    release: asyncio.Event = field(default_factory=asyncio.Event)
-    got: list[Request] = field(default_factory=list)
-    under_way: Counter[str] = field(default_factory=Counter)
-    closed: bool = False
-    more: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    async def send(self, url: str, headers: Mapping[str, str], body: str) -> Answer:
-        async with self.more:
-            self.got.append(Request(url, headers, body))
-            self.under_way[url] += 1
-            self.more.notify_all()
-        try:
-            if url in self.hanging:
-                await self.release.wait()
-            answer = self.answers[url].pop(0) if self.answers.get(url) else Answer(200)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-        finally:
-            self.under_way[url] -= 1
-
-    async def close(self) -> None:
-        self.closed = True
-
-    async def requests(self, count: int) -> list[Request]:
-        """All of them, once there are so many."""
-        async with asyncio.timeout(PATIENCE_S), self.more:
-            await self.more.wait_for(lambda: len(self.got) >= count)
-        return self.got
 
 
 class Desk:
@@ -88,7 +44,10 @@ class Desk:
         courier = Courier(self._open, Signer([SECRET]), clock, give_up_s=72 * 3_600.0, chance=lambda: 0.5)
         at_once, most_open = limits.get("at_once", 100), limits.get("most_open", 1_000)
         guard = Guard((), frozenset({80}))
-        self.dispatcher = Dispatcher(store, self.commits, courier, guard, clock, at_once=at_once, most_open=most_open)
+        breaker = Breaker(at_once, lambda: 0.5)
+        self.dispatcher = Dispatcher(
+            store, self.commits, courier, breaker, guard, clock, at_once=at_once, most_open=most_open
+        )
 
     async def _open(self) -> Sender:
         self.opened += 1
@@ -99,8 +58,8 @@ class Desk:
         if hasattr(item, "delivery_id"):
             self.noted.put_nowait(result.run)  # type: ignore[union-attr]  # AttemptNoted
 
-    async def payload(self, run: v1.Run) -> str:
-        return f'{{"run_id":"{run.id}"}}'
+    async def payload(self, delivery: Delivery) -> str:
+        return f'{{"run_id":"{delivery.run.id}"}}'
 
     async def ended(self, url: str = OK) -> v1.Run:
         """A run that ends now, and is to be told there."""
@@ -158,7 +117,7 @@ async def test_the_end_of_a_run_is_told_at_once(desk: Desk) -> None:
     assert (got.url, got.body) == (OK, f'{{"run_id":"{run.id}"}}')
     assert got.headers["sendoff-attempt"] == "1"
     assert (shown.id, shown.callback.last_status_code, shown.callback.attempts) == (run.id, 200, 1)
-    assert await desk.store.open_deliveries() == 0
+    assert (await desk.store.outbox()).open == 0
 
 
 async def test_what_failed_is_tried_again_at_its_time_under_one_id_until_it_is_delivered(desk: Desk) -> None:
@@ -204,7 +163,7 @@ async def test_it_is_given_up_after_its_time(desk: Desk) -> None:
         due_ns = run.callback.next_attempt_time.ToNanoseconds()
         await desk.pass_time(max(0.0, (due_ns - desk.clock.now_ns()) / 1e9))
     assert attempts >= 15
-    assert await desk.store.open_deliveries() == 0
+    assert (await desk.store.outbox()).open == 0
 
 
 async def test_a_receiver_may_ask_for_a_longer_pause(desk: Desk) -> None:
@@ -256,7 +215,7 @@ async def test_a_receiver_whose_last_attempt_failed_has_one_under_way_until_it_i
     desk.receivers.release.set()
     for _ in range(6):
         await desk.attempt_noted()
-    assert await desk.store.open_deliveries() == 0
+    assert (await desk.store.outbox()).open == 0
 
 
 async def test_no_more_are_under_way_than_the_operator_allows(store: SqliteStore, clock: ManualClock) -> None:
@@ -281,10 +240,10 @@ async def test_a_callback_that_can_not_be_sent_is_shown_so_and_the_others_are_se
     faults: list[Exception] = [RuntimeError("broken"), StoreFailed("away"), RunNotFound("run-1")]
     whole = desk.payload
 
-    async def payload(run: v1.Run) -> str:
+    async def payload(delivery: Delivery) -> str:
         if faults:
             raise faults.pop(0)
-        return await whole(run)
+        return await whole(delivery)
 
     courier = desk.dispatcher._courier
     attempt = courier.attempt

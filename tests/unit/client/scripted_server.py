@@ -60,12 +60,20 @@ class Silence:
     """Nothing more comes on this stream, and it does not end."""
 
 
+@dataclass(frozen=True)
+class Hear:
+    """The stream goes on once so many frames were said on it, the first one included."""
+
+    frames: int
+
+
 UNAVAILABLE = Failure(grpc.StatusCode.UNAVAILABLE)
 RESET = Failure(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2")
 
 Handler: TypeAlias = Callable[[Any, Context], Awaitable[Message]]
 Answer: TypeAlias = "Message | Failure | Handler"
 Stream: TypeAlias = "Sequence[v1.WatchRunResponse | Failure | Silence]"
+PullStream: TypeAlias = "Sequence[v1.ReceiveDeliveriesResponse | Failure | Hear]"
 
 
 class ScriptedServer:
@@ -78,6 +86,10 @@ class ScriptedServer:
         self.remaining_s: list[float | None] = []
         self.cancelled = asyncio.Event()
         """A stream was ended by its client."""
+        self.said: list[list[v1.ReceiveDeliveriesRequest]] = []
+        """What was said on each stream of deliveries."""
+        self.ended_well = 0
+        """How many of these ended because nothing more was said."""
         self._plans: dict[str, deque[Any]] = defaultdict(deque)
 
     def plan(self, method: Method[Any, Any], *answers: Answer) -> None:
@@ -85,6 +97,10 @@ class ScriptedServer:
 
     def plan_streams(self, *streams: Stream) -> None:
         self._plans[methods.WATCH_RUN.path].extend(streams)
+
+    def plan_pulls(self, *streams: PullStream) -> None:
+        """Each ends when its client says no more, unless it fails before."""
+        self._plans[methods.RECEIVE_DELIVERIES.path].extend(streams)
 
     def asked(self, kind: type[Message]) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
@@ -112,6 +128,26 @@ class ScriptedServer:
                 else:
                     yield step
 
+        async def pull(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+            said: list[v1.ReceiveDeliveriesRequest] = []
+            self.said.append(said)
+            for step in await self._next(method, said, context):
+                if isinstance(step, Failure):
+                    await _fail(step, context)
+                elif isinstance(step, Hear):
+                    while len(said) < step.frames:
+                        said.append(await anext(requests))
+                else:
+                    yield step
+            said.extend([each async for each in requests])
+            self.ended_well += 1
+
+        if method is methods.RECEIVE_DELIVERIES:
+            return grpc.stream_stream_rpc_method_handler(
+                pull,
+                method.request.FromString,
+                method.response.SerializeToString,
+            )
         if method is methods.WATCH_RUN:
             return grpc.unary_stream_rpc_method_handler(
                 stream,

@@ -12,6 +12,10 @@ import sendoff
 from sendoff import AsyncClient, Client
 
 
+def public(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, timeout=60
@@ -30,6 +34,9 @@ def test_exported_names() -> None:
         "ConversationBusy",
         "ConversationHasActiveRuns",
         "DeadlineExceeded",
+        "EndpointDisabled",
+        "EndpointHasNoUrl",
+        "EndpointHasUrl",
         "EtagMismatch",
         "IdempotencyMismatch",
         "Internal",
@@ -52,6 +59,8 @@ def test_exported_names() -> None:
         "RunStillOpen",
         "SendoffError",
         "Timing",
+        "TooManyEndpoints",
+        "TooManySecrets",
         "ToolExists",
         "ToolIsTheServers",
         "Transcript",
@@ -79,21 +88,27 @@ def test_methods_of_the_clients() -> None:
         "create_agent",
         "create_block",
         "create_conversation",
+        "create_endpoint",
         "create_file",
         "create_message_async",
         "delete_agent",
         "delete_block",
         "delete_conversation",
+        "delete_endpoint",
         "delete_file",
         "delete_run",
         "delete_tool",
+        "deliveries",
         "deny",
+        "endpoints",
         "files",
         "fork_conversation",
         "get_agent",
         "get_block",
         "get_conversation",
         "get_conversation_context",
+        "get_delivery",
+        "get_endpoint",
         "get_file",
         "get_message",
         "get_run",
@@ -102,9 +117,13 @@ def test_methods_of_the_clients() -> None:
         "health",
         "messages",
         "models",
+        "receive_deliveries",
+        "redeliver",
+        "redeliver_missed",
         "reset_conversation",
         "respond",
         "return_result",
+        "rotate_secret",
         "run_events",
         "run_messages",
         "run_steps",
@@ -116,17 +135,19 @@ def test_methods_of_the_clients() -> None:
         "step_messages",
         "steps",
         "tags",
+        "test_endpoint",
         "tools",
         "update_agent",
         "update_block",
         "update_conversation",
+        "update_endpoint",
         "upsert_tool",
         "wait_run",
         "watch",
     ]
 
 
-@pytest.mark.parametrize("name", sorted({name for name in vars(Client) if not name.startswith("_")}))
+@pytest.mark.parametrize("name", sorted(public(Client)))
 def test_both_clients_take_the_same(name: str) -> None:
     blocking = inspect.signature(getattr(Client, name)).parameters
     asyncio = inspect.signature(getattr(AsyncClient, name)).parameters
@@ -149,7 +170,3 @@ def test_without_its_packages_the_command_says_what_to_install() -> None:
 
     assert done.returncode == 1
     assert "pip install 'sendoff[cli]'" in done.stderr
-
-
-def public(kind: type) -> set[str]:
-    return {name for name in vars(kind) if not name.startswith("_")}

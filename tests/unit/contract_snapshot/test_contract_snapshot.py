@@ -25,7 +25,7 @@ def _lines() -> Iterator[str]:
         if isinstance(entry, Rpc):
             yield f"rpc {entry.name}"
             yield f"  idempotency: {entry.idempotency}"
-            yield f"  REST: {entry.rest}"
+            yield f"  REST: {entry.rest}".rstrip()
             continue
         told = [f"  default: {default}" for default in _defaults(entry)]
         told += [f"  rule: {rule}" for rule in entry.rules]
@@ -52,7 +52,9 @@ def test_the_rules_defaults_and_paths_of_the_contract_are_those_of_the_snapshot(
 
 
 def test_every_rpc_names_its_rest_path() -> None:
-    rpcs = [entry for entry in contract() if isinstance(entry, Rpc)]
+    """But for the one whose callers write into its stream as they read from it, which HTTP has no way for."""
+    both_ways = "CallbackService.ReceiveDeliveries"
+    rpcs = [entry for entry in contract() if isinstance(entry, Rpc) and entry.name != both_ways]
     assert [rpc.name for rpc in rpcs if not re.match(r"(GET|POST|PUT|PATCH|DELETE) /v1/", rpc.rest)] == []
     assert len(rpcs) >= 15
 

@@ -132,6 +132,23 @@ def test_a_key_alone_does_not_tell_where_a_server_of_ones_own_is(name: str) -> N
     assert list(configured(providers(**{f"{name}_api_key": KEY}))) == []
 
 
+@each
+def test_a_place_of_ones_own_is_given_no_url_to_fetch(endpoint: Endpoint) -> None:
+    ((reached, key),) = configured(providers(**{endpoint.url_field: "http://10.0.0.1/v1", endpoint.key_fields[0]: KEY}))
+    assert hosted.compatible(reached, key, 5).model("small").wants_image_bytes
+
+
+def test_those_that_fetch_pictures_from_outside_are_given_their_urls() -> None:
+    fetching = {endpoint.name for endpoint in ENDPOINTS if endpoint.fetches_images}
+    assert fetching == {"groq", "mistral", "openrouter", "xai", "together"}
+    for name in fetching:
+        ((reached, key),) = configured(providers(**{f"{name}_api_key": KEY}))
+        assert not hosted.compatible(reached, key, 5).model("small").wants_image_bytes
+    assert not hosted.openai(SecretStr(KEY), 5).model("gpt-5").wants_image_bytes
+    assert not hosted.anthropic(SecretStr(KEY), 5, None).model("claude").wants_image_bytes
+    assert hosted.anthropic(SecretStr(KEY), 5, "http://10.0.0.1").model("claude").wants_image_bytes
+
+
 def test_googles_newer_variable_wins() -> None:
     ((google, key),) = configured(providers(gemini_api_key="older", google_api_key="newer"))
     assert (google.name, key) == ("google", SecretStr("newer"))

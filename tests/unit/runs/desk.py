@@ -13,8 +13,9 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, SystemClock, timestamp
 from sendoff_server.models.port import Catalogue
-from sendoff_server.runs.accepting import Acceptance, Agents, Callbacks, Conversations, keyed
+from sendoff_server.runs.accepting import Acceptance, Agents, Callbacks, Conversations, Endpoints, keyed
 from sendoff_server.runs.answering import Answering
+from sendoff_server.runs.remote_images import Addresses
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.stored_images import Files
 from sendoff_server.store.group_commit import GroupCommit
@@ -48,6 +49,8 @@ class Desk:
             cast(Catalogue, nobody),
             cast(Files, nobody),
             cast(Callbacks, nobody),
+            cast(Endpoints, nobody),
+            cast(Addresses, nobody),
             clock,
             max_open=max_open,
         )

@@ -6,7 +6,8 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.errors import InvalidRequest
-from sendoff_server.validation import check_create_message, check_idempotency_key, payload_violation
+from sendoff_server.store import questions
+from sendoff_server.validation import callback_options, check_create_message, check_idempotency_key, payload_violation
 from sendoff_server.validation.limits import MAX_VIOLATIONS
 from tests.unit.validation.checking import violated
 from tests.unit.validation.rule_cases import (
@@ -138,6 +139,26 @@ def test_a_callback_url_is_an_absolute_http_url(url: str) -> None:
 def test_an_image_url_may_hold_the_image() -> None:
     assert violated(with_image(url=v1.Image.Url(url="data:image/png;base64,eA=="))) == []
     assert violated(with_image(url=v1.Image.Url(url="data:nothing"))) != []
+
+
+def test_all_that_is_wrong_with_how_to_call_back_is_told_at_once() -> None:
+    types = ["run.finished", "run.message", "run.finished"]
+    options = v1.CallbackOptions(event_types=types, secret_id="whsec_1")
+    assert violated(create(callback=options)) == [
+        "callback",
+        "callback.event_types[1]",
+        "callback.event_types[2]",
+        "callback.secret_id",
+    ]
+
+
+def test_types_of_events_are_not_named_more_often_than_there_are_some() -> None:
+    options = v1.CallbackOptions(event_types=["run.finished"] * 4)
+    assert violated(create(callback_url="https://example.com", callback=options)) == ["callback.event_types"]
+
+
+def test_the_types_of_events_are_the_store_s() -> None:
+    assert callback_options.EVENT_TYPES == questions.EVENT_TYPES
 
 
 @pytest.mark.parametrize("name", ["id", "etag"])

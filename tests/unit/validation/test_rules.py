@@ -10,6 +10,8 @@ from google.protobuf.message import Message
 from sendoff_server.server_info import SERVICE_FILES
 from tests.unit.contract_snapshot.contract import contract
 from tests.unit.validation import rule_cases
+from tests.unit.validation.callback_cases import DELIVERIES, ENDPOINTS
+from tests.unit.validation.callback_option_cases import CALLBACK_OPTIONS
 from tests.unit.validation.checking import CHECKS, violated
 from tests.unit.validation.file_cases import FILES, STEPS
 from tests.unit.validation.list_cases import LISTS
@@ -17,7 +19,17 @@ from tests.unit.validation.rule_cases import Field
 from tests.unit.validation.settings_cases import SETTINGS
 from tests.unit.validation.tool_rule_cases import TOOL_RULES
 
-FIELDS = (*rule_cases.FIELDS, *TOOL_RULES, *FILES, *STEPS, *LISTS, *SETTINGS)
+FIELDS = (
+    *rule_cases.FIELDS,
+    *CALLBACK_OPTIONS,
+    *TOOL_RULES,
+    *FILES,
+    *STEPS,
+    *LISTS,
+    *ENDPOINTS,
+    *DELIVERIES,
+    *SETTINGS,
+)
 
 CASES = [
     pytest.param(field, bad, good, id=f"{field.name}: {rule}")

@@ -34,7 +34,6 @@ def scheduling(**fields: Any) -> v1.CreateMessageAsyncRequest:
 
 
 ASKING: dict[str, tuple[Message, str]] = {
-    "CreateMessageAsyncRequest.callback": (create(callback=v1.CallbackOptions()), "callback"),
     "Scheduling.when_busy": (scheduling(when_busy=v1.WHEN_BUSY_STEER), "scheduling.when_busy"),
     "Scheduling.start_time": (scheduling(start_time=Timestamp(seconds=1)), "scheduling.start_time"),
     "Scheduling.priority": (scheduling(priority=1), "scheduling.priority"),
@@ -59,6 +58,7 @@ NOT_ASKING = (
         include_return_message_types=v1.MessageTypes(),
         override_system="be brief",
         callback_url="https://example.com",
+        callback=v1.CallbackOptions(event_types=["run.started"], include_run=True),
         override_model="scripted/echo",
         client_skills=[v1.ClientSkill(name="s")],
         validate_only=True,
@@ -104,6 +104,6 @@ def test_what_works_and_what_is_left_at_its_default_is_not_refused(request_: Mes
 
 def test_all_that_does_not_work_is_named_at_once() -> None:
     request = with_image(letta=v1.Image.Stored(file_id="file-1"))
-    request.callback.include_run = True
+    request.scheduling.fairness_key = "k"
     request.scheduling.priority = 5
-    assert unsupported(request) == ["callback", "scheduling.priority"]
+    assert unsupported(request) == ["scheduling.priority", "scheduling.fairness_key"]

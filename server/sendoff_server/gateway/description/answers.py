@@ -139,6 +139,14 @@ def _logs() -> dict[str, Schema]:
         "PendingActions": contract.ref(v1.ListPendingActionsResponse.DESCRIPTOR),
         "PendingAction": contract.ref(v1.PendingAction.DESCRIPTOR),
         "ContentState": contract.ref(v1.Content.DESCRIPTOR),
+        "CallbackEndpoint": contract.ref(v1.CallbackEndpoint.DESCRIPTOR),
+        "NewCallbackEndpoint": contract.ref(v1.CreateEndpointResponse.DESCRIPTOR),
+        "CallbackEndpoints": contract.ref(v1.ListEndpointsResponse.DESCRIPTOR),
+        "CallbackSecret": contract.ref(v1.RotateSecretResponse.DESCRIPTOR),
+        "CallbackTest": contract.ref(v1.TestEndpointResponse.DESCRIPTOR),
+        "CallbackDelivery": contract.ref(v1.Delivery.DESCRIPTOR),
+        "CallbackDeliveries": contract.ref(v1.ListDeliveriesResponse.DESCRIPTOR),
+        "CallbackRedelivery": contract.ref(v1.RedeliverResponse.DESCRIPTOR),
         **contract.components,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sendoff_server import ids
 from sendoff_server.gateway.asked import MAX_LIMIT
@@ -64,6 +65,8 @@ class Described:
     needed: frozenset[str] = frozenset()
     """Members of the query that must be there."""
     body: Schema | None = None
+    example: Mapping[str, Any] | None = None
+    """A body."""
     refused: frozenset[int] = frozenset()
     """Statuses of refusals beside those that follow from the path, the query and the body."""
     models_fail: bool = False

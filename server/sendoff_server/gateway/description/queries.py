@@ -7,7 +7,7 @@ from google.protobuf.descriptor import Descriptor
 from sendoff_server.gateway.codec.schemas import Schema, Schemas
 from sendoff_server.gateway.description.forms import MOMENT, WHOLE, an_id
 
-_IDS = {"agent_id": "agent", "run_id": "run", "step_id": "step"}
+_IDS = {"agent_id": "agent", "run_id": "run", "step_id": "step", "endpoint_id": "endpoint"}
 _SCALARS = {"google.protobuf.Timestamp": MOMENT, "google.protobuf.Duration": {"type": "number", "minimum": 0}}
 
 

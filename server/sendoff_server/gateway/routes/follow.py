@@ -16,7 +16,7 @@ from starlette.responses import Response
 from sendoff import v1
 from sendoff_server.errors import InvalidRequest, ServiceError, Violation
 from sendoff_server.gateway.answers import answer
-from sendoff_server.gateway.asked import body_of, message_of, path_id
+from sendoff_server.gateway.asked import body_of, message_of, path_id, queried
 from sendoff_server.gateway.codec.writing import written
 from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.nouns.runs import run_json
@@ -29,18 +29,8 @@ from sendoff_server.use_cases import UseCases
 M = TypeVar("M", bound=Message)
 
 
-def _from_query(kind: type[M], request: Request, **told: str) -> M:
-    """The query as a message of the contract; members of lists are repeated. Raises InvalidRequest."""
-    query = request.query_params
-    members: dict[str, Any] = {}
-    for field in kind.DESCRIPTOR.fields:
-        if field.name in query:
-            members[field.name] = query.getlist(field.name) if field.is_repeated else query[field.name]
-    return message_of(kind, {**members, **told})
-
-
 def _at_run(kind: type[M], request: Request) -> M:
-    return _from_query(kind, request, run_id=path_id(request, "run_id", "run"))
+    return queried(kind, request, run_id=path_id(request, "run_id", "run"))
 
 
 # ---- runs ----
@@ -107,7 +97,7 @@ async def _frames(use_cases: UseCases, wanted: v1.WatchRunRequest) -> AsyncGener
 
 async def list_actions(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/actions"""
-    return answer(written(await use_cases.actions.list(TENANT, _from_query(v1.ListPendingActionsRequest, request))))
+    return answer(written(await use_cases.actions.list(TENANT, queried(v1.ListPendingActionsRequest, request))))
 
 
 async def respond(use_cases: UseCases, request: Request) -> Response:

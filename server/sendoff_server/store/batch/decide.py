@@ -6,24 +6,22 @@ No database here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.batch import listed, outbox
+from sendoff_server.store.batch.changes import PLACE_BITS, PLACES, Changes, NeedsStored, Outcome
+from sendoff_server.store.batch.checks import actions_of, answered, fault_of, next_seq, refused
 from sendoff_server.store.batch.mentions import OPEN
-from sendoff_server.store.batch.snapshot import ActionsRow, KnownKey, LaneRow, RunRow, Snapshot
+from sendoff_server.store.batch.snapshot import ActionsRow, EndpointRow, KnownKey, LaneRow, RunRow, Snapshot
 from sendoff_server.store.items import (
     Accept,
-    Accepted,
     AttemptNoted,
-    Busy,
     Cancel,
     Claim,
     Deleted,
-    Full,
     Item,
     LaneMissing,
     MarkCancel,
@@ -34,7 +32,6 @@ from sendoff_server.store.items import (
     Noted,
     NothingPending,
     Outdated,
-    Pending,
     Placed,
     Progress,
     Recorded,
@@ -44,43 +41,7 @@ from sendoff_server.store.items import (
     Result,
     WhenPending,
 )
-from sendoff_server.store.port import POSITION_SHIFT, TURN_SHIFT, Poisoned
-
-PLACE_BITS = POSITION_SHIFT
-PLACES = 1 << PLACE_BITS
-"""Events, messages and steps of one run are numbered below this."""
-
-
-@dataclass(frozen=True, slots=True)
-class NeedsStored:
-    """A result that tells a run as stored before this batch: `complete(run, request)` makes it."""
-
-    run_no: int
-    complete: Callable[[v1.Run, bytes], Result]
-
-
-Outcome = Result | Poisoned | NeedsStored
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a batch writes."""
-
-    lanes: dict[int, LaneRow] = field(default_factory=dict)
-    runs: dict[int, RunRow] = field(default_factory=dict)
-    """New ones, and those with a new state."""
-    marked: dict[int, RunRow] = field(default_factory=dict)
-    keys: list[tuple[str, str, str, int]] = field(default_factory=list)
-    log: list[tuple[int, bytes]] = field(default_factory=list)
-    messages: list[tuple[int, bytes]] = field(default_factory=list)
-    listed: list[tuple[str, listed.Row]] = field(default_factory=list)
-    """By tenant."""
-    steps: dict[int, v1.Step] = field(default_factory=dict)
-    left_out: list[tuple[int, int]] = field(default_factory=list)
-    actions: dict[int, LaneRow] = field(default_factory=dict)
-    """Lanes whose newest actions changed."""
-    deliveries: list[outbox.Row] = field(default_factory=list)
-    attempts: list[outbox.Row] = field(default_factory=list)
+from sendoff_server.store.port import Poisoned
 
 
 class Decider:
@@ -89,7 +50,7 @@ class Decider:
     def __init__(self, snapshot: Snapshot, replica_no: int, now_ns: int) -> None:
         self._snapshot = snapshot
         self._replica_no = replica_no
-        self._now_ns = now_ns
+        self._begun_ns = self._now_ns = now_ns
         self.changes = Changes()
 
     def decide(self, items: Sequence[Item]) -> list[Outcome]:
@@ -119,7 +80,7 @@ class Decider:
         lane = self._snapshot.lanes.get(item.lane)
         if lane is None or lane.tenant != item.tenant:
             return LaneMissing()
-        return _refused(item, lane) or self._place(item, lane)
+        return refused(item, lane) or self._place(item, lane)
 
     def _known(self, item: Accept) -> Outcome | None:
         found = [(key, self._snapshot.keys.get((item.tenant, key.value, key.scope))) for key in item.keys]
@@ -170,7 +131,7 @@ class Decider:
 
     def _continue(self, item: Accept, lane: LaneRow) -> v1.Run:
         """The run that it continues, told so."""
-        actions = _actions(lane)
+        actions = actions_of(lane)
         actions.answered_by = item.run.id
         actions.continuations += 1
         self.changes.actions[lane.no] = lane
@@ -195,7 +156,7 @@ class Decider:
             id=run.id,
             tenant=item.tenant,
             lane_no=lane.no,
-            seq=_next_seq(item, lane),
+            seq=next_seq(item, lane),
             status=run.status,
             last_sequence=run.last_sequence,
             waits=item.when_pending is WhenPending.WAIT and not item.continues,
@@ -234,9 +195,11 @@ class Decider:
             return Poisoned(f"run {row.id} is not in lane {lane.id}")
         if row.status not in OPEN or row.last_sequence != item.after_sequence or not self._may_write(item, row, lane):
             return _told(row, Outdated)
-        fault = _fault(item, row, lane)
+        fault = fault_of(item, row, lane)
         if fault:
             return Poisoned(f"run {row.id}: {fault}")
+        if row.status == v1.RUN_STATUS_CREATED:
+            outbox.tell_start(self.changes.outbox, item, row, self._endpoints(row), self._begun_ns)
         self._write(item, row)
         if item.messages:
             lane.last_message_ns = nanoseconds(item.messages[-1].create_time)
@@ -275,8 +238,7 @@ class Decider:
             self.changes.left_out.append((row.no, item.left_out))
         if item.opens:
             self._open(item, row, lane)
-        if item.run.callback.HasField("url"):
-            self.changes.deliveries.append(outbox.new_row(item, row))
+        outbox.tell_end(self.changes.outbox, item, row, self._endpoints(row), self._begun_ns)
         if item.holds_lease:
             return self._go_on(lane, item.keep_lease, result)
         self._look_again(lane)
@@ -291,7 +253,7 @@ class Decider:
 
     def _settle(self, lane: LaneRow, by: RunRow) -> v1.Run:
         """Nothing is pending any more; the run that had stopped, told so."""
-        actions = _actions(lane)
+        actions = actions_of(lane)
         actions.settled, actions.answered_by = True, by.id
         lane.paused_by = None
         self.changes.lanes[lane.no] = self.changes.actions[lane.no] = lane
@@ -301,8 +263,8 @@ class Decider:
         lane = self._snapshot.lanes.get(item.lane)
         if lane is None or lane.paused_by != item.run_id or lane.is_at_work:
             return NothingPending()
-        actions = _actions(lane)
-        if _answered(lane) != item.answered_before:
+        actions = actions_of(lane)
+        if answered(lane) != item.answered_before:
             return NothingPending()
         if [action.tool_call_id for action in actions.actions] != [action.tool_call_id for action in item.actions]:
             return Poisoned(f"run {item.run_id} waits for other actions")
@@ -327,9 +289,23 @@ class Decider:
     def _note_attempt(self, item: NoteAttempt) -> Outcome:
         row = self._snapshot.deliveries.pop(item.delivery_id, None)
         if row is None:
-            return AttemptNoted(None)
-        self.changes.attempts.append(outbox.noted_row(item))
-        return AttemptNoted(self._rewrite(row, lambda run: outbox.show_attempt(item, run.callback)))
+            return AttemptNoted(held=False)
+        outbox.note(self.changes.outbox, item, row, self._begun_ns)
+        if item.disables:
+            self._note_disabled()
+        if row.run is None:
+            return AttemptNoted(held=True)
+        shown = self._rewrite(row.run, lambda run: outbox.show_attempt(item, run.callback))
+        return AttemptNoted(held=True, run=shown)
+
+    def _endpoints(self, row: RunRow) -> Sequence[EndpointRow]:
+        return self._snapshot.endpoints.get(row.tenant, ())
+
+    def _note_disabled(self) -> None:
+        """What comes later in the batch finds the endpoints as they are from now on."""
+        for endpoints in self._snapshot.endpoints.values():
+            for endpoint in endpoints:
+                endpoint.disabled |= endpoint.no in self.changes.outbox.disabled
 
     # -- cancel, release --
 
@@ -387,41 +363,6 @@ def complete(outcomes: Iterable[Outcome], stored: Mapping[int, tuple[v1.Run, byt
     ]
 
 
-def _refused(item: Accept, lane: LaneRow) -> Accepted | None:
-    """Why a lane does not take it."""
-    if item.continues:
-        answers = lane.paused_by == item.continues and not lane.is_at_work
-        answers = answers and _answered(lane) == item.answered_before
-        return None if answers and (lane.open == 0 or _next_seq(item, lane) < lane.head_seq) else NothingPending()
-    if item.reject_if_pending and lane.paused_by is not None and not lane.is_at_work:
-        return Pending(lane.paused_by)
-    if item.reject_if_busy and lane.head is not None:
-        return Busy(lane.head.id)
-    return Full() if lane.open >= item.max_open else None
-
-
-def _answered(lane: LaneRow) -> int:
-    """How many of its actions have an answer."""
-    return sum(action.HasField("decision") for action in _actions(lane).actions)
-
-
-def _next_seq(item: Accept, lane: LaneRow) -> int:
-    """Behind all others; or, for a run that continues another one, behind that one and in front of all others."""
-    next_turn = (lane.last_seq >> TURN_SHIFT) + 1 << TURN_SHIFT
-    if not item.continues:
-        return next_turn
-    actions = _actions(lane)
-    seq = actions.run.seq + 1 + actions.continuations
-    # A turn that has used up its places goes on in another one, if no run waits that would be in front of that.
-    return seq if seq >> TURN_SHIFT == actions.run.seq >> TURN_SHIFT else next_turn
-
-
-def _actions(lane: LaneRow) -> ActionsRow:
-    if lane.actions is None:
-        raise AssertionError("a lane that waits has actions, and they are read for items that speak of them")
-    return lane.actions
-
-
 def _show_pending(
     run: v1.Run, continued_by: str | None = None, actions: Sequence[v1.PendingAction] | None = None
 ) -> None:
@@ -449,27 +390,3 @@ def _told(row: RunRow, result: Callable[[v1.Run], Result]) -> Outcome:
     if row.run is not None:
         return result(row.run)
     return NeedsStored(row.no, lambda run, _: result(run))
-
-
-def _fault(item: Progress, row: RunRow, lane: LaneRow) -> str | None:
-    """What is wrong with a step forward by itself."""
-    sequences = [event.sequence for event in item.events]
-    first, last = item.after_sequence + 1, item.run.last_sequence
-    if sequences != list(range(first, last + 1)):
-        return f"events {sequences} instead of {first} to {last}"
-    if last >= PLACES or (item.step is not None and not 0 <= item.step.index < PLACES):
-        return f"more than {PLACES - 1} events or steps"
-    if any(message.position >> POSITION_SHIFT != row.seq for message in item.messages):
-        return f"a message has a position that is not in {row.seq} << {POSITION_SHIFT}"
-    return _fault_of_end(item, lane) if item.opens or item.left_out else None
-
-
-def _fault_of_end(item: Progress, lane: LaneRow) -> str | None:
-    """What is wrong with what comes with an end."""
-    if item.run.status in OPEN:
-        return "it has not ended, and opens actions or leaves entries out"
-    if item.opens and lane.paused_by is not None and not item.settles:
-        return f"its conversation waits for actions of run {lane.paused_by}"
-    if any(not action.HasField("expire_time") for action in item.opens):
-        return "an action without expire_time"
-    return None

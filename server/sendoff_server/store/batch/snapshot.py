@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sendoff import v1
-from sendoff_server.store.items import Cancel
+from sendoff_server.store.items import Cancel, Item, Progress
 
 
 @dataclass(slots=True)
@@ -92,9 +92,32 @@ class KnownKey:
 
 
 @dataclass(slots=True)
+class EndpointRow:
+    no: int
+    id: str
+    agent_id: str | None
+    """It gets runs of this agent only; None: of all."""
+    events: int
+    disabled: bool
+    is_pulled: bool
+
+
+@dataclass(slots=True)
+class DeliveryRow:
+    no: int
+    attempts: int
+    kind: int
+    endpoint_no: int | None
+    """None: it is the run's own callback."""
+    run: RunRow | None
+    """With its body, if it shows attempts."""
+
+
+@dataclass(slots=True)
 class Snapshot:
     run_nos: Iterator[int]
     """Numbers that no run has, for new ones."""
+    has_endpoints: bool
     lanes: dict[str, LaneRow]
     runs: dict[str, RunRow]
     """By id: those that items name, and the queues' beginnings."""
@@ -103,8 +126,10 @@ class Snapshot:
     """By tenant, value and scope."""
     repeated: dict[tuple[str, str, bytes], KnownKey]
     """By tenant, lane and fingerprint: runs that items may repeat."""
-    deliveries: dict[str, RunRow] = field(default_factory=dict)
-    """By id, of those that items name and this replica holds: their runs, with their bodies."""
+    deliveries: dict[str, DeliveryRow] = field(default_factory=dict)
+    """By id: those that items name and this replica holds."""
+    endpoints: dict[str, list[EndpointRow]] = field(default_factory=dict)
+    """By tenant, of runs that make progress."""
 
     def add(self, row: RunRow) -> None:
         self.runs[row.id] = row
@@ -113,6 +138,11 @@ class Snapshot:
     def lane_of(self, row: RunRow) -> LaneRow:
         """The lane of a run of a lane that is here."""
         return next(lane for lane in self.lanes.values() if lane.no == row.lane_no)
+
+    def tenants_of_progress(self, items: Sequence[Item]) -> set[str]:
+        """Whose endpoints may be told something."""
+        lanes = [self.lanes.get(item.lane) for item in items if isinstance(item, Progress)]
+        return {lane.tenant for lane in lanes if lane is not None}
 
     def known(self, row: RunRow) -> RunRow:
         """The row of that run that is here already, or this one, which is from now on."""

@@ -16,7 +16,7 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
 from sendoff_server.store.group_read import GroupRead
-from sendoff_server.store.items import Claim, Item, Key, LaneMissing, Mismatched, Result
+from sendoff_server.store.items import Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import Poisoned, Store
 from sendoff_server.store.questions import (
     ActionQuery,
@@ -28,12 +28,16 @@ from sendoff_server.store.questions import (
     ConversationPage,
     ConversationQuery,
     Delivery,
+    DeliveryQuery,
+    Endpoint,
     Fork,
     History,
     Listed,
     ListedAgent,
+    ListedDelivery,
     MessageQuery,
     MessageScope,
+    Outbox,
     Queued,
     RunDeletion,
     RunQuery,
@@ -50,6 +54,8 @@ from sendoff_server.store.sqlite import (
     conversations,
     deletes,
     deliveries,
+    delivery_list,
+    endpoints,
     files,
     leases,
     listing,
@@ -70,6 +76,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _READERS = 2
+_BITE = 500
+"""Rows of what may be large, written at once before others get their turn."""
 
 
 class SqliteStore(Store):
@@ -230,8 +238,57 @@ class SqliteStore(Store):
         due = await self._readers.submit(deliveries.due, now_ns, limit, per_receiver, room)
         return await self._write(deliveries.take, self._replica_no, due, now_ns) if due else []
 
-    async def open_deliveries(self) -> int:
-        return await self._readers.submit(deliveries.count_open)
+    async def claim_pulled(self, tenant: str, endpoint_id: str, now_ns: int, limit: int) -> list[Delivery]:
+        due = await self._readers.submit(deliveries.due_pulled, tenant, endpoint_id, now_ns, limit)
+        return await self._write(deliveries.take, self._replica_no, due, now_ns) if due else []
+
+    async def outbox(self) -> Outbox:
+        return await self._readers.submit(deliveries.count)
+
+    async def delivery(self, tenant: str, delivery_id: str) -> v1.Delivery | None:
+        return await self._readers.submit(delivery_list.read, tenant, delivery_id)
+
+    async def list_deliveries(self, query: DeliveryQuery) -> list[ListedDelivery]:
+        return await self._readers.submit(delivery_list.read_page, query)
+
+    async def redeliver(self, tenant: str, delivery_ids: Sequence[str], now_ns: int) -> int:
+        return await self._write(delivery_list.redeliver, self._replica_no, tenant, delivery_ids, now_ns)
+
+    async def redeliver_missed(self, tenant: str, endpoint_id: str, since_ns: int, now_ns: int) -> int:
+        bite = partial(delivery_list.redeliver_some, since_ns=since_ns, now_ns=now_ns, most=_BITE)
+        count, behind = 0, -1
+        while True:
+            queued, last = await self._write(bite, self._replica_no, tenant, endpoint_id, behind=behind)
+            count += queued
+            if last is None:
+                return count
+            behind = last
+
+    # -- endpoints --
+
+    async def create_endpoint(
+        self, tenant: str, endpoint: Endpoint, key: Key | None, fingerprint: bytes, most: int
+    ) -> Endpoint | Mismatched | Full:
+        return await self._write(
+            endpoints.create, self._replica_no, tenant, endpoint, key=key, fingerprint=fingerprint, most=most
+        )
+
+    async def endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None:
+        return await self._readers.submit(endpoints.read, tenant, endpoint_id)
+
+    async def list_endpoints(self, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.CallbackEndpoint]:
+        return await self._readers.submit(endpoints.read_page, tenant, after, limit)
+
+    async def update_endpoint(self, tenant: str, endpoint: Endpoint, expected_etag: str) -> bool:
+        return await self._write(endpoints.update, self._replica_no, tenant, endpoint, expected_etag)
+
+    async def delete_endpoint(self, tenant: str, endpoint_id: str) -> bool:
+        found = False
+        while True:
+            gone = await self._write(endpoints.delete_some, self._replica_no, tenant, endpoint_id, _BITE)
+            if gone is not False:
+                return found or gone is not None
+            found = True
 
     # -- agents --
 

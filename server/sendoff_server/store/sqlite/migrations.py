@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from sendoff import v1
-from sendoff_server.clock import nanoseconds
+from sendoff_server.clock import nanoseconds, timestamp
 from sendoff_server.message_types import message_type
 from sendoff_server.store.port import NewerSchema
 from sendoff_server.store.sqlite.connection import transaction
@@ -67,6 +67,13 @@ _BODIES: Mapping[str, Callable[[bytes], int | str]] = {
 def tell_of_bodies(connection: sqlite3.Connection) -> None:
     for name, told in _BODIES.items():
         connection.create_function(name, 1, told, deterministic=True)
+    connection.create_function("delivery_attempt_of", 3, _delivery_attempt_of, deterministic=True)
+
+
+def _delivery_attempt_of(start_ns: int, status_code: int | None, error: str) -> bytes:
+    """A v1.DeliveryAttempt of which no more than this is known."""
+    attempt = v1.DeliveryAttempt(start_time=timestamp(start_ns), status_code=status_code, error=error)
+    return attempt.SerializeToString()
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -6,7 +6,8 @@
 -- What goes into a batch comes back as one JSON text, bodies in hex: a row each would cost a hand-over of the interpreter lock each.
 
 -- name: snapshot
--- What a batch refers to: is replica ?1 alive, the last run number in use, lanes ?2 with their first ?3 open runs, runs ?4.
+-- What a batch refers to: is replica ?1 alive, the last run number in use, lanes ?2 with their first ?3 open runs, runs ?4; and
+-- whether anybody has an endpoint.
 SELECT
   (SELECT count(*) FROM replica WHERE no = ?1),
   max((SELECT coalesce(max(no), 0) FROM run), (SELECT coalesce(max(run_no), 0) FROM inherited)),
@@ -29,7 +30,8 @@ SELECT
       r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind
     ))
     FROM json_each(?4) wanted CROSS JOIN run r ON r.id = wanted.value
-  );
+  ),
+  EXISTS (SELECT 1 FROM endpoint WHERE no > 0);
 
 -- name: lane_of_run
 SELECT l.id FROM run r CROSS JOIN lane l ON l.no = r.lane_no WHERE r.no = ?1;
@@ -150,57 +152,144 @@ DELETE FROM action WHERE key >= ?1 << 20 AND key < ?1 + 1 << 20;
 -- name: write_actions
 INSERT INTO action (key, tenant, kind, expire_ns, settled, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 
+-- name: endpoints_to_tell
+-- Of tenants ?1.
+SELECT json_group_array(json_array(e.tenant, e.no, e.id, e.agent_id, e.events, e.disabled, e.url IS NULL))
+FROM json_each(?1) wanted CROSS JOIN endpoint e ON e.tenant = wanted.value;
+
 -- name: add_deliveries
-INSERT INTO delivery (id, tenant, run_no, kind, url, receiver, create_ns, next_attempt_ns)
-SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+-- One that comes behind another of its run to the same receiver, which is not done, waits for that.
+INSERT INTO delivery (
+  id, tenant, run_no, endpoint_no, kind, sequence, url, queue, status, create_ns, window_ns, next_attempt_ns, given_up_ns, error,
+  behind
+)
+SELECT *, CASE WHEN column12 IS NOT NULL THEN (
+  SELECT d.no FROM delivery d WHERE d.run_no = column3 AND d.endpoint_no IS column4 AND d.status = 1
+) END
+FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 
 -- name: held_deliveries
--- Those of ?2 that replica ?1 holds, each with its run.
-SELECT d.id, r.lane_no, json_array(r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind), r.body
+-- Those of ?2 that replica ?1 holds, each with its run; with the run's body if that shows the attempt.
+SELECT d.id, d.no, d.attempts, d.kind, d.endpoint_no, r.lane_no,
+  json_array(r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind),
+  CASE WHEN d.endpoint_no IS NULL AND d.kind <> 1 THEN r.body END
 FROM json_each(?2) wanted CROSS JOIN delivery d ON d.id = wanted.value CROSS JOIN run r ON r.no = d.run_no
 WHERE d.owner = ?1;
 
 -- name: note_attempts
 UPDATE delivery SET
-  owner = NULL, attempts = attempts + 1, last_attempt_ns = wanted.column2, status_code = wanted.column3, error = wanted.column4,
-  next_attempt_ns = wanted.column5, delivered = wanted.column4 = ''
-FROM (VALUES :rows) wanted WHERE delivery.id = wanted.column1;
+  owner = NULL, status = wanted.column2, next_attempt_ns = wanted.column3, attempts = wanted.column4,
+  given_up_ns = wanted.column5, error = wanted.column6
+FROM (VALUES :rows) wanted WHERE delivery.no = wanted.column1;
+
+-- name: write_attempts
+INSERT INTO delivery_attempt (key, body) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+
+-- name: forget_attempts
+DELETE FROM delivery_attempt WHERE key IN (VALUES :rows);
+
+-- name: release_deliveries
+-- Those that waited for these.
+UPDATE delivery SET behind = NULL WHERE behind IN (VALUES :rows);
 
 -- name: due_deliveries
--- Due at ?1 and held by nobody, the longest due first, each with its receiver: of one receiver ?2 at most. Goes from receiver to
--- receiver, so that it costs the same however long the queue of one is.
-WITH RECURSIVE next_receiver (name) AS (
-  SELECT min(receiver) FROM delivery WHERE next_attempt_ns IS NOT NULL AND owner IS NULL
+-- Due at ?1 and held by nobody, the longest due first, each with its receiver: of one queue ?2 at most. Goes from queue to queue, so
+-- that it costs the same however long one is.
+WITH RECURSIVE next_queue (name) AS (
+  SELECT min(queue) FROM delivery
+  WHERE next_attempt_ns IS NOT NULL AND owner IS NULL AND behind IS NULL AND queue IS NOT NULL
   UNION ALL
-  SELECT (SELECT min(d.receiver) FROM delivery d WHERE d.next_attempt_ns IS NOT NULL AND d.owner IS NULL AND d.receiver > n.name)
-  FROM next_receiver n WHERE n.name IS NOT NULL
+  SELECT (
+    SELECT min(d.queue) FROM delivery d
+    WHERE d.next_attempt_ns IS NOT NULL AND d.owner IS NULL AND d.behind IS NULL AND d.queue IS NOT NULL AND d.queue > n.name
+  )
+  FROM next_queue n WHERE n.name IS NOT NULL
 )
 SELECT json_group_array(json_array(no, receiver)) FROM (
-  SELECT o.no, o.receiver FROM next_receiver n CROSS JOIN delivery o ON o.no IN (
+  SELECT o.no, coalesce(e.receiver, o.queue) AS receiver
+  FROM next_queue n
+  CROSS JOIN delivery o ON o.no IN (
     SELECT d.no FROM delivery d
-    WHERE d.receiver = n.name AND d.next_attempt_ns <= ?1 AND d.owner IS NULL ORDER BY d.next_attempt_ns LIMIT ?2
+    WHERE d.queue = n.name AND d.next_attempt_ns <= ?1 AND d.owner IS NULL AND d.behind IS NULL ORDER BY d.next_attempt_ns LIMIT ?2
   )
+  LEFT JOIN endpoint e ON e.no = o.endpoint_no
   WHERE n.name IS NOT NULL ORDER BY o.next_attempt_ns
+);
+
+-- name: due_pulled
+-- As due_deliveries, of endpoint ?2 of tenant ?1, at ?3: ?4 at most.
+SELECT json_group_array(no) FROM (
+  SELECT d.no FROM endpoint e CROSS JOIN delivery d ON d.endpoint_no = e.no
+  WHERE e.tenant = ?1 AND e.id = ?2
+    AND d.next_attempt_ns <= ?3 AND d.owner IS NULL AND d.behind IS NULL AND d.queue IS NULL
+  ORDER BY d.next_attempt_ns LIMIT ?4
 );
 
 -- name: take_deliveries
 -- Of ?2, those that are still due at ?3 and held by nobody.
 UPDATE delivery SET owner = ?1
-WHERE no IN (SELECT value FROM json_each(?2)) AND owner IS NULL AND next_attempt_ns <= ?3
+WHERE no IN (SELECT value FROM json_each(?2)) AND owner IS NULL AND behind IS NULL AND next_attempt_ns <= ?3
 RETURNING no;
 
--- name: deliveries
-SELECT d.id, d.tenant, d.kind, r.body, d.url, d.receiver, d.create_ns, d.attempts
+-- name: taken_deliveries
+SELECT d.id, d.tenant, d.kind, d.sequence, d.run_no, r.body, d.url, d.endpoint_no, e.body, e.secrets, d.window_ns, d.attempts
 FROM json_each(?1) wanted CROSS JOIN delivery d ON d.no = wanted.value CROSS JOIN run r ON r.no = d.run_no
-ORDER BY d.next_attempt_ns;
+LEFT JOIN endpoint e ON e.no = d.endpoint_no
+ORDER BY d.next_attempt_ns, d.no;
 
--- name: open_deliveries
-SELECT (SELECT count(*) FROM delivery WHERE next_attempt_ns IS NOT NULL AND owner IS NULL)
-  + (SELECT count(*) FROM delivery WHERE owner IS NOT NULL);
+-- name: outbox
+SELECT (SELECT count(*) FROM delivery WHERE endpoint_no IS NULL AND status = 1), EXISTS (SELECT 1 FROM endpoint WHERE no > 0);
 
 -- name: free_deliveries
 -- What replica ?1 held is due again.
 UPDATE delivery SET owner = NULL WHERE owner = ?1;
+
+-- name: delivery_number
+SELECT no FROM delivery WHERE id = ?2 AND +tenant = ?1;
+
+-- name: told_deliveries
+-- Those with the numbers ?1, newest first.
+SELECT d.no, d.id, r.id, d.sequence, d.kind, e.id, coalesce(d.url, e.url), d.status, d.create_ns, d.attempts, d.next_attempt_ns,
+  d.given_up_ns, d.error
+FROM json_each(?1) wanted CROSS JOIN delivery d ON d.no = wanted.value CROSS JOIN run r ON r.no = d.run_no
+LEFT JOIN endpoint e ON e.no = d.endpoint_no
+ORDER BY d.no DESC;
+
+-- name: bytes_of_attempts
+-- Of deliveries ?1.
+SELECT coalesce(sum(length(a.body)), 0)
+FROM json_each(?1) wanted CROSS JOIN delivery_attempt a ON a.key >= wanted.value << 28 AND a.key < wanted.value + 1 << 28;
+
+-- name: attempts
+-- The last ?2 at each of deliveries ?1.
+SELECT d.no, a.body FROM json_each(?1) wanted CROSS JOIN delivery d ON d.no = wanted.value
+CROSS JOIN delivery_attempt a ON a.key > (d.no << 28) + max(0, d.attempts - ?2) AND a.key < d.no + 1 << 28
+ORDER BY a.key;
+
+-- name: deliveries_of_ids
+SELECT json_group_array(d.no) FROM json_each(?2) wanted CROSS JOIN delivery d ON d.id = wanted.value WHERE d.tenant = ?1;
+
+-- name: missed_deliveries
+-- Dead letters of endpoint ?2 of tenant ?1 since ?3, behind number ?4: ?5 at most, in their order.
+SELECT json_group_array(no) FROM (
+  SELECT d.no FROM endpoint e CROSS JOIN delivery d ON d.endpoint_no = e.no AND d.status = 3 AND d.no > ?4
+  WHERE e.tenant = ?1 AND e.id = ?2 AND d.create_ns >= ?3
+  ORDER BY d.no LIMIT ?5
+);
+
+-- name: redeliver
+-- Those of ?1 that are done or given up, from ?2 on.
+UPDATE delivery SET status = 1, window_ns = ?2, next_attempt_ns = ?2, given_up_ns = NULL, error = NULL
+WHERE no IN (SELECT value FROM json_each(?1)) AND status <> 1;
+
+-- name: put_in_order
+-- Of the runs of ?1: what is not done waits for what comes before it, if that is not done either.
+UPDATE delivery SET behind = (
+  SELECT s.no FROM delivery s
+  WHERE s.run_no = delivery.run_no AND s.endpoint_no IS delivery.endpoint_no AND s.sequence < delivery.sequence AND s.status = 1
+)
+WHERE run_no IN (SELECT d.run_no FROM json_each(?1) wanted CROSS JOIN delivery d ON d.no = wanted.value)
+  AND status = 1 AND owner IS NULL;
 
 -- name: register
 INSERT INTO replica (id, beat_ns) VALUES (?1, ?2) RETURNING no;
@@ -722,3 +811,45 @@ ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
 
 -- name: delete_file
 DELETE FROM file WHERE tenant = ?1 AND id = ?2;
+
+-- name: create_endpoint
+INSERT INTO endpoint (
+  id, tenant, agent_id, events, disabled, url, receiver, create_time_ns, etag, body, secrets, key_scope, key_value, fingerprint
+)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14);
+
+-- name: endpoint_of_key
+SELECT id, fingerprint, body, secrets FROM endpoint WHERE tenant = ?1 AND key_value = ?2 AND key_scope = ?3;
+
+-- name: count_endpoints
+SELECT count(*) FROM endpoint WHERE tenant = ?1;
+
+-- name: endpoint
+SELECT body, secrets FROM endpoint WHERE id = ?2 AND +tenant = ?1;
+
+-- name: list_endpoints
+-- Newest first. All, if ?2 is NULL; else those that follow (?2, ?3).
+SELECT body FROM endpoint
+WHERE tenant = ?1 AND create_time_ns <= coalesce(?2, 9223372036854775807) AND (?2 IS NULL OR create_time_ns < ?2 OR id < ?3)
+ORDER BY create_time_ns DESC, id DESC LIMIT ?4;
+
+-- name: update_endpoint
+UPDATE endpoint SET
+  agent_id = ?3, events = ?4, disabled = ?5, url = ?6, receiver = ?7, create_time_ns = ?8, etag = ?9, body = ?10, secrets = ?11
+WHERE id = ?1 AND +tenant = ?2 AND etag = ?12;
+
+-- name: enabled_endpoint
+SELECT body FROM endpoint WHERE no = ?1 AND disabled = 0;
+
+-- name: disable_endpoint
+UPDATE endpoint SET disabled = 1, etag = ?2, body = ?3 WHERE no = ?1;
+
+-- name: endpoint_number
+SELECT no FROM endpoint WHERE id = ?2 AND +tenant = ?1;
+
+-- name: delete_deliveries_of_endpoint
+-- ?2 of them at most.
+DELETE FROM delivery WHERE no IN (SELECT no FROM delivery WHERE endpoint_no = ?1 LIMIT ?2);
+
+-- name: delete_endpoint
+DELETE FROM endpoint WHERE no = ?1;

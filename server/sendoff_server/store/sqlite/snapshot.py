@@ -9,7 +9,15 @@ from itertools import count
 
 from sendoff import v1
 from sendoff_server.store.batch.mentions import Mentions, of_items
-from sendoff_server.store.batch.snapshot import ActionsRow, KnownKey, LaneRow, Snapshot, run_row
+from sendoff_server.store.batch.snapshot import (
+    ActionsRow,
+    DeliveryRow,
+    EndpointRow,
+    KnownKey,
+    LaneRow,
+    Snapshot,
+    run_row,
+)
 from sendoff_server.store.items import Accept, Item
 from sendoff_server.store.port import Fenced
 from sendoff_server.store.sqlite.bodies import read_one
@@ -29,6 +37,8 @@ def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item])
         _read_actions(connection, snapshot, lane_id)
     if mentions.deliveries:
         _read_deliveries(connection, replica_no, snapshot, mentions.deliveries)
+    if snapshot.has_endpoints:
+        _read_endpoints(connection, snapshot, items)
     if mentions.repeatable:
         snapshot.repeated = _repeated(connection, mentions.repeatable)
     return snapshot
@@ -36,10 +46,12 @@ def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item])
 
 def _taken(connection: sqlite3.Connection, replica_no: int, mentions: Mentions, longest_queue: int) -> Snapshot:
     wanted = (replica_no, encode_list(mentions.lanes), longest_queue, encode_list(mentions.runs))
-    alive, last_run_no, lanes, runs = connection.execute(named("snapshot"), wanted).fetchone()
+    alive, last_run_no, lanes, runs, has_endpoints = connection.execute(named("snapshot"), wanted).fetchone()
     if not alive:
         raise Fenced("this replica was declared dead")
-    snapshot = Snapshot(count(last_run_no + 1), {}, {}, {}, _known_keys(connection, mentions.keys), {})
+    snapshot = Snapshot(
+        count(last_run_no + 1), bool(has_endpoints), {}, {}, {}, _known_keys(connection, mentions.keys), {}
+    )
     for *columns, queue in json.loads(lanes):
         lane = LaneRow(*columns)
         if queue:
@@ -81,9 +93,23 @@ def _read_deliveries(
     connection: sqlite3.Connection, replica_no: int, snapshot: Snapshot, delivery_ids: Sequence[str]
 ) -> None:
     rows = connection.execute(named("held_deliveries"), (replica_no, encode_list(delivery_ids))).fetchall()
-    for delivery_id, lane_no, run, body in rows:
-        row = snapshot.deliveries[delivery_id] = snapshot.known(run_row(lane_no, *json.loads(run)))
-        row.run = v1.Run.FromString(body)
+    for delivery_id, no, attempts, kind, endpoint_no, lane_no, run, body in rows:
+        shows = None
+        if body is not None:
+            shows = snapshot.known(run_row(lane_no, *json.loads(run)))
+            shows.run = v1.Run.FromString(body)
+        snapshot.deliveries[delivery_id] = DeliveryRow(no, attempts, kind, endpoint_no, shows)
+
+
+def _read_endpoints(connection: sqlite3.Connection, snapshot: Snapshot, items: Sequence[Item]) -> None:
+    """Of the tenants whose runs make progress."""
+    tenants = snapshot.tenants_of_progress(items)
+    if not tenants:
+        return
+    (rows,) = connection.execute(named("endpoints_to_tell"), (encode_list(tenants),)).fetchone()
+    for tenant, no, endpoint_id, agent_id, events, disabled, is_pulled in json.loads(rows):
+        row = EndpointRow(no, endpoint_id, agent_id, events, bool(disabled), bool(is_pulled))
+        snapshot.endpoints.setdefault(tenant, []).append(row)
 
 
 def encode_list(values: Iterable[str | int]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from sendoff_server.store.batch.changes import Changes
 from sendoff_server.store.batch.columns import ended_columns, has_ended, lane_columns, run_columns
-from sendoff_server.store.batch.decide import Changes, Decider, complete, wanted
+from sendoff_server.store.batch.decide import Decider, complete, wanted
+from sendoff_server.store.batch.outbox import OutboxChanges
 from sendoff_server.store.batch.snapshot import cancel_columns
 from sendoff_server.store.items import Item, Result
 from sendoff_server.store.port import Poisoned
-from sendoff_server.store.sqlite import listing, snapshot, steps
+from sendoff_server.store.sqlite import endpoints, listing, snapshot, steps
 from sendoff_server.store.sqlite.actions import write_actions
 from sendoff_server.store.sqlite.connection import DATA_ERRORS, transaction
 from sendoff_server.store.sqlite.queries import execute_rows
@@ -76,7 +78,18 @@ def _write(connection: sqlite3.Connection, now_ns: int, changes: Changes) -> Non
     execute_rows(connection, "write_left_out", changes.left_out)
     listing.leave_out(connection, changes.left_out)
     execute_rows(connection, "mark_cancels", marked)
-    execute_rows(connection, "add_deliveries", changes.deliveries)
-    execute_rows(connection, "note_attempts", changes.attempts)
+    _write_outbox(connection, now_ns, changes.outbox)
     for lane in changes.actions.values():
         write_actions(connection, lane)
+
+
+def _write_outbox(connection: sqlite3.Connection, now_ns: int, changes: OutboxChanges) -> None:
+    """New rows before noted ones, so that what is new and waits for one that is noted as done waits no longer."""
+    execute_rows(connection, "add_deliveries", changes.started)
+    execute_rows(connection, "add_deliveries", changes.ended)
+    execute_rows(connection, "note_attempts", changes.noted)
+    execute_rows(connection, "write_attempts", changes.attempts)
+    execute_rows(connection, "forget_attempts", changes.forgotten)
+    execute_rows(connection, "release_deliveries", changes.released)
+    for endpoint_no, reason in changes.disabled.items():
+        endpoints.disable(connection, endpoint_no, reason, now_ns)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import unicodedata
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
@@ -62,6 +63,7 @@ class Guard:
         port = parts.port or (443 if scheme == "https" else 80)
         if port not in self._ports:
             return f"port {port} is not allowed by this server"
+        host = _plain(host)
         address = _literal(host)
         if address is None:
             return "an address must be written as four numbers, or in brackets" if _is_odd_literal(host) else None
@@ -91,6 +93,11 @@ def _is_public(address: Address) -> bool:
 
 def _is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks if network.version == address.version)
+
+
+def _plain(host: str) -> str:
+    """The host in the letters, digits and dots that are made of it before it is looked up."""
+    return unicodedata.normalize("NFKC", host).replace("\u3002", ".")
 
 
 def _literal(host: str) -> Address | None:

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from sendoff_server.callbacks.guard import AddressInfo, AddressRefused, Guard
 from sendoff_server.networks import LOOPBACK, is_local, networks_of, ports_of
+from sendoff_server.outgoing.guard import AddressInfo, AddressRefused, Guard
 
 PORTS = ports_of("80,443,1024-65535")
 STRICT = Guard((), PORTS)
@@ -107,6 +107,9 @@ def test_a_scope_hides_no_address() -> None:
         "http://0177.0.0.1/",
         "http://0x7f000001./",
         "http://receiver.1/",
+        "http://127\u30020\u30020\u30021/",
+        "http://\uff11\uff12\uff17.0.0.1/",
+        "http://\u24dbocalhost/",
         "ftp://receiver.example/",
         "file:///etc/passwd",
         "http://receiver.example:22/",
