@@ -15,8 +15,6 @@ from tests.contract.databases import Database, PostgresDatabase, SqliteDatabase
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     if request.param == "sqlite":
         return SqliteDatabase(tmp_path / "store.db")
-    if request.module.__name__.endswith("test_deliveries"):
-        pytest.skip("PostgreSQL has no outbox yet")
     database: PostgresDatabase = request.getfixturevalue("postgres")
     return database
 

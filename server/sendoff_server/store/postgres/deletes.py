@@ -24,6 +24,7 @@ _DELETES = (
     "delete_left_out",
     "delete_actions",
     "delete_action_sets",
+    "delete_deliveries",
     "delete_runs",
     "delete_inherited_messages",
     "delete_inherited",
@@ -60,6 +61,6 @@ async def delete_run(connection: Connection, replica_no: int, tenant: str, run_i
         await connection.execute(named("delete_what_only_the_run_lists"), *hidden)
         for name in ("forget_actions", "forget_action_set"):
             await connection.execute(named(name), no, lane_no)
-        for name in ("empty_log", "empty_steps", "empty_run"):
+        for name in ("empty_log", "empty_steps", "empty_outbox", "empty_run"):
             await connection.execute(named(name), no)
         return RunDeletion.DELETED

@@ -11,7 +11,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.store.group_read import GroupRead
-from sendoff_server.store.items import Claim, Item, Key, LaneMissing, Mismatched, Result
+from sendoff_server.store.items import Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import Poisoned, Store, StoreFailed
 from sendoff_server.store.postgres import (
     actions,
@@ -21,6 +21,9 @@ from sendoff_server.store.postgres import (
     conversation_list,
     conversations,
     deletes,
+    deliveries,
+    delivery_list,
+    endpoints,
     files,
     leases,
     listing,
@@ -43,12 +46,17 @@ from sendoff_server.store.questions import (
     ConversationOrder,
     ConversationPage,
     ConversationQuery,
+    Delivery,
+    DeliveryQuery,
+    Endpoint,
     Fork,
     History,
     Listed,
     ListedAgent,
+    ListedDelivery,
     MessageQuery,
     MessageScope,
+    Outbox,
     Queued,
     RunDeletion,
     RunQuery,
@@ -61,6 +69,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CONNECTIONS = 4
+_BITE = 500
+"""Rows of what may be large, written at once before others get their turn."""
 
 
 class PostgresStore(Store):
@@ -207,6 +217,74 @@ class PostgresStore(Store):
 
     async def expired_actions(self, now_ns: int, limit: int) -> list[tuple[str, str, str]]:
         return await self._read(actions.expired, now_ns, limit)
+
+    # -- the outbox --
+
+    async def claim_deliveries(
+        self, now_ns: int, limit: int, per_receiver: int, room: Mapping[str, int]
+    ) -> list[Delivery]:
+        due = await self._read(deliveries.due, now_ns, limit, per_receiver, room)
+        return await self._write(deliveries.take, self._replica_no, due, now_ns) if due else []
+
+    async def claim_pulled(self, tenant: str, endpoint_id: str, now_ns: int, limit: int) -> list[Delivery]:
+        due = await self._read(deliveries.due_pulled, tenant, endpoint_id, now_ns, limit)
+        return await self._write(deliveries.take, self._replica_no, due, now_ns) if due else []
+
+    async def outbox(self) -> Outbox:
+        return await self._read(deliveries.count)
+
+    async def delivery(self, tenant: str, delivery_id: str) -> v1.Delivery | None:
+        return await self._read(delivery_list.read, tenant, delivery_id)
+
+    async def list_deliveries(self, query: DeliveryQuery) -> list[ListedDelivery]:
+        return await self._read(delivery_list.read_page, query)
+
+    async def redeliver(self, tenant: str, delivery_ids: Sequence[str], now_ns: int) -> int:
+        return await self._write(delivery_list.redeliver, self._replica_no, tenant, delivery_ids, now_ns)
+
+    async def redeliver_missed(self, tenant: str, endpoint_id: str, since_ns: int, now_ns: int) -> int:
+        count, behind = 0, -1
+        while True:
+            queued, last = await self._write(
+                delivery_list.redeliver_some,
+                self._replica_no,
+                tenant,
+                endpoint_id,
+                since_ns=since_ns,
+                now_ns=now_ns,
+                behind=behind,
+                most=_BITE,
+            )
+            count += queued
+            if last is None:
+                return count
+            behind = last
+
+    # -- endpoints --
+
+    async def create_endpoint(
+        self, tenant: str, endpoint: Endpoint, key: Key | None, fingerprint: bytes, most: int
+    ) -> Endpoint | Mismatched | Full:
+        return await self._write(
+            endpoints.create, self._replica_no, tenant, endpoint, key=key, fingerprint=fingerprint, most=most
+        )
+
+    async def endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None:
+        return await self._read(endpoints.read, tenant, endpoint_id)
+
+    async def list_endpoints(self, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.CallbackEndpoint]:
+        return await self._read(endpoints.read_page, tenant, after, limit)
+
+    async def update_endpoint(self, tenant: str, endpoint: Endpoint, expected_etag: str) -> bool:
+        return await self._write(endpoints.update, self._replica_no, tenant, endpoint, expected_etag)
+
+    async def delete_endpoint(self, tenant: str, endpoint_id: str) -> bool:
+        found = False
+        while True:
+            gone = await self._write(endpoints.delete_some, self._replica_no, tenant, endpoint_id, _BITE)
+            if gone is not False:
+                return found or gone is not None
+            found = True
 
     # -- agents --
 

@@ -42,6 +42,7 @@ async def _free(connection: Connection, replica_nos: Sequence[int]) -> None:
     if replica_nos:
         await connection.execute(named("lock_lanes_of_replicas"), replica_nos)
         await connection.execute(named("free_lanes"), replica_nos)
+        await connection.execute(named("free_deliveries"), replica_nos)
 
 
 async def claim(connection: Connection, replica_no: int, limit: int) -> list[Claim]:

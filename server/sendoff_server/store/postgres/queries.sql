@@ -2,20 +2,23 @@
 -- (`named`): `:lanes` for a statement of theirs about $1, `:runs` for the runs whose messages are history, each with (lane_no, seq, no,
 -- last_place, and left_out where it is to be inherited), `:order` and `:behind` for a direction, `:key` for the time that
 -- conversations go by, `:owner` for whose they are, `:list` for the rows of a list of messages.
--- Rows are locked in one order by all: replica, lanes by number, keys, entries of agents by number, listing by tenant.
+-- Rows are locked in one order by all: replica, lanes by number, endpoints by number, keys, entries of agents by number, listing by
+-- tenant.
 
 -- name: fence
 SELECT no FROM replica WHERE no = $1 FOR KEY SHARE;
 
 -- name: begin_batch
--- Is replica $1 alive (else no row), what is the time, and the lanes $2 and those of runs $3, which nobody else changes from now on.
+-- Is replica $1 alive (else no row), what is the time, has anybody an endpoint; and the lanes $2 and those of the runs $3 and of the
+-- deliveries $4, which nobody else changes from now on.
 WITH fence AS MATERIALIZED (SELECT no FROM replica WHERE no = $1 FOR KEY SHARE)
-SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now_ns, l.*
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now_ns, EXISTS (SELECT FROM endpoint), l.*
 FROM fence LEFT JOIN (
   SELECT no, id, tenant, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held FROM lane
   WHERE no IN (
     SELECT no FROM lane WHERE id = ANY ($2::text[])
     UNION SELECT lane_no FROM run WHERE id = ANY ($3::text[])
+    UNION SELECT r.lane_no FROM delivery d JOIN run r ON r.no = d.run_no WHERE d.id = ANY ($4::text[])
   )
   ORDER BY no FOR UPDATE
 ) l ON true;
@@ -670,3 +673,213 @@ SELECT data FROM file WHERE tenant = $1 AND id = $2;
 
 -- name: delete_file
 DELETE FROM file WHERE tenant = $1 AND id = $2 RETURNING no;
+
+-- name: endpoints_to_tell
+-- Of tenants $1. They are not deleted before this transaction ends.
+SELECT tenant, no, id, agent_id, events, disabled, url IS NULL FROM endpoint WHERE tenant = ANY ($1::text[]) ORDER BY no FOR KEY SHARE;
+
+-- name: add_deliveries
+-- One that comes behind another of its run to the same receiver, which is not done, waits for that.
+INSERT INTO delivery (
+  id, tenant, run_no, endpoint_no, kind, sequence, url, queue, status, create_ns, window_ns, next_attempt_ns, given_up_ns, error,
+  behind
+)
+SELECT n.*, CASE WHEN n.next_attempt_ns IS NOT NULL THEN (
+  SELECT d.no FROM delivery d WHERE d.run_no = n.run_no AND d.endpoint_no IS NOT DISTINCT FROM n.endpoint_no AND d.status = 1
+) END
+FROM unnest(
+  $1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bytea[], $8::bytea[], $9::smallint[],
+  $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bytea[]
+) n (
+  id, tenant, run_no, endpoint_no, kind, sequence, url, queue, status, create_ns, window_ns, next_attempt_ns, given_up_ns, error
+);
+
+-- name: held_deliveries
+-- Those of $2 that replica $1 holds, each with its run; with the run's body if that shows the attempt.
+SELECT d.id, d.no, d.attempts, d.kind, d.endpoint_no, CASE WHEN d.endpoint_no IS NULL AND d.kind <> 1 THEN r.body END,
+  r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind
+FROM delivery d JOIN run r ON r.no = d.run_no
+WHERE d.id = ANY ($2::text[]) AND d.owner = $1;
+
+-- name: note_attempts
+UPDATE delivery SET
+  owner = NULL, status = n.status, next_attempt_ns = n.next_attempt_ns, attempts = n.attempts, given_up_ns = n.given_up_ns,
+  error = n.error
+FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::integer[], $5::bigint[], $6::bytea[])
+  n (no, status, next_attempt_ns, attempts, given_up_ns, error)
+WHERE delivery.no = n.no;
+
+-- name: write_attempts
+INSERT INTO delivery_attempt (key, body) SELECT * FROM unnest($1::bigint[], $2::bytea[]);
+
+-- name: forget_attempts
+DELETE FROM delivery_attempt WHERE key = ANY ($1::bigint[]);
+
+-- name: release_deliveries
+-- Those that waited for these.
+UPDATE delivery SET behind = NULL WHERE behind = ANY ($1::bigint[]);
+
+-- name: due_deliveries
+-- Due at $1 and held by nobody, the longest due first, each with its receiver: of one queue $2 at most. Goes from queue to queue, so
+-- that it costs the same however long one is.
+WITH RECURSIVE next_queue (name) AS (
+  (
+    SELECT queue FROM delivery
+    WHERE next_attempt_ns IS NOT NULL AND owner IS NULL AND behind IS NULL AND queue IS NOT NULL ORDER BY queue LIMIT 1
+  )
+  UNION ALL
+  SELECT n.queue FROM next_queue q CROSS JOIN LATERAL (
+    SELECT d.queue FROM delivery d
+    WHERE d.next_attempt_ns IS NOT NULL AND d.owner IS NULL AND d.behind IS NULL AND d.queue > q.name ORDER BY d.queue LIMIT 1
+  ) n
+)
+SELECT o.no, coalesce(e.receiver, o.queue)
+FROM next_queue q
+CROSS JOIN LATERAL (
+  SELECT * FROM delivery d
+  WHERE d.queue = q.name AND d.next_attempt_ns <= $1 AND d.owner IS NULL AND d.behind IS NULL ORDER BY d.next_attempt_ns LIMIT $2
+) o
+LEFT JOIN endpoint e ON e.no = o.endpoint_no
+ORDER BY o.next_attempt_ns;
+
+-- name: due_pulled
+-- As due_deliveries, of endpoint $2 of tenant $1, at $3: $4 at most.
+SELECT d.no FROM endpoint e JOIN delivery d ON d.endpoint_no = e.no
+WHERE e.tenant = $1 AND e.id = $2
+  AND d.next_attempt_ns <= $3 AND d.owner IS NULL AND d.behind IS NULL AND d.queue IS NULL
+ORDER BY d.next_attempt_ns LIMIT $4;
+
+-- name: take_deliveries
+-- Of $2, those that are still due at $3 and held by nobody; none that another replica is at.
+UPDATE delivery SET owner = $1 WHERE no IN (
+  SELECT no FROM delivery
+  WHERE no = ANY ($2::bigint[]) AND owner IS NULL AND behind IS NULL AND next_attempt_ns <= $3
+  FOR UPDATE SKIP LOCKED
+)
+RETURNING no;
+
+-- name: taken_deliveries
+SELECT d.id, d.tenant, d.kind, d.sequence, d.run_no, r.body, d.url, d.endpoint_no, e.body, e.secrets, d.window_ns, d.attempts
+FROM delivery d JOIN run r ON r.no = d.run_no
+LEFT JOIN endpoint e ON e.no = d.endpoint_no
+WHERE d.no = ANY ($1::bigint[])
+ORDER BY d.next_attempt_ns, d.no;
+
+-- name: outbox
+SELECT (SELECT count(*) FROM delivery WHERE endpoint_no IS NULL AND status = 1), EXISTS (SELECT FROM endpoint);
+
+-- name: free_deliveries
+-- What replicas $1 held is due again.
+UPDATE delivery SET owner = NULL WHERE owner = ANY ($1::bigint[]);
+
+-- name: delivery_number
+SELECT no FROM delivery WHERE id = $2 AND tenant = $1;
+
+-- name: told_deliveries
+-- Those with the numbers $1, newest first.
+SELECT d.no, d.id, r.id, d.sequence, d.kind, e.id, coalesce(d.url, e.url), d.status, d.create_ns, d.attempts, d.next_attempt_ns,
+  d.given_up_ns, d.error
+FROM delivery d JOIN run r ON r.no = d.run_no
+LEFT JOIN endpoint e ON e.no = d.endpoint_no
+WHERE d.no = ANY ($1::bigint[])
+ORDER BY d.no DESC;
+
+-- name: bytes_of_attempts
+-- Of deliveries $1.
+SELECT coalesce(sum(length(a.body)), 0)::bigint
+FROM unnest($1::bigint[]) n (no) JOIN delivery_attempt a ON a.key >= n.no << 28 AND a.key < n.no + 1 << 28;
+
+-- name: attempts
+-- The last $2 at each of deliveries $1.
+SELECT d.no, a.body FROM delivery d
+JOIN delivery_attempt a ON a.key > (d.no << 28) + greatest(0, d.attempts - $2::integer) AND a.key < d.no + 1 << 28
+WHERE d.no = ANY ($1::bigint[])
+ORDER BY a.key;
+
+-- name: deliveries_of_ids
+SELECT no FROM delivery WHERE id = ANY ($2::text[]) AND tenant = $1;
+
+-- name: missed_deliveries
+-- Dead letters of endpoint $2 of tenant $1 since $3, behind number $4: $5 at most, in their order.
+SELECT d.no FROM endpoint e JOIN delivery d ON d.endpoint_no = e.no AND d.status = 3 AND d.no > $4
+WHERE e.tenant = $1 AND e.id = $2 AND d.create_ns >= $3
+ORDER BY d.no LIMIT $5;
+
+-- name: lock_lanes_of_deliveries
+SELECT count(*) FROM (
+  SELECT FROM lane
+  WHERE no IN (SELECT r.lane_no FROM delivery d JOIN run r ON r.no = d.run_no WHERE d.no = ANY ($1::bigint[]))
+  ORDER BY no FOR UPDATE
+) locked;
+
+-- name: redeliver
+-- Those of $1 that are done or given up, from $2 on.
+WITH again AS (
+  UPDATE delivery SET status = 1, window_ns = $2, next_attempt_ns = $2, given_up_ns = NULL, error = NULL
+  WHERE no = ANY ($1::bigint[]) AND status <> 1
+  RETURNING no
+)
+SELECT count(*) FROM again;
+
+-- name: put_in_order
+-- Of the runs of $1: what is not done waits for what comes before it, if that is not done either.
+UPDATE delivery SET behind = (
+  SELECT s.no FROM delivery s
+  WHERE s.run_no = delivery.run_no AND s.endpoint_no IS NOT DISTINCT FROM delivery.endpoint_no AND s.sequence < delivery.sequence
+    AND s.status = 1
+)
+WHERE run_no IN (SELECT run_no FROM delivery WHERE no = ANY ($1::bigint[])) AND status = 1 AND owner IS NULL;
+
+-- name: empty_outbox
+WITH gone AS (DELETE FROM delivery WHERE run_no = $1 RETURNING no)
+DELETE FROM delivery_attempt USING gone WHERE key >= gone.no << 28 AND key < gone.no + 1 << 28;
+
+-- name: delete_deliveries
+WITH gone AS (DELETE FROM delivery WHERE run_no IN (SELECT no FROM run WHERE lane_no IN (:lanes)) RETURNING no)
+DELETE FROM delivery_attempt USING gone WHERE key >= gone.no << 28 AND key < gone.no + 1 << 28;
+
+-- name: lock_endpoints_of
+-- Nobody else makes one for tenant $1 before this transaction ends.
+SELECT pg_advisory_xact_lock(hashtextextended('endpoints of ' || $1::text, 0));
+
+-- name: create_endpoint
+INSERT INTO endpoint (
+  id, tenant, agent_id, events, disabled, url, receiver, create_time_ns, etag, body, secrets, key_scope, key_value, fingerprint
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+
+-- name: endpoint_of_key
+SELECT id, fingerprint, body, secrets FROM endpoint WHERE tenant = $1 AND key_value = $2 AND key_scope = $3;
+
+-- name: count_endpoints
+SELECT count(*) FROM endpoint WHERE tenant = $1;
+
+-- name: endpoint
+SELECT body, secrets FROM endpoint WHERE id = $2 AND tenant = $1;
+
+-- name: update_endpoint
+UPDATE endpoint SET
+  agent_id = $3, events = $4, disabled = $5, url = $6, receiver = $7, create_time_ns = $8, etag = $9, body = $10, secrets = $11
+WHERE id = $1 AND tenant = $2 AND etag = $12
+RETURNING no;
+
+-- name: enabled_endpoint
+SELECT body FROM endpoint WHERE no = $1 AND NOT disabled FOR NO KEY UPDATE;
+
+-- name: disable_endpoint
+UPDATE endpoint SET disabled = true, etag = $2, body = $3 WHERE no = $1;
+
+-- name: endpoint_to_delete
+SELECT no FROM endpoint WHERE id = $2 AND tenant = $1 FOR UPDATE;
+
+-- name: delete_deliveries_of_endpoint
+-- $2 of them at most; how many.
+WITH gone AS (
+  DELETE FROM delivery WHERE no IN (SELECT no FROM delivery WHERE endpoint_no = $1 LIMIT $2) RETURNING no
+), attempts AS (
+  DELETE FROM delivery_attempt USING gone WHERE key >= gone.no << 28 AND key < gone.no + 1 << 28
+)
+SELECT count(*) FROM gone;
+
+-- name: delete_endpoint
+DELETE FROM endpoint WHERE no = $1;

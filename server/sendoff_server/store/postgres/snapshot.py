@@ -7,7 +7,16 @@ from typing import Any
 
 from sendoff import v1
 from sendoff_server.store.batch.mentions import Mentions, of_items
-from sendoff_server.store.batch.snapshot import ActionsRow, KnownKey, LaneRow, RunRow, Snapshot, run_row
+from sendoff_server.store.batch.snapshot import (
+    ActionsRow,
+    DeliveryRow,
+    EndpointRow,
+    KnownKey,
+    LaneRow,
+    RunRow,
+    Snapshot,
+    run_row,
+)
 from sendoff_server.store.items import Accept, Item
 from sendoff_server.store.port import Fenced
 from sendoff_server.store.postgres.connection import Connection, sought
@@ -27,13 +36,17 @@ async def take(
 
     What is read after the locks were granted is as the last holder left it. Raises Fenced."""
     mentions = of_items(items)
-    lanes, now_ns = await _locked(connection, replica_no, mentions)
+    lanes, now_ns, has_endpoints = await _locked(connection, replica_no, mentions)
     await run_nos.provide(connection, sum(isinstance(item, Accept) for item in items))
     keys = await _known_keys(connection, mentions.keys) if mentions.keys else {}
-    snapshot = Snapshot(run_nos, {lane.id: lane for lane in lanes}, {}, {}, keys, {})
+    snapshot = Snapshot(run_nos, has_endpoints, {lane.id: lane for lane in lanes}, {}, {}, keys, {})
     await _read_runs(connection, snapshot, mentions)
     if mentions.actions:
         await _read_actions(connection, snapshot, mentions.actions)
+    if mentions.deliveries:
+        await _read_deliveries(connection, replica_no, snapshot, mentions.deliveries)
+    if has_endpoints:
+        await _read_endpoints(connection, snapshot, items)
     for item in mentions.repeatable:
         await _read_repeated(connection, snapshot, item)
     return snapshot, now_ns
@@ -44,12 +57,14 @@ async def lock(connection: Connection, replica_no: int, items: Sequence[Item]) -
     await _locked(connection, replica_no, of_items(items))
 
 
-async def _locked(connection: Connection, replica_no: int, mentions: Mentions) -> tuple[list[LaneRow], int]:
-    wanted = (replica_no, _sought(mentions.lanes), _sought(mentions.runs))
+async def _locked(connection: Connection, replica_no: int, mentions: Mentions) -> tuple[list[LaneRow], int, bool]:
+    """The lanes; the time in ns; whether anybody has an endpoint."""
+    wanted = (replica_no, _sought(mentions.lanes), _sought(mentions.runs), _sought(mentions.deliveries))
     rows = await connection.fetch(named("begin_batch"), *wanted)
     if not rows:
         raise Fenced("this replica was declared dead")
-    return [LaneRow(*columns) for _, *columns in rows if columns[0] is not None], rows[0][0]
+    now_ns, has_endpoints, *_ = rows[0]
+    return [LaneRow(*columns) for _, _, *columns in rows if columns[0] is not None], now_ns, has_endpoints
 
 
 async def _read_runs(connection: Connection, snapshot: Snapshot, mentions: Mentions) -> None:
@@ -80,6 +95,26 @@ async def _read_actions(connection: Connection, snapshot: Snapshot, lane_ids: It
         opener.run = v1.Run.FromString(body)
         actions = [v1.PendingAction.FromString(action) for action in bodies]
         lanes[opener.lane_no].actions = ActionsRow(opener, actions, answered_by, continuations, settled)
+
+
+async def _read_deliveries(
+    connection: Connection, replica_no: int, snapshot: Snapshot, delivery_ids: Sequence[str]
+) -> None:
+    rows = await connection.fetch(named("held_deliveries"), replica_no, _sought(delivery_ids))
+    for delivery_id, no, attempts, kind, endpoint_no, body, *run in rows:
+        shows = None
+        if body is not None:
+            shows = snapshot.known(_run_row(*run))
+            shows.run = v1.Run.FromString(body)
+        snapshot.deliveries[delivery_id] = DeliveryRow(no, attempts, kind, endpoint_no, shows)
+
+
+async def _read_endpoints(connection: Connection, snapshot: Snapshot, items: Sequence[Item]) -> None:
+    """Of the tenants whose runs make progress."""
+    tenants = snapshot.tenants_of_progress(items)
+    if tenants:
+        for tenant, *columns in await connection.fetch(named("endpoints_to_tell"), list(tenants)):
+            snapshot.endpoints.setdefault(tenant, []).append(EndpointRow(*columns))
 
 
 async def _read_repeated(connection: Connection, snapshot: Snapshot, item: Accept) -> None:

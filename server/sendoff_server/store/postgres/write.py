@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sendoff_server.clock import nanoseconds
+from sendoff_server.store.batch.changes import Changes
 from sendoff_server.store.batch.columns import ended_columns, has_ended, lane_columns, run_columns
-from sendoff_server.store.batch.decide import Changes, Decider, complete, wanted
+from sendoff_server.store.batch.decide import Decider, complete, wanted
+from sendoff_server.store.batch.outbox import OutboxChanges
 from sendoff_server.store.batch.snapshot import LaneRow, cancel_columns
 from sendoff_server.store.items import Item, LeftOut, Result
 from sendoff_server.store.port import INPUT_PLACE, Poisoned
-from sendoff_server.store.postgres import snapshot
+from sendoff_server.store.postgres import endpoints, snapshot
 from sendoff_server.store.postgres.connection import DATA_ERRORS, MEETINGS, TRIES, Connection
 from sendoff_server.store.postgres.queries import columns_of, named, together
 from sendoff_server.store.postgres.run_numbers import RunNumbers
@@ -19,8 +21,10 @@ from sendoff_server.store.postgres.run_numbers import RunNumbers
 Results = list[Result | Poisoned]
 Rows = Sequence[Sequence[object]]
 
-_REASON = 10
-"""Which of the columns of a run is the reason of its cancel."""
+_RUN_TEXTS = (10,)
+_MARK_TEXTS = (1,)
+_DELIVERY_TEXTS = (6, 7, 13)
+_NOTED_TEXTS = (5,)
 
 
 async def flush(connection: Connection, replica_no: int, run_nos: RunNumbers, items: Sequence[Item]) -> Results:
@@ -92,6 +96,7 @@ async def _write(connection: Connection, now_ns: int, changes: Changes) -> None:
     hidden = [no for no, what in changes.left_out if what >= LeftOut.CONVERSATION]
     if hidden:
         await connection.execute(named("leave_out_of_lists"), hidden, INPUT_PLACE)
+    await _write_outbox(connection, now_ns, changes.outbox)
 
 
 async def _list(connection: Connection, now_ns: int, changes: Changes) -> None:
@@ -109,15 +114,15 @@ async def _list(connection: Connection, now_ns: int, changes: Changes) -> None:
 
 async def _write_own(connection: Connection, changes: Changes) -> None:
     """What only the holder of the lanes writes, with one statement."""
-    marked = [(row.no, *_bytes_first(cancel_columns(row.cancel))) for row in changes.marked.values()]
+    marked = [(row.no, *cancel_columns(row.cancel)) for row in changes.marked.values() if row.no not in changes.runs]
     parts: dict[str, Rows] = {
-        "write_runs": [_with_bytes(run_columns(row)) for row in changes.runs.values()],
+        "write_runs": [_encoded(run_columns(row), _RUN_TEXTS) for row in changes.runs.values()],
         "write_lanes": [lane_columns(lane) for lane in changes.lanes.values()],
         "write_log": changes.log,
         "write_messages": changes.messages,
         "write_steps": _step_rows(changes),
         "write_left_out": changes.left_out,
-        "mark_cancels": [row for row in marked if row[0] not in changes.runs],
+        "mark_cancels": [_encoded(row, _MARK_TEXTS) for row in marked],
         **_action_parts(list(changes.actions.values())),
     }
     present = {name: columns_of(rows) for name, rows in parts.items() if rows}
@@ -126,14 +131,30 @@ async def _write_own(connection: Connection, changes: Changes) -> None:
         await connection.execute(statement, *(column for columns in present.values() for column in columns))
 
 
-def _with_bytes(columns: tuple[object, ...]) -> tuple[object, ...]:
-    reason = columns[_REASON]
-    return columns if reason is None else (*columns[:_REASON], str(reason).encode(), *columns[_REASON + 1 :])
+async def _write_outbox(connection: Connection, now_ns: int, changes: OutboxChanges) -> None:
+    """New rows before noted ones, so that what is new and waits for one that is noted as done waits no longer."""
+    parts: Sequence[tuple[str, Rows]] = (
+        ("add_deliveries", [_encoded(row, _DELIVERY_TEXTS) for row in changes.started]),
+        ("add_deliveries", [_encoded(row, _DELIVERY_TEXTS) for row in changes.ended]),
+        ("note_attempts", [_encoded(row, _NOTED_TEXTS) for row in changes.noted]),
+        ("write_attempts", changes.attempts),
+        ("forget_attempts", changes.forgotten),
+        ("release_deliveries", changes.released),
+    )
+    for name, rows in parts:
+        if rows:
+            await connection.execute(named(name), *columns_of(rows))
+    for endpoint_no, reason in sorted(changes.disabled.items()):
+        await endpoints.disable(connection, endpoint_no, reason, now_ns)
 
 
-def _bytes_first(cancel: tuple[str | None, int]) -> tuple[bytes | None, int]:
-    reason, kind = cancel
-    return None if reason is None else reason.encode(), kind
+def _encoded(row: Sequence[object], places: Sequence[int]) -> list[object]:
+    """With the texts that callers wrote as bytes."""
+    columns = list(row)
+    for place in places:
+        text = columns[place]
+        columns[place] = text.encode() if isinstance(text, str) else None
+    return columns
 
 
 def _step_rows(changes: Changes) -> Rows:

@@ -272,3 +272,63 @@ CREATE TABLE file (
 );
 CREATE INDEX file_by_time ON file (tenant, create_time_ns, id);
 CREATE UNIQUE INDEX file_by_key ON file (tenant, key_value, key_scope) WHERE key_value IS NOT NULL;
+
+-- Registered receivers of callbacks. Locked by who writes deliveries to them (FOR KEY SHARE), so that none comes after they are gone.
+CREATE TABLE endpoint (
+  no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id text COLLATE "C" NOT NULL UNIQUE,
+  tenant text COLLATE "C" NOT NULL,
+  agent_id text COLLATE "C",       -- it gets runs of this agent only; NULL: all of the tenant
+  events smallint NOT NULL,        -- which it gets: 1 run.started, 2 run.action_required, 4 run.finished, added up
+  disabled boolean NOT NULL,
+  url bytea,                       -- NULL: what waits for it is pulled
+  receiver bytea,                  -- host:port of the url
+  create_time_ns bigint NOT NULL,
+  etag text NOT NULL,
+  key_scope text,                  -- the idempotency key it was made with
+  key_value bytea,
+  fingerprint bytea NOT NULL,
+  body bytea NOT NULL,             -- sendoff.v1.CallbackEndpoint
+  secrets text NOT NULL            -- JSON: [text, until when it signs in ns or null], newest first
+);
+CREATE INDEX endpoint_by_time ON endpoint (tenant, create_time_ns, id);
+CREATE UNIQUE INDEX endpoint_by_key ON endpoint (tenant, key_value, key_scope) WHERE key_value IS NOT NULL;
+
+-- The outbox: callbacks on their way. A row is written in the transaction that starts or ends its run, and stays as long as the run
+-- and the endpoint do. All that changes which of a run's deliveries waits for which holds the run's lane.
+CREATE TABLE delivery (
+  no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id text COLLATE "C" NOT NULL UNIQUE,
+  tenant text COLLATE "C" NOT NULL,
+  run_no bigint NOT NULL,
+  endpoint_no bigint,              -- NULL: it is the run's own callback
+  kind smallint NOT NULL,          -- of endpoint.events
+  sequence bigint NOT NULL,        -- of the event in the run's log
+  url bytea,                       -- of the run's own callback; an endpoint's is where it is now
+  queue bytea,                     -- what shares a limit: the endpoint's id, or host:port of the url; NULL: it is pulled
+  status smallint NOT NULL,        -- sendoff.v1.DeliveryStatus
+  create_ns bigint NOT NULL,
+  window_ns bigint NOT NULL,       -- from when on the time counts after which it is given up
+  next_attempt_ns bigint,          -- NULL: it is delivered, or given up
+  attempts integer NOT NULL DEFAULT 0,
+  owner bigint,                    -- replica.no of who is trying it
+  behind bigint,                   -- delivery.no of the one to the same receiver that comes first, until that is done
+  given_up_ns bigint,              -- when it was given up without an attempt
+  error bytea                      -- why
+) WITH (fillfactor = 80);
+CREATE INDEX delivery_by_run ON delivery (run_no);
+CREATE INDEX delivery_by_status ON delivery (tenant, status, no);
+CREATE INDEX delivery_by_endpoint ON delivery (endpoint_no, status, no);
+CREATE INDEX delivery_own ON delivery (no) WHERE endpoint_no IS NULL AND status = 1;
+CREATE INDEX delivery_due ON delivery (queue, next_attempt_ns)
+  WHERE next_attempt_ns IS NOT NULL AND owner IS NULL AND behind IS NULL AND queue IS NOT NULL;
+CREATE INDEX delivery_pulled ON delivery (endpoint_no, next_attempt_ns)
+  WHERE next_attempt_ns IS NOT NULL AND owner IS NULL AND behind IS NULL AND queue IS NULL;
+CREATE INDEX delivery_held ON delivery (owner) WHERE owner IS NOT NULL;
+CREATE INDEX delivery_behind ON delivery (behind) WHERE behind IS NOT NULL;
+
+-- The last attempts at each delivery. Key: delivery.no << 28 | 1, 2, 3.
+CREATE TABLE delivery_attempt (
+  key bigint PRIMARY KEY,
+  body bytea NOT NULL              -- sendoff.v1.DeliveryAttempt
+);
