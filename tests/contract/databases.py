@@ -82,6 +82,7 @@ class PostgresDatabase(Database):
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
         self._session: Session | None = None
+        self._can_empty = False
 
     @property
     def address(self) -> str:
@@ -104,7 +105,10 @@ class PostgresDatabase(Database):
 
     def empty(self) -> None:
         """But for the schema."""
-        self.execute(_EMPTY)
+        if not self._can_empty:
+            self.execute(_HOW_TO_EMPTY)
+            self._can_empty = True
+        self.execute("SELECT pg_temp.empty()")
 
     def execute(self, statements: str) -> None:
         self._session = self._session or Session(self.dsn)
@@ -117,29 +121,27 @@ class PostgresDatabase(Database):
 
 _NEWER = 9999
 
-_EACH_TABLE = """
-DO $$
-DECLARE name regclass;
-BEGIN
-  FOR name IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP
-    {statement}
+_TABLES = "SELECT oid::regclass AS name FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+
+# A function of the session keeps its plans, so that most of its statements, which find nothing, cost nothing.
+_HOW_TO_EMPTY = f"""
+DO $do$ BEGIN EXECUTE (
+  SELECT 'CREATE FUNCTION pg_temp.empty() RETURNS void LANGUAGE plpgsql AS $$ BEGIN '
+    || string_agg(format('DELETE FROM %s;', name), ' ') FILTER (WHERE name <> 'schema_version'::regclass)
+    || 'DELETE FROM schema_version WHERE number = {_NEWER}; END $$'
+  FROM ({_TABLES}) each_table
+); END $do$
+"""
+
+_FILL_DISK = f"""
+CREATE FUNCTION disk_is_full() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+DO $$ DECLARE name regclass; BEGIN
+  FOR name IN {_TABLES} LOOP
+    EXECUTE format('CREATE TRIGGER t BEFORE INSERT OR UPDATE ON %s EXECUTE FUNCTION disk_is_full()', name);
   END LOOP;
 END $$
 """
-
-_EMPTY = (
-    _EACH_TABLE.format(
-        statement="IF name <> 'schema_version'::regclass THEN EXECUTE format('DELETE FROM %s', name); END IF;"
-    )
-    + f"; DELETE FROM schema_version WHERE number = {_NEWER}"
-)
-
-_FILL_DISK = """
-CREATE FUNCTION disk_is_full() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
-""" + _EACH_TABLE.format(
-    statement="EXECUTE format('CREATE TRIGGER t BEFORE INSERT OR UPDATE ON %s EXECUTE FUNCTION disk_is_full()', name);"
-)
 
 
 def of_address(address: str) -> Database:
