@@ -157,6 +157,9 @@ class Session:
     def execute(self, statements: str) -> None:
         self._done(self._connection.execute(statements, timeout=_PATIENCE_S))
 
+    def fetch(self, statement: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self._done(self._connection.fetch(statement, timeout=_PATIENCE_S))]
+
     def close(self) -> None:
         self._done(self._connection.close())
         self._loop.call_soon_threadsafe(self._loop.stop)

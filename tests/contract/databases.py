@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sendoff_server.store.port import Store
 from sendoff_server.store.postgres.engine import PostgresStore
@@ -34,6 +34,10 @@ class Database(Protocol):
         """Make it look as if a later version of the program had written it."""
         ...
 
+    def count_rows(self) -> dict[str, int]:
+        """By table, but for those of schema and replicas, and for notes of how far something has come."""
+        ...
+
     def writes_fail(self, store: Store) -> AbstractAsyncContextManager[None]:
         """Inside the block, nothing that this store writes fits on the disk."""
         ...
@@ -59,6 +63,11 @@ class SqliteDatabase(Database):
 
     def claim_newer_schema(self) -> None:
         self.execute("INSERT INTO schema_version (number, applied_at_ns) VALUES (9999, 0)")
+
+    def count_rows(self) -> dict[str, int]:
+        names = [str(name) for (name,) in self.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        counts = {name: self.execute(f"SELECT count(*) FROM {name}") for name in names if _is_counted(name)}
+        return {name: int(str(count)) for name, ((count,),) in counts.items()}
 
     @asynccontextmanager
     async def writes_fail(self, store: Store) -> AsyncIterator[None]:
@@ -97,6 +106,10 @@ class PostgresDatabase(Database):
     def claim_newer_schema(self) -> None:
         self.execute(f"INSERT INTO schema_version VALUES ({_NEWER}, now())")
 
+    def count_rows(self) -> dict[str, int]:
+        names = [name for (name,) in self.fetch(f"SELECT name::text FROM ({_TABLES}) each_table")]
+        return {name: self.fetch(f"SELECT count(*) FROM {name}")[0][0] for name in names if _is_counted(name)}
+
     @asynccontextmanager
     async def writes_fail(self, store: Store) -> AsyncIterator[None]:
         self.execute(_FILL_DISK)
@@ -111,8 +124,14 @@ class PostgresDatabase(Database):
         self.execute("SELECT pg_temp.empty()")
 
     def execute(self, statements: str) -> None:
+        self._opened().execute(statements)
+
+    def fetch(self, statement: str) -> list[tuple[Any, ...]]:
+        return self._opened().fetch(statement)
+
+    def _opened(self) -> Session:
         self._session = self._session or Session(self.dsn)
-        self._session.execute(statements)
+        return self._session
 
     def close(self) -> None:
         if self._session is not None:
@@ -120,6 +139,11 @@ class PostgresDatabase(Database):
 
 
 _NEWER = 9999
+
+
+def _is_counted(table: str) -> bool:
+    return table not in ("replica", "schema_version", "listing", "sqlite_sequence")
+
 
 _TABLES = "SELECT oid::regclass AS name FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
 

@@ -233,7 +233,8 @@ async def test_two_replicas_share_what_is_pulled_and_what_a_dead_one_held_is_due
         of = await registered(dead, None)
         for _ in range(10):
             await run_once(dead)
-        both = await asyncio.gather(*(pulled(each, of, limit=3) for each in (dead, living) * 2))
+        both = [await pulled(dead, of, limit=1)]
+        both += await asyncio.gather(*(pulled(each, of, limit=3) for each in (living, dead) * 2))
         ids_of = [each.id for part in both for each in part]
         assert len(ids_of) == len(set(ids_of)) <= 10
         held = [each for part in both[::2] for each in part]

@@ -32,12 +32,22 @@ MEETINGS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.U
 
 TRIES = 4
 
+_FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a connection makes of a message that it is ended, in between
+    OSError,
+    TimeoutError,
+)
+
 _STATEMENT_TIMEOUT_S = 10
+_STALL_S = 3
+"""A replica that stands still inside a transaction keeps others from its lanes that long, then its session is ended."""
 _STATEMENTS = 512
 _SESSION = {
     "application_name": "sendoff",
     "default_transaction_isolation": "read committed",
-    "idle_in_transaction_session_timeout": f"{_STATEMENT_TIMEOUT_S}s",
+    "idle_in_transaction_session_timeout": f"{_STALL_S}s",
     "statement_timeout": f"{_STATEMENT_TIMEOUT_S}s",
     "jit": "off",
     # Arrays of every length get the same plan, and planning costs more than most of these statements.
@@ -67,7 +77,7 @@ def failures() -> Iterator[None]:
     """Turn what the database could not do into StoreFailed."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except _FAILURES as error:
         raise StoreFailed(f"PostgreSQL: {type(error).__name__}: {error}") from error
 
 

@@ -174,9 +174,10 @@ INSERT INTO replica (id, beat_at) VALUES ($1, clock_timestamp()) RETURNING no;
 UPDATE replica SET beat_at = clock_timestamp() WHERE no = $1 RETURNING no;
 
 -- name: remove_silent_replicas
--- Others than $1 that were not heard of for $2 seconds.
+-- Others than $1 that were not heard of for $2 seconds; none that is in a transaction, which either ends or is ended.
 DELETE FROM replica WHERE no IN (
-  SELECT no FROM replica WHERE no <> $1 AND beat_at < clock_timestamp() - make_interval(secs => $2) ORDER BY no FOR UPDATE
+  SELECT no FROM replica WHERE no <> $1 AND beat_at < clock_timestamp() - make_interval(secs => $2)
+  FOR UPDATE SKIP LOCKED
 )
 RETURNING no;
 
