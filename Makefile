@@ -15,6 +15,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --n
 READY := .venv/.ready
 GEN_READY := .venv-gen/.ready
 OLDEST_LETTA := .venv/oldest-letta
+JAVASCRIPT := .venv/javascript
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -33,7 +34,7 @@ serve: $(READY) ## Start the server (ARGS='--log-format json': any of its flags)
 #: Develop
 
 .PHONY: test
-test: $(READY) $(GEN_READY) $(OLDEST_LETTA)/.ready weights ## Run the tests (ARGS='tests/unit -k retry': some of them)
+test: $(READY) $(GEN_READY) $(OLDEST_LETTA)/.ready $(JAVASCRIPT)/.ready weights ## Run the tests (ARGS='tests/unit -k retry': some of them)
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 CHECKS := check-format check-lint check-types check-floors \
@@ -112,6 +113,12 @@ $(GEN_READY): requirements/gen.txt
 $(OLDEST_LETTA)/.ready: requirements/oldest-letta.txt .venv/.locked
 	@rm -rf $(OLDEST_LETTA)
 	@.venv/bin/python $(PIP_INSTALL) --require-hashes --no-deps --target $(OLDEST_LETTA) -r $<
+	@touch $@
+
+# Node and npm come with the environment. What npm fetches it holds to the lock file's hashes, and runs none of it.
+$(JAVASCRIPT)/.ready: requirements/javascript/package.json requirements/javascript/package-lock.json .venv/.locked
+	@rm -rf $(JAVASCRIPT) && mkdir $(JAVASCRIPT) && cp $(filter %.json,$^) $(JAVASCRIPT)
+	@cd $(JAVASCRIPT) && $(CURDIR)/$(BIN)/npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
 .PHONY: weights

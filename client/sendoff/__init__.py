@@ -48,6 +48,7 @@ from sendoff.errors import (
     Unsupported,
     Violation,
 )
+from sendoff.receiving import Received
 from sendoff.retry import RetryPolicy, Timing
 from sendoff.transcript import Change, Part, Transcript
 
@@ -79,6 +80,7 @@ __all__ = [
     "Part",
     "PendingApproval",
     "QueueFull",
+    "Received",
     "Refused",
     "RequestTooLarge",
     "ResetFailed",

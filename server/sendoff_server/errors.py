@@ -535,6 +535,7 @@ class StreamTooOld(NotNow):
     reason = "STREAM_TOO_OLD"
     grpc_code = "UNAVAILABLE"
     http_status = 503
+    retry_after_s = 0.0
 
     def __init__(self) -> None:
         super().__init__("this stream has gone on for as long as one may; open the next one")

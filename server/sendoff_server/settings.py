@@ -60,7 +60,9 @@ class Settings(BaseSettings):
         10.0, description="On SIGTERM, how many seconds runs under way may go on before they are handed back."
     )
     max_stream_age_s: Annotated[float, Field(ge=1)] = Field(
-        3_600.0, description="After how many seconds a WatchRun stream is ended with MAX_STREAM_AGE, to be resumed."
+        3_600.0,
+        description="After how many seconds a stream of WatchRun or ReceiveDeliveries is ended, to be resumed with the "
+        "next.",
     )
     slow_consumer_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="How many seconds a watcher may leave a frame unread before it is cut with SLOW_CONSUMER."
@@ -88,23 +90,28 @@ class Settings(BaseSettings):
     )
     callback_networks: str = Field(
         "",
-        description="Networks that callbacks may reach although they are not public, as 10.0.0.0/8,fd00::/8; `none`: "
-        "none. Empty: the loopback if gRPC and REST both listen on it, else none.",
+        description="Networks that callbacks may reach, and pictures be fetched from, although they are not public, as "
+        "10.0.0.0/8,fd00::/8; `none`: none. Empty: the loopback if gRPC and REST both listen on it, else none.",
     )
-    callback_ports: str = Field("80,443,1024-65535", description="Ports that callbacks may go to.")
+    callback_ports: str = Field(
+        "80,443,1024-65535", description="Ports that callbacks may go to, and pictures be fetched from."
+    )
     callback_timeout_s: Annotated[float, Field(ge=0.1, le=300)] = Field(
         15.0, description="How many seconds the receiver of a callback may take to answer."
     )
     callback_give_up_s: Annotated[float, Field(ge=0, le=2_592_000)] = Field(
         259_200.0,
-        description="For how many seconds after a run's end its callback is tried again, with growing pauses.",
+        description="For how many seconds a callback is tried again, with growing pauses.",
     )
     max_callbacks: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        128, description="Most callbacks under way at once in this process, at most 4 of them to one receiver."
+        128,
+        description="Most callbacks under way at once in this process: at most 4 of them to one receiver, and half "
+        "of them to receivers that fail.",
     )
     max_waiting_callbacks: Annotated[int, Field(ge=1, le=100_000_000)] = Field(
         100_000,
-        description="Most callbacks that are not delivered; then requests that want one are refused with OUTBOX_FULL.",
+        description="Most callbacks to URLs that requests name that are not delivered; then requests that name one are "
+        "refused with OUTBOX_FULL. Callbacks to endpoints do not count.",
     )
     mcp_servers_file: str = Field(
         "", description='JSON file of the MCP servers whose tools agents may call, {"mcpServers": {...}}. Empty: none.'

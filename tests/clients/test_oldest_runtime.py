@@ -44,6 +44,7 @@ SERVICES = [
     "action_service_pb2_grpc",
     "agent_service_pb2_grpc",
     "block_service_pb2_grpc",
+    "callback_service_pb2_grpc",
     "conversation_service_pb2_grpc",
     "file_service_pb2_grpc",
     "model_service_pb2_grpc",

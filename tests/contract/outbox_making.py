@@ -37,12 +37,8 @@ def endpoint(url: str | None = URL, secrets: Sequence[str] = ("whsec_a",), **fie
 
 def changed(of: Endpoint, **fields: Any) -> Endpoint:
     """The endpoint with these fields, and another etag."""
-    told = v1.CallbackEndpoint()
-    told.CopyFrom(of.told)
-    for name in fields:
-        told.ClearField(name)
-    told.MergeFrom(v1.CallbackEndpoint(**fields))
-    told.etag += "+"
+    kept = {field.name: value for field, value in of.told.ListFields()}
+    told = v1.CallbackEndpoint(**{**kept, **fields, "etag": of.told.etag + "+"})
     return Endpoint(told, of.secrets)
 
 

@@ -442,21 +442,28 @@ class Lanes(RuleBasedStateMachine):
             self.waiting.remove(lane)
 
 
-def _settings(examples: int) -> settings:
-    return settings(
-        max_examples=examples,
-        stateful_step_count=20,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
+def _run_model(world: World, examples: int) -> None:
+    class LanesOfWorld(Lanes):
+        def __init__(self) -> None:
+            super().__init__(world)
+
+    run_state_machine_as_test(
+        LanesOfWorld,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=20,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
     )
 
 
 def test_lanes_on_sqlite(tmp_path: Path) -> None:
     with asyncio.Runner() as runner:
         world = SqliteWorld(runner.get_loop(), tmp_path)
-        run_state_machine_as_test(lambda: Lanes(world), settings=_settings(30))
+        _run_model(world, examples=30)
 
 
 def test_lanes_on_postgres(postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,5 +472,5 @@ def test_lanes_on_postgres(postgres: PostgresDatabase, monkeypatch: pytest.Monke
         pools = KeptPools()
         monkeypatch.setattr(engine, "pool", pools.lend)
         world = PostgresWorld(runner.get_loop(), postgres)
-        run_state_machine_as_test(lambda: Lanes(world), settings=_settings(8))
+        _run_model(world, examples=8)
         runner.run(pools.close())

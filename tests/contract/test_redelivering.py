@@ -266,14 +266,39 @@ async def test_what_is_tried_again_of_one_run_comes_in_order(store: Store) -> No
     assert [each.kind for each in await given_up(store)] == [RUN_FINISHED]
 
 
-async def test_a_run_tells_with_the_next_attempt_that_its_callback_is_tried_again(store: Store) -> None:
-    run = await run_once(store, callback=v1.CallbackSummary(url="https://own.example/"))
+async def test_an_end_that_is_under_way_waits_when_it_comes_back_for_a_start_that_is_tried_again(store: Store) -> None:
+    await registered(store, event_types=EVERYTHING)
+    await run_once(store)
+    (first,) = await given_up(store)
+    (second,) = await due(store)
+    assert await store.redeliver(DEFAULT_TENANT, [first.id], NOW_NS) == 1
+    await note(store, second, "refused", next_attempt_ns=1)
+    assert [each.kind for each in await given_up(store)] == [RUN_STARTED]
+    assert [each.kind for each in await due(store)] == [RUN_FINISHED]
+
+
+async def test_a_run_shows_that_its_callback_is_tried_again_and_what_comes_of_it(store: Store) -> None:
+    callback = v1.CallbackSummary(url="https://own.example/", event_types=(RUN_FINISHED,))
+    run = await run_once(store, callback=callback)
     (delivery,) = await given_up(store)
     before = await stored(store, run.id)
     assert before is not None
     assert before.callback.dead_lettered
     assert await store.redeliver(DEFAULT_TENANT, [delivery.id], NOW_NS) == 1
-    assert await stored(store, run.id) == before
+    shown = await stored(store, run.id)
+    assert shown is not None
+    assert shown.callback == v1.CallbackSummary(
+        url="https://own.example/",
+        event_types=(RUN_FINISHED,),
+        attempts=1,
+        last_attempt_time=timestamp(ATTEMPT_NS),
+        last_error="gone",
+        next_attempt_time=timestamp(NOW_NS),
+    )
+    assert shown.etag != before.etag
+    shown.callback.CopyFrom(before.callback)
+    shown.etag = before.etag
+    assert shown == before, "nothing else of it changes"
     (again,) = await due(store)
     noted = await note(store, again, status=200)
     assert noted.run is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,8 @@ PAGES: dict[str, tuple[dict[str, Any], str]] = {
         {"endpoint_id": "e", "statuses": [3]},
         "delivery_by_endpoint (endpoint_no=? AND status=? AND rowid<?)",
     ),
-    "run": ({"run_id": "r"}, "delivery_by_run (run_no=? AND rowid<?)"),
-    "run and endpoint": ({"run_id": "r", "endpoint_id": "e", "statuses": [1, 2]}, "delivery_by_run (run_no=?"),
+    "run": ({"run_id": "r"}, "delivery_by_run (run_no=?)"),
+    "run and endpoint": ({"run_id": "r", "endpoint_id": "e", "statuses": [1, 2]}, "delivery_by_run (run_no=?)"),
 }
 
 
@@ -90,8 +91,9 @@ def test_a_page_of_deliveries_is_found_by_an_index_in_its_order(
 
 def test_dead_letters_of_an_endpoint_are_found_by_an_index(connection: sqlite3.Connection) -> None:
     replica = connection.execute("INSERT INTO replica (id, beat_ns) VALUES ('r', 1) RETURNING no").fetchone()[0]
-    bite = {"since_ns": 0, "now_ns": 1, "behind": 0, "most": 3}
-    plan = plans(connection, lambda own: delivery_list.redeliver_some(own, replica, T, "e", **bite))
+    bite = partial(delivery_list.redeliver_some, since_ns=0, now_ns=1, behind=0, most=3)
+    plan = plans(connection, lambda own: bite(own, replica, T, "e"))
+    assert "SEARCH s USING INDEX delivery_by_run (run_no=? AND endpoint_no=?)" in plan, plan
     assert any("delivery_by_endpoint (endpoint_no=? AND status=? AND rowid>?)" in line for line in plan), plan
     assert not [line for line in plan if line.startswith(("SCAN delivery", "SCAN d", "SCAN s"))], plan
 
@@ -100,14 +102,14 @@ def test_dead_letters_of_an_endpoint_are_found_by_an_index(connection: sqlite3.C
 async def test_finding_what_is_due_costs_the_same_however_long_one_queue_is(
     database: SqliteDatabase, queue: str
 ) -> None:
-    callback = v1.CallbackSummary(url="https://long.example/")
-    steps = []
+    own: dict[str, Any] = {"callback": v1.CallbackSummary(url="https://long.example/")}
+    steps: list[int] = []
     async with database.alone() as store:
         if queue == "an endpoint":
             await registered(store, "https://long.example/")
         for _ in range(2):
             for _ in range(30 * (1 + 4 * len(steps))):
-                await run_once(store, **({"callback": callback} if queue == "a receiver" else {}))
+                await run_once(store, **(own if queue == "a receiver" else {}))
             steps.append(await store._readers.submit(_steps_of, lambda own: deliveries.due(own, LATER_NS, 100, 4, {})))
     assert steps[1] < 1.2 * steps[0], steps
 
@@ -128,17 +130,36 @@ def _steps_of(connection: sqlite3.Connection, read: Callable[[sqlite3.Connection
 
 
 async def test_a_page_costs_the_same_however_long_the_list_is(database: SqliteDatabase) -> None:
-    steps = []
+    steps: list[int] = []
     async with database.alone() as store:
         of = await registered(store)
         for _ in range(2):
             for _ in range(50 * (1 + 4 * len(steps))):
                 await run_once(store)
-            queries = [{}, {"endpoint_id": of.told.id}, {"statuses": [1]}]
+            queries: list[dict[str, Any]] = [{}, {"endpoint_id": of.told.id}, {"statuses": [1]}]
             asked = [DeliveryQuery(tenant=T, limit=5, **query) for query in queries]
             pages = [await store._readers.submit(_steps_of, _page(query)) for query in asked]
             steps.append(sum(pages))
     assert steps[1] < 1.2 * steps[0], steps
+
+
+async def test_a_start_and_an_end_cost_the_same_however_much_waits_for_the_endpoints(database: SqliteDatabase) -> None:
+    steps: list[int] = []
+    async with database.alone() as store:
+        for number in range(3):
+            await registered(store, f"https://{number}.example/", event_types=EVERYTHING)
+        for _ in range(2):
+            for _ in range(20 * (1 + 9 * len(steps))):
+                await run_once(store)
+            claim = await claim_of(store, accept(await new_lane(store)))
+            started = start(claim)
+            items = started, finish(after(claim, started))
+            steps.append(sum([await store._writer.submit(_steps_of, _flush(store, item)) for item in items]))
+    assert steps[1] < 1.2 * steps[0], steps
+
+
+def _flush(store: SqliteStore, item: Item) -> Callable[[sqlite3.Connection], object]:
+    return lambda own: store._flush(own, [item])
 
 
 def _page(query: DeliveryQuery) -> Callable[[sqlite3.Connection], object]:
@@ -232,11 +253,8 @@ async def test_what_is_tried_again_in_bites_is_in_order_at_each_end_of_one(datab
         await change(store, of, disabled=False)
         behind = -1
         for _ in range(2):
-            _, last = await store._write(
-                delivery_list.redeliver_some,
-                *(store._replica_no, T, of.told.id),
-                **{"since_ns": 0, "now_ns": 1, "behind": behind, "most": 2},
-            )
+            bite = partial(delivery_list.redeliver_some, since_ns=0, now_ns=1, behind=behind, most=2)
+            _, last = await store._write(bite, store._replica_no, T, of.told.id)
             assert last is not None
             behind = last
             assert {each.kind for each in await due(store)} == {"run.started"}

@@ -3,7 +3,8 @@
 The tool `look` appends a line to the file that SUBJECT_TOOL_FILE names, and has the effect that SUBJECT_TOOL_EFFECT
 names. SUBJECT_STOP names the point: `model 1 0` (the second model call, before its first chunk), `tool before` and
 `tool after` (its line is written), `commit before tool_call_started` and `commit after ...` (the first commit with such
-an event, or with an `attempt` to call back), `claim after delivery`. Once there, the log says "stopped here".
+an event, or with an `attempt` to call back), `claim after delivery`, `claim after pulled delivery`. Once there, the log
+says "stopped here".
 """
 
 from __future__ import annotations
@@ -80,6 +81,12 @@ class StoppingStore(SqliteStore):
         claimed = await super().claim_deliveries(now_ns, limit, per_receiver, room)
         if claimed:
             await point("claim after delivery")
+        return claimed
+
+    async def claim_pulled(self, tenant: str, endpoint_id: str, now_ns: int, limit: int) -> list[Delivery]:
+        claimed = await super().claim_pulled(tenant, endpoint_id, now_ns, limit)
+        if claimed:
+            await point("claim after pulled delivery")
         return claimed
 
 

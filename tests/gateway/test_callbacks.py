@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sendoff_server.clock import SECOND_NS
+from sendoff_server.gateway.routes import callbacks
 from tests.fixtures.receiver import Receiver
 from tests.fixtures.server import Serve
 from tests.gateway.door import PATIENCE_S, Door, knocking, script
 
+CONTRACT = Path(__file__).parents[2] / "protos/sendoff/v1/callback_service.proto"
 ENDPOINTS, DELIVERIES = "/v1/callback-endpoints", "/v1/callback-deliveries"
 NOBODY = "00000000-0000-4000-8000-000000000000"
-DEFAULT_EVENTS = ["run.action_required", "run.finished"]
 
 
 @pytest.fixture
@@ -42,6 +45,12 @@ async def delivered(door: Door, receiver: Receiver, **endpoint: Any) -> tuple[An
             (delivery,) = (await door.get(DELIVERIES, run_id=run["id"]))["deliveries"]
             if delivery["attempts"]:
                 return made, delivery
+
+
+def test_the_routes_are_those_that_the_contract_names() -> None:
+    told = re.findall(r"// REST: (\w+) (\S+)", CONTRACT.read_text())
+
+    assert sorted(told) == sorted((method, path) for method, path, _ in callbacks.TABLE)
 
 
 # ---- endpoints ----
@@ -249,6 +258,15 @@ async def test_a_redelivery_that_does_not_say_of_what_is_refused(door: Door) -> 
 
 
 # ---- a run's own callback ----
+
+
+async def test_who_waits_for_the_answer_is_told_that_he_is_not_called_back(door: Door) -> None:
+    agent = await door.agent()
+    body = {"input": script(text="ahoy"), "callback_url": "http://127.0.0.1:9999/", "callback": {"include_run": True}}
+
+    refused = await door.http.post(f"/v1/agents/{agent}/messages", json=body)
+
+    assert (refused.status_code, "callback: goes with" in refused.json()["detail"]) == (422, True)
 
 
 async def test_a_request_chooses_the_events_and_the_secret_of_its_own_callback(door: Door, receiver: Receiver) -> None:

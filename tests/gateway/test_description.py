@@ -43,6 +43,18 @@ def test_every_schema_is_one_and_refers_to_what_there_is(told: dict[str, Any]) -
     assert set(re.findall(rf'"{REF}(\w+)"', json.dumps(told))) <= set(schemas)
 
 
+def test_every_example_is_a_body_that_fits(told: dict[str, Any]) -> None:
+    bodies = [each["requestBody"] for path in told["paths"].values() for each in path.values() if "requestBody" in each]
+    media = [body["content"]["application/json"] for body in bodies]
+    shown = [each for each in media if "example" in each]
+
+    assert len(shown) >= 4
+    for each in shown:
+        schema = {**each["schema"], "components": told["components"]}
+        Draft202012Validator(schema).validate(each["example"])
+        assert set(each["example"]) <= set(each["schema"]["properties"])
+
+
 def test_members_of_answers_are_told_with_their_types(told: dict[str, Any]) -> None:
     run = told["components"]["schemas"]["RunState"]
 

@@ -128,6 +128,22 @@ async def test_an_endpoint_gets_the_types_and_the_agent_that_it_asks_for(caller:
     assert {each.run_id for each in await caller.deliveries(endpoint_id=everything)} == {mine.id, theirs.id}
 
 
+async def test_what_happens_is_told_at_once_and_not_with_the_next_poll(
+    caller: Caller, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "POLL_S", 3_600.0)
+    run = await caller.send(await caller.agent("scripted/echo"), "hello", callback_url=receiver.url())
+    await caller.called_back(run.id, done=True)  # so that the poll which was under way is over
+    await caller.endpoint(receiver.url(), event_types=EVENTS)
+    run = await hanging(caller, await caller.agent())
+    await receiver.requests(2)
+    await caller.cancel(run.id)
+    start, end = await caller.delivered(2, run_id=run.id)
+    await caller.callbacks.Redeliver(v1.RedeliverRequest(delivery_ids=[start.id]))
+    await receiver.requests(4)
+    assert [got.id for got in told_of(receiver, run.id)] == [start.id, end.id, start.id]
+
+
 async def test_a_run_in_a_conversation_is_told_with_it(caller: Caller, receiver: Receiver) -> None:
     await caller.endpoint(receiver.url())
     agent = await caller.agent("scripted/echo")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from standardwebhooks import WebhookVerificationError
 
-from sendoff import v1
+from sendoff import AsyncClient, EndpointHasNoUrl, NotFound, v1
 from sendoff_server import ids
 from sendoff_server.app import Server
 from sendoff_server.errors import ServiceError
@@ -347,7 +347,38 @@ async def test_many_tests_at_once_wait_for_their_turn(desk: Desk, receiver: Rece
     assert receiver.at_once == 16
 
 
+# ---- our client ----
+
+
+async def test_our_client_manages_endpoints_and_deliveries(client: AsyncClient, receiver: Receiver) -> None:
+    agent = await client.create_agent(model="scripted/echo")
+    made = await client.create_endpoint(url=receiver.url(), agent_id=agent.id, event_types=["run.finished"])
+    endpoint_id = made.endpoint.id
+    assert [each.id async for each in client.endpoints()] == [endpoint_id]
+    newer = await client.rotate_secret(endpoint_id, overlap_s=0)
+    assert (await client.test_endpoint(endpoint_id)).error == ""
+    assert receiver.got[0].verified(newer)
+
+    await client.update_endpoint(endpoint_id, disabled=True)
+    run = await client.wait_run((await client.send(agent.id, "hello")).id)
+    (missed,) = [each async for each in client.deliveries(run_id=run.id, statuses=[DEAD])]
+    await client.update_endpoint(endpoint_id, disabled=False)
+    assert await client.redeliver_missed(endpoint_id, since=missed.create_time) == 1
+    assert (await receiver.requests(2))[1].id == missed.id
+    await client.delete_endpoint(endpoint_id)
+    with pytest.raises(NotFound) as raised:
+        await client.get_delivery(missed.id)
+    assert raised.value.reason == "DELIVERY_NOT_FOUND"
+    with pytest.raises(EndpointHasNoUrl):
+        await client.rotate_secret((await client.create_endpoint()).endpoint.id)
+
+
 # ---- tenants ----
+
+
+async def _subscribing(endpoint_id: str) -> AsyncIterator[v1.ReceiveDeliveriesRequest]:
+    subscribe = v1.ReceiveDeliveriesRequest.Subscribe(endpoint_id=endpoint_id)
+    yield v1.ReceiveDeliveriesRequest(subscribe=subscribe)
 
 
 async def test_no_tenant_sees_or_changes_what_another_one_has(server: Server, desk: Desk, receiver: Receiver) -> None:
@@ -375,9 +406,17 @@ async def test_no_tenant_sees_or_changes_what_another_one_has(server: Server, de
             await call
         assert raised.value.reason == reason
     assert not (await use_cases.endpoints.list("other", v1.ListEndpointsRequest())).endpoints
-    for filters in ({}, {"endpoint_id": made.id}, {"run_id": delivery.run_id}):
-        listed = await use_cases.deliveries.list("other", v1.ListDeliveriesRequest(**filters))
+    for asked in (
+        v1.ListDeliveriesRequest(),
+        v1.ListDeliveriesRequest(endpoint_id=made.id),
+        v1.ListDeliveriesRequest(run_id=delivery.run_id),
+    ):
+        listed = await use_cases.deliveries.list("other", asked)
         assert not listed.deliveries
+
+    with pytest.raises(ServiceError) as raised:
+        await anext(use_cases.pulling.receive("other", _subscribing(made.id)))
+    assert raised.value.reason == "ENDPOINT_NOT_FOUND"
 
     theirs = v1.CreateEndpointRequest(endpoint=v1.CallbackEndpoint(url=URL), request_id="mine")
     assert (await use_cases.endpoints.create("other", theirs)).endpoint.id != made.id

@@ -250,7 +250,7 @@ async def test_what_is_open_beside_public_addresses_is_told_at_the_start(
     with capture_logs() as lines:
         async with serve(**changes):
             pass
-    said = [line["networks"] for line in lines if line["event"] == "callbacks may reach networks that are not public"]
+    said = [line["networks"] for line in lines if line["event"] == "callers may name addresses that are not public"]
     assert said == ([networks] if networks is not None else [])
 
 

@@ -508,7 +508,7 @@ class ReceiveDeliveriesRequest(_message.Message):
         """Most deliveries on the way that are not acknowledged. 0: 100. Rule: int32.gte = 0; int32.lte = 1000."""
         @_builtins.property
         def ack_timeout(self) -> _duration_pb2.Duration:
-            """How long a delivery may go without being acknowledged. Unset: 60 s. Rule: duration.gte = 1s; duration.lte = 3600s."""
+            """How long a delivery may go without being acknowledged; then that was a failed attempt. Unset: 60 s. Rule: duration.gte = 1s; duration.lte = 3600s."""
 
         def __init__(
             self,

@@ -58,8 +58,11 @@ class CallbackServiceStub:
 
     The first frame subscribes; each delivery that comes is to be acknowledged in a frame of its own. One that is not acknowledged
     in time, or is on the way when the stream ends, is handed out again, here or to another stream of the endpoint. Streams of one
-    endpoint share its deliveries; each is with one of them at a time. Those of one run come in order. Fails with NOT_FOUND
-    (ENDPOINT_NOT_FOUND), and with FAILED_PRECONDITION (ENDPOINT_HAS_URL, ENDPOINT_DISABLED).
+    endpoint share its deliveries; each is with one of them at a time. Those of one run come in order.
+
+    A caller that says no more is handed nothing more, and the stream ends once what it has acknowledged is durable. Fails with
+    NOT_FOUND (ENDPOINT_NOT_FOUND) and with FAILED_PRECONDITION (ENDPOINT_HAS_URL, ENDPOINT_DISABLED), also while it goes on; and
+    with UNAVAILABLE when the server stops (DRAINING) or the stream is old (STREAM_TOO_OLD): then come again.
     """
 
 class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -171,8 +174,11 @@ class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The first frame subscribes; each delivery that comes is to be acknowledged in a frame of its own. One that is not acknowledged
         in time, or is on the way when the stream ends, is handed out again, here or to another stream of the endpoint. Streams of one
-        endpoint share its deliveries; each is with one of them at a time. Those of one run come in order. Fails with NOT_FOUND
-        (ENDPOINT_NOT_FOUND), and with FAILED_PRECONDITION (ENDPOINT_HAS_URL, ENDPOINT_DISABLED).
+        endpoint share its deliveries; each is with one of them at a time. Those of one run come in order.
+
+        A caller that says no more is handed nothing more, and the stream ends once what it has acknowledged is durable. Fails with
+        NOT_FOUND (ENDPOINT_NOT_FOUND) and with FAILED_PRECONDITION (ENDPOINT_HAS_URL, ENDPOINT_DISABLED), also while it goes on; and
+        with UNAVAILABLE when the server stops (DRAINING) or the stream is old (STREAM_TOO_OLD): then come again.
         """
 
 def add_CallbackServiceServicer_to_server(servicer: CallbackServiceServicer, server: _aio.Server) -> None: ...

@@ -55,7 +55,10 @@ class Image(_message.Message):
 
     @_typing.final
     class Url(_message.Message):
-        """A picture that the model provider fetches by itself."""
+        """A picture at an address. A hosted model provider fetches it by itself, at each of its calls; for a model whose endpoint the
+        operator told, this service does, from public addresses and networks that he allows, 10 MiB at most, and remembers it. What such a
+        run's input shows and cannot be had fails the run (MODEL_REJECTED_REQUEST); of an older message it is told to the model.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 

@@ -75,8 +75,8 @@ class DeliveryService:
 
     async def _check_receivers(self, tenant: str, delivery_ids: Iterable[str]) -> None:
         """Raise DeliveryNotFound or EndpointDisabled, if one of them cannot be tried again."""
-        found = [await self._found(tenant, delivery_id) for delivery_id in delivery_ids]
-        for endpoint_id in dict.fromkeys(each.endpoint_id for each in found if each.HasField("endpoint_id")):
+        endpoint_ids = {(await self._found(tenant, delivery_id)).endpoint_id for delivery_id in delivery_ids}
+        for endpoint_id in sorted(endpoint_ids - {""}):
             await self._check_enabled(tenant, endpoint_id)
 
     async def _check_enabled(self, tenant: str, endpoint_id: str) -> None:

@@ -1,4 +1,4 @@
-"""What waits for one endpoint without a URL, as a stream sees it."""
+"""What waits for one endpoint without a URL, as its streams see it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHECK_S = 1.0
 
 
 class EndpointQueue:
-    """Asks the store, and tells it."""
+    """Asks the store, and tells it, for all streams of the endpoint."""
 
     def __init__(self, store: Store, commits: GroupCommit, clock: Clock, tenant: str, endpoint_id: str) -> None:
         self._store = store
@@ -26,15 +26,18 @@ class EndpointQueue:
         self._clock = clock
         self._tenant = tenant
         self._endpoint_id = endpoint_id
-        self._checked_at: float | None = None
+        self._checked_at = 0.0
+        self._claiming = asyncio.Lock()
 
     async def check(self) -> None:
         """Raise EndpointNotFound, EndpointHasUrl or EndpointDisabled if nothing may be taken."""
-        now = self._clock.monotonic()
-        if self._checked_at is not None and now - self._checked_at < CHECK_S:
-            return
         self.check_state(await self._store.endpoint(self._tenant, self._endpoint_id))
-        self._checked_at = now
+        self._checked_at = self._clock.monotonic()
+
+    async def check_now_and_then(self) -> None:
+        """As `check`, unless somebody has lately."""
+        if self._clock.monotonic() - self._checked_at >= CHECK_S:
+            await self.check()
 
     def check_state(self, endpoint: Endpoint | None) -> None:
         """As `check`, of the endpoint as it is now; None for one that is gone."""
@@ -47,7 +50,8 @@ class EndpointQueue:
 
     async def claim(self, limit: int) -> list[Delivery]:
         """What is due. They are held until they are noted, so nobody may give up waiting for them."""
-        return await self._store.claim_pulled(self._tenant, self._endpoint_id, self._clock.now_ns(), limit)
+        async with self._claiming:  # whoever looks for the same ones at the same time goes away with nothing
+            return await self._store.claim_pulled(self._tenant, self._endpoint_id, self._clock.now_ns(), limit)
 
     async def shown(self, claimed: Sequence[Delivery]) -> Sequence[v1.Delivery | None]:
         """As callers see each of them; None for one that was deleted."""

@@ -85,9 +85,10 @@ class PullStream:
 
         Raises what `listen` raised, what the queue does, and Draining and StreamTooOld.
         """
+        await self._queue.check()
         while not self._is_over():
             ring, self._stirred = self._doorbell.next_ring(), asyncio.get_running_loop().create_future()
-            await self._queue.check()
+            await self._queue.check_now_and_then()
             claimed = await self._claim()
             for delivery, shown in zip(claimed, await self._queue.shown(claimed), strict=True):
                 if shown is None:

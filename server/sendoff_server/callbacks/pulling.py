@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from weakref import WeakValueDictionary
 
 from sendoff import v1
 from sendoff_server import validation
@@ -60,6 +61,7 @@ class Pulling:
         self._give_up_s = give_up_s
         self._life = Life(max_stream_age_s)
         self._chance = chance
+        self._queues: WeakValueDictionary[tuple[str, str], EndpointQueue] = WeakValueDictionary()
 
     def drain(self) -> None:
         """Have every stream end."""
@@ -103,6 +105,14 @@ class Pulling:
         if asked.HasField("ack_timeout"):
             ack_timeout_s = asked.ack_timeout.ToTimedelta().total_seconds()
         on_the_way = OnTheWay(self._clock, ack_timeout_s=ack_timeout_s, give_up_s=self._give_up_s, chance=self._chance)
-        queue = EndpointQueue(self._store, self._commits, self._clock, tenant, asked.endpoint_id)
+        queue = self._queue(tenant, asked.endpoint_id)
         most = asked.max_unacked or DEFAULT_UNACKED
         return PullStream(queue, on_the_way, self._doorbell, self._clock, self._life, most)
+
+    def _queue(self, tenant: str, endpoint_id: str) -> EndpointQueue:
+        """The one that all streams of the endpoint share."""
+        queue = self._queues.get((tenant, endpoint_id))
+        if queue is None:
+            queue = EndpointQueue(self._store, self._commits, self._clock, tenant, endpoint_id)
+            self._queues[tenant, endpoint_id] = queue
+        return queue

@@ -1,6 +1,6 @@
 """When a delivery is tried again: pure rules.
 
-2 s after the first attempt, then three times as long each time, up to 6 hours, until 72 hours after the run's end:
+2 s after the first attempt, then three times as long each time, up to 6 hours, until 72 hours after it was written:
 about 20 attempts. Each pause is shorter or longer by up to a fifth, so that what failed together does not come back
 together.
 """

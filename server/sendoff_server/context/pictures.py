@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from sendoff import v1
 from sendoff_server.clock import Clock
@@ -139,7 +140,7 @@ def _text(text: str) -> v1.ContentPart:
 
 
 def _not_shown(url: str, error: NotFetched) -> ModelFailed:
-    told = url if len(url) <= _MOST_OF_A_URL else f"{url[:_MOST_OF_A_URL]}..."
+    told = _without_secrets(url)
     return ModelFailed(
         "MODEL_REJECTED_REQUEST",
         v1.StopReason.STOP_REASON_LLM_API_ERROR,
@@ -147,6 +148,13 @@ def _not_shown(url: str, error: NotFetched) -> ModelFailed:
         retryable=error.passing,
         metadata={"url": told},
     )
+
+
+def _without_secrets(url: str) -> str:
+    """So much of a URL as may stand in an error, which callbacks tell to others."""
+    parts = urlsplit(url)
+    told = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return told if len(told) <= _MOST_OF_A_URL else f"{told[:_MOST_OF_A_URL]}..."
 
 
 def _sources(entry: v1.Message, fetches: bool) -> Iterator[Source]:

@@ -268,7 +268,7 @@ class Store(Protocol):
 
     async def redeliver(self, tenant: str, delivery_ids: Sequence[str], now_ns: int) -> int:
         """Have those of them that are done or given up tried again from now on, as if they were new; how many. Ids
-        that do not exist are passed over. A run tells of it with the next attempt."""
+        that do not exist are passed over. A run shows it of its own callback."""
         ...
 
     async def redeliver_missed(self, tenant: str, endpoint_id: str, since_ns: int, now_ns: int) -> int:

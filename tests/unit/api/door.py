@@ -16,6 +16,7 @@ from sendoff_server.agents.service import AgentService
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.endpoints import EndpointService
+from sendoff_server.callbacks.pulling import Pulling
 from sendoff_server.callbacks.service import CallbackService
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
@@ -280,6 +281,21 @@ class FakeDeliveries:
         return v1.RedeliverResponse()
 
 
+class FakePulling:
+    """Hands out each delivery that was acknowledged, as if it were new."""
+
+    def __init__(self) -> None:
+        self.tenants: list[str] = []
+
+    async def receive(
+        self, tenant: str, frames: AsyncIterator[v1.ReceiveDeliveriesRequest]
+    ) -> AsyncGenerator[v1.ReceiveDeliveriesResponse]:
+        self.tenants.append(tenant)
+        async for frame in frames:
+            if frame.HasField("ack_delivery_id"):
+                yield v1.ReceiveDeliveriesResponse(delivery=v1.Delivery(id=frame.ack_delivery_id))
+
+
 class FakeFiles:
     """Use cases of files."""
 
@@ -365,6 +381,7 @@ class Door:
         self.blocks = FakeBlocks()
         self.endpoints = FakeEndpoints()
         self.deliveries = FakeDeliveries()
+        self.pulling = FakePulling()
         self.files = FakeFiles()
         self.steps = FakeSteps()
         self.tools = FakeTools()
@@ -378,7 +395,9 @@ class Door:
                 conversations=cast(ConversationService, self.conversations),
                 blocks=cast(BlockService, self.blocks),
                 callbacks=CallbackService(
-                    cast(EndpointService, self.endpoints), cast(DeliveryService, self.deliveries)
+                    cast(EndpointService, self.endpoints),
+                    cast(DeliveryService, self.deliveries),
+                    cast(Pulling, self.pulling),
                 ),
                 files=cast(FileService, self.files),
                 steps=cast(StepService, self.steps),

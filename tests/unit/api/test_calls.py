@@ -34,8 +34,10 @@ METHODS = [method for file in SERVICE_FILES for service in file.services_by_name
 async def test_every_method_of_the_contract_is_served(method: MethodDescriptor, channel: grpc.aio.Channel) -> None:
     path = f"/{method.containing_service.full_name}/{method.name}"
     answer = GetMessageClass(method.output_type)
-    raw: Any = channel.unary_stream if method.server_streaming else channel.unary_unary
-    call = raw(path, response_deserializer=answer.FromString)(b"")
+    kind = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
+    call = getattr(channel, kind)(path, response_deserializer=answer.FromString)(
+        [b""] if method.client_streaming else b""
+    )
     if method.server_streaming:
         assert [frame async for frame in call] == []
     else:

@@ -58,6 +58,7 @@ SAMPLES: list[ServiceError] = [
     errors.QueueFull("conversation", 10, 2.5),
     errors.OutboxFull(100, 2.5),
     errors.Draining(),
+    errors.StreamTooOld(),
     errors.StoreUnavailable(),
 ]
 RESOURCES = {

@@ -11,7 +11,7 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.callbacks import dispatcher
-from sendoff_server.callbacks.breaker import PER_RECEIVER, Breaker
+from sendoff_server.callbacks.breaker import FIRST_PAUSE_S, PATIENCE, PER_RECEIVER, Breaker
 from sendoff_server.callbacks.courier import Courier
 from sendoff_server.callbacks.dispatcher import POLL_S, Dispatcher
 from sendoff_server.callbacks.signing import Signer
@@ -216,6 +216,57 @@ async def test_a_receiver_whose_last_attempt_failed_has_one_under_way_until_it_i
     for _ in range(6):
         await desk.attempt_noted()
     assert (await desk.store.outbox()).open == 0
+
+
+async def test_a_receiver_that_fails_again_and_again_is_left_alone_and_then_probed_by_one(desk: Desk) -> None:
+    bad = "http://bad.example/"
+    desk.receivers.answers[bad] = [Answer(500)] * (PATIENCE + 1)
+    for _ in range(10):
+        await desk.ended(bad)
+    for _ in range(PATIENCE):
+        await desk.attempt_noted()
+    await desk.pass_time(FIRST_PAUSE_S - POLL_S - 0.1)
+    assert len(desk.receivers.got) == PATIENCE
+    await desk.pass_time(0.1)
+    await desk.attempt_noted()
+    assert len(desk.receivers.got) == PATIENCE + 1
+    await desk.pass_time(2 * FIRST_PAUSE_S - POLL_S - 0.1)
+    assert len(desk.receivers.got) == PATIENCE + 1
+    await desk.pass_time(20)
+    for _ in range(10):
+        await desk.attempt_noted()
+    assert (await desk.store.outbox()).open == 0
+
+
+async def test_however_many_receivers_fail_and_hang_others_are_told_at_once(
+    store: SqliteStore, clock: ManualClock
+) -> None:
+    desk = Desk(store, clock, at_once=4)
+    bad = [f"http://{number}.example/" for number in range(8)]
+    async with desk.commits.running(), desk.dispatcher.running(desk.payload):
+        for url in bad:
+            desk.receivers.answers[url] = [Answer(500)]
+            await desk.ended(url)
+            await desk.attempt_noted()
+        desk.receivers.hanging.update(bad)
+        await desk.pass_time(10)
+        assert desk.receivers.under_way.total() == 2
+        for _ in range(5):
+            good = await desk.ended()
+            assert (await desk.attempt_noted()).id == good.id
+        desk.receivers.release.set()
+        for _ in bad:
+            await desk.attempt_noted()
+            await desk.pass_time(1)
+
+
+async def test_what_the_server_could_not_send_is_not_held_against_the_receiver(desk: Desk) -> None:
+    desk.receivers.answers[OK] = [RuntimeError("in the library")] * PATIENCE
+    for _ in range(PATIENCE):
+        await desk.ended()
+        await desk.attempt_noted()
+    await desk.ended()
+    assert (await desk.attempt_noted()).callback.last_status_code == 200
 
 
 async def test_no_more_are_under_way_than_the_operator_allows(store: SqliteStore, clock: ManualClock) -> None:

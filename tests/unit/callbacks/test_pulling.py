@@ -120,6 +120,25 @@ async def test_two_streams_share_and_neither_gets_what_the_other_has(desk: Desk)
     assert sorted(each.delivery_id for each in desk.outbox.notes) == sorted(made)
 
 
+async def test_streams_look_one_after_the_other_so_that_none_is_told_of_what_another_takes(desk: Desk) -> None:
+    made = desk.put(4)
+    desk.outbox.claiming = asyncio.Event()
+    receivers = [Receiver(desk, subscribe(max_unacked=2)) for _ in range(2)]
+    await settled()
+    assert desk.outbox.claims == 1
+    desk.outbox.claiming.set()
+    await settled()
+    assert [receiver.ids for receiver in receivers] == [made[:2], made[2:]]
+
+
+async def test_an_endpoint_that_was_disabled_a_moment_ago_is_refused_at_once(desk: Desk) -> None:
+    Receiver(desk, subscribe())
+    await settled()
+    desk.outbox.endpoint_now = v1.CallbackEndpoint(id=ENDPOINT_ID, disabled=True)
+    with pytest.raises(EndpointDisabled):
+        await ended(Receiver(desk, subscribe()))
+
+
 async def test_a_receiver_that_does_not_read_holds_one_page(desk: Desk) -> None:
     made = desk.put(200)
     responses = desk.pulling.receive(DEFAULT_TENANT, frames_of(subscribe(max_unacked=100, ack_timeout_s=60)))

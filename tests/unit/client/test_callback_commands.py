@@ -63,13 +63,14 @@ async def test_endpoints_are_listed_shown_and_deleted(command: Command, server: 
     page = v1.ListEndpointsResponse(endpoints=[ENDPOINT, gone])
     server.plan(methods.LIST_ENDPOINTS, page, page)
     server.plan(methods.GET_ENDPOINT, ENDPOINT, ENDPOINT)
-    server.plan(methods.DELETE_ENDPOINT, v1.DeleteEndpointResponse())
+    server.plan(methods.DELETE_ENDPOINT, v1.DeleteEndpointResponse(), v1.DeleteEndpointResponse())
 
     lines = (await command("callbacks", "ls")).stdout.splitlines()
-    as_json = (await command("callbacks", "ls", "--json")).stdout.splitlines()
+    as_json = (await command("callbacks", "list", "--json")).stdout.splitlines()
     shown = (await command("callbacks", "get", ENDPOINT_ID)).stdout
     whole = json.loads((await command("callbacks", "get", ENDPOINT_ID, "--json")).stdout)
-    assert (await command("callbacks", "rm", ENDPOINT_ID)).exit_code == ExitCode.OK
+    for word in ("rm", "delete"):
+        assert (await command("callbacks", word, ENDPOINT_ID)).exit_code == ExitCode.OK
 
     assert lines[1].split("\t") == [ENDPOINT_ID, URL, "run.action_required, run.finished", "", "enabled", ""]
     assert lines[2].split("\t") == ["e", "pulled", "", AGENT_ID, "disabled: the receiver answered 410", ""]
@@ -77,7 +78,7 @@ async def test_endpoints_are_listed_shown_and_deleted(command: Command, server: 
     assert f"url:      {URL}\n" in shown
     assert "etag:     e1\n" in shown
     assert whole["event_types"] == ["run.action_required", "run.finished"]
-    assert server.asked(v1.DeleteEndpointRequest) == [v1.DeleteEndpointRequest(endpoint_id=ENDPOINT_ID)]
+    assert server.asked(v1.DeleteEndpointRequest) == [v1.DeleteEndpointRequest(endpoint_id=ENDPOINT_ID)] * 2
 
 
 async def test_of_an_endpoint_only_what_is_given_is_changed(command: Command, server: ScriptedServer) -> None:

@@ -53,6 +53,7 @@ BY_REASON = {
     "QUEUE_FULL": sendoff.QueueFull,
     "OUTBOX_FULL": sendoff.QueueFull,
     "DRAINING": sendoff.Unavailable,
+    "STREAM_TOO_OLD": sendoff.Unavailable,
     "STORE_UNAVAILABLE": sendoff.Unavailable,
 }
 

@@ -81,11 +81,32 @@ async def test_all_programs_and_commands_run_one_after_the_other(server_process:
     assert len(programs) == len(blocks("python")) + 1, "and the backup"
     assert printed.count("You said:") >= len(blocks("python")) + 2, "and twice by the command"
     assert "+ sendoff actions approve run-" in printed
+    assert re.search(r"^whsec_\S+$", printed, re.MULTILINE)
+    assert len(re.findall(r"^.*Z  run\.finished  run-", printed, re.MULTILINE)) == 1, "which was pulled"
     assert "\nLikes ships.\n" in printed
     assert "sendoff.v1.RunService/WatchRun" in printed
     assert '"status":"created"' in printed
     assert "data: [DONE]" in printed
     assert tmp_path.joinpath("backup.db").stat().st_size > 0
+
+
+async def test_a_listener_is_told_as_shown(server_process: ServerProcess, tmp_path: Path) -> None:
+    await server_process.start()
+    (told,) = [block for block in blocks("console") if "callbacks listen" in block]
+    listen, send = told.splitlines()
+    async with AsyncClient(server_process.address) as client:
+        agent = await client.create_agent()
+        known = {**environment(server_process), "AGENT": agent.id}
+        listening = asyncio.create_task(run(["bash", "-c", f"{listen} --count 1"], "", tmp_path, known))
+        async with asyncio.timeout(TIMEOUT_S):
+            while not [endpoint async for endpoint in client.endpoints()]:  # noqa: ASYNC110  # another process makes it
+                await asyncio.sleep(0.02)
+        run_id = (await run(["bash", "-c", send], "", tmp_path, known)).strip()
+        printed = await listening
+
+        assert re.search(rf"^run.finished  {run_id}  completed .*verified", printed, re.MULTILINE)
+        assert "You said: Book a table for two." in printed
+        assert [endpoint async for endpoint in client.endpoints()] == []
 
 
 async def test_a_backup_made_as_told_has_what_the_server_had(server_process: ServerProcess, tmp_path: Path) -> None:

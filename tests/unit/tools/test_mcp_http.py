@@ -7,10 +7,14 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 import httpx2
+import mcp
 import pytest
 
+from sendoff_server.tools.mcp.config import HttpServer, from_json
 from sendoff_server.tools.mcp.failures import LOST, MAX_MESSAGE_BYTES, NOT_SENT, TOO_LARGE
-from sendoff_server.tools.mcp.http import BoundedClient
+from sendoff_server.tools.mcp.http import BoundedClient, connect
+from tests.fixtures.connects import Connects
+from tests.fixtures.receiver import Receiver, receiving
 
 JSON = {"content-type": "application/json"}
 
@@ -128,3 +132,40 @@ async def test_a_redirect_is_left_to_the_library_without_its_body() -> None:
 
     assert response.next_request is not None
     assert body.left == 1_000
+
+
+async def shaken_hands(url: str) -> bool:
+    """Whether there is an MCP server."""
+    (config,) = from_json(json.dumps({"mcpServers": {"s": {"url": url, "headers": {"x-key": "secret"}}}}), {}).values()
+    assert isinstance(config, HttpServer)
+    try:
+        async with mcp.Client(connect(config), cache=None):
+            return True
+    except (mcp.MCPError, ExceptionGroup):
+        return False
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_server_leads_to_no_other_place(receiver: Receiver, connects: Connects, status: int) -> None:
+    async with receiving() as other:
+        head = f"HTTP/1.1 {status} Elsewhere\r\nlocation: {other.url()}\r\ncontent-length: 0\r\n\r\n"
+        receiver.choose = lambda _: head
+        assert not await shaken_hands(receiver.url("/mcp"))
+        assert other.connections == 0
+    assert receiver.got[0].headers["x-key"] == "secret"
+    assert set(connects) == {("127.0.0.1", receiver.port)}
+
+
+async def test_proxies_of_the_environment_are_not_used(
+    receiver: Receiver, connects: Connects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with receiving() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url("/"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        receiver.choose = lambda _: 404
+        assert not await shaken_hands(receiver.url("/mcp"))
+        assert proxy.connections == 0
+    assert receiver.got
+    assert set(connects) == {("127.0.0.1", receiver.port)}

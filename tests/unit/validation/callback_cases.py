@@ -120,6 +120,48 @@ ENDPOINTS: Sequence[Field] = (
     ),
 )
 
+
+def subscribing(**fields: Any) -> v1.ReceiveDeliveriesRequest:
+    subscribe = v1.ReceiveDeliveriesRequest.Subscribe(**{"endpoint_id": ENDPOINT} | fields)
+    return v1.ReceiveDeliveriesRequest(subscribe=subscribe)
+
+
+RECEIVING: Sequence[Field] = (
+    Field(
+        "ReceiveDeliveriesRequest.frame",
+        "frame",
+        lambda v: v1.ReceiveDeliveriesRequest(**v),
+        {"the first one is `subscribe`, and no other": ({}, {"ack_delivery_id": _MANY[0]})},
+    ),
+    Field(
+        "ReceiveDeliveriesRequest.Subscribe.endpoint_id",
+        "subscribe.endpoint_id",
+        lambda v: subscribing(endpoint_id=v),
+        _AS_ENDPOINT_ID,
+    ),
+    Field(
+        "ReceiveDeliveriesRequest.Subscribe.max_unacked",
+        "subscribe.max_unacked",
+        lambda v: subscribing(max_unacked=v),
+        bounds("int32", least=0, most=1_000),
+    ),
+    Field(
+        "ReceiveDeliveriesRequest.Subscribe.ack_timeout",
+        "subscribe.ack_timeout",
+        lambda v: subscribing(ack_timeout=v),
+        {
+            "duration.gte = 1s": (Duration(nanos=999_999_999), Duration(seconds=1)),
+            "duration.lte = 3600s": (Duration(seconds=3_600, nanos=1), Duration(seconds=3_600)),
+        },
+    ),
+    Field(
+        "ReceiveDeliveriesRequest.Nack.error",
+        "nack.error",
+        lambda v: v1.ReceiveDeliveriesRequest(nack=v1.ReceiveDeliveriesRequest.Nack(error=v)),
+        characters(500),
+    ),
+)
+
 DELIVERIES: Sequence[Field] = (
     Field(
         "GetDeliveryRequest.delivery_id",

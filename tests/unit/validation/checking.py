@@ -7,8 +7,18 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from sendoff import v1
 from sendoff_server import validation
 from sendoff_server.errors import InvalidRequest, Unsupported
+
+
+def _check_frame(frame: v1.ReceiveDeliveriesRequest) -> None:
+    """As the first one if it is made for that, else as one behind it."""
+    if frame.HasField("subscribe"):
+        validation.check_subscribe(frame)
+    else:
+        validation.check_receipt(frame)
+
 
 CHECKS: dict[str, Callable[[Any], None]] = {
     "CreateMessageAsyncRequest": validation.check_create_message,
@@ -50,6 +60,7 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "GetDeliveryRequest": validation.check_get_delivery,
     "ListDeliveriesRequest": validation.check_list_deliveries,
     "RedeliverRequest": validation.check_redeliver,
+    "ReceiveDeliveriesRequest": _check_frame,
     "GetConversationContextRequest": validation.check_get_conversation_context,
     "CompactConversationRequest": validation.check_compact_conversation,
     "ResetConversationRequest": validation.check_reset_conversation,

@@ -7,7 +7,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import v1
-from sendoff_server import ids
+from sendoff_server import ids, validation
+from sendoff_server.errors import InvalidRequest
 from sendoff_server.store import questions
 from sendoff_server.validation import callback_options
 from tests.unit.validation.checking import violated
@@ -65,6 +66,17 @@ def test_a_mask_names_what_can_be_changed_and_nothing_else() -> None:
 def test_what_is_to_be_redelivered_is_named_one_way() -> None:
     assert violated(v1.RedeliverRequest()) == ["delivery_ids"]
     assert violated(v1.RedeliverRequest(delivery_ids=[DELIVERY])) == []
+
+
+def test_a_stream_subscribes_with_its_first_frame_and_with_no_other() -> None:
+    subscribe = v1.ReceiveDeliveriesRequest.Subscribe(endpoint_id=ENDPOINT)
+    first, ack = v1.ReceiveDeliveriesRequest(subscribe=subscribe), v1.ReceiveDeliveriesRequest(ack_delivery_id=DELIVERY)
+    validation.check_subscribe(first)
+    validation.check_receipt(ack)
+    for check, frame in ((validation.check_subscribe, ack), (validation.check_receipt, first)):
+        with pytest.raises(InvalidRequest) as refused:
+            check(frame)
+        assert [each.field for each in refused.value.violations] == ["subscribe"]
 
 
 def test_a_time_goes_with_an_endpoint_and_is_one() -> None:

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from sendoff_server.server_info import SERVICE_FILES
 from tests.unit.contract_snapshot.contract import contract
 from tests.unit.validation import rule_cases
-from tests.unit.validation.callback_cases import DELIVERIES, ENDPOINTS
+from tests.unit.validation.callback_cases import DELIVERIES, ENDPOINTS, RECEIVING
 from tests.unit.validation.callback_option_cases import CALLBACK_OPTIONS
 from tests.unit.validation.checking import CHECKS, violated
 from tests.unit.validation.file_cases import FILES, STEPS
@@ -28,6 +28,7 @@ FIELDS = (
     *LISTS,
     *ENDPOINTS,
     *DELIVERIES,
+    *RECEIVING,
     *SETTINGS,
 )
 

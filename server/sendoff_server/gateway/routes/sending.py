@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
-from sendoff_server.errors import Draining, InvalidRequest, Violation
+from sendoff_server.errors import Draining, InvalidRequest, Unsupported, Violation
 from sendoff_server.gateway.asked import body_of, flag, path_id
 from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.nouns.results import blocking_answer
@@ -62,7 +62,10 @@ def _to_agent(body: Mapping[str, Any], agent_id: str) -> v1.CreateMessageAsyncRe
 
 
 def _said(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what these calls do not know: nobody is called back who waits."""
+    """Without what these calls do not know: nobody is called back who waits. Raises Unsupported for what no program of
+    the API sends."""
+    if body.get("callback") is not None:
+        raise Unsupported([Violation("callback", "goes with the asynchronous call: nobody is called back who waits")])
     return {name: value for name, value in body.items() if name != "callback_url"}
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sendoff import v1
+from sendoff_server import ids
 from sendoff_server.clock import timestamp
 from sendoff_server.store.batch.outbox import MOST_ATTEMPTS, kind_of
 from sendoff_server.store.postgres.conditions import Condition, joined, one_of
 from sendoff_server.store.postgres.connection import Connection, fenced, sought
-from sendoff_server.store.postgres.queries import named, numbered
+from sendoff_server.store.postgres.queries import columns_of, named, numbered
 from sendoff_server.store.questions import DeliveryQuery, ListedDelivery
 
 _PAGE_BYTES = 4 * 1024 * 1024
@@ -154,8 +155,16 @@ async def redeliver_some(
 
 
 async def _again(connection: Connection, numbers: Sequence[int], now_ns: int) -> int:
-    """With their lanes locked, because which one waits for which is decided anew."""
+    """With their lanes locked, because runs change, and which one waits for which is decided anew."""
     await connection.execute(named("lock_lanes_of_deliveries"), numbers)
-    count: int = await connection.fetchval(named("redeliver"), numbers, now_ns)
+    changed = [no for (no,) in await connection.fetch(named("redeliver"), numbers, now_ns)]
     await connection.execute(named("put_in_order"), numbers)
-    return count
+    shown = []
+    for run_no, body in await connection.fetch(named("runs_called_back"), changed):
+        run = v1.Run.FromString(body)
+        run.etag, run.callback.dead_lettered = ids.etag(), False
+        run.callback.next_attempt_time.CopyFrom(timestamp(now_ns))
+        shown.append((run_no, run.SerializeToString()))
+    if shown:
+        await connection.execute(named("write_run_bodies"), *columns_of(shown))
+    return len(changed)

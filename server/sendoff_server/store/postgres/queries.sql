@@ -815,12 +815,17 @@ SELECT count(*) FROM (
 
 -- name: redeliver
 -- Those of $1 that are done or given up, from $2 on.
-WITH again AS (
-  UPDATE delivery SET status = 1, window_ns = $2, next_attempt_ns = $2, given_up_ns = NULL, error = NULL
-  WHERE no = ANY ($1::bigint[]) AND status <> 1
-  RETURNING no
-)
-SELECT count(*) FROM again;
+UPDATE delivery SET status = 1, window_ns = $2, next_attempt_ns = $2, given_up_ns = NULL, error = NULL
+WHERE no = ANY ($1::bigint[]) AND status <> 1
+RETURNING no;
+
+-- name: runs_called_back
+-- Of those of deliveries $1 that are the own callbacks of the ends of runs: the runs, which show how they stand.
+SELECT r.no, r.body FROM delivery d JOIN run r ON r.no = d.run_no
+WHERE d.no = ANY ($1::bigint[]) AND d.endpoint_no IS NULL AND d.kind <> 1;
+
+-- name: write_run_bodies
+UPDATE run SET body = n.body FROM unnest($1::bigint[], $2::bytea[]) n (no, body) WHERE run.no = n.no;
 
 -- name: put_in_order
 -- Of the runs of $1: what is not done waits for what comes before it, if that is not done either.
@@ -829,7 +834,7 @@ UPDATE delivery SET behind = (
   WHERE s.run_no = delivery.run_no AND s.endpoint_no IS NOT DISTINCT FROM delivery.endpoint_no AND s.sequence < delivery.sequence
     AND s.status = 1
 )
-WHERE run_no IN (SELECT run_no FROM delivery WHERE no = ANY ($1::bigint[])) AND status = 1 AND owner IS NULL;
+WHERE run_no IN (SELECT run_no FROM delivery WHERE no = ANY ($1::bigint[])) AND status = 1;
 
 -- name: empty_outbox
 WITH gone AS (DELETE FROM delivery WHERE run_no = $1 RETURNING no)

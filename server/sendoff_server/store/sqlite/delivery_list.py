@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from sendoff import v1
+from sendoff_server import ids
 from sendoff_server.clock import timestamp
 from sendoff_server.store.batch.outbox import MOST_ATTEMPTS, kind_of
 from sendoff_server.store.questions import DeliveryQuery, ListedDelivery
@@ -160,6 +161,11 @@ def redeliver_some(
 
 
 def _again(connection: sqlite3.Connection, numbers: str, now_ns: int) -> int:
-    count = connection.execute(named("redeliver"), (numbers, now_ns)).rowcount
+    changed = [no for (no,) in connection.execute(named("redeliver"), (numbers, now_ns)).fetchall()]
     connection.execute(named("put_in_order"), (numbers,))
-    return count
+    for run_no, body in connection.execute(named("runs_called_back"), (encode_list(changed),)).fetchall():
+        run = v1.Run.FromString(body)
+        run.etag, run.callback.dead_lettered = ids.etag(), False
+        run.callback.next_attempt_time.CopyFrom(timestamp(now_ns))
+        connection.execute(named("write_run_body"), (run_no, run.SerializeToString()))
+    return len(changed)

@@ -158,13 +158,14 @@ SELECT json_group_array(json_array(e.tenant, e.no, e.id, e.agent_id, e.events, e
 FROM json_each(?1) wanted CROSS JOIN endpoint e ON e.tenant = wanted.value;
 
 -- name: add_deliveries
--- One that comes behind another of its run to the same receiver, which is not done, waits for that.
+-- One that comes behind another of its run to the same receiver, which is not done, waits for that. The plus keeps SQLite from
+-- walking all that waits for the receiver.
 INSERT INTO delivery (
   id, tenant, run_no, endpoint_no, kind, sequence, url, queue, status, create_ns, window_ns, next_attempt_ns, given_up_ns, error,
   behind
 )
 SELECT *, CASE WHEN column12 IS NOT NULL THEN (
-  SELECT d.no FROM delivery d WHERE d.run_no = column3 AND d.endpoint_no IS column4 AND d.status = 1
+  SELECT d.no FROM delivery d WHERE d.run_no = column3 AND d.endpoint_no IS column4 AND +d.status = 1
 ) END
 FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 
@@ -280,16 +281,25 @@ SELECT json_group_array(no) FROM (
 -- name: redeliver
 -- Those of ?1 that are done or given up, from ?2 on.
 UPDATE delivery SET status = 1, window_ns = ?2, next_attempt_ns = ?2, given_up_ns = NULL, error = NULL
-WHERE no IN (SELECT value FROM json_each(?1)) AND status <> 1;
+WHERE no IN (SELECT value FROM json_each(?1)) AND status <> 1
+RETURNING no;
+
+-- name: runs_called_back
+-- Of those of deliveries ?1 that are the own callbacks of the ends of runs: the runs, which show how they stand.
+SELECT r.no, r.body FROM json_each(?1) wanted CROSS JOIN delivery d ON d.no = wanted.value CROSS JOIN run r ON r.no = d.run_no
+WHERE d.endpoint_no IS NULL AND d.kind <> 1;
+
+-- name: write_run_body
+UPDATE run SET body = ?2 WHERE no = ?1;
 
 -- name: put_in_order
 -- Of the runs of ?1: what is not done waits for what comes before it, if that is not done either.
 UPDATE delivery SET behind = (
   SELECT s.no FROM delivery s
-  WHERE s.run_no = delivery.run_no AND s.endpoint_no IS delivery.endpoint_no AND s.sequence < delivery.sequence AND s.status = 1
+  WHERE s.run_no = delivery.run_no AND s.endpoint_no IS delivery.endpoint_no AND s.sequence < delivery.sequence AND +s.status = 1
 )
 WHERE run_no IN (SELECT d.run_no FROM json_each(?1) wanted CROSS JOIN delivery d ON d.no = wanted.value)
-  AND status = 1 AND owner IS NULL;
+  AND status = 1;
 
 -- name: register
 INSERT INTO replica (id, beat_ns) VALUES (?1, ?2) RETURNING no;

@@ -3,6 +3,10 @@
 The MCP library bounds events of a stream, but neither plain JSON answers nor what compression hides in them, and it
 gives a connection up as a whole when one request of it fails. So its HTTP client is ours: whatever goes wrong with a
 request becomes an answer to that request.
+
+Where a server is, its operator tells in a file, and no caller; so its address is not held to the guard of addresses
+that callers choose. It cannot lead to another place: a redirect is followed within the server's own origin alone, and
+no proxy of the environment is used, which would be shown what the headers hold.
 """
 
 from __future__ import annotations
@@ -32,7 +36,8 @@ async def connect(config: HttpServer) -> AsyncIterator[TransportStreams]:
     """Streams of messages to and from the server. Nothing is sent yet."""
     headers = {name: value.get_secret_value() for name, value in config.headers.items()}
     url = config.url.get_secret_value()
-    async with BoundedClient(timeout=_TIMEOUT, headers=headers) as client:
+    trusted = httpx2.create_ssl_context()  # SSL_CERT_FILE counts: of the environment only proxies are left out
+    async with BoundedClient(timeout=_TIMEOUT, headers=headers, trust_env=False, verify=trusted) as client:
         client.headers["accept-encoding"] = "identity"
         async with streamable_http_client(url, http_client=client, max_sse_event_size=MAX_MESSAGE_BYTES) as streams:
             yield streams

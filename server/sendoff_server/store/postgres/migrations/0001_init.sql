@@ -316,7 +316,7 @@ CREATE TABLE delivery (
   given_up_ns bigint,              -- when it was given up without an attempt
   error bytea                      -- why
 ) WITH (fillfactor = 80);
-CREATE INDEX delivery_by_run ON delivery (run_no);
+CREATE INDEX delivery_by_run ON delivery (run_no, endpoint_no);
 CREATE INDEX delivery_by_status ON delivery (tenant, status, no);
 CREATE INDEX delivery_by_endpoint ON delivery (endpoint_no, status, no);
 CREATE INDEX delivery_own ON delivery (no) WHERE endpoint_no IS NULL AND status = 1;

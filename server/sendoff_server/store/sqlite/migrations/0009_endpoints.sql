@@ -53,7 +53,7 @@ SELECT d.no, d.id, d.tenant, d.run_no, CASE d.kind WHEN 'run.action_required' TH
   d.create_ns, d.create_ns, d.next_attempt_ns, d.attempts, d.owner
 FROM delivery_before d JOIN run r ON r.no = d.run_no;
 
-CREATE INDEX delivery_by_run ON delivery (run_no);
+CREATE INDEX delivery_by_run ON delivery (run_no, endpoint_no);
 CREATE INDEX delivery_by_status ON delivery (tenant, status);
 CREATE INDEX delivery_by_endpoint ON delivery (endpoint_no, status);
 CREATE INDEX delivery_due ON delivery (queue, next_attempt_ns)
