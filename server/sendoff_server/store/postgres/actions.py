@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sendoff import v1
-from sendoff_server.store.postgres.conditions import Condition, joined
+from sendoff_server.store.postgres.conditions import Condition, joined, of_tenant
 from sendoff_server.store.postgres.connection import Connection
 from sendoff_server.store.postgres.queries import named, numbered
 from sendoff_server.store.questions import ActionQuery, ActionSet
@@ -33,10 +33,13 @@ async def read_page(connection: Connection, query: ActionQuery) -> list[tuple[v1
 
 
 def _conditions(query: ActionQuery) -> list[Condition]:
+    narrow = [each for each in (query.lane, query.run_id, query.agent_id) if each is not None]
     asked: list[Condition] = [
-        ("a.tenant = ?", (query.tenant,)),
+        of_tenant("a.tenant", query.tenant, narrow=bool(narrow)),
         ("NOT a.settled AND (l.open = 0 OR l.held)", ()),
     ]
+    if narrow:  # from lanes to their actions, and not the other way
+        asked.append(("a.key >= l.no << 20 AND a.key < l.no + 1 << 20", ()))
     if query.lane is not None:
         asked.append(("l.id = ?", (query.lane,)))
     if query.run_id is not None:

@@ -6,7 +6,7 @@ from sendoff import v1
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.items import Key, Mismatched
 from sendoff_server.store.postgres import tags
-from sendoff_server.store.postgres.conditions import Condition, contains, follows, joined, tagged
+from sendoff_server.store.postgres.conditions import Condition, contains, follows, joined, of_tenant, tagged
 from sendoff_server.store.postgres.connection import Connection, fenced, folded, sought_bytes
 from sendoff_server.store.postgres.keys import key_columns
 from sendoff_server.store.postgres.queries import named, numbered
@@ -90,7 +90,7 @@ async def read_page(connection: Connection, query: BlockQuery) -> list[v1.Block]
 
 def _conditions(query: BlockQuery) -> list[Condition]:
     """What costs least to look at comes first."""
-    asked: list[Condition] = [("b.tenant = ?", (query.tenant,))]
+    asked = [of_tenant("b.tenant", query.tenant, narrow=bool(query.tags))]
     if query.label is not None:
         asked.append(("b.label = ?", (sought_bytes(query.label),)))
     asked += tagged(tags.OF_BLOCKS, "b.no", query.tenant, query.tags, all_of_them=query.match_all_tags)

@@ -19,6 +19,12 @@ def joined(conditions: Sequence[Condition]) -> tuple[str, list[object]]:
     return " AND ".join(text for text, _ in conditions), values
 
 
+def of_tenant(column: str, tenant: str, *, narrow: bool) -> Condition:
+    """`narrow`: other conditions find few rows, so that no index that begins with the tenant is to be walked for it in
+    the order that is asked for."""
+    return (f"{column} || '' = ?" if narrow else f"{column} = ?"), (tenant,)
+
+
 def one_of(column: str, kind: str, values: Sequence[object]) -> Condition:
     return f"{column} = ANY (?::{kind}[])", ([sought(value) for value in values],)
 

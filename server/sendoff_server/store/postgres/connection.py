@@ -52,6 +52,11 @@ _SESSION = {
     "jit": "off",
     # Arrays of every length get the same plan, and planning costs more than most of these statements.
     "plan_cache_mode": "force_generic_plan",
+    # Every statement here goes from a few rows to a few rows along indexes. Without knowing the values, and before the
+    # first ANALYZE, the planner would rather read whole tables.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
 }
 
 

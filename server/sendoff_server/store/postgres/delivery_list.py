@@ -8,7 +8,7 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import timestamp
 from sendoff_server.store.batch.outbox import MOST_ATTEMPTS, kind_of
-from sendoff_server.store.postgres.conditions import Condition, joined, one_of
+from sendoff_server.store.postgres.conditions import Condition, joined, of_tenant, one_of
 from sendoff_server.store.postgres.connection import Connection, fenced, sought
 from sendoff_server.store.postgres.queries import columns_of, named, numbered
 from sendoff_server.store.questions import DeliveryQuery, ListedDelivery
@@ -57,13 +57,13 @@ def _part(conditions: Sequence[Condition]) -> Condition:
 def _of_run(query: DeliveryQuery) -> list[Condition]:
     asked: list[Condition] = [
         ("d.run_no = (SELECT no FROM run WHERE id = ?)", (query.run_id,)),
-        ("d.tenant = ?", (query.tenant,)),
-        ("d.no < ?", (_before(query),)),
+        of_tenant("d.tenant", query.tenant, narrow=True),
+        ("d.no + 0 < ?", (_before(query),)),
     ]
     if query.endpoint_id is not None:
-        asked.append(("d.endpoint_no = (SELECT no FROM endpoint WHERE id = ?)", (query.endpoint_id,)))
+        asked.append(("d.endpoint_no + 0 = (SELECT no FROM endpoint WHERE id = ?)", (query.endpoint_id,)))
     if query.statuses:
-        asked.append(one_of("d.status", "smallint", query.statuses))
+        asked.append(one_of("d.status + 0", "integer", query.statuses))
     return asked
 
 

@@ -2,6 +2,7 @@
 -- (`named`): `:lanes` for a statement of theirs about $1, `:runs` for the runs whose messages are history, each with (lane_no, seq, no,
 -- last_place, and left_out where it is to be inherited), `:order` and `:behind` for a direction, `:key` for the time that
 -- conversations go by, `:owner` for whose they are, `:list` for the rows of a list of messages.
+-- LATERAL with a LIMIT or OFFSET 0 is for the planner, which else may walk the larger table in its order.
 -- Rows are locked in one order by all: replica, lanes by number, endpoints by number, keys, entries of agents by number, listing by
 -- tenant.
 
@@ -229,10 +230,11 @@ WHERE r.id = $1 AND r.status <= 2;
 -- Of run $1 after $2: $3 at most, and no more once $4 bytes are there.
 SELECT e.body FROM (
   SELECT key, sum(size) OVER (ORDER BY key ROWS UNBOUNDED PRECEDING) - size AS before FROM (
-    SELECT e.key, length(e.body) AS size
-    FROM run r JOIN run_log e ON e.key > (r.no << 20) + $2::bigint AND e.key < r.no + 1 << 20
+    SELECT e.key, e.size FROM run r CROSS JOIN LATERAL (
+      SELECT key, length(body) AS size FROM run_log
+      WHERE key > (r.no << 20) + $2::bigint AND key < r.no + 1 << 20 ORDER BY key LIMIT $3
+    ) e
     WHERE r.id = $1
-    ORDER BY e.key LIMIT $3
   ) first
 ) page JOIN run_log e ON e.key = page.key
 WHERE page.before < $4
@@ -240,10 +242,12 @@ ORDER BY page.key;
 
 -- name: run_messages
 -- Of run $1 after position $2: $3 at most.
-SELECT m.body FROM run r
-JOIN message m ON m.key >= (r.no << 20) + greatest(0, $2::bigint + 1 - (r.seq << 20)) AND m.key < r.no + 1 << 20
+SELECT m.body FROM run r CROSS JOIN LATERAL (
+  SELECT key, body FROM message
+  WHERE key >= (r.no << 20) + greatest(0, $2::bigint + 1 - (r.seq << 20)) AND key < r.no + 1 << 20 ORDER BY key LIMIT $3
+) m
 WHERE r.id = $1
-ORDER BY m.key LIMIT $3;
+ORDER BY m.key;
 
 -- name: run_request
 SELECT l.body FROM run r JOIN run_log l ON l.key = r.no << 20 WHERE r.id = $2 AND r.tenant = $1;
@@ -305,10 +309,13 @@ ORDER BY page.place :order, m.key;
 -- name: list_of_run
 -- Of run $7 of tenant $6.
 SELECT m.key, m.key & 1048575 AS place, m.last_place, m.size
-FROM run r JOIN listed m
-  ON m.key > (r.no << 20) + greatest($3::bigint, -1) AND m.key < (r.no << 20) + least($4::bigint, 1048576)
-WHERE r.id = $7 AND r.tenant = $6 AND m.types & $1::bigint <> 0
-ORDER BY m.key :order LIMIT $5
+FROM run r CROSS JOIN LATERAL (
+  SELECT * FROM listed
+  WHERE key > (r.no << 20) + greatest($3::bigint, -1) AND key < (r.no << 20) + least($4::bigint, 1048576)
+    AND types & $1::bigint <> 0
+  ORDER BY key :order LIMIT $5
+) m
+WHERE r.id = $7 AND r.tenant = $6
 
 -- name: list_of_lane
 -- Of lane $7 of tenant $6.
@@ -535,23 +542,28 @@ DELETE FROM run_log USING run r WHERE key >= r.no << 20 AND key < r.no + 1 << 20
 -- name: delete_messages
 -- Those that no other conversation has inherited.
 WITH gone AS (
-  DELETE FROM message m USING run r
-  WHERE m.key >= r.no << 20 AND m.key < r.no + 1 << 20 AND r.lane_no IN (:lanes) AND NOT EXISTS (
-    SELECT FROM inherited o WHERE o.run_no = r.no AND o.last_place >= m.key & 1048575 AND o.lane_no NOT IN (:lanes)
+  DELETE FROM message WHERE key IN (
+    SELECT m.key FROM run r
+    CROSS JOIN LATERAL (SELECT key FROM message WHERE key >= r.no << 20 AND key < r.no + 1 << 20 OFFSET 0) m
+    WHERE r.lane_no IN (:lanes) AND NOT EXISTS (
+      SELECT FROM inherited o WHERE o.run_no = r.no AND o.last_place >= m.key & 1048575 AND o.lane_no NOT IN (:lanes) OFFSET 0
+    )
   )
-  RETURNING m.key
+  RETURNING key
 )
 DELETE FROM listed USING gone WHERE listed.key = gone.key;
 
 -- name: delete_inherited_messages
 -- Those that no other conversation has inherited, and whose own conversation is gone.
 WITH gone AS (
-  DELETE FROM message m USING inherited i
-  WHERE m.key >= i.run_no << 20 AND m.key <= (i.run_no << 20) + i.last_place
-    AND i.lane_no IN (:lanes) AND NOT EXISTS (SELECT FROM run WHERE no = i.run_no) AND NOT EXISTS (
-      SELECT FROM inherited o WHERE o.run_no = i.run_no AND o.last_place >= m.key & 1048575 AND o.lane_no NOT IN (:lanes)
+  DELETE FROM message WHERE key IN (
+    SELECT m.key FROM inherited i
+    CROSS JOIN LATERAL (SELECT key FROM message WHERE key >= i.run_no << 20 AND key <= (i.run_no << 20) + i.last_place OFFSET 0) m
+    WHERE i.lane_no IN (:lanes) AND NOT EXISTS (SELECT FROM run WHERE no = i.run_no) AND NOT EXISTS (
+      SELECT FROM inherited o WHERE o.run_no = i.run_no AND o.last_place >= m.key & 1048575 AND o.lane_no NOT IN (:lanes) OFFSET 0
     )
-  RETURNING m.key
+  )
+  RETURNING key
 )
 DELETE FROM listed USING gone WHERE listed.key = gone.key;
 

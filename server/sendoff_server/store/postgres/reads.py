@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sendoff import v1
-from sendoff_server.store.postgres.conditions import Condition, follows, joined, one_of
+from sendoff_server.store.postgres.conditions import Condition, follows, joined, of_tenant, one_of
 from sendoff_server.store.postgres.connection import Connection, sought, sought_bytes
 from sendoff_server.store.postgres.queries import named, numbered
 from sendoff_server.store.questions import Queued, RunQuery
@@ -45,7 +45,8 @@ async def run_request(connection: Connection, tenant: str, run_id: str) -> bytes
 
 
 async def list_runs(connection: Connection, query: RunQuery) -> list[v1.Run]:
-    asked: list[Condition] = [("r.tenant = ?", (query.tenant,)), *_narrow(query), *_wide(query)]
+    narrow = _narrow(query)
+    asked = [of_tenant("r.tenant", query.tenant, narrow=bool(narrow)), *narrow, *_wide(query)]
     conditions, values = joined(
         [*asked, *follows(("r.create_time_ns", "r.id"), query.after, newest_first=query.newest_first)]
     )

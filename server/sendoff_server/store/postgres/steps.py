@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sendoff import v1
-from sendoff_server.store.postgres.conditions import Condition, joined, one_of
+from sendoff_server.store.postgres.conditions import Condition, joined, of_tenant, one_of
 from sendoff_server.store.postgres.connection import Connection, fenced, sought_bytes
 from sendoff_server.store.postgres.queries import named, numbered
 from sendoff_server.store.questions import StepPlace, StepQuery
@@ -40,7 +40,9 @@ async def set_feedback(
 
 
 async def read_page(connection: Connection, query: StepQuery) -> list[tuple[v1.Step, StepPlace]]:
-    asked: list[Condition] = [("s.tenant = ?", (query.tenant,)), *_narrow(query), *_of_time(query), *_wide(query)]
+    narrow = _narrow(query)
+    tenant = of_tenant("s.tenant", query.tenant, narrow=bool(narrow))
+    asked = [tenant, *narrow, *_of_time(query), *_wide(query)]
     conditions, values = joined(asked)
     order = "DESC" if query.newest_first else "ASC"
     by = f"s.key {order}" if query.run_id is not None else f"s.start_ns {order}, s.key {order}"
@@ -62,13 +64,14 @@ def _told(body: bytes, feedback: int, tags: Sequence[bytes] | None) -> v1.Step:
 
 
 def _narrow(query: StepQuery) -> list[Condition]:
-    """Conditions that an index answers."""
+    """Conditions that an index answers; of run and agent the run has fewer steps."""
     asked: list[Condition] = []
     if query.run_id is not None:
         number = "(SELECT no FROM run WHERE id = ?)"
         asked.append((f"s.key >= {number} << 20 AND s.key < {number} + 1 << 20", (query.run_id, query.run_id)))
     if query.agent_id is not None:
-        of_agent = "s.agent_no = (SELECT no FROM agent WHERE tenant = ? AND id = ?)"
+        column = "s.agent_no" if query.run_id is None else "s.agent_no + 0"
+        of_agent = f"{column} = (SELECT no FROM agent WHERE tenant = ? AND id = ?)"  # noqa: S608
         asked.append((of_agent, (query.tenant, query.agent_id)))
     return asked
 
