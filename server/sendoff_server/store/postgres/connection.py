@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeAlias
@@ -61,7 +62,7 @@ _SESSION = {
 
 
 def pool(dsn: str, size: int) -> Pool:
-    """Up to so many connections, each opened when it is first needed. To be entered."""
+    """Up to so many connections, each opened when it is first needed; see `opened`."""
     return asyncpg.create_pool(
         dsn,
         min_size=0,
@@ -71,6 +72,20 @@ def pool(dsn: str, size: int) -> Pool:
         command_timeout=2 * _STATEMENT_TIMEOUT_S,
         server_settings=_SESSION,
     )
+
+
+@asynccontextmanager
+async def opened(connections: Pool) -> AsyncIterator[None]:
+    """Inside the block they can be had; on leaving it they are closed, by force if the server does not answer."""
+    await connections
+    try:
+        yield
+    finally:
+        try:
+            async with asyncio.timeout(_STALL_S):
+                await connections.close()
+        except TimeoutError:
+            connections.terminate()
 
 
 async def _keep(_: object) -> None:

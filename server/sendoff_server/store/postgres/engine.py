@@ -34,7 +34,7 @@ from sendoff_server.store.postgres import (
     tools,
     write,
 )
-from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, failures, pool, sought
+from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, failures, opened, pool, sought
 from sendoff_server.store.postgres.migrations import migrate
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 from sendoff_server.store.questions import (
@@ -95,7 +95,7 @@ class PostgresStore(Store):
         async with AsyncExitStack() as stack:
             with failures():
                 for each in (self._others, self._leases, self._flushing):
-                    await stack.enter_async_context(each)
+                    await stack.enter_async_context(opened(each))
                 async with self._flushing.acquire() as connection:
                     await migrate(connection)
                     self._replica_no = await leases.register(connection, self._replica_id)

@@ -26,7 +26,7 @@ def named(name: str, **texts: str) -> str:
 @cache
 def together(names: tuple[str, ...], columns: tuple[int, ...]) -> str:
     """One statement that does what all of these do, which have so many parameters each: theirs in a row are its
-    parameters. None of them sees what another one of them writes."""
+    parameters. None of them sees what another one of them writes, but what it returns, as `part_` and its name."""
     parts, before = [], 0
     for name, count in zip(names, columns, strict=True):
         parts.append(f"part_{name} AS (\n{_with_parameters_behind(before, named(name))}\n)")

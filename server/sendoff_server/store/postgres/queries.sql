@@ -99,19 +99,19 @@ INSERT INTO run_log (key, body) SELECT * FROM unnest($1::bigint[], $2::bytea[]);
 -- name: write_messages
 INSERT INTO message (key, body) SELECT * FROM unnest($1::bigint[], $2::bytea[]);
 
+-- name: number_listed
+-- Numbers for $2 messages of each of tenants $1, from $3 on, or behind what the tenant has: the last one of each.
+INSERT INTO listing (tenant, last_ns) SELECT tenant, $3::bigint + count FROM unnest($1::text[], $2::bigint[]) n (tenant, count)
+ON CONFLICT (tenant) DO UPDATE SET last_ns = greatest(excluded.last_ns, listing.last_ns + excluded.last_ns - $3::bigint)
+RETURNING tenant, last_ns;
+
 -- name: write_listed
--- Rows with their lanes, $8 of them of tenants $7, each of a tenant the last but so many ($3) of that. Numbered from $9 on, or
--- behind what the tenant has.
-WITH clock AS (
-  INSERT INTO listing (tenant, last_ns) SELECT tenant, $9 + count FROM unnest($7::text[], $8::bigint[]) n (tenant, count)
-  ON CONFLICT (tenant) DO UPDATE SET last_ns = greatest(excluded.last_ns, listing.last_ns + excluded.last_ns - $9)
-  RETURNING tenant, last_ns
-)
+-- Each with its lane, and with how many of its tenant come behind it. Together with number_listed.
 INSERT INTO listed (key, id, tenant, agent_no, listed_ns, types, last_place, size)
-SELECT n.key, n.id, l.tenant, l.agent_no, clock.last_ns - n.back, n.types, n.last_place, n.size
-FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $10::bigint[])
+SELECT n.key, n.id, l.tenant, l.agent_no, numbered.last_ns - n.back, n.types, n.last_place, n.size
+FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
   n (key, id, back, types, last_place, size, lane_no)
-JOIN lane l ON l.no = n.lane_no JOIN clock ON clock.tenant = l.tenant;
+JOIN lane l ON l.no = n.lane_no JOIN part_number_listed numbered ON numbered.tenant = l.tenant;
 
 -- name: leave_out_of_lists
 -- What the runs $1 have written from place $2 on is listed by nobody but themselves.

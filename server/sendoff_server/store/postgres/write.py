@@ -20,6 +20,8 @@ from sendoff_server.store.postgres.run_numbers import RunNumbers
 
 Results = list[Result | Poisoned]
 Rows = Sequence[Sequence[object]]
+Part = tuple[str, Sequence[object]]
+"""The name of a statement, and the values of its parameters."""
 
 _RUN_TEXTS = (10,)
 _MARK_TEXTS = (1,)
@@ -84,36 +86,51 @@ async def _apply(connection: Connection, replica_no: int, run_nos: RunNumbers, i
 
 
 async def _write(connection: Connection, now_ns: int, changes: Changes) -> None:
-    """First what other replicas may be writing as well, in the order that keeps them from waiting for each other."""
-    keys = sorted((tenant, value.encode(), scope, no) for tenant, value, scope, no in changes.keys)
-    ended = [ended_columns(row) for row in changes.runs.values() if has_ended(row)]
-    for name, rows in (("write_keys", keys), ("write_last_runs", ended)):
-        if rows:
-            await connection.execute(named(name), *columns_of(rows))
-    if changes.listed:
-        await _list(connection, now_ns, changes)
-    await _write_own(connection, changes)
+    """First what other replicas may be writing as well, in the order that keeps them from waiting for each other in a
+    circle. A statement waits for one kind of that at most, so the last one can take along what nobody else writes."""
+    shared = [parts for parts in (_keys(changes), _last_runs(changes), _listed(now_ns, changes)) if parts]
+    own = _own(changes)
+    for parts in (*shared[:-1], [*shared[-1], *own] if shared else own):
+        await _execute(connection, parts)
     hidden = [no for no, what in changes.left_out if what >= LeftOut.CONVERSATION]
     if hidden:
         await connection.execute(named("leave_out_of_lists"), hidden, INPUT_PLACE)
     await _write_outbox(connection, now_ns, changes.outbox)
 
 
-async def _list(connection: Connection, now_ns: int, changes: Changes) -> None:
+async def _execute(connection: Connection, parts: Sequence[Part]) -> None:
+    """All in one statement."""
+    if parts:
+        statement = together(tuple(name for name, _ in parts), tuple(len(columns) for _, columns in parts))
+        await connection.execute(statement, *(column for _, columns in parts for column in columns))
+
+
+def _keys(changes: Changes) -> Sequence[Part]:
+    rows = sorted((tenant, value.encode(), scope, no) for tenant, value, scope, no in changes.keys)
+    return [("write_keys", columns_of(rows))] if rows else ()
+
+
+def _last_runs(changes: Changes) -> Sequence[Part]:
+    rows = [ended_columns(row) for row in changes.runs.values() if has_ended(row)]
+    return [("write_last_runs", columns_of(rows))] if rows else ()
+
+
+def _listed(now_ns: int, changes: Changes) -> Sequence[Part]:
     """Each message comes behind all of its tenant."""
+    if not changes.listed:
+        return ()
     left = Counter(tenant for tenant, _ in changes.listed)
-    counts = sorted(left.items())
+    numbers: list[object] = [*columns_of(sorted(left.items())), now_ns]
     rows = []
     for tenant, (key, message_id, types, last_place, size) in changes.listed:
         left[tenant] -= 1
         lane_no = changes.runs[key >> 20].lane_no
         rows.append((key, message_id, left[tenant], types, last_place, size, lane_no))
-    *columns, lane_nos = columns_of(rows)
-    await connection.execute(named("write_listed"), *columns, *columns_of(counts), now_ns, lane_nos)
+    return [("number_listed", numbers), ("write_listed", columns_of(rows))]
 
 
-async def _write_own(connection: Connection, changes: Changes) -> None:
-    """What only the holder of the lanes writes, with one statement."""
+def _own(changes: Changes) -> Sequence[Part]:
+    """What only the holder of the lanes writes."""
     marked = [(row.no, *cancel_columns(row.cancel)) for row in changes.marked.values() if row.no not in changes.runs]
     parts: dict[str, Rows] = {
         "write_runs": [_encoded(run_columns(row), _RUN_TEXTS) for row in changes.runs.values()],
@@ -125,10 +142,7 @@ async def _write_own(connection: Connection, changes: Changes) -> None:
         "mark_cancels": [_encoded(row, _MARK_TEXTS) for row in marked],
         **_action_parts(list(changes.actions.values())),
     }
-    present = {name: columns_of(rows) for name, rows in parts.items() if rows}
-    if present:
-        statement = together(tuple(present), tuple(map(len, present.values())))
-        await connection.execute(statement, *(column for columns in present.values() for column in columns))
+    return [(name, columns_of(rows)) for name, rows in parts.items() if rows]
 
 
 async def _write_outbox(connection: Connection, now_ns: int, changes: OutboxChanges) -> None:
