@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import postgres
 
 pytest_plugins = [
     "tests.fixtures.server",
     "tests.fixtures.receiver",
-    "tests.fixtures.connects",
     "tests.fixtures.postgres",
 ]
+
+
+# How long an example takes says more about the machine than about what is tried.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if (
+    "CI" not in os.environ
+):  # there the library has a profile of its own, which is unhurried and draws the same each time
+    settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -75,7 +75,7 @@ async def pulled(store: Store, of: Endpoint, limit: int = 100, tenant: str = DEF
 
 def attempt(delivery: Delivery, error: str = "", status: int | None = None, **more: Any) -> NoteAttempt:
     made = v1.DeliveryAttempt(start_time=timestamp(ATTEMPT_NS), duration_ns=5, status_code=status, error=error)
-    return NoteAttempt(delivery_id=delivery.id, attempt=made, **more)
+    return NoteAttempt(delivery_id=delivery.id, attempt=made, url=delivery.url, **more)
 
 
 async def note(store: Store, delivery: Delivery, error: str = "", **more: Any) -> AttemptNoted:

@@ -303,6 +303,18 @@ async def test_an_endpoint_that_was_disabled_before_keeps_its_reason(store: Stor
     assert await store.endpoint(DEFAULT_TENANT, of.told.id) == disabled
 
 
+async def test_an_endpoint_that_has_another_url_by_now_is_not_disabled_for_what_the_old_one_said(store: Store) -> None:
+    of = await registered(store)
+    await run_once(store)
+    (delivery,) = await due(store)
+    moved = await change(store, of, url="https://moved.example/")
+    claim = await claim_of(store, accept(await new_lane(store)))
+    await store.flush([attempt(delivery, "gone", status=410, disables="gone"), finish(claim)])
+
+    assert await store.endpoint(DEFAULT_TENANT, of.told.id) == moved
+    assert [each.status for each in await listed(store, run_id=claim.run.id)] == [PENDING]
+
+
 # ---- the run's own callback ----
 
 

@@ -46,16 +46,6 @@ async def _call_id(door: Door, agent_id: str) -> str:
     return str(action["tool_call_id"])
 
 
-@pytest.mark.parametrize("path", ["messages", "messages/stream"])
-async def test_who_waits_for_the_answer_is_told_that_he_is_not_called_back(door: Door, path: str) -> None:
-    agent_id = await door.agent()
-    body = {"input": "hello", "callback_url": "https://receiver.example", "callback": {"include_run": True}}
-    response = await door.http.post(f"/v1/agents/{agent_id}/{path}", json=body)
-    assert response.status_code == 422
-    assert "callback: is for messages/async" in response.json()["detail"]
-    assert await _runs(door, agent_id) == []
-
-
 # ---- repeats ----
 
 

@@ -172,14 +172,14 @@ class Delivery(_message.Message):
     status: Global___DeliveryStatus.ValueType
     """How it stands."""
     attempt_count: _builtins.int
-    """How often it was tried."""
+    """How often it was tried, in all."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was written."""
 
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeliveryAttempt]:
-        """The last attempts, 20 at most, oldest first."""
+        """The last attempts, 20 at most, oldest first. What was given up without an attempt tells why as the last of them."""
 
     @_builtins.property
     def next_attempt_time(self) -> _timestamp_pb2.Timestamp:

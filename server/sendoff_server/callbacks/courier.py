@@ -138,7 +138,7 @@ class Courier:
             return NoteAttempt(delivery_id=delivery.id, attempt=attempt)
         if schedule.is_final(attempt.status_code):
             disables = GONE if delivery.endpoint is not None else ""
-            return NoteAttempt(delivery_id=delivery.id, attempt=attempt, disables=disables)
+            return NoteAttempt(delivery_id=delivery.id, attempt=attempt, disables=disables, url=delivery.url)
         pause_s = schedule.pause_s(delivery.attempts + 1, self._chance(), tried.retry_after_s)
         last_ns = delivery.create_ns + int(self._give_up_s * SECOND_NS)
         next_ns = schedule.next_attempt_ns(self._clock.now_ns(), pause_s, last_ns)

@@ -76,12 +76,12 @@ class OnTheWay:
     def acknowledged(self, delivery_id: str) -> NoteAttempt | None:
         """None for one that is not on the way."""
         held = self._received(delivery_id)
-        return held and NoteAttempt(delivery_id=held.id, attempt=self._attempt(held, ""))
+        return None if held is None else NoteAttempt(delivery_id=held.id, attempt=self._attempt(held, ""))
 
     def given_back(self, delivery_id: str, error: str) -> NoteAttempt | None:
         """None for one that is not on the way."""
         held = self._received(delivery_id)
-        return held and self._failed(held, error or GIVEN_BACK)
+        return None if held is None else self._failed(held, error or GIVEN_BACK)
 
     def overdue_in_s(self) -> float:
         """When the next one is overdue, be it one that is taken only from now on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 from sendoff import v1
@@ -105,7 +105,8 @@ class PullStream:
 
     def put_back(self) -> None:
         """Have all that is on the way handed out again, by whoever asks."""
-        self._note(self._on_the_way.give_up_all(), then=self._doorbell)
+        for noting in self._note(self._on_the_way.give_up_all()):
+            noting.add_done_callback(lambda _: self._doorbell.ring())
 
     async def _claim(self) -> list[Delivery]:
         room = min(PAGE, self._most - len(self._on_the_way) - len(self._noting))
@@ -160,13 +161,12 @@ class PullStream:
 
     # ---- notes ----
 
-    def _note(self, notes: Iterable[NoteAttempt], then: Doorbell | None = None) -> None:
-        for note in notes:
-            noting = self._queue.note(note)
+    def _note(self, notes: Iterable[NoteAttempt]) -> Sequence[asyncio.Future[Result]]:
+        written = [self._queue.note(note) for note in notes]
+        for noting in written:
             self._noting.add(noting)
             noting.add_done_callback(self._noted)
-            if then is not None:
-                noting.add_done_callback(lambda _, bell=then: bell.ring())
+        return written
 
     def _noted(self, noting: asyncio.Future[Result]) -> None:
         self._noting.discard(noting)

@@ -300,6 +300,8 @@ class NoteAttempt:
     """After one that failed, or none: when it is to be tried again; None: it is given up."""
     disables: str = ""
     """Why its endpoint is disabled with this; empty: it is not."""
+    url: str = ""
+    """With `disables`: where it was tried. An endpoint that has another URL by now is not disabled."""
 
 
 @dataclass(frozen=True, slots=True)

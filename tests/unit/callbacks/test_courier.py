@@ -160,6 +160,7 @@ async def test_a_receiver_that_is_gone_ends_a_run_s_own_callback(desk: Desk) -> 
 async def test_a_receiver_that_is_gone_disables_its_endpoint(desk: Desk) -> None:
     outcome = await desk.attempt(desk.of_endpoint(endpoint()), Answer(410))
     assert (outcome.note.next_attempt_ns, outcome.note.disables) == (None, GONE)
+    assert outcome.note.url == endpoint().told.url
 
 
 # ---- what is not sent ----

@@ -31,7 +31,7 @@ WRONG = {
         "import sendoff_server.tools.mcp.servers",
     ),
     "Only tools/ knows the MCP library": ("server/sendoff_server/agents/service.py", "import mcp"),
-    "Only callbacks/ and models/ know an HTTP client": ("server/sendoff_server/runs/service.py", "import aiohttp"),
+    "Only outgoing/ and models/ know an HTTP client": ("server/sendoff_server/runs/service.py", "import aiohttp"),
     "The client never imports the server": ("client/sendoff/paging.py", "import sendoff_server.ids"),
 }
 """For each contract a file, and an import that it must not have."""

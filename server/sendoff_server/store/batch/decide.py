@@ -305,7 +305,7 @@ class Decider:
         """What comes later in the batch finds the endpoints as they are from now on."""
         for endpoints in self._snapshot.endpoints.values():
             for endpoint in endpoints:
-                endpoint.disabled |= endpoint.no in self.changes.outbox.disabled
+                endpoint.disabled |= (endpoint.no, endpoint.url) in self.changes.outbox.disabled
 
     # -- cancel, release --
 

@@ -43,8 +43,8 @@ class OutboxChanges:
     """Attempts that are too many."""
     released: list[Row] = field(default_factory=list)
     """Deliveries behind which nothing waits any longer."""
-    disabled: dict[int, str] = field(default_factory=dict)
-    """Endpoints by number, and why."""
+    disabled: dict[tuple[int, str], str] = field(default_factory=dict)
+    """Endpoints by number and URL, and why; those that have another URL stay enabled."""
 
 
 def bits_of(event_types: Sequence[str]) -> int:
@@ -105,7 +105,7 @@ def _rows(
     for endpoint in endpoints:
         if endpoint.events & bit and endpoint.agent_id in (None, run.agent_id):
             delivery_id = ids.derive_beside(row.id, "delivery", endpoint.id, sequence)
-            queue = None if endpoint.is_pulled else endpoint.id
+            queue = None if endpoint.url is None else endpoint.id
             stands = _missed(now_ns) if endpoint.disabled else _waiting(now_ns)
             yield (delivery_id, row.tenant, row.no, endpoint.no, bit, sequence, None, queue, *stands)
 
@@ -138,7 +138,7 @@ def note(changes: OutboxChanges, item: NoteAttempt, row: DeliveryRow, now_ns: in
     if row.kind == _BITS[RUN_STARTED] and status != v1.DELIVERY_STATUS_PENDING:
         changes.released.append((row.no,))
     if item.disables and row.endpoint_no is not None:
-        changes.disabled.setdefault(row.endpoint_no, item.disables)
+        changes.disabled.setdefault((row.endpoint_no, item.url), item.disables)
 
 
 def _status_after(item: NoteAttempt) -> v1.DeliveryStatus.ValueType:

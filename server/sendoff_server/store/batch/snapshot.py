@@ -99,7 +99,8 @@ class EndpointRow:
     """It gets runs of this agent only; None: of all."""
     events: int
     disabled: bool
-    is_pulled: bool
+    url: str | None
+    """None: what waits for it is pulled."""
 
 
 @dataclass(slots=True)

@@ -53,9 +53,9 @@ async def update(connection: Connection, replica_no: int, tenant: str, endpoint:
         return await connection.fetchval(named("update_endpoint"), *row) is not None
 
 
-async def disable(connection: Connection, no: int, reason: str, now_ns: int) -> None:
-    """Inside a transaction. Changes nothing of one that is disabled, or gone."""
-    body = await connection.fetchval(named("enabled_endpoint"), no)
+async def disable(connection: Connection, no: int, url: str, reason: str, now_ns: int) -> None:
+    """Inside a transaction. Changes nothing of one that is disabled, has another URL, or is gone."""
+    body = await connection.fetchval(named("enabled_endpoint"), no, url.encode())
     if body is None:
         return
     changed = v1.CallbackEndpoint.FromString(body)

@@ -689,7 +689,7 @@ DELETE FROM file WHERE tenant = $1 AND id = $2 RETURNING no;
 
 -- name: endpoints_to_tell
 -- Of tenants $1. They are not deleted before this transaction ends.
-SELECT tenant, no, id, agent_id, events, disabled, url IS NULL FROM endpoint WHERE tenant = ANY ($1::text[]) ORDER BY no FOR KEY SHARE;
+SELECT tenant, no, id, agent_id, events, disabled, url FROM endpoint WHERE tenant = ANY ($1::text[]) ORDER BY no FOR KEY SHARE;
 
 -- name: add_deliveries
 -- One that comes behind another of its run to the same receiver, which is not done, waits for that.
@@ -882,7 +882,7 @@ WHERE id = $1 AND tenant = $2 AND etag = $12
 RETURNING no;
 
 -- name: enabled_endpoint
-SELECT body FROM endpoint WHERE no = $1 AND NOT disabled FOR NO KEY UPDATE;
+SELECT body FROM endpoint WHERE no = $1 AND NOT disabled AND url = $2 FOR NO KEY UPDATE;
 
 -- name: disable_endpoint
 UPDATE endpoint SET disabled = true, etag = $2, body = $3 WHERE no = $1;

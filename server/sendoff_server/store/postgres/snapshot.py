@@ -113,8 +113,9 @@ async def _read_endpoints(connection: Connection, snapshot: Snapshot, items: Seq
     """Of the tenants whose runs make progress."""
     tenants = snapshot.tenants_of_progress(items)
     if tenants:
-        for tenant, *columns in await connection.fetch(named("endpoints_to_tell"), list(tenants)):
-            snapshot.endpoints.setdefault(tenant, []).append(EndpointRow(*columns))
+        for tenant, *columns, url in await connection.fetch(named("endpoints_to_tell"), list(tenants)):
+            row = EndpointRow(*columns, url=url.decode() if url is not None else None)
+            snapshot.endpoints.setdefault(tenant, []).append(row)
 
 
 async def _read_repeated(connection: Connection, snapshot: Snapshot, item: Accept) -> None:

@@ -158,8 +158,8 @@ async def _write_outbox(connection: Connection, now_ns: int, changes: OutboxChan
     for name, rows in parts:
         if rows:
             await connection.execute(named(name), *columns_of(rows))
-    for endpoint_no, reason in sorted(changes.disabled.items()):
-        await endpoints.disable(connection, endpoint_no, reason, now_ns)
+    for (endpoint_no, url), reason in sorted(changes.disabled.items()):
+        await endpoints.disable(connection, endpoint_no, url, reason, now_ns)
 
 
 def _encoded(row: Sequence[object], places: Sequence[int]) -> list[object]:

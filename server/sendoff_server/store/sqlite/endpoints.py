@@ -52,9 +52,9 @@ def update(
         return connection.execute(named("update_endpoint"), row).rowcount == 1
 
 
-def disable(connection: sqlite3.Connection, no: int, reason: str, now_ns: int) -> None:
-    """Inside a transaction. Changes nothing of one that is disabled, or gone."""
-    row = connection.execute(named("enabled_endpoint"), (no,)).fetchone()
+def disable(connection: sqlite3.Connection, no: int, url: str, reason: str, now_ns: int) -> None:
+    """Inside a transaction. Changes nothing of one that is disabled, has another URL, or is gone."""
+    row = connection.execute(named("enabled_endpoint"), (no, url)).fetchone()
     if row is None:
         return
     changed = v1.CallbackEndpoint.FromString(row[0])

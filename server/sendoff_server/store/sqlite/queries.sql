@@ -154,7 +154,7 @@ INSERT INTO action (key, tenant, kind, expire_ns, settled, body) SELECT * FROM (
 
 -- name: endpoints_to_tell
 -- Of tenants ?1.
-SELECT json_group_array(json_array(e.tenant, e.no, e.id, e.agent_id, e.events, e.disabled, e.url IS NULL))
+SELECT json_group_array(json_array(e.tenant, e.no, e.id, e.agent_id, e.events, e.disabled, e.url))
 FROM json_each(?1) wanted CROSS JOIN endpoint e ON e.tenant = wanted.value;
 
 -- name: add_deliveries
@@ -849,7 +849,7 @@ UPDATE endpoint SET
 WHERE id = ?1 AND +tenant = ?2 AND etag = ?12;
 
 -- name: enabled_endpoint
-SELECT body FROM endpoint WHERE no = ?1 AND disabled = 0;
+SELECT body FROM endpoint WHERE no = ?1 AND disabled = 0 AND url = ?2;
 
 -- name: disable_endpoint
 UPDATE endpoint SET disabled = 1, etag = ?2, body = ?3 WHERE no = ?1;

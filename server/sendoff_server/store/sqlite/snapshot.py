@@ -107,8 +107,8 @@ def _read_endpoints(connection: sqlite3.Connection, snapshot: Snapshot, items: S
     if not tenants:
         return
     (rows,) = connection.execute(named("endpoints_to_tell"), (encode_list(tenants),)).fetchone()
-    for tenant, no, endpoint_id, agent_id, events, disabled, is_pulled in json.loads(rows):
-        row = EndpointRow(no, endpoint_id, agent_id, events, bool(disabled), bool(is_pulled))
+    for tenant, no, endpoint_id, agent_id, events, disabled, url in json.loads(rows):
+        row = EndpointRow(no, endpoint_id, agent_id, events, bool(disabled), url)
         snapshot.endpoints.setdefault(tenant, []).append(row)
 
 

@@ -91,5 +91,5 @@ def _write_outbox(connection: sqlite3.Connection, now_ns: int, changes: OutboxCh
     execute_rows(connection, "write_attempts", changes.attempts)
     execute_rows(connection, "forget_attempts", changes.forgotten)
     execute_rows(connection, "release_deliveries", changes.released)
-    for endpoint_no, reason in changes.disabled.items():
-        endpoints.disable(connection, endpoint_no, reason, now_ns)
+    for (endpoint_no, url), reason in changes.disabled.items():
+        endpoints.disable(connection, endpoint_no, url, reason, now_ns)
