@@ -30,6 +30,8 @@ from sendoff_server.store.questions import (
 from tests.contract.making import accept, claim_of, conversation, new_lane, run_to_end
 from tests.postgres import Session, new_database
 
+Filters = tuple[dict[str, Any], ...]
+
 GROWN = """
 SELECT setval('run_no', 100000);
 INSERT INTO agent (id, tenant, create_time_ns, etag, fingerprint, body) SELECT 'agent-' || i, 'default', i, '1', '', '' FROM generate_series(1, 200) i;
@@ -118,10 +120,9 @@ async def _list_messages(store: Store) -> None:
 
 
 async def _list_others(store: Store) -> None:
-    of: dict[str, Any]
     after = (0, "x")
     key = Key("request", "x")
-    narrow: tuple[dict[str, Any], ...] = ({}, {"agent_id": "x"}, {"run_id": "x"}, {"agent_id": "x", "run_id": "x"})
+    narrow: Filters = ({}, {"agent_id": "x"}, {"run_id": "x"}, {"agent_id": "x", "run_id": "x"})
     for of in (
         {},
         {"agent_id": "x"},
@@ -135,16 +136,20 @@ async def _list_others(store: Store) -> None:
     for of in narrow:
         await store.list_steps(StepQuery(tenant=TENANT, after=(0, 0), **of))
         await store.list_actions(ActionQuery(tenant=TENANT, after=(0, "0"), **of))
-    for of in ({"lane": "x"}, {"kind": v1.ACTION_KIND_APPROVAL}):
+    of_actions: Filters = ({"lane": "x"}, {"kind": v1.ACTION_KIND_APPROVAL})
+    for of in of_actions:
         await store.list_actions(ActionQuery(tenant=TENANT, after=(0, "0"), **of))
-    for wanted in ({}, {"tags": ["x"]}, {"name": "x"}, {"agent_ids": ["x"]}, {"name_search": "x"}):
-        asked = v1.AgentFilter(**wanted)  # type: ignore[arg-type]
+    of_agents: Filters = ({}, {"tags": ["x"]}, {"name": "x"}, {"agent_ids": ["x"]}, {"name_search": "x"})
+    for wanted in of_agents:
+        asked = v1.AgentFilter(**wanted)
         await store.list_agents(AgentQuery(tenant=TENANT, filter=asked, after=after, limit=5))
-    for of in ({}, {"run_id": "x"}, {"endpoint_id": "x"}, {"run_id": "x", "endpoint_id": "x"}):
+    of_deliveries: Filters = ({}, {"run_id": "x"}, {"endpoint_id": "x"}, {"run_id": "x", "endpoint_id": "x"})
+    for of in of_deliveries:
         await store.list_deliveries(DeliveryQuery(tenant=TENANT, before=0, **of))
-    for of in ({}, {"tags": ["x"]}, {"label": "x"}):
+    of_blocks: Filters = ({}, {"tags": ["x"]}, {"label": "x"})
+    for of in of_blocks:
         await store.list_blocks(BlockQuery(tenant=TENANT, after=after, limit=5, **of))
-    for of in ({}, {"agent_id": "x"}):
+    for of in narrow[:2]:
         await store.list_conversations(ConversationQuery(tenant=TENANT, after=(-1, ""), **of))
     await store.list_tags(TagQuery(tenant=TENANT, after="x", limit=5))
 

@@ -112,10 +112,11 @@ async def _read_deliveries(
 async def _read_endpoints(connection: Connection, snapshot: Snapshot, items: Sequence[Item]) -> None:
     """Of the tenants whose runs make progress."""
     tenants = snapshot.tenants_of_progress(items)
-    if tenants:
-        for tenant, *columns, url in await connection.fetch(named("endpoints_to_tell"), list(tenants)):
-            row = EndpointRow(*columns, url=url.decode() if url is not None else None)
-            snapshot.endpoints.setdefault(tenant, []).append(row)
+    rows = await connection.fetch(named("endpoints_to_tell"), list(tenants)) if tenants else []
+    for tenant, no, endpoint_id, agent_id, events, disabled, url in rows:
+        told_at = url.decode() if url is not None else None
+        row = EndpointRow(no, endpoint_id, agent_id, events, disabled, told_at)
+        snapshot.endpoints.setdefault(tenant, []).append(row)
 
 
 async def _read_repeated(connection: Connection, snapshot: Snapshot, item: Accept) -> None:
