@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 _FOLDER = "SENDOFF_TEST_POSTGRES_FOLDER"
 _DSN = "SENDOFF_TEST_POSTGRES"
+_PREFIX = "sendoff-pg-"
 _UNPRIVILEGED = "nobody"
 _PATIENCE_S = 60
 
@@ -50,13 +51,21 @@ _SETTINGS = {
 
 
 def begin_run() -> None:
-    """In the process that begins a run of pytest: nothing is started yet."""
-    os.environ[_FOLDER] = tempfile.mkdtemp(prefix="sendoff-pg-")
+    """In the process that begins a run of pytest: nothing is started yet, and what runs that were killed have left
+    running is stopped."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError, ValueError):  # of somebody else, or ended at the same moment
+            if not _is_alive(int(folder.name.split("-")[2])):
+                _stop(folder)
+    os.environ[_FOLDER] = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
 
 
 def end_run() -> None:
     """Stop the server, if one was started, and take its folder away."""
-    folder = Path(os.environ.pop(_FOLDER))
+    _stop(Path(os.environ.pop(_FOLDER)))
+
+
+def _stop(folder: Path) -> None:
     pid_file = folder / "data" / "postmaster.pid"
     if pid_file.exists():
         pid = int(pid_file.read_text().split()[0])
