@@ -7,14 +7,12 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import postgres
-
 pytest_plugins = [
     "tests.fixtures.server",
     "tests.fixtures.receiver",
+    "tests.fixtures.connects",
     "tests.fixtures.postgres",
 ]
-
 
 # How long an example takes says more about the machine than about what is tried.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,16 +20,6 @@ if (
     "CI" not in os.environ
 ):  # there the library has a profile of its own, which is unhurried and draws the same each time
     settings.load_profile("unhurried")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):  # workers of xdist are part of the run that began them
-        postgres.begin_run()
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
-        postgres.end_run()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -206,8 +206,8 @@ async def test_a_deleted_agent_takes_no_more_messages_and_its_runs_are_gone(call
     ("fields", "named"),
     [
         (
-            {"callback": v1.CallbackOptions(), "scheduling": v1.Scheduling(priority=1)},
-            ["callback", "scheduling.priority"],
+            {"scheduling": v1.Scheduling(priority=1, fairness_key="a")},
+            ["scheduling.fairness_key", "scheduling.priority"],
         ),
         ({"scheduling": v1.Scheduling(when_busy=v1.WHEN_BUSY_STEER)}, ["scheduling.when_busy"]),
     ],
