@@ -7,7 +7,12 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fixtures.server", "tests.fixtures.receiver", "tests.fixtures.connects"]
+pytest_plugins = [
+    "tests.fixtures.server",
+    "tests.fixtures.receiver",
+    "tests.fixtures.connects",
+    "tests.fixtures.postgres",
+]
 
 # How long an example takes says more about the machine than about what is tried.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from sendoff_server.store.port import Store
-from tests.contract.databases import Database, SqliteDatabase
+from tests.contract.databases import Database, PostgresDatabase, SqliteDatabase
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    assert request.param == "sqlite"
-    return SqliteDatabase(tmp_path / "store.db")
+    if request.param == "sqlite":
+        return SqliteDatabase(tmp_path / "store.db")
+    database: PostgresDatabase = request.getfixturevalue("postgres")
+    return database
 
 
 @pytest.fixture

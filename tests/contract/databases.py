@@ -6,10 +6,12 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sendoff_server.store.port import Store
+from sendoff_server.store.postgres.engine import PostgresStore
 from sendoff_server.store.sqlite.engine import SqliteStore
+from tests.postgres import Session
 
 
 class Database(Protocol):
@@ -30,6 +32,10 @@ class Database(Protocol):
 
     def claim_newer_schema(self) -> None:
         """Make it look as if a later version of the program had written it."""
+        ...
+
+    def count_rows(self) -> dict[str, int]:
+        """By table, but for those of schema and replicas, and for notes of how far something has come."""
         ...
 
     def writes_fail(self, store: Store) -> AbstractAsyncContextManager[None]:
@@ -58,6 +64,11 @@ class SqliteDatabase(Database):
     def claim_newer_schema(self) -> None:
         self.execute("INSERT INTO schema_version (number, applied_at_ns) VALUES (9999, 0)")
 
+    def count_rows(self) -> dict[str, int]:
+        names = [str(name) for (name,) in self.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        counts = {name: self.execute(f"SELECT count(*) FROM {name}") for name in names if _is_counted(name)}
+        return {name: int(str(count)) for name, ((count,),) in counts.items()}
+
     @asynccontextmanager
     async def writes_fail(self, store: Store) -> AsyncIterator[None]:
         assert isinstance(store, SqliteStore)
@@ -74,8 +85,94 @@ class SqliteDatabase(Database):
             connection.close()
 
 
+class PostgresDatabase(Database):
+    """Whoever made it closes it."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._session: Session | None = None
+        self._can_empty = False
+
+    @property
+    def address(self) -> str:
+        return f"postgres:{self.dsn}"
+
+    def replica(self) -> PostgresStore:
+        return PostgresStore(self.dsn)
+
+    def age_beats(self, seconds: float) -> None:
+        self.execute(f"UPDATE replica SET beat_at = beat_at - interval '{seconds} s'")
+
+    def claim_newer_schema(self) -> None:
+        self.execute(f"INSERT INTO schema_version VALUES ({_NEWER}, now())")
+
+    def count_rows(self) -> dict[str, int]:
+        names = [name for (name,) in self.fetch(f"SELECT name::text FROM ({_TABLES}) each_table")]
+        return {name: self.fetch(f"SELECT count(*) FROM {name}")[0][0] for name in names if _is_counted(name)}
+
+    @asynccontextmanager
+    async def writes_fail(self, store: Store) -> AsyncIterator[None]:
+        self.execute(_FILL_DISK)
+        yield
+        self.execute("DROP FUNCTION disk_is_full CASCADE")
+
+    def empty(self) -> None:
+        """But for the schema."""
+        if not self._can_empty:
+            self.execute(_HOW_TO_EMPTY)
+            self._can_empty = True
+        self.execute("SELECT pg_temp.empty()")
+
+    def execute(self, statements: str) -> None:
+        self._opened().execute(statements)
+
+    def fetch(self, statement: str) -> list[tuple[Any, ...]]:
+        return self._opened().fetch(statement)
+
+    def _opened(self) -> Session:
+        self._session = self._session or Session(self.dsn)
+        return self._session
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+
+
+_NEWER = 9999
+
+
+def _is_counted(table: str) -> bool:
+    return table not in ("replica", "schema_version", "listing", "sqlite_sequence")
+
+
+_TABLES = "SELECT oid::regclass AS name FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+
+# A function of the session keeps its plans, so that most of its statements, which find nothing, cost nothing.
+_HOW_TO_EMPTY = f"""
+DO $do$ BEGIN EXECUTE (
+  SELECT 'CREATE FUNCTION pg_temp.empty() RETURNS void LANGUAGE plpgsql AS $$ BEGIN '
+    || string_agg(format('DELETE FROM %s;', name), ' ') FILTER (WHERE name <> 'schema_version'::regclass)
+    || 'DELETE FROM schema_version WHERE number = {_NEWER}; END $$'
+  FROM ({_TABLES}) each_table
+); END $do$
+"""
+
+_FILL_DISK = f"""
+CREATE FUNCTION disk_is_full() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+DO $$ DECLARE name regclass; BEGIN
+  FOR name IN {_TABLES} LOOP
+    EXECUTE format('CREATE TRIGGER t BEFORE INSERT OR UPDATE ON %s EXECUTE FUNCTION disk_is_full()', name);
+  END LOOP;
+END $$
+"""
+
+
 def of_address(address: str) -> Database:
     engine, _, place = address.partition(":")
-    if engine != "sqlite":
-        raise ValueError(f"no engine for {address!r}")
-    return SqliteDatabase(Path(place))
+    match engine:
+        case "sqlite":
+            return SqliteDatabase(Path(place))
+        case "postgres":
+            return PostgresDatabase(place)
+    raise ValueError(f"no engine for {address!r}")

@@ -11,10 +11,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
+from sendoff_server.store import conversation_filter
 from sendoff_server.store.items import Busy, Key, LaneMissing, Mismatched, Placed
 from sendoff_server.store.port import POSITION_SHIFT, Store
 from sendoff_server.store.questions import ConversationOrder, ConversationQuery, Fork, History, RunQuery
-from sendoff_server.store.sqlite import conversation_list
 from tests.contract.making import (
     accept,
     after,
@@ -167,7 +167,7 @@ async def test_conversations_are_found_by_what_they_are_about(store: Store) -> N
 async def test_a_search_that_finds_little_goes_on_where_it_has_looked(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation_list, "MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(conversation_filter, "MOST_LOOKED_AT", 2)
     owner = await new_lane(store)
     made = [conversation(owner, summary=f"about {number}") for number in range(7)]
     for each in made:

@@ -4,15 +4,16 @@ batches."""
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from sendoff import v1
 from sendoff_server.store.items import (
@@ -38,9 +39,11 @@ from sendoff_server.store.items import (
     WhenPending,
 )
 from sendoff_server.store.port import DEFAULT_TENANT, Poisoned, Store
+from sendoff_server.store.postgres import engine
 from sendoff_server.store.questions import ActionQuery, ActionSet, Queued
-from tests.contract.databases import SqliteDatabase
+from tests.contract.databases import PostgresDatabase, SqliteDatabase
 from tests.contract.making import ENDED, accept, action, answered, new_lane, progress, turn
+from tests.fixtures.postgres import KeptPools
 
 T = TypeVar("T")
 LANES = 2
@@ -140,28 +143,61 @@ choices = st.tuples(
 )
 
 
-class Lanes(RuleBasedStateMachine):
-    """One example: a loop, a store, the model. A batch is decided by the model first, then flushed and compared."""
+class World(Protocol):
+    """Where examples take place, one after another, each on an empty database."""
 
-    def __init__(self) -> None:
+    loop: asyncio.AbstractEventLoop
+
+    def open(self) -> AbstractAsyncContextManager[Store]:
+        """A new process, once the last one has stopped."""
+        ...
+
+    def clear(self) -> None: ...
+
+
+class SqliteWorld(World):
+    def __init__(self, loop: asyncio.AbstractEventLoop, folder: Path) -> None:
+        self.loop = loop
+        self._database = SqliteDatabase(folder / "store.db")
+
+    def open(self) -> AbstractAsyncContextManager[Store]:
+        return self._database.alone()
+
+    def clear(self) -> None:
+        for file in self._database.path.parent.iterdir():
+            file.unlink()
+
+
+class PostgresWorld(World):
+    def __init__(self, loop: asyncio.AbstractEventLoop, database: PostgresDatabase) -> None:
+        self.loop = loop
+        self._database = database
+
+    def open(self) -> AbstractAsyncContextManager[Store]:
+        return self._database.replica()
+
+    def clear(self) -> None:
+        self._database.empty()
+
+
+class Lanes(RuleBasedStateMachine):
+    """One example: a store and the model. A batch is decided by the model first, then flushed and compared."""
+
+    def __init__(self, world: World) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.folder = tempfile.TemporaryDirectory()
-        self.database = SqliteDatabase(Path(self.folder.name) / "store.db")
-        self.store: Store = self.wait(SqliteDatabase.alone(self.database).__aenter__())
+        self.world = world
+        self.store: Store = self.wait(world.open().__aenter__())
         self.lanes = [ModelLane(self.wait(new_lane(self.store))) for _ in range(LANES)]
         self.waiting: list[ModelLane] = []
         self.accepted = 0
         self.flushed = 0
 
     def wait(self, awaitable: Awaitable[T]) -> T:
-        return self.loop.run_until_complete(awaitable)
+        return self.world.loop.run_until_complete(awaitable)
 
     def teardown(self) -> None:
         self.wait(self.store.__aexit__(None, None, None))
-        self.wait(self.loop.shutdown_default_executor())
-        self.loop.close()
-        self.folder.cleanup()
+        self.world.clear()
 
     # -- rules --
 
@@ -189,7 +225,7 @@ class Lanes(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.flushed = 0
         self.wait(self.store.__aexit__(None, None, None))
-        self.store = self.wait(self.database.alone().__aenter__())
+        self.store = self.wait(self.world.open().__aenter__())
         for lane in self.lanes:
             lane.owned = False
         # Lanes that the last process held come back behind those that waited already, in no certain order.
@@ -406,12 +442,35 @@ class Lanes(RuleBasedStateMachine):
             self.waiting.remove(lane)
 
 
-TestLanes = Lanes.TestCase
-TestLanes.settings = settings(
-    max_examples=30,
-    stateful_step_count=20,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+def _run_model(world: World, examples: int) -> None:
+    class LanesOfWorld(Lanes):
+        def __init__(self) -> None:
+            super().__init__(world)
+
+    run_state_machine_as_test(
+        LanesOfWorld,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=20,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_lanes_on_sqlite(tmp_path: Path) -> None:
+    with asyncio.Runner() as runner:
+        world = SqliteWorld(runner.get_loop(), tmp_path)
+        _run_model(world, examples=30)
+
+
+def test_lanes_on_postgres(postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What decides is the same for all engines; few examples show whether it is read and written right."""
+    with asyncio.Runner() as runner:
+        pools = KeptPools()
+        monkeypatch.setattr(engine, "pool", pools.lend)
+        world = PostgresWorld(runner.get_loop(), postgres)
+        _run_model(world, examples=8)
+        runner.run(pools.close())

@@ -16,7 +16,7 @@ import pytest
 from sendoff import v1
 from sendoff_server.store.items import Item, Placed, Recorded
 from sendoff_server.store.port import Fenced, StoreFailed, StoreInUse
-from sendoff_server.store.questions import AgentQuery, Fork
+from sendoff_server.store.questions import AgentQuery
 from sendoff_server.store.sqlite import (
     agent_lists,
     checkpoint,
@@ -34,13 +34,10 @@ from tests.contract.making import (
     accept,
     after,
     claim_of,
-    conversation,
     finish,
     flush_one,
     new_lane,
-    run_to_end,
     start,
-    turn,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -158,56 +155,6 @@ async def test_a_file_that_is_no_database_is_told(database: SqliteDatabase) -> N
     with pytest.raises(StoreFailed, match="not a database"):
         await database.alone().__aenter__()
     assert database.path.read_bytes().startswith(b"not a database")
-
-
-async def test_no_table_keeps_rows_of_a_deleted_agent(database: SqliteDatabase) -> None:
-    async with database.alone() as store:
-        lane = await new_lane(store)
-        claim = await claim_of(store, accept(lane, otids=["o"], request_id="r"))
-        await run_to_end(store, claim, texts=["a", "b"])
-        await store.delete_agent("default", lane)
-        left = {table: database.execute(f"SELECT count(*) FROM {table}") for table in TABLES}
-    assert left == {table: [(0,)] for table in TABLES}
-
-
-async def test_no_table_keeps_rows_of_a_deleted_fork_or_of_what_it_was_forked_from(database: SqliteDatabase) -> None:
-    async with database.alone() as store:
-        lane = await new_lane(store)
-        await run_to_end(store, await claim_of(store, accept(lane)), texts=["a", "b", "c"])
-        one, two = conversation(lane), conversation(lane)
-        await store.create_conversation("default", one, None, b"", Fork(lane, turn(1) << 20 | 1))
-        await run_to_end(store, await claim_of(store, accept(one.id, agent_id=lane)), texts=["d"])
-        await store.create_conversation("default", two, None, b"", Fork(one.id, None))
-        messages = []
-        for gone in (one.id, two.id):
-            assert await store.delete_conversation("default", gone) == {"active_runs": 0}
-            messages.append(database.execute("SELECT count(*) FROM message"))
-        await store.delete_agent("default", lane)
-        left = {table: database.execute(f"SELECT count(*) FROM {table}") for table in TABLES}
-    assert messages == [[(4,)], [(3,)]]
-    assert left == {table: [(0,)] for table in TABLES}
-
-
-async def test_what_a_fork_keeps_of_a_deleted_conversation_is_all_that_is_kept(database: SqliteDatabase) -> None:
-    async with database.alone() as store:
-        lane = await new_lane(store)
-        source, fork = conversation(lane), conversation(lane)
-        await store.create_conversation("default", source, None, b"")
-        await run_to_end(store, await claim_of(store, accept(source.id, agent_id=lane)), texts=["a", "b", "c"])
-        await store.create_conversation("default", fork, None, b"", Fork(source.id, turn(1) << 20 | 1))
-        await store.delete_conversation("default", source.id)
-        assert database.execute("SELECT count(*) FROM message") == [(2,)]
-        assert (
-            database.execute("SELECT count(*) FROM run") == database.execute("SELECT count(*) FROM run_log") == [(0,)]
-        )
-        # A number that is given again must not bring the kept messages into another run.
-        claim = await claim_of(store, accept(lane))
-        assert await store.run_messages(claim.run.id, -1, 10) == []
-        await run_to_end(store, claim, texts=["x"])
-        inherited = (await store.history(fork.id, 1 << 62, 1000)).messages
-        assert [message.assistant_message.content.text for message in inherited] == ["a", "b"]
-        await store.delete_agent("default", lane)
-        assert database.execute("SELECT count(*) FROM message") == [(0,)]
 
 
 async def test_a_batch_costs_as_many_statements_whatever_its_size(database: SqliteDatabase) -> None:

@@ -6,10 +6,10 @@ import sqlite3
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
+from sendoff_server.store.batch.snapshot import LaneRow
 from sendoff_server.store.questions import ActionQuery, ActionSet
 from sendoff_server.store.sqlite.bodies import read_bodies
 from sendoff_server.store.sqlite.queries import execute_rows, named
-from sendoff_server.store.sqlite.snapshot import LaneRow
 
 
 def write_actions(connection: sqlite3.Connection, lane: LaneRow) -> None:

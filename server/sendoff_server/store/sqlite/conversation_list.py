@@ -9,11 +9,10 @@ from __future__ import annotations
 import sqlite3
 
 from sendoff import v1
+from sendoff_server.store import conversation_filter
 from sendoff_server.store.questions import ConversationOrder, ConversationPage, ConversationQuery
 from sendoff_server.store.sqlite.conversations import as_now
 from sendoff_server.store.sqlite.queries import named
-
-MOST_LOOKED_AT = 2_000
 
 KEYS = {
     ConversationOrder.CREATED: "c.create_time_ns",
@@ -36,16 +35,16 @@ def read_page(connection: sqlite3.Connection, query: ConversationQuery) -> Conve
     after = query.after or _FIRST[query.newest_first]
     found: list[tuple[v1.Conversation, tuple[int, str]]] = []
     looked_at = 0
-    rows = connection.execute(statement, (query.tenant, query.agent_id, *after, MOST_LOOKED_AT))
+    rows = connection.execute(statement, (query.tenant, query.agent_id, *after, conversation_filter.MOST_LOOKED_AT))
     for no, key, conversation_id, body in rows:
         looked_at += 1
         after = (key, conversation_id)
-        if _is_wanted(query, v1.Conversation.FromString(body)):
+        if conversation_filter.is_wanted(query, v1.Conversation.FromString(body)):
             found.append((as_now(connection, no, body), after))
         if len(found) == query.limit:
             rows.close()
             return ConversationPage(found, after)
-    return ConversationPage(found, after if looked_at == MOST_LOOKED_AT else None)
+    return ConversationPage(found, after if looked_at == conversation_filter.MOST_LOOKED_AT else None)
 
 
 def cursor_of(
@@ -53,11 +52,3 @@ def cursor_of(
 ) -> tuple[int, str] | None:
     row = connection.execute(named("conversation_key", key=KEYS[order]), (tenant, conversation_id)).fetchone()
     return None if row is None else (row[0], conversation_id)
-
-
-def _is_wanted(query: ConversationQuery, conversation: v1.Conversation) -> bool:
-    return (
-        query.archived in (None, conversation.archived)
-        and query.hidden in (None, conversation.hidden)
-        and query.search.casefold() in conversation.summary.casefold()
-    )

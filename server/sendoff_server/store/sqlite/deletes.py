@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 
+from sendoff_server.store.batch.mentions import OPEN
 from sendoff_server.store.items import LeftOut
 from sendoff_server.store.port import INPUT_PLACE
 from sendoff_server.store.questions import RunDeletion
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.leases import check_alive
-from sendoff_server.store.sqlite.mentions import OPEN
 from sendoff_server.store.sqlite.queries import named
 
 ONE_LANE = "?1"

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from sendoff import v1
+from sendoff_server.store.batch.outbox import kind_of
 from sendoff_server.store.questions import Delivery, Endpoint, Outbox, receiver_of
 from sendoff_server.store.sqlite import endpoints
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.leases import check_alive
-from sendoff_server.store.sqlite.outbox import kind_of
 from sendoff_server.store.sqlite.queries import named
 from sendoff_server.store.sqlite.snapshot import encode_list
 

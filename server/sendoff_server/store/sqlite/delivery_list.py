@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import timestamp
+from sendoff_server.store.batch.outbox import MOST_ATTEMPTS, kind_of
 from sendoff_server.store.questions import DeliveryQuery, ListedDelivery
 from sendoff_server.store.sqlite.conditions import Condition, joined, one_of
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.leases import check_alive
-from sendoff_server.store.sqlite.outbox import MOST_ATTEMPTS, kind_of
 from sendoff_server.store.sqlite.queries import named
 from sendoff_server.store.sqlite.snapshot import encode_list
 

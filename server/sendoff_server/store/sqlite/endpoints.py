@@ -9,11 +9,11 @@ import sqlite3
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds, timestamp
+from sendoff_server.store.batch.outbox import bits_of
 from sendoff_server.store.items import Full, Key, Mismatched
 from sendoff_server.store.questions import Endpoint, Secret, receiver_of
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.leases import check_alive
-from sendoff_server.store.sqlite.outbox import bits_of
 from sendoff_server.store.sqlite.queries import named
 
 

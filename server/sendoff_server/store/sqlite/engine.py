@@ -15,6 +15,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
+from sendoff_server.store.group_read import GroupRead
 from sendoff_server.store.items import Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import Poisoned, Store
 from sendoff_server.store.questions import (
@@ -67,7 +68,6 @@ from sendoff_server.store.sqlite import (
 )
 from sendoff_server.store.sqlite.checkpoint import Checkpointer
 from sendoff_server.store.sqlite.connection import Synchronous, connect, connect_reader
-from sendoff_server.store.sqlite.group_read import GroupRead
 from sendoff_server.store.sqlite.lock import FileLock
 from sendoff_server.store.sqlite.migrations import migrate
 from sendoff_server.store.sqlite.threads import ConnectionThreads

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
+from sendoff_server.store.batch.columns import last_run_of
 
 _KINDS: dict[str, type[Message]] = {"Agent": v1.Agent, "Block": v1.Block, "Run": v1.Run, "Tool": v1.Tool}
 
@@ -35,11 +36,4 @@ def field(kind: str, body: bytes, name: str) -> str | int:
 
 def last_run(agent_id: str, body: bytes) -> bytes:
     """A v1.LastRun, made of the body of a run."""
-    return told_of(agent_id, v1.Run.FromString(body)).SerializeToString()
-
-
-def told_of(agent_id: str, run: v1.Run) -> v1.LastRun:
-    """What an agent's entry tells of a run that has ended."""
-    told = v1.LastRun(agent_id=agent_id, run_id=run.id, complete_time=run.complete_time, stop_reason=run.stop_reason)
-    told.duration.FromNanoseconds(run.total_duration_ns)
-    return told
+    return last_run_of(agent_id, v1.Run.FromString(body)).SerializeToString()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 
+from sendoff_server.store.batch.snapshot import read_cancel
 from sendoff_server.store.items import Claim
 from sendoff_server.store.port import Fenced
 from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.queries import named
-from sendoff_server.store.sqlite.snapshot import encode_list, read_cancel, read_stored
+from sendoff_server.store.sqlite.snapshot import encode_list, read_stored
 
 
 def register(connection: sqlite3.Connection, replica_id: str, now_ns: int, *, alone: bool) -> int:

@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from sendoff import v1
-from sendoff_server.message_types import message_type
+from sendoff_server.store.batch.listed import Row
 from sendoff_server.store.items import LeftOut
 from sendoff_server.store.port import INPUT_PLACE
 from sendoff_server.store.questions import Listed, MessageQuery, MessageScope
@@ -20,30 +20,11 @@ from sendoff_server.store.sqlite.bodies import read_one
 from sendoff_server.store.sqlite.messages import INHERITED, LAST_POSITION, OWN, inherited_by
 from sendoff_server.store.sqlite.queries import execute_rows, named
 
-Entry = tuple[int, v1.Message, int]
-"""Key, entry, and the bytes that it has."""
-Row = tuple[int, str, int, int, int]
-"""Key of the first entry, id, types, place of the last entry, bytes."""
-
 _PAGE_BYTES = 4 * 1024 * 1024
 _ALL_TYPES = -1
-_PLACE = (1 << 20) - 1
 
 
 # ---- writing ----
-
-
-def rows_of(entries: Iterable[Entry]) -> list[Row]:
-    """One row for each message of these entries, which come in their order."""
-    rows: list[Row] = []
-    for message_id, group in groupby(entries, key=lambda entry: entry[1].id):
-        of_id = list(group)
-        types = 0
-        for _, message, _ in of_id:
-            types |= 1 << message_type(message)
-        last_place = of_id[-1][0] & _PLACE
-        rows.append((of_id[0][0], message_id, types, last_place, sum(size for _, _, size in of_id)))
-    return rows
 
 
 def write(connection: sqlite3.Connection, now_ns: int, rows: Sequence[tuple[str, Row]]) -> None:

@@ -6,12 +6,12 @@ A statement is prepared once per text, and preparing costs more than running it.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 from itertools import chain
+
+from sendoff_server.store.statements import read_statements
 
 MAX_ROWS = 256
 """Of one statement. 256 rows of 13 columns stay far below SQLite's limit of 32,766 variables."""
@@ -19,9 +19,7 @@ MAX_ROWS = 256
 
 @cache
 def _named() -> dict[str, str]:
-    text = (files(__package__) / "queries.sql").read_text(encoding="utf-8")
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return {name: statement.strip().removesuffix(";") for name, statement in zip(parts[1::2], parts[2::2], strict=True)}
+    return read_statements(__name__.rpartition(".")[0])
 
 
 @cache

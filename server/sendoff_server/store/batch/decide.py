@@ -5,12 +5,17 @@ No database here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds
+from sendoff_server.store.batch import listed, outbox
+from sendoff_server.store.batch.changes import PLACE_BITS, PLACES, Changes, NeedsStored, Outcome
+from sendoff_server.store.batch.checks import actions_of, answered, fault_of, next_seq, refused
+from sendoff_server.store.batch.mentions import OPEN
+from sendoff_server.store.batch.snapshot import ActionsRow, EndpointRow, KnownKey, LaneRow, RunRow, Snapshot
 from sendoff_server.store.items import (
     Accept,
     AttemptNoted,
@@ -37,11 +42,6 @@ from sendoff_server.store.items import (
     WhenPending,
 )
 from sendoff_server.store.port import Poisoned
-from sendoff_server.store.sqlite import listing, outbox
-from sendoff_server.store.sqlite.changes import PLACE_BITS, PLACES, Changes, NeedsStored, Outcome
-from sendoff_server.store.sqlite.checks import actions_of, answered, fault_of, next_seq, refused
-from sendoff_server.store.sqlite.mentions import OPEN
-from sendoff_server.store.sqlite.snapshot import ActionsRow, EndpointRow, KnownKey, LaneRow, RunRow, Snapshot
 
 
 class Decider:
@@ -51,7 +51,6 @@ class Decider:
         self._snapshot = snapshot
         self._replica_no = replica_no
         self._begun_ns = self._now_ns = now_ns
-        self._next_run_no = snapshot.last_run_no + 1
         self.changes = Changes()
 
     def decide(self, items: Sequence[Item]) -> list[Outcome]:
@@ -151,7 +150,7 @@ class Decider:
         return lane.owner is None and not lane.held
 
     def _add_run(self, item: Accept, lane: LaneRow) -> RunRow:
-        run, no = item.run, self._next_run_no
+        run, no = item.run, next(self._snapshot.run_nos)
         row = RunRow(
             no=no,
             id=run.id,
@@ -168,7 +167,6 @@ class Decider:
             start_before_ns=item.start_before_ns,
         )
         event = item.event.SerializeToString()
-        self._next_run_no += 1
         if row.seq > lane.last_seq:
             lane.last_seq = row.seq
         if item.continues:
@@ -225,7 +223,7 @@ class Decider:
             self.changes.steps[base | item.step.index] = item.step
         self.changes.log += log
         self.changes.messages += zip(keys, bodies, strict=True)
-        self.changes.listed += [(row.tenant, each) for each in listing.rows_of(entries)]
+        self.changes.listed += [(row.tenant, each) for each in listed.rows_of(entries)]
         self.changes.runs[row.no] = row
         row.run, row.status, row.last_sequence = item.run, item.run.status, item.run.last_sequence
 
@@ -350,6 +348,19 @@ class Decider:
         """Now, and a little later each time, so that lanes wait in the order of their items."""
         self._now_ns += 1
         return self._now_ns
+
+
+def wanted(outcomes: Iterable[Outcome]) -> set[int]:
+    """Numbers of the runs that `complete` asks for."""
+    return {outcome.run_no for outcome in outcomes if isinstance(outcome, NeedsStored)}
+
+
+def complete(outcomes: Iterable[Outcome], stored: Mapping[int, tuple[v1.Run, bytes]]) -> list[Result | Poisoned]:
+    """Fill in the runs that results tell as stored: by number, each with its request."""
+    return [
+        outcome.complete(*stored[outcome.run_no]) if isinstance(outcome, NeedsStored) else outcome
+        for outcome in outcomes
+    ]
 
 
 def _show_pending(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import nanoseconds, timestamp
+from sendoff_server.store.batch.snapshot import DeliveryRow, EndpointRow, RunRow
 from sendoff_server.store.items import NoteAttempt, Progress
 from sendoff_server.store.questions import (
     ACTION_REQUIRED,
@@ -18,7 +19,6 @@ from sendoff_server.store.questions import (
     RUN_STARTED,
     receiver_of,
 )
-from sendoff_server.store.sqlite.snapshot import DeliveryRow, EndpointRow, RunRow
 
 Row = tuple[object, ...]
 

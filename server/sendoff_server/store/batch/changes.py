@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sendoff import v1
+from sendoff_server.store.batch import listed
+from sendoff_server.store.batch.outbox import OutboxChanges
+from sendoff_server.store.batch.snapshot import LaneRow, RunRow
 from sendoff_server.store.items import Result
 from sendoff_server.store.port import POSITION_SHIFT, Poisoned
-from sendoff_server.store.sqlite import listing
-from sendoff_server.store.sqlite.outbox import OutboxChanges
-from sendoff_server.store.sqlite.snapshot import LaneRow, RunRow
 
 PLACE_BITS = POSITION_SHIFT
 PLACES = 1 << PLACE_BITS
@@ -39,7 +39,7 @@ class Changes:
     keys: list[tuple[str, str, str, int]] = field(default_factory=list)
     log: list[tuple[int, bytes]] = field(default_factory=list)
     messages: list[tuple[int, bytes]] = field(default_factory=list)
-    listed: list[tuple[str, listing.Row]] = field(default_factory=list)
+    listed: list[tuple[str, listed.Row]] = field(default_factory=list)
     """By tenant."""
     steps: dict[int, v1.Step] = field(default_factory=dict)
     left_out: list[tuple[int, int]] = field(default_factory=list)

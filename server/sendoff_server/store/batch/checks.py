@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from sendoff_server.store.batch.changes import PLACES
+from sendoff_server.store.batch.mentions import OPEN
+from sendoff_server.store.batch.snapshot import ActionsRow, LaneRow, RunRow
 from sendoff_server.store.items import Accept, Accepted, Busy, Full, NothingPending, Pending, Progress
 from sendoff_server.store.port import POSITION_SHIFT, TURN_SHIFT
-from sendoff_server.store.sqlite.changes import PLACES
-from sendoff_server.store.sqlite.mentions import OPEN
-from sendoff_server.store.sqlite.snapshot import ActionsRow, LaneRow, RunRow
 
 
 def refused(item: Accept, lane: LaneRow) -> Accepted | None:

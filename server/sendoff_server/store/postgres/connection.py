@@ -1,0 +1,134 @@
+"""Connections, transactions behind the fence, and which of PostgreSQL's errors mean what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from google.protobuf.message import EncodeError
+
+from sendoff_server.store.port import Fenced, StoreFailed
+from sendoff_server.store.postgres.queries import named
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+DATA_ERRORS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    OverflowError,
+    ValueError,
+    EncodeError,
+)
+"""What one item can cause by itself. UnicodeEncodeError, for a lone surrogate, is a ValueError, and so is what the
+driver makes of a value that does not fit."""
+
+MEETINGS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError)
+"""What a transaction can get because another replica was at the same rows. It is over when that one has committed."""
+
+TRIES = 4
+
+_FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a connection makes of a message that it is ended, in between
+    OSError,
+    TimeoutError,
+)
+
+_STATEMENT_TIMEOUT_S = 10
+_STALL_S = 3
+"""A replica that stands still inside a transaction keeps others from its lanes that long, then its session is ended."""
+_STATEMENTS = 512
+_SESSION = {
+    "application_name": "sendoff",
+    "default_transaction_isolation": "read committed",
+    "idle_in_transaction_session_timeout": f"{_STALL_S}s",
+    "statement_timeout": f"{_STATEMENT_TIMEOUT_S}s",
+    "jit": "off",
+    # Arrays of every length get the same plan, and planning costs more than most of these statements.
+    "plan_cache_mode": "force_generic_plan",
+    # Every statement here goes from a few rows to a few rows along indexes. Without knowing the values, and before the
+    # first ANALYZE, the planner would rather read whole tables.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+
+
+def pool(dsn: str, size: int) -> Pool:
+    """Up to so many connections, each opened when it is first needed; see `opened`."""
+    return asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=size,
+        reset=_keep,
+        statement_cache_size=_STATEMENTS,
+        command_timeout=2 * _STATEMENT_TIMEOUT_S,
+        server_settings=_SESSION,
+    )
+
+
+@asynccontextmanager
+async def opened(connections: Pool) -> AsyncIterator[None]:
+    """Inside the block they can be had; on leaving it they are closed, by force if the server does not answer."""
+    await connections
+    try:
+        yield
+    finally:
+        try:
+            async with asyncio.timeout(_STALL_S):
+                await connections.close()
+        except TimeoutError:
+            connections.terminate()
+
+
+async def _keep(_: object) -> None:
+    """Statements leave nothing behind in a session, so that there is nothing to reset, which would be a round trip."""
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn what the database could not do into StoreFailed."""
+    try:
+        yield
+    except _FAILURES as error:
+        raise StoreFailed(f"PostgreSQL: {type(error).__name__}: {error}") from error
+
+
+@asynccontextmanager
+async def fenced(connection: Connection, replica_no: int) -> AsyncIterator[None]:
+    """A transaction of a replica that is alive, and stays so until the end of it. Raises Fenced."""
+    async with connection.transaction():
+        if await connection.fetchval(named("fence"), replica_no) is None:
+            raise Fenced("this replica was declared dead")
+        yield
+
+
+def sought(value: object) -> object:
+    """A value to look for. A text that PostgreSQL cannot hold is looked for as one that no row has."""
+    if isinstance(value, str) and not _can_be_held(value):
+        return "\ufffd"
+    return value
+
+
+def _can_be_held(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+
+
+def sought_bytes(text: str) -> bytes:
+    """What callers write, to look for."""
+    return text.encode(errors="surrogatepass")
+
+
+def folded(text: str) -> bytes:
+    """In a form in which upper and lower case are the same."""
+    return text.casefold().encode(errors="surrogatepass")

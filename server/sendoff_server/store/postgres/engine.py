@@ -1,0 +1,426 @@
+"""The PostgreSQL engine: the port's verbs, each on a connection of one of three pools."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+from sendoff import v1
+from sendoff_server import ids
+from sendoff_server.store.group_read import GroupRead
+from sendoff_server.store.items import Claim, Full, Item, Key, LaneMissing, Mismatched, Result
+from sendoff_server.store.port import Poisoned, Store, StoreFailed
+from sendoff_server.store.postgres import (
+    actions,
+    agent_lists,
+    agents,
+    blocks,
+    conversation_list,
+    conversations,
+    deletes,
+    deliveries,
+    delivery_list,
+    endpoints,
+    files,
+    leases,
+    listing,
+    messages,
+    reads,
+    steps,
+    tags,
+    tools,
+    write,
+)
+from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, failures, opened, pool, sought
+from sendoff_server.store.postgres.migrations import migrate
+from sendoff_server.store.postgres.run_numbers import RunNumbers
+from sendoff_server.store.questions import (
+    ActionQuery,
+    ActionSet,
+    AgentQuery,
+    BlockChange,
+    BlockQuery,
+    ConversationOrder,
+    ConversationPage,
+    ConversationQuery,
+    Delivery,
+    DeliveryQuery,
+    Endpoint,
+    Fork,
+    History,
+    Listed,
+    ListedAgent,
+    ListedDelivery,
+    MessageQuery,
+    MessageScope,
+    Outbox,
+    Queued,
+    RunDeletion,
+    RunQuery,
+    StepPlace,
+    StepQuery,
+    TagQuery,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CONNECTIONS = 4
+_BITE = 500
+"""Rows of what may be large, written at once before others get their turn."""
+
+
+class PostgresStore(Store):
+    """A database that replicas share, entered once.
+
+    Batches have a connection of their own, and beats have one, so that neither waits for what callers ask; a verb that
+    is cancelled is not carried out, unless its commit was under way.
+    """
+
+    def __init__(self, dsn: str, *, connections: int = _CONNECTIONS) -> None:
+        """`connections`: for all but batches and beats, at most; they are opened as they are needed."""
+        self._replica_id = ids.new("replica")
+        self._replica_no = 0
+        self._run_nos = RunNumbers()
+        self._flushing = pool(dsn, 1)
+        self._leases = pool(dsn, 1)
+        self._others = pool(dsn, connections)
+        self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
+        self._resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            with failures():
+                for each in (self._others, self._leases, self._flushing):
+                    await stack.enter_async_context(opened(each))
+                async with self._flushing.acquire() as connection:
+                    await migrate(connection)
+                    self._replica_no = await leases.register(connection, self._replica_id)
+            stack.push_async_callback(self._leave)
+            self._resources = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._resources.__aexit__(kind, error, trace)
+
+    @property
+    def replica_id(self) -> str:
+        return self._replica_id
+
+    @property
+    def is_alone(self) -> bool:
+        return False
+
+    # -- the hot path --
+
+    async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
+        with failures():
+            async with self._flushing.acquire() as connection:
+                return await write.flush(connection, self._replica_no, self._run_nos, batch)
+
+    # -- leases --
+
+    async def claim(self, limit: int) -> list[Claim]:
+        return await self._write(leases.claim, self._replica_no, limit)
+
+    async def beat(self) -> None:
+        with failures():
+            async with self._leases.acquire() as connection:
+                await leases.beat(connection, self._replica_no)
+
+    async def reap(self, lease_s: float) -> int:
+        with failures():
+            async with self._leases.acquire() as connection:
+                return await leases.reap(connection, self._replica_no, lease_s)
+
+    # -- runs --
+
+    async def runs(self, tenant: str, run_ids: Sequence[str]) -> dict[str, v1.Run]:
+        found = await self._group_read.get([(tenant, run_id) for run_id in run_ids])
+        return {run_id: found[tenant, run_id] for run_id in run_ids if (tenant, run_id) in found}
+
+    def _read_runs(self, wanted: Iterable[tuple[str, str]]) -> asyncio.Future[Mapping[tuple[str, str], v1.Run]]:
+        return asyncio.ensure_future(self._read(reads.runs, wanted))
+
+    async def list_runs(self, query: RunQuery) -> list[v1.Run]:
+        return await self._read(reads.list_runs, query)
+
+    async def queued(self, run_id: str) -> Queued | None:
+        return await self._read(reads.queued, run_id)
+
+    async def events(self, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:
+        return await self._read(reads.events, run_id, after_sequence, limit)
+
+    async def run_messages(self, run_id: str, after_position: int, limit: int) -> list[v1.Message]:
+        return await self._read(reads.run_messages, run_id, after_position, limit)
+
+    async def run_request(self, tenant: str, run_id: str) -> bytes | None:
+        return await self._read(reads.run_request, tenant, run_id)
+
+    async def history(self, lane: str, before_position: int, max_bytes: int) -> History:
+        return await self._read(messages.history, lane, before_position, max_bytes)
+
+    async def messages(
+        self, tenant: str, lane: str, after_position: int | None, limit: int, *, newest_first: bool
+    ) -> list[v1.Message]:
+        return await self._read(messages.page, tenant, lane, after_position, limit, newest_first)
+
+    async def message_position(self, tenant: str, lane: str, message_id: str) -> int | None:
+        return await self._read(messages.position_of, tenant, lane, message_id)
+
+    async def list_messages(self, query: MessageQuery) -> list[Listed]:
+        return await self._read(listing.page, query)
+
+    async def message_place(self, of: MessageScope, message_id: str) -> int | None:
+        return await self._read(listing.place, of, message_id)
+
+    async def message(self, tenant: str, message_id: str) -> Sequence[v1.Message]:
+        return await self._read(listing.entries, tenant, message_id)
+
+    async def delete_run(self, tenant: str, run_id: str) -> RunDeletion:
+        return await self._write(deletes.delete_run, self._replica_no, tenant, run_id)
+
+    # -- steps --
+
+    async def steps(self, run_id: str) -> list[v1.Step]:
+        return await self._read(steps.of_run, run_id)
+
+    async def step(self, tenant: str, step_id: str) -> v1.Step | None:
+        return await self._read(steps.read, tenant, step_id)
+
+    async def list_steps(self, query: StepQuery) -> list[tuple[v1.Step, StepPlace]]:
+        return await self._read(steps.read_page, query)
+
+    async def step_place(self, tenant: str, step_id: str) -> StepPlace | None:
+        return await self._read(steps.place, tenant, step_id)
+
+    async def set_feedback(
+        self, tenant: str, step_id: str, feedback: v1.StepFeedback.ValueType, tags: Sequence[str] | None
+    ) -> v1.Step | None:
+        return await self._write(steps.set_feedback, self._replica_no, tenant, step_id, feedback, tags)
+
+    async def overdue_runs(self, now_ns: int, limit: int) -> list[tuple[str, str]]:
+        return await self._read(reads.overdue, now_ns, limit)
+
+    # -- pending actions --
+
+    async def actions(self, tenant: str, lane: str) -> ActionSet | None:
+        return await self._read(actions.read, tenant, lane)
+
+    async def list_actions(self, query: ActionQuery) -> list[tuple[v1.PendingAction, str]]:
+        return await self._read(actions.read_page, query)
+
+    async def expired_actions(self, now_ns: int, limit: int) -> list[tuple[str, str, str]]:
+        return await self._read(actions.expired, now_ns, limit)
+
+    # -- the outbox --
+
+    async def claim_deliveries(
+        self, now_ns: int, limit: int, per_receiver: int, room: Mapping[str, int]
+    ) -> list[Delivery]:
+        due = await self._read(deliveries.due, now_ns, limit, per_receiver, room)
+        return await self._write(deliveries.take, self._replica_no, due, now_ns) if due else []
+
+    async def claim_pulled(self, tenant: str, endpoint_id: str, now_ns: int, limit: int) -> list[Delivery]:
+        due = await self._read(deliveries.due_pulled, tenant, endpoint_id, now_ns, limit)
+        return await self._write(deliveries.take, self._replica_no, due, now_ns) if due else []
+
+    async def outbox(self) -> Outbox:
+        return await self._read(deliveries.count)
+
+    async def delivery(self, tenant: str, delivery_id: str) -> v1.Delivery | None:
+        return await self._read(delivery_list.read, tenant, delivery_id)
+
+    async def list_deliveries(self, query: DeliveryQuery) -> list[ListedDelivery]:
+        return await self._read(delivery_list.read_page, query)
+
+    async def redeliver(self, tenant: str, delivery_ids: Sequence[str], now_ns: int) -> int:
+        return await self._write(delivery_list.redeliver, self._replica_no, tenant, delivery_ids, now_ns)
+
+    async def redeliver_missed(self, tenant: str, endpoint_id: str, since_ns: int, now_ns: int) -> int:
+        count, behind = 0, -1
+        while True:
+            queued, last = await self._write(
+                delivery_list.redeliver_some,
+                self._replica_no,
+                tenant,
+                endpoint_id,
+                since_ns=since_ns,
+                now_ns=now_ns,
+                behind=behind,
+                most=_BITE,
+            )
+            count += queued
+            if last is None:
+                return count
+            behind = last
+
+    # -- endpoints --
+
+    async def create_endpoint(
+        self, tenant: str, endpoint: Endpoint, key: Key | None, fingerprint: bytes, most: int
+    ) -> Endpoint | Mismatched | Full:
+        return await self._write(
+            endpoints.create, self._replica_no, tenant, endpoint, key=key, fingerprint=fingerprint, most=most
+        )
+
+    async def endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None:
+        return await self._read(endpoints.read, tenant, endpoint_id)
+
+    async def list_endpoints(self, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.CallbackEndpoint]:
+        return await self._read(endpoints.read_page, tenant, after, limit)
+
+    async def update_endpoint(self, tenant: str, endpoint: Endpoint, expected_etag: str) -> bool:
+        return await self._write(endpoints.update, self._replica_no, tenant, endpoint, expected_etag)
+
+    async def delete_endpoint(self, tenant: str, endpoint_id: str) -> bool:
+        found = False
+        while True:
+            gone = await self._write(endpoints.delete_some, self._replica_no, tenant, endpoint_id, _BITE)
+            if gone is not False:
+                return found or gone is not None
+            found = True
+
+    # -- agents --
+
+    async def create_agent(
+        self, tenant: str, agent: v1.Agent, key: Key | None, fingerprint: bytes
+    ) -> v1.Agent | Mismatched:
+        return await self._write(agents.create, self._replica_no, tenant, agent, key, fingerprint)
+
+    async def agent(self, tenant: str, agent_id: str) -> v1.Agent | None:
+        return await self._read(agents.read, tenant, agent_id)
+
+    async def list_agents(self, query: AgentQuery) -> list[ListedAgent]:
+        return await self._read(agent_lists.read_page, query)
+
+    async def count_agents(self, tenant: str, wanted: v1.AgentFilter) -> int:
+        return await self._read(agent_lists.count, tenant, wanted)
+
+    async def list_tags(self, query: TagQuery) -> list[str]:
+        return await self._read(tags.read_page, query)
+
+    async def update_agent(self, tenant: str, agent: v1.Agent, expected_etag: str) -> bool:
+        return await self._write(agents.update, self._replica_no, tenant, agent, expected_etag)
+
+    async def delete_agent(self, tenant: str, agent_id: str) -> Mapping[str, int] | None:
+        return await self._write(agents.delete, self._replica_no, tenant, agent_id)
+
+    # -- conversations beside the default ones --
+
+    async def create_conversation(
+        self, tenant: str, conversation: v1.Conversation, key: Key | None, fingerprint: bytes, fork: Fork | None = None
+    ) -> v1.Conversation | Mismatched | LaneMissing:
+        return await self._write(
+            conversations.create, self._replica_no, tenant, conversation, key=key, fingerprint=fingerprint, fork=fork
+        )
+
+    async def conversation(self, tenant: str, conversation_id: str) -> v1.Conversation | None:
+        return await self._read(conversations.read, tenant, conversation_id)
+
+    async def list_conversations(self, query: ConversationQuery) -> ConversationPage:
+        return await self._read(conversation_list.read_page, query)
+
+    async def conversation_cursor(
+        self, tenant: str, conversation_id: str, order: ConversationOrder
+    ) -> tuple[int, str] | None:
+        return await self._read(conversation_list.cursor_of, tenant, conversation_id, order)
+
+    async def update_conversation(self, tenant: str, conversation: v1.Conversation, expected_etag: str) -> bool:
+        return await self._write(conversations.update, self._replica_no, tenant, conversation, expected_etag)
+
+    async def delete_conversation(self, tenant: str, conversation_id: str) -> Mapping[str, int] | None:
+        return await self._write(conversations.delete, self._replica_no, tenant, conversation_id)
+
+    # -- tools --
+
+    async def put_tool(self, tenant: str, tool: v1.Tool, expected_etag: str | None) -> bool:
+        return await self._write(tools.put, self._replica_no, tenant, tool, expected_etag)
+
+    async def tool(self, tenant: str, tool_id: str) -> v1.Tool | None:
+        return await self._read(tools.read, tenant, tool_id)
+
+    async def tool_named(self, tenant: str, name: str) -> v1.Tool | None:
+        return await self._read(tools.read_named, tenant, name)
+
+    async def list_tools(self, tenant: str, after_name: str, limit: int) -> list[v1.Tool]:
+        return await self._read(tools.read_page, tenant, after_name, limit)
+
+    async def list_tools_by_time(
+        self, tenant: str, after: tuple[int, str] | None, limit: int, *, newest_first: bool
+    ) -> list[v1.Tool]:
+        return await self._read(tools.read_page_by_time, tenant, after, limit, newest_first)
+
+    async def delete_tool(self, tenant: str, tool_id: str) -> bool:
+        return await self._write(tools.delete, self._replica_no, tenant, tool_id)
+
+    # -- memory blocks --
+
+    async def create_block(
+        self, tenant: str, block: v1.Block, key: Key | None, fingerprint: bytes
+    ) -> v1.Block | Mismatched:
+        return await self._write(blocks.create, self._replica_no, tenant, block, key, fingerprint)
+
+    async def block(self, tenant: str, block_id: str) -> v1.Block | None:
+        return await self._read(blocks.read, tenant, block_id)
+
+    async def list_blocks(self, query: BlockQuery) -> list[v1.Block]:
+        return await self._read(blocks.read_page, query)
+
+    async def update_block(self, tenant: str, block: v1.Block, expected_etag: str, change: str = "") -> BlockChange:
+        return await self._write(blocks.update, self._replica_no, tenant, block, expected_etag, change.encode())
+
+    async def delete_block(self, tenant: str, block_id: str) -> bool:
+        return await self._write(blocks.delete, self._replica_no, tenant, block_id)
+
+    # -- files --
+
+    async def create_file(
+        self, tenant: str, file: v1.File, data: bytes, key: Key | None, fingerprint: bytes
+    ) -> v1.File | Mismatched:
+        return await self._write(files.create, self._replica_no, tenant, file, data, key, fingerprint)
+
+    async def file(self, tenant: str, file_id: str) -> v1.File | None:
+        return await self._read(files.read, tenant, file_id)
+
+    async def file_data(self, tenant: str, file_id: str) -> bytes | None:
+        return await self._read(files.read_data, tenant, file_id)
+
+    async def list_files(self, tenant: str, after: tuple[int, str] | None, limit: int) -> list[v1.File]:
+        return await self._read(files.read_page, tenant, after, limit)
+
+    async def delete_file(self, tenant: str, file_id: str) -> bool:
+        return await self._write(files.delete, self._replica_no, tenant, file_id)
+
+    # -- connections --
+
+    async def _leave(self) -> None:
+        with failures():
+            async with self._flushing.acquire() as connection:
+                await leases.leave(connection, self._replica_no)
+
+    async def _read(
+        self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Ids among the arguments may be any text."""
+        with failures():
+            async with self._others.acquire() as connection:
+                return await function(connection, *map(sought, args), **kwargs)  # type: ignore[arg-type]
+
+    async def _write(
+        self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `_read`; what met another replica at the same rows is done again."""
+        for _ in range(TRIES):
+            try:
+                return await self._read(function, *args, **kwargs)
+            except StoreFailed as failed:
+                if not isinstance(failed.__cause__, MEETINGS):
+                    raise
+                met = failed
+        raise met
