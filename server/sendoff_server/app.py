@@ -25,7 +25,7 @@ from sendoff_server.networks import is_local
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Store, StoreFailed
-from sendoff_server.store.sqlite.engine import SqliteStore
+from sendoff_server.store_parts import store_of
 from sendoff_server.use_cases import UseCases
 
 BEAT_S = 2.0
@@ -71,7 +71,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
     """A server inside the block; on leaving it, it drains."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(_store(settings))
+        store = await stack.enter_async_context(store_of(settings))
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         parts = Assembly(settings, store, models, await shed_of(settings, store, clock), clock).parts()
@@ -100,12 +100,6 @@ def _http(settings: Settings, use_cases: UseCases) -> HttpServer | None:
         return None
     limits = Limits(connections=settings.max_http_connections)
     return HttpServer(settings.http_address, use_cases, max_body_bytes=settings.max_request_bytes, limits=limits)
-
-
-def _store(settings: Settings) -> Store:
-    path = settings.database_path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return SqliteStore(path, synchronous=settings.sqlite_synchronous)
 
 
 async def _drain(parts: Parts, grpc: GrpcServer, grace_s: float) -> None:

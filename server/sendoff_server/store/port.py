@@ -74,6 +74,14 @@ class NewerSchema(Exception):
     """The database was written by a newer version of this program, which must not be undone."""
 
 
+class OlderSchema(Exception):
+    """The database lacks migrations of this program, and was only looked at."""
+
+
+class EngineMissing(Exception):
+    """The engine that the settings choose is not installed."""
+
+
 class StoreInUse(Exception):
     """Another process has the database, and this engine serves one process only."""
 

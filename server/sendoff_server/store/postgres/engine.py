@@ -35,7 +35,7 @@ from sendoff_server.store.postgres import (
     write,
 )
 from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, failures, opened, pool, sought
-from sendoff_server.store.postgres.migrations import migrate
+from sendoff_server.store.postgres.migrations import check, migrate
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 from sendoff_server.store.questions import (
     ActionQuery,
@@ -71,6 +71,16 @@ T = TypeVar("T")
 _CONNECTIONS = 4
 _BITE = 500
 """Rows of what may be large, written at once before others get their turn."""
+
+
+async def bring_schema(dsn: str, *, only_check: bool) -> int:
+    """Bring a database to this program's schema, or only look at it; its number.
+
+    Raises NewerSchema, StoreFailed, and OlderSchema where it is only looked at.
+    """
+    with failures():
+        async with opened(connections := pool(dsn, 1)), connections.acquire() as connection:
+            return await (check if only_check else migrate)(connection)
 
 
 class PostgresStore(Store):
