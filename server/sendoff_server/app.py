@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -83,6 +83,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
             parts.shed.mcp_servers.running(),
             parts.scheduler.running(parts.executor),
+            parts.lookout.running(),
             parts.expiry.running(),
             grpc,
             *([http] if http is not None else ()),
@@ -124,11 +125,16 @@ async def _beating(store: Store, commits: GroupCommit, grpc: GrpcServer, clock: 
 
 
 async def _beat_forever(store: Store, commits: GroupCommit, grpc: GrpcServer, clock: Clock) -> None:
+    reap_from = clock.monotonic()
     while True:
         alive = False
-        with suppress(StoreFailed):
+        try:
             await store.beat()
-            await store.reap(LEASE_S)
+            if clock.monotonic() >= reap_from:
+                await store.reap(LEASE_S)
             alive = not commits.failing
+        except StoreFailed:
+            # Others may not have reached the store either; they get the time of a lease to show that they are alive.
+            reap_from = clock.monotonic() + LEASE_S
         await grpc.set_serving(alive)
         await clock.sleep(BEAT_S)

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from sendoff import v1
-from sendoff_server.store.items import Claim, Full, Item, Key, LaneMissing, Mismatched, Result
+from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.questions import (
     ActionQuery,
     ActionSet,
@@ -144,6 +144,14 @@ class Store(Protocol):
 
     async def runs(self, tenant: str, run_ids: Sequence[str]) -> dict[str, v1.Run]:
         """These runs, without those that do not exist or belong to others."""
+        ...
+
+    async def run_marks(self, run_ids: Sequence[str]) -> Mapping[str, str]:
+        """Of each of these runs that exists, a mark that is another one whenever something of the run was written."""
+        ...
+
+    async def wanted_cancels(self) -> list[tuple[str, Cancel]]:
+        """The runs in lanes that this replica holds that are to be cancelled and have not ended."""
         ...
 
     async def list_runs(self, query: RunQuery) -> list[v1.Run]: ...

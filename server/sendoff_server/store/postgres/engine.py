@@ -11,7 +11,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.store.group_read import GroupRead
-from sendoff_server.store.items import Claim, Full, Item, Key, LaneMissing, Mismatched, Result
+from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import Poisoned, Store, StoreFailed
 from sendoff_server.store.postgres import (
     actions,
@@ -156,6 +156,12 @@ class PostgresStore(Store):
 
     def _read_runs(self, wanted: Iterable[tuple[str, str]]) -> asyncio.Future[Mapping[tuple[str, str], v1.Run]]:
         return asyncio.ensure_future(self._read(reads.runs, wanted))
+
+    async def run_marks(self, run_ids: Sequence[str]) -> Mapping[str, str]:
+        return await self._read(reads.marks, run_ids)
+
+    async def wanted_cancels(self) -> list[tuple[str, Cancel]]:
+        return await self._read(reads.wanted_cancels, self._replica_no)
 
     async def list_runs(self, query: RunQuery) -> list[v1.Run]:
         return await self._read(reads.list_runs, query)

@@ -16,7 +16,7 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
 from sendoff_server.store.group_read import GroupRead
-from sendoff_server.store.items import Claim, Full, Item, Key, LaneMissing, Mismatched, Result
+from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import Poisoned, Store
 from sendoff_server.store.questions import (
     ActionQuery,
@@ -158,6 +158,12 @@ class SqliteStore(Store):
 
     def _read_runs(self, wanted: Iterable[tuple[str, str]]) -> asyncio.Future[Mapping[tuple[str, str], v1.Run]]:
         return self._readers.submit(reads.runs, wanted)
+
+    async def run_marks(self, run_ids: Sequence[str]) -> Mapping[str, str]:
+        return await self._readers.submit(reads.marks, run_ids)
+
+    async def wanted_cancels(self) -> list[tuple[str, Cancel]]:
+        return await self._readers.submit(reads.wanted_cancels, self._replica_no)
 
     async def list_runs(self, query: RunQuery) -> list[v1.Run]:
         return await self._readers.submit(reads.list_runs, query)
