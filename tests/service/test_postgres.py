@@ -6,14 +6,25 @@ import asyncio
 import os
 import sys
 import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
+import grpc
+import grpc.aio
 import httpx
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sendoff import v1
+from sendoff_server import app
+from sendoff_server.store.port import Fenced
 from tests.contract.databases import PostgresDatabase
-from tests.faults.caller import PATIENCE_S, calling, script
+from tests.faults.caller import PATIENCE_S, calling, patiently, refused, script
+from tests.faults.gated import hold_calls
+from tests.faults.run_log import check_log
 from tests.fixtures.receiver import Receiver
+from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve, ServerProcess
 from tests.postgres import Session, new_database
 
@@ -118,3 +129,74 @@ async def test_a_database_that_is_not_there_ends_the_start_with_one_line(server_
         await server_process.start("--database-url", "postgresql://ann:hunter2@127.0.0.1:1/x")
     assert "hunter2" not in "\n".join(server_process.log)
     assert "Traceback" not in "\n".join(server_process.log)
+
+
+# ---- a database that goes away ----
+
+
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Callable[[bool], None]]]:
+    """A database, and what makes it refuse and end all connections, or take them again."""
+    monkeypatch.setattr(app, "BEAT_S", 0.05)
+    with new_database() as dsn:
+        name = urlsplit(dsn).path[1:]
+        of_server = Session(urlunsplit(urlsplit(dsn)._replace(path="/postgres")))
+
+        def cut(away: bool) -> None:
+            of_server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {not away}")
+            if away:
+                of_server.fetch(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+        yield dsn, cut
+        of_server.close()
+
+
+async def _becomes(server: app.Server, status: Any) -> None:
+    untyped: Any = health_pb2_grpc.HealthStub
+    async with asyncio.timeout(PATIENCE_S), grpc.aio.insecure_channel(server.grpc.address) as channel:
+        async for answer in untyped(channel).Watch(health_pb2.HealthCheckRequest()):
+            if answer.status == status:
+                return
+
+
+async def test_while_the_database_is_away_accepts_are_refused_runs_wait_and_nothing_is_lost(
+    serve: Serve, cut_off: tuple[str, Callable[[bool], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn, cut = cut_off
+    gate = hold_calls(monkeypatch, HeldCalls())
+    async with serve(database_url=dsn) as server, calling(server.grpc.address) as caller:
+        agent = await caller.agent()
+        run = await caller.send(agent, script(text="an answer"))
+        await patiently(gate.held.get())
+
+        cut(True)
+        gate.release(2)
+        await _becomes(server, health_pb2.HealthCheckResponse.NOT_SERVING)
+        refusal = await refused(caller.send(agent, script(text="not now"), request_id="a key"))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
+        assert refusal.retry_after_s is not None
+
+        cut(False)
+        await _becomes(server, health_pb2.HealthCheckResponse.SERVING)
+        assert (await caller.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
+        check_log(await caller.get(run.id), await caller.log(run.id))
+        again = await caller.send(agent, script(text="now"), request_id="a key")
+        assert (await caller.ended(again.id)).status == v1.RUN_STATUS_COMPLETED
+
+
+async def test_a_server_that_was_declared_dead_stops_and_another_one_goes_on(
+    serve: Serve, postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "BEAT_S", 0.05)
+    gate = hold_calls(monkeypatch, HeldCalls())
+    with pytest.RaisesGroup(pytest.RaisesExc(Fenced), flatten_subgroups=True):
+        async with serve(database_url=postgres.dsn) as dead, calling(dead.grpc.address) as caller:
+            run = await caller.send(await caller.agent(), script(text="an answer"))
+            await patiently(gate.held.get())
+            postgres.execute("DELETE FROM replica; UPDATE lane SET owner = NULL")
+            await asyncio.sleep(PATIENCE_S)
+    gate.release(10)
+    async with serve(database_url=postgres.dsn) as living, calling(living.grpc.address) as caller:
+        ended = await caller.ended(run.id)
+        assert (ended.status, ended.attempt) == (v1.RUN_STATUS_COMPLETED, 2)
+        check_log(ended, await caller.log(run.id))

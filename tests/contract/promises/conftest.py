@@ -48,17 +48,22 @@ Addresses = tuple[str, str]
 
 
 @pytest.fixture(params=["sqlite", "two replicas"])
+def shared_database(request: pytest.FixtureRequest) -> str:
+    """Of two servers; empty for one with a database of its own."""
+    if request.param == "sqlite":
+        return ""
+    postgres: PostgresDatabase = request.getfixturevalue("postgres")
+    return postgres.dsn
+
+
+@pytest.fixture
 async def servers(
-    gate: HeldCalls, workshop: Workshop, serve: Serve, request: pytest.FixtureRequest
+    gate: HeldCalls, workshop: Workshop, serve: Serve, shared_database: str
 ) -> AsyncIterator[list[app.Server]]:
-    """All on one database."""
-    changes: dict[str, object] = {"http_address": "127.0.0.1:0"}
-    if request.param == "two replicas":
-        postgres: PostgresDatabase = request.getfixturevalue("postgres")
-        changes["database_url"] = postgres.dsn
     async with AsyncExitStack() as stack:
-        count = 2 if "database_url" in changes else 1
-        yield [await stack.enter_async_context(serve(**changes)) for _ in range(count)]
+        count = 2 if shared_database else 1
+        served = [serve(http_address="127.0.0.1:0", database_url=shared_database) for _ in range(count)]
+        yield [await stack.enter_async_context(each) for each in served]
 
 
 @pytest.fixture
