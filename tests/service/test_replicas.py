@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -13,6 +14,9 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from sendoff import v1
+from sendoff_server.runs import lookout
+from sendoff_server.store.postgres import engine
+from sendoff_server.store.postgres.engine import PostgresStore
 from tests.contract.databases import PostgresDatabase
 from tests.faults.caller import PATIENCE_S, Caller, calling, patiently, refused, script
 from tests.faults.gated import at, hold_calls
@@ -44,6 +48,15 @@ def workshop(monkeypatch: pytest.MonkeyPatch) -> Workshop:
     return made
 
 
+@pytest.fixture(params=["by hints", "by polling"])
+def news(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How replicas hear of each other: each way does without the other one."""
+    if request.param == "by polling":
+        monkeypatch.setattr(engine, "PostgresStore", partial(PostgresStore, sends_hints=False))
+    else:
+        monkeypatch.setattr(lookout, "POLL_S", 3_600.0)
+
+
 @pytest.fixture
 async def pair(serve: Serve, postgres: PostgresDatabase, gate: HeldCalls, workshop: Workshop) -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
@@ -56,6 +69,7 @@ async def _watched(caller: Caller, run_id: str, **fields: Any) -> list[v1.WatchR
     return [frame async for frame in caller.watch(run_id, **fields)]
 
 
+@pytest.mark.usefixtures("news")
 async def test_who_watches_elsewhere_sees_the_whole_log_as_it_grows(pair: Pair, gate: HeldCalls) -> None:
     run = await pair.here.send(await pair.here.agent(), script(text=HELD))
     await gate.held.get()
@@ -70,6 +84,7 @@ async def test_who_watches_elsewhere_sees_the_whole_log_as_it_grows(pair: Pair, 
     assert frames[-1].end.reason == v1.StreamEnd.REASON_RUN_FINISHED
 
 
+@pytest.mark.usefixtures("news")
 async def test_who_waits_elsewhere_is_told_of_the_end(pair: Pair, gate: HeldCalls) -> None:
     run = await pair.here.send(await pair.here.agent(), script(text=HELD))
     await gate.held.get()
@@ -78,6 +93,7 @@ async def test_who_waits_elsewhere_is_told_of_the_end(pair: Pair, gate: HeldCall
     assert (await patiently(waiting)).status == v1.RUN_STATUS_COMPLETED
 
 
+@pytest.mark.usefixtures("news")
 async def test_a_cancel_elsewhere_ends_the_run(pair: Pair, gate: HeldCalls) -> None:
     run = await pair.here.send(await pair.here.agent(), script(text=HELD))
     await gate.held.get()
@@ -87,6 +103,7 @@ async def test_a_cancel_elsewhere_ends_the_run(pair: Pair, gate: HeldCalls) -> N
     assert (await pair.here.get(run.id)).status == v1.RUN_STATUS_CANCELLED
 
 
+@pytest.mark.usefixtures("news")
 async def test_a_message_sent_elsewhere_waits_its_turn_and_a_cancel_takes_it_out(pair: Pair, gate: HeldCalls) -> None:
     agent = await pair.here.agent()
     first = await pair.here.send(agent, script(text=HELD))
@@ -131,6 +148,7 @@ async def test_who_watches_a_run_that_is_deleted_elsewhere_hears_of_it(pair: Pai
     assert (await refused(patiently(watching))).code is grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.usefixtures("news")
 async def test_answers_given_elsewhere_continue_the_run_and_end_the_turn_for_who_waits_here(
     pair: Pair, workshop: Workshop
 ) -> None:

@@ -6,12 +6,14 @@ then read what it is. It is asked as well which of the runs that are executed he
 
 Text that is being written stays with the replica that executes the run. Watchers on others get each message once it is
 complete.
+
+Other replicas hint at what they have just written, so that the next look comes at once; looking goes on without hints.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from itertools import islice
 
@@ -36,6 +38,7 @@ class Lookout:
         self._hub = hub
         self._scheduler = scheduler
         self._clock = clock
+        self._hint: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -43,20 +46,26 @@ class Lookout:
         if self._store.is_alone:
             yield
             return
-        async with asyncio.TaskGroup() as group:
+        async with self._store.hints(self._on_hint), asyncio.TaskGroup() as group:
             looking = group.create_task(self._look_forever(), name="look out")
             try:
                 yield
             finally:
                 looking.cancel()
 
+    def _on_hint(self, run_ids: Collection[str]) -> None:
+        elsewhere = self._hub.elsewhere()
+        if not self._hint.done() and any(id in elsewhere or self._scheduler.executes(id) for id in run_ids):
+            self._hint.set_result(None)
+
     async def _look_forever(self) -> None:
         while True:
+            self._hint = asyncio.get_running_loop().create_future()
             try:
                 await self._look()
             except StoreFailed as failure:
                 log.warning("the store can not be asked what others have done", error=str(failure))
-            await self._clock.sleep(POLL_S)
+            await self._clock.wait(self._hint, POLL_S)
 
     async def _look(self) -> None:
         if self._scheduler.under_way:

@@ -13,7 +13,8 @@ Times are nanoseconds since 1970.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -59,6 +60,10 @@ the turn: a run that continues another one comes right behind it, in front of al
 
 INPUT_PLACE = 8
 """Places inside a run below this one are for what settles calls of runs before it; its input begins here."""
+
+
+OnHint = Callable[[Collection[str]], None]
+"""Takes ids of runs."""
 
 
 class StoreFailed(Exception):
@@ -138,6 +143,12 @@ class Store(Protocol):
     async def reap(self, lease_s: float) -> int:
         """Declare dead every other replica whose last beat is older than that, by the store's clock, and free its
         lanes; how many."""
+        ...
+
+    def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
+        """Inside the block `on_hint` is called with runs that other replicas have just written.
+
+        A hint may come late, or never: who needs to know asks for `run_marks` and `wanted_cancels` now and then."""
         ...
 
     # -- runs --

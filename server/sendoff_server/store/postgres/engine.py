@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
@@ -12,7 +12,7 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.store.group_read import GroupRead
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
-from sendoff_server.store.port import Poisoned, Store, StoreFailed
+from sendoff_server.store.port import OnHint, Poisoned, Store, StoreFailed
 from sendoff_server.store.postgres import (
     actions,
     agent_lists,
@@ -35,6 +35,7 @@ from sendoff_server.store.postgres import (
     write,
 )
 from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, failures, opened, pool, sought
+from sendoff_server.store.postgres.hints import Hints
 from sendoff_server.store.postgres.migrations import check, migrate
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 from sendoff_server.store.questions import (
@@ -90,8 +91,8 @@ class PostgresStore(Store):
     is cancelled is not carried out, unless its commit was under way.
     """
 
-    def __init__(self, dsn: str, *, connections: int = _CONNECTIONS) -> None:
-        """`connections`: for all but batches and beats, at most; they are opened as they are needed."""
+    def __init__(self, dsn: str, *, connections: int = _CONNECTIONS, sends_hints: bool = True) -> None:
+        """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed."""
         self._replica_id = ids.new("replica")
         self._replica_no = 0
         self._run_nos = RunNumbers()
@@ -99,6 +100,7 @@ class PostgresStore(Store):
         self._leases = pool(dsn, 1)
         self._others = pool(dsn, connections)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
+        self._hints = Hints(dsn, self._others, self._replica_id) if sends_hints else None
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -131,7 +133,10 @@ class PostgresStore(Store):
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
         with failures():
             async with self._flushing.acquire() as connection:
-                return await write.flush(connection, self._replica_no, self._run_nos, batch)
+                results = await write.flush(connection, self._replica_no, self._run_nos, batch)
+        if self._hints is not None:
+            self._hints.wrote(batch, results)
+        return results
 
     # -- leases --
 
@@ -147,6 +152,9 @@ class PostgresStore(Store):
         with failures():
             async with self._leases.acquire() as connection:
                 return await leases.reap(connection, self._replica_no, lease_s)
+
+    def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self._hints is None else self._hints.running(on_hint)
 
     # -- runs --
 

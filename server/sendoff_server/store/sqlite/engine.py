@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
 from sendoff_server.store.group_read import GroupRead
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
-from sendoff_server.store.port import Poisoned, Store
+from sendoff_server.store.port import OnHint, Poisoned, Store
 from sendoff_server.store.questions import (
     ActionQuery,
     ActionSet,
@@ -149,6 +149,9 @@ class SqliteStore(Store):
     async def reap(self, lease_s: float) -> int:
         now_ns = self._clock.now_ns()
         return await self._write(leases.reap, self._replica_no, now_ns - int(lease_s * SECOND_NS), now_ns)
+
+    def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
+        return nullcontext()  # nobody is there to send any
 
     # -- runs --
 
