@@ -106,15 +106,21 @@ def _run(main: process.Main) -> None:
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.callbacks.signing import BadSecret
     from sendoff_server.gateway.server import HttpAddressUnavailable
-    from sendoff_server.store.port import NewerSchema, StoreFailed, StoreInUse
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
 
-    addresses = (AddressUnavailable, HttpAddressUnavailable)
-    told = (*addresses, BadSecret, NewerSchema, PythonToolsUnavailable, StoreFailed, StoreInUse)
+    _run_telling(main, AddressUnavailable, HttpAddressUnavailable, BadSecret, PythonToolsUnavailable)
+
+
+def _run_telling(main: process.Main, *told: type[Exception]) -> None:
+    """Run to the end. These exceptions, and those of the store, are told in one line."""
+    from sendoff_server.store.port import EngineMissing, Fenced, NewerSchema, OlderSchema, StoreFailed, StoreInUse
+
+    of_store = (EngineMissing, Fenced, NewerSchema, OlderSchema, StoreFailed, StoreInUse)
+    all_told: tuple[type[Exception], ...] = (*told, *of_store, OSError, process.Failed)
     faults: list[BaseException] = []
     try:
         process.run(main)
-    except* (*told, OSError, process.Failed) as group:
+    except* all_told as group:
         faults = _leaves(group)
     if faults:
         _fail("; ".join(map(str, faults)))
@@ -136,7 +142,7 @@ def _announce(settings: Settings, offered: ModelCatalogue, mcp_servers: Mapping[
         address=settings.grpc_address,
         http_address=settings.http_address,
         data_dir=str(settings.data_dir),
-        database=str(settings.database_path),
+        database=settings.database_told,
         models=[f"{name}/*" for name in offered.provider_names],
         default_model=offered.default_handle or None,
         mcp_servers=list(mcp_servers),
@@ -185,6 +191,31 @@ def demo(
     if "log_level" not in settings.model_fields_set:
         logs.configure(settings.log_format, "warning")
     _run(functools.partial(demonstration.show, settings, providers, once))
+
+
+@cli.command()
+@_with_settings("database_url", *LOGS)
+def migrate(
+    settings: Settings,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; the exit code tells.")] = False,
+) -> None:
+    """Bring a database on PostgreSQL to this version's schema, for servers whose role may not create tables.
+
+    Servers that may do it themselves when they start. With --check the exit code is 1 unless nothing is missing.
+    """
+    from sendoff_server import store_parts
+
+    url = settings.postgres_url
+    if url is None:
+        told = "set SENDOFF_DATABASE_URL to a database on PostgreSQL; one on SQLite is migrated by its server"
+        _fail(told, code=2)
+
+    async def main(stop: asyncio.Event) -> None:
+        number = await store_parts.migrate(url, only_check=check)
+        print(f"{settings.database_told} has schema {number}, which is this version's.")
+
+    _run_telling(main)
 
 
 @models.command("ls")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,7 +25,7 @@ from sendoff_server.networks import is_local
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Store, StoreFailed
-from sendoff_server.store.sqlite.engine import SqliteStore
+from sendoff_server.store_parts import store_of
 from sendoff_server.use_cases import UseCases
 
 BEAT_S = 2.0
@@ -71,7 +71,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
     """A server inside the block; on leaving it, it drains."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(_store(settings))
+        store = await stack.enter_async_context(store_of(settings))
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         parts = Assembly(settings, store, models, await shed_of(settings, store, clock), clock).parts()
@@ -83,6 +83,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
             parts.shed.mcp_servers.running(),
             parts.scheduler.running(parts.executor),
+            parts.lookout.running(),
             parts.expiry.running(),
             grpc,
             *([http] if http is not None else ()),
@@ -100,12 +101,6 @@ def _http(settings: Settings, use_cases: UseCases) -> HttpServer | None:
         return None
     limits = Limits(connections=settings.max_http_connections)
     return HttpServer(settings.http_address, use_cases, max_body_bytes=settings.max_request_bytes, limits=limits)
-
-
-def _store(settings: Settings) -> Store:
-    path = settings.database_path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return SqliteStore(path, synchronous=settings.sqlite_synchronous)
 
 
 async def _drain(parts: Parts, grpc: GrpcServer, grace_s: float) -> None:
@@ -130,11 +125,16 @@ async def _beating(store: Store, commits: GroupCommit, grpc: GrpcServer, clock: 
 
 
 async def _beat_forever(store: Store, commits: GroupCommit, grpc: GrpcServer, clock: Clock) -> None:
+    reap_from = clock.monotonic()
     while True:
         alive = False
-        with suppress(StoreFailed):
+        try:
             await store.beat()
-            await store.reap(LEASE_S)
+            if clock.monotonic() >= reap_from:
+                await store.reap(LEASE_S)
             alive = not commits.failing
+        except StoreFailed:
+            # Others may not have reached the store either; they get the time of a lease to show that they are alive.
+            reap_from = clock.monotonic() + LEASE_S
         await grpc.set_serving(alive)
         await clock.sleep(BEAT_S)

@@ -45,6 +45,7 @@ from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.executor import Executor
 from sendoff_server.runs.expiry import Expiry
 from sendoff_server.runs.hub import Hub
+from sendoff_server.runs.lookout import Lookout
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
@@ -84,6 +85,7 @@ class Parts:
     shed: Shed
     scheduler: Scheduler
     executor: Executor
+    lookout: Lookout
     expiry: Expiry
     callbacks: Dispatcher
     pictures: RemotePictures
@@ -99,7 +101,7 @@ class Assembly:
         self._models = models
         self._shed = shed
         self._clock = clock
-        self._hub = Hub()
+        self._hub = Hub(shared=not store.is_alone)
         self._scheduler = Scheduler(store, self._hub, clock, max_running=settings.max_running)
         self._history = HistoryMemory(store)
         self._agents = AgentDirectory(store)
@@ -136,6 +138,7 @@ class Assembly:
             shed=self._shed,
             scheduler=self._scheduler,
             executor=Executor(self._store, self._commits, self._hub, self._body(), self._clock),
+            lookout=Lookout(self._store, self._hub, self._scheduler, self._clock),
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
             callbacks=self._callbacks,
             pictures=self._pictures,

@@ -15,6 +15,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sendoff_server.networks import is_local, networks_of, ports_of
 
+_POSTGRES = "postgres(ql)?://"
+
+
+def _without_secrets(url: str) -> str:
+    """Without what may be a password, which may stand in front of the host or among the parameters."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
 
 def _default_data_dir() -> Path:
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
@@ -38,7 +46,12 @@ class Settings(BaseSettings):
         description="Where the database and the weights of the embedded model are kept; made if it is missing.",
         json_schema_extra={"default": "$XDG_DATA_HOME/sendoff or ~/.local/share/sendoff"},
     )
-    database_url: str = Field("", description="sqlite:///PATH. Empty: sendoff.db in the data directory.")
+    database_url: str = Field(
+        "",
+        description="sqlite:///PATH, for one server; or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which servers "
+        "share. Empty: sendoff.db in the data directory.",
+        repr=False,
+    )
     default_model: str = Field(
         "", description="Model of an agent that names none, as provider/name. Empty: the embedded model."
     )
@@ -157,9 +170,11 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _is_sqlite(cls, url: str) -> str:
-        if url and not re.fullmatch(r"sqlite:///(?!:memory:)[^?#]+", url):
-            raise ValueError("expected sqlite:///relative.db or sqlite:////absolute.db")
+    def _is_database(cls, url: str) -> str:
+        if url and not re.fullmatch(rf"sqlite:///(?!:memory:)[^?#]+|{_POSTGRES}[^\s?#]+(\?[^\s#@]*)?", url):
+            raise ValueError(
+                "expected sqlite:///relative.db, sqlite:////absolute.db or postgresql://user:password@host:port/database"
+            )
         return url
 
     @field_validator("default_model")
@@ -198,8 +213,18 @@ class Settings(BaseSettings):
         return Path(self.mcp_servers_file).expanduser() if self.mcp_servers_file else None
 
     @property
+    def postgres_url(self) -> str | None:
+        """Of the database on PostgreSQL, with its password; None: it is on SQLite."""
+        return self.database_url if re.match(_POSTGRES, self.database_url) else None
+
+    @property
+    def database_told(self) -> str:
+        """The database, as it may be told to anyone."""
+        return str(self.database_path) if self.postgres_url is None else _without_secrets(self.postgres_url)
+
+    @property
     def database_path(self) -> Path:
-        """Path of the SQLite database."""
+        """Path of the database, if it is on SQLite."""
         return Path(self.database_url.removeprefix("sqlite:///")) if self.database_url else self.data_dir / "sendoff.db"
 
 

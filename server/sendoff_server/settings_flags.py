@@ -122,5 +122,5 @@ def _fault(fault: dict[str, Any], settings: type[BaseSettings], flags: Mapping[s
     message = fault["msg"].removeprefix("Value error, ")
     if settings is ProviderSettings:
         return f"{source}: {message}"  # what was given may be a key
-    given = re.sub(r"//[^/]*@", "//...@", str(fault["input"]))
+    given = re.sub(r"\?.*", "?...", re.sub(r"//.*@", "//...@", str(fault["input"])))
     return f"{source}: {message}; it is {given!r}"

@@ -64,6 +64,7 @@ WALKED = {
     "endpoint_by_time",
     "lane_ready",  # of what waits or is under way the first ones, or all
     "lane_open",
+    "run_to_cancel",  # runs that are being cancelled right now
     "delivery_due",
     "delivery_own",
     "left_out_pkey",  # short, and only what deletes a conversation may take it for that
@@ -157,6 +158,8 @@ async def _list_others(store: Store) -> None:
 async def _read(store: Store) -> None:
     asked: tuple[Awaitable[object], ...] = (
         store.runs(TENANT, ["x"]),
+        store.run_marks(["x"]),
+        store.wanted_cancels(),
         store.queued("x"),
         store.events("x", 0, 10),
         store.run_messages("x", -1, 10),

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sendoff_server.store.items import Recorded
+from sendoff_server.store.items import Cancel, MarkCancel, Recorded
 from sendoff_server.store.port import DEFAULT_TENANT, Fenced, NewerSchema, Store
 from tests.contract.databases import Database
-from tests.contract.making import accept, after, agent, claim_of, finish, flush_one, new_lane, start, stored
+from tests.contract.making import accept, after, agent, claim_of, finish, flush_one, new_lane, run_to_end, start, stored
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,3 +121,44 @@ async def _reap(database: Database, living: Store) -> None:
     database.age_beats(60)
     await living.beat()
     assert await living.reap(30) == 1
+
+
+# ---- what one replica learns of another ----
+
+
+async def test_the_mark_of_a_run_is_another_one_whenever_it_is_written(database: Database) -> None:
+    async with database.replica() as one, database.replica() as two:
+        item = accept(await new_lane(one))
+        claim = await claim_of(one, item)
+        run_id, seen = claim.run.id, []
+        seen.append(await two.run_marks([run_id, "run-unknown"]))
+        assert await two.run_marks([run_id]) == seen[0]
+        started = start(claim)
+        await flush_one(one, started)
+        seen.append(await two.run_marks([run_id]))
+        await flush_one(one, finish(after(claim, started)))
+        seen.append(await two.run_marks([run_id]))
+    assert len({marks[run_id] for marks in seen}) == 3
+    assert all(marks.keys() == {run_id} for marks in seen)
+
+
+async def test_a_deleted_run_has_no_mark(store: Store) -> None:
+    claim = await claim_of(store, accept(await new_lane(store)))
+    await run_to_end(store, claim)
+    await store.delete_run(DEFAULT_TENANT, claim.run.id)
+    assert await store.run_marks([claim.run.id, "no\0ne"]) == {}
+
+
+async def test_a_replica_learns_what_another_one_cancels_until_it_has_ended(database: Database) -> None:
+    cancel = Cancel(reason="enough", rollback=True)
+    async with database.replica() as one, database.replica() as two:
+        claims = [await claim_of(one, accept(await new_lane(one))) for _ in range(2)]
+        for claim in claims:
+            await flush_one(one, start(claim))
+        cancelled = after(claims[0], start(claims[0]))
+        assert await one.wanted_cancels() == []
+        await flush_one(two, MarkCancel(DEFAULT_TENANT, cancelled.run.id, cancel))
+        assert await one.wanted_cancels() == [(cancelled.run.id, cancel)]
+        assert await two.wanted_cancels() == []
+        await flush_one(one, finish(cancelled))
+        assert await one.wanted_cancels() == []

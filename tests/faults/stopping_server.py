@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from sendoff import v1
-from sendoff_server import __main__, app, assembly
+from sendoff_server import __main__, assembly, store_parts
 from sendoff_server.loop.toolset import Toolbox
 from sendoff_server.models import scripted
 from sendoff_server.models.port import ModelCall
@@ -102,7 +102,7 @@ def main() -> None:
     tools = Looking()
     setattr(assembly, "toolbox_of", lambda *_: tools)  # noqa: B010 -- not as if it were declared so
     setattr(assembly, "callers_of", lambda *_: {v1.TOOL_TYPE_MCP: tools})  # noqa: B010
-    setattr(app, "SqliteStore", StoppingStore)  # noqa: B010
+    setattr(store_parts, "SqliteStore", StoppingStore)  # noqa: B010
     setattr(scripted, "ScriptedModels", partial(scripted.ScriptedModels, gate=gate))  # noqa: B010
     __main__.main()
 

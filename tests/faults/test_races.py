@@ -20,6 +20,7 @@ class SlowStore:
     """Answers with the agent as it was when it was asked, once it is told to."""
 
     def __init__(self, agent: v1.Agent) -> None:
+        self.is_alone = True
         self.current: v1.Agent | None = agent
         self.asked = asyncio.Event()
         self.answer = asyncio.Event()

@@ -89,7 +89,7 @@ def stores(monkeypatch: pytest.MonkeyPatch) -> list[BrokenStore]:
         made.append(BrokenStore(settings.database_path))
         return made[-1]
 
-    monkeypatch.setattr(app, "_store", make)
+    monkeypatch.setattr(app, "store_of", make)
     monkeypatch.setattr(app, "BEAT_S", 0.05)
     monkeypatch.setattr(scheduler, "POLL_S", 0.05)
     return made

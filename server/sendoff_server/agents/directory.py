@@ -1,7 +1,8 @@
 """Agents and conversations as they are now, at hand without asking the store each time.
 
 Every accept and every run needs its agent, and often its conversation. A directory remembers those asked for lately
-and is told of every change that is made in this process.
+and is told of every change that is made in this process; where other processes write to the store, which it tells,
+nothing is remembered.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ Entry = TypeVar("Entry", v1.Agent, v1.Conversation)
 class Directory(Generic[Entry]):
     """Finds things of one kind."""
 
-    def __init__(self, read: Callable[[str, str], Awaitable[Entry | None]], missing: Callable[[str], NotFound]) -> None:
+    def __init__(
+        self, store: Store, read: Callable[[str, str], Awaitable[Entry | None]], missing: Callable[[str], NotFound]
+    ) -> None:
         """`read` asks the store for a tenant's entry of an id, `missing` makes the error for an id without one."""
+        self._store = store
         self._read: Callable[[str, str], Awaitable[Entry | None]] = read
         self._missing = missing
         self._remembered: OrderedDict[tuple[str, str], Entry] = OrderedDict()
@@ -47,6 +51,8 @@ class Directory(Generic[Entry]):
         self._keep(tenant, entry)
 
     def _keep(self, tenant: str, entry: Entry) -> None:
+        if not self._store.is_alone:
+            return
         self._remembered[tenant, entry.id] = entry
         if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)
@@ -60,14 +66,14 @@ class AgentDirectory(Directory[v1.Agent]):
     """Finds agents."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(store.agent, AgentNotFound)
+        super().__init__(store, store.agent, AgentNotFound)
 
 
 class ConversationDirectory(Directory[v1.Conversation]):
     """Finds conversations beside the default ones. What one is doing now may be older than all else of it."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(store.conversation, ConversationNotFound)
+        super().__init__(store, store.conversation, ConversationNotFound)
 
     async def find_of(self, tenant: str, conversation_id: str, agent_id: str) -> v1.Conversation:
         """The conversation. Raises ConversationNotFound, and InvalidRequest if it is not that agent's; "" for whoever's

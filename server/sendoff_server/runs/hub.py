@@ -6,6 +6,10 @@ a topic no longer holds is read from the store.
 
 A topic exists while its run is executed here or somebody watches it. Everything happens on the event loop, between
 two awaits.
+
+Where other processes write to the store, only of a run that is executed here a topic knows all. Of others watchers read
+the store; that there is something new to read is told by the lookout (`lookout.py`), and no run that has ended is
+remembered.
 """
 
 from __future__ import annotations
@@ -49,8 +53,10 @@ class Part:
 class Topic:
     """What watchers of one run share."""
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, *, shared: bool = False) -> None:
+        """`shared`: other processes may execute the run."""
         self.run_id = run_id
+        self._shared = shared
         self.run: v1.Run | None = None
         """As last recorded in this process; None if nothing was since the topic was opened."""
         self.tenant: str | None = None
@@ -60,6 +66,8 @@ class Topic:
         """As `owners` tells them. Set while the run is watched."""
         self.deleted = False
         """The run is gone, by itself or with its owner."""
+        self.seen_mark: str | None = None
+        """Of the run, as the lookout saw it last."""
         self.parts: dict[PartKey, Part] = {}
         self._tail: deque[v1.RunEvent] = deque(maxlen=TAIL_EVENTS)
         self._changed: asyncio.Future[None] | None = None
@@ -75,8 +83,23 @@ class Topic:
             self._changed.set_result(None)
             self._changed = None
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another process may write to the run."""
+        return self._shared and self.tenant is None
+
+    def take_up(self, tenant: str, run: v1.Run) -> None:
+        """The run is executed here from now on."""
+        if self._tail and self._tail[-1].sequence != run.last_sequence:
+            self._tail.clear()  # another process has written meanwhile
+        self.tenant = tenant
+        if self.run is None or self.run.last_sequence < run.last_sequence:
+            self.run = run
+
     def tail(self, after_sequence: int) -> list[v1.RunEvent] | None:
         """The events after that sequence; None if the topic does not hold them all."""
+        if self.is_elsewhere:
+            return None
         if self.run is not None and self.run.last_sequence <= after_sequence:
             return []
         if not self._tail or self._tail[0].sequence > after_sequence + 1:
@@ -111,7 +134,9 @@ class Topic:
 class Hub:
     """The topics of this process, and the runs that have lately ended here."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
+        """`shared`: other processes execute runs too."""
+        self._shared = shared
         self._topics: dict[str, Topic] = {}
         self._finished: OrderedDict[str, tuple[str, v1.Run]] = OrderedDict()
         self._deleted: OrderedDict[str, None] = OrderedDict()
@@ -132,14 +157,14 @@ class Hub:
     def executing(self, tenant: str, run: v1.Run) -> Iterator[Topic]:
         """A run's topic, while the run is executed here and nobody else changes it."""
         topic = self._open(run.id)
-        topic.tenant = tenant
-        if topic.run is None or topic.run.last_sequence < run.last_sequence:
-            topic.run = run
+        topic.take_up(tenant, run)
         try:
             yield topic
         finally:
             topic.tenant = None
             topic.parts.clear()
+            if topic.is_elsewhere:
+                topic.wake()  # what comes next, if anything does, is for the store to tell
             self._close_if_idle(topic)
 
     def ended(self, tenant: str, run: v1.Run) -> None:
@@ -193,6 +218,10 @@ class Hub:
                 topic.deleted = True
             topic.wake()
 
+    def elsewhere(self) -> dict[str, Topic]:
+        """The topics of runs that are watched here and that another process may write to, by run."""
+        return {topic.run_id: topic for topic in self._topics.values() if topic.is_elsewhere}
+
     def wake_all(self) -> None:
         """Have every watcher look around, because the server is stopping."""
         for topic in list(self._topics.values()):
@@ -201,7 +230,7 @@ class Hub:
     def remember(self, tenant: str, run: v1.Run) -> None:
         """Keep a run that has ended at hand, if nothing changes it any more, but that its owner may be deleted. What
         pending actions wait for is still to come, and a callback may be tried again at any time, here or elsewhere."""
-        still_changes = run.pending_actions or run.callback.HasField("url")
+        still_changes = self._shared or run.pending_actions or run.callback.HasField("url")
         if still_changes or any(owner_id in self._deleted for owner_id in owners(run)):
             return
         self._finished[run.id] = (tenant, run)
@@ -211,7 +240,7 @@ class Hub:
     def _open(self, run_id: str) -> Topic:
         topic = self._topics.get(run_id)
         if topic is None:
-            topic = self._topics[run_id] = Topic(run_id)
+            topic = self._topics[run_id] = Topic(run_id, shared=self._shared)
         return topic
 
     def _close_if_idle(self, topic: Topic) -> None:

@@ -13,12 +13,13 @@ Times are nanoseconds since 1970.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
 from sendoff import v1
-from sendoff_server.store.items import Claim, Full, Item, Key, LaneMissing, Mismatched, Result
+from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.questions import (
     ActionQuery,
     ActionSet,
@@ -61,6 +62,10 @@ INPUT_PLACE = 8
 """Places inside a run below this one are for what settles calls of runs before it; its input begins here."""
 
 
+OnHint = Callable[[Collection[str]], None]
+"""Takes ids of runs."""
+
+
 class StoreFailed(Exception):
     """The database did not do it: disk full, locked, connection lost. Nothing of the batch is written; the same batch
     may be tried again."""
@@ -72,6 +77,14 @@ class Fenced(Exception):
 
 class NewerSchema(Exception):
     """The database was written by a newer version of this program, which must not be undone."""
+
+
+class OlderSchema(Exception):
+    """The database lacks migrations of this program, and was only looked at."""
+
+
+class EngineMissing(Exception):
+    """The engine that the settings choose is not installed."""
 
 
 class StoreInUse(Exception):
@@ -132,10 +145,24 @@ class Store(Protocol):
         lanes; how many."""
         ...
 
+    def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
+        """Inside the block `on_hint` is called with runs that other replicas have just written.
+
+        A hint may come late, or never: who needs to know asks for `run_marks` and `wanted_cancels` now and then."""
+        ...
+
     # -- runs --
 
     async def runs(self, tenant: str, run_ids: Sequence[str]) -> dict[str, v1.Run]:
         """These runs, without those that do not exist or belong to others."""
+        ...
+
+    async def run_marks(self, run_ids: Sequence[str]) -> Mapping[str, str]:
+        """Of each of these runs that exists, a mark that is another one whenever something of the run was written."""
+        ...
+
+    async def wanted_cancels(self) -> list[tuple[str, Cancel]]:
+        """The runs in lanes that this replica holds that are to be cancelled and have not ended."""
         ...
 
     async def list_runs(self, query: RunQuery) -> list[v1.Run]: ...

@@ -1,12 +1,18 @@
-"""Every promise is held over each door, on a server of its own."""
+"""Every promise is held over each door, on a server of its own with SQLite and on two that share PostgreSQL.
+
+Of two servers calls go to one and the other by turns, so that hardly anything is asked of the one that does the work.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 
 from sendoff_server import app
+from tests.contract.databases import PostgresDatabase
+from tests.contract.promises.by_turns import ByTurns
 from tests.contract.promises.doors import DOORS, Door, Open
 from tests.faults.gated import at, hold_calls
 from tests.fixtures.scripted_gate import HeldCalls
@@ -37,14 +43,42 @@ def workshop(monkeypatch: pytest.MonkeyPatch) -> Workshop:
     return made
 
 
-@pytest.fixture
-async def server(gate: HeldCalls, workshop: Workshop, serve: Serve) -> AsyncIterator[app.Server]:
-    async with serve(http_address="127.0.0.1:0") as running:
-        yield running
+Addresses = tuple[str, str]
+"""Where gRPC and REST are served."""
+
+
+@pytest.fixture(params=["sqlite", "two replicas"])
+def shared_database(request: pytest.FixtureRequest) -> str:
+    """Of two servers; empty for one with a database of its own."""
+    if request.param == "sqlite":
+        return ""
+    postgres: PostgresDatabase = request.getfixturevalue("postgres")
+    return postgres.dsn
 
 
 @pytest.fixture
-async def door(server: app.Server, opened: Open) -> AsyncIterator[Door]:
-    assert server.http is not None
-    async with opened(server.grpc.address, server.http.address) as connected:
-        yield connected
+async def servers(
+    gate: HeldCalls, workshop: Workshop, serve: Serve, shared_database: str
+) -> AsyncIterator[list[app.Server]]:
+    async with AsyncExitStack() as stack:
+        count = 2 if shared_database else 1
+        served = [serve(http_address="127.0.0.1:0", database_url=shared_database) for _ in range(count)]
+        yield [await stack.enter_async_context(each) for each in served]
+
+
+@pytest.fixture
+def addresses(servers: list[app.Server]) -> Addresses:
+    """Of both doors; of two servers those of one each."""
+    http = servers[-1].http
+    assert http is not None
+    return servers[0].grpc.address, http.address
+
+
+@pytest.fixture
+async def door(servers: list[app.Server], opened: Open) -> AsyncIterator[Door]:
+    async with AsyncExitStack() as stack:
+        doors = []
+        for server in servers:
+            assert server.http is not None
+            doors.append(await stack.enter_async_context(opened(server.grpc.address, server.http.address)))
+        yield doors[0] if len(doors) == 1 else ByTurns(doors)

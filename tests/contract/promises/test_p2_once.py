@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sendoff_server import app
+from tests.contract.promises.conftest import Addresses
 from tests.contract.promises.doors import Door, Refused, over_grpc, over_rest
 
 BY = pytest.mark.parametrize("by", ["key", "otid"])
@@ -38,9 +38,7 @@ async def test_many_who_send_the_same_at_once_get_one_run(door: Door, by: str) -
 
 
 @BY
-async def test_many_who_send_the_same_at_once_through_both_doors_get_one_run(server: app.Server, by: str) -> None:
-    assert server.http is not None
-    addresses = server.grpc.address, server.http.address
+async def test_many_who_send_the_same_at_once_through_both_doors_get_one_run(addresses: Addresses, by: str) -> None:
     async with over_grpc(*addresses) as one, over_rest(*addresses) as other:
         agent = await one.agent("scripted/echo")
         sends = [door.send(agent, "hello", **{by: "mine"}) for door in (one, other) for _ in range(AT_ONCE // 2)]
@@ -63,9 +61,7 @@ async def test_the_same_key_with_another_body_is_refused_and_names_the_run(door:
 
 @BY
 @pytest.mark.parametrize("first", ["grpc", "rest"])
-async def test_a_key_is_the_same_through_whichever_door(server: app.Server, by: str, first: str) -> None:
-    assert server.http is not None
-    addresses = server.grpc.address, server.http.address
+async def test_a_key_is_the_same_through_whichever_door(addresses: Addresses, by: str, first: str) -> None:
     async with over_grpc(*addresses) as one, over_rest(*addresses) as other:
         sending, repeating = (one, other) if first == "grpc" else (other, one)
         agent = await one.agent("scripted/echo")

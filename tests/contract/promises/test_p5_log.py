@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sendoff_server import app
-from tests.contract.promises.conftest import HELD
+from tests.contract.promises.conftest import HELD, Addresses
 from tests.contract.promises.doors import Door, Place, over_grpc, over_rest
 from tests.faults.caller import patiently, script
 from tests.fixtures.scripted_gate import HeldCalls
@@ -47,9 +46,7 @@ async def test_the_log_has_no_gaps_and_its_end_comes_last(door: Door) -> None:
     assert log[-1]["type"] == "finished"
 
 
-async def test_the_log_is_the_same_through_both_doors(server: app.Server) -> None:
-    assert server.http is not None
-    addresses = server.grpc.address, server.http.address
+async def test_the_log_is_the_same_through_both_doors(addresses: Addresses) -> None:
     async with over_grpc(*addresses) as one, over_rest(*addresses) as other:
         agent = await one.agent()
         run_id = (await other.send(agent, script(steps=STEPS))).run_id

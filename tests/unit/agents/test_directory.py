@@ -14,6 +14,7 @@ from sendoff_server.store.port import Store
 
 class ConversationStore:
     def __init__(self) -> None:
+        self.is_alone = True
         self.asked: list[tuple[str, str]] = []
         self.stored = {("one", f"conv-{name}"): f"agent-{name[0]}" for name in ("a1", "a2", "b1")}
 
@@ -61,3 +62,13 @@ async def test_conversations_of_a_deleted_agent_are_forgotten_and_no_others(
         with pytest.raises(ConversationNotFound):
             await directory.find("one", f"conv-{name}")
     assert (await directory.find("one", "conv-b1")).agent_id == "agent-b"
+
+
+async def test_where_others_write_too_nothing_is_remembered(
+    directory: ConversationDirectory, store: ConversationStore
+) -> None:
+    store.is_alone = False
+    directory.remember("one", v1.Conversation(id="conv-a1", agent_id="agent-old"))
+    assert (await directory.find("one", "conv-a1")).agent_id == "agent-a"
+    store.stored["one", "conv-a1"] = "agent-new"
+    assert (await directory.find("one", "conv-a1")).agent_id == "agent-new"

@@ -158,3 +158,25 @@ def test_a_run_is_known_to_its_tenant_only() -> None:
         hub.recorded(run, [])
     assert hub.known("t", RUN) is run
     assert hub.known("other", RUN) is None
+
+
+def test_where_others_execute_runs_too_a_topic_tells_only_of_what_is_executed_here() -> None:
+    hub = Hub(shared=True)
+    with hub.watching(RUN) as topic:
+        with hub.executing("t", v1.Run(id=RUN, last_sequence=1)):
+            hub.recorded(v1.Run(id=RUN, last_sequence=2), [event(2)])
+            assert topic.tail(1) == [event(2)]
+            assert hub.elsewhere() == {}
+        assert hub.elsewhere() == {RUN: topic}
+        assert topic.tail(2) is None, "somebody else may have gone on"
+        with hub.executing("t", v1.Run(id=RUN, last_sequence=5)):
+            hub.recorded(v1.Run(id=RUN, last_sequence=6), [event(6)])
+            assert topic.tail(1) is None, "what was written elsewhere is not here"
+            assert topic.tail(5) == [event(6)]
+
+
+def test_where_others_write_too_no_run_that_has_ended_is_remembered() -> None:
+    hub = Hub(shared=True)
+    with hub.executing("t", v1.Run(id=RUN, last_sequence=1)):
+        hub.recorded(v1.Run(id=RUN, last_sequence=2, status=v1.RUN_STATUS_COMPLETED), [event(2)])
+    assert hub.known("t", RUN) is None

@@ -14,7 +14,7 @@ LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
 WRONG = {
     "Imports look down": ("server/sendoff_server/errors.py", "import sendoff_server.runs.hub"),
-    "Only app.py chooses a store engine": (
+    "Only store_parts.py chooses a store engine": (
         "server/sendoff_server/runs/hub.py",
         "import sendoff_server.store.sqlite.lock",
     ),

@@ -138,7 +138,7 @@ def test_what_is_to_be_installed_is_an_extra() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     told = {name for names in re.findall(r"'\.\[([a-z,]+)\]'", README) for name in names.split(",")}
 
-    assert told == {"server", "local"}
+    assert told == {"server", "local", "postgres"}
     assert told <= extras.keys()
 
 

@@ -48,17 +48,44 @@ def test_an_address_is_host_and_port(address: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["postgresql://db/x", "sqlite://x.db", "sqlite:///", "sqlite:///:memory:", "sqlite:///x.db?mode=ro", "x.db"],
+    [
+        "postgresql://",
+        "postgresql://db/x#y",
+        "postgresql://db/x?user=a@b",
+        "mysql://db/x",
+        "sqlite://x.db",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///x.db?mode=ro",
+        "x.db",
+    ],
 )
 def test_a_database_that_cannot_be_served_is_refused(url: str) -> None:
     assert "expected sqlite:///" in fault(database_url=url)
 
 
 def test_a_password_in_a_refused_database_url_is_not_told() -> None:
-    told = fault(database_url="postgresql://ann:hunter2@db/x")
+    told = fault(database_url="mysql://ann:hunter2/hunter2@db/x?password=hunter2")
 
     assert "hunter2" not in told
     assert "db/x" in told
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:hunter2@db/x",
+        "postgres://ann:hunter2@db/x?sslmode=require",
+        "postgresql://ann:hun@hunter2@db/x",
+        "postgresql://db/x?password=hunter2&user=ann",
+    ],
+)
+def test_a_password_of_the_database_is_told_by_nothing_that_prints_settings(url: str) -> None:
+    settings = settings_flags.read({"database_url": url})
+
+    assert settings.postgres_url == url
+    assert "hunter2" not in settings.database_told + repr(settings) + str(settings)
+    assert "db/x" in settings.database_told
 
 
 def test_a_relative_database_stays_relative_and_an_absolute_one_absolute(tmp_path: Path) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.store.group_read import GroupRead
-from sendoff_server.store.items import Claim, Full, Item, Key, LaneMissing, Mismatched, Result
-from sendoff_server.store.port import Poisoned, Store, StoreFailed
+from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
+from sendoff_server.store.port import OnHint, Poisoned, Store, StoreFailed
 from sendoff_server.store.postgres import (
     actions,
     agent_lists,
@@ -35,7 +35,8 @@ from sendoff_server.store.postgres import (
     write,
 )
 from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, failures, opened, pool, sought
-from sendoff_server.store.postgres.migrations import migrate
+from sendoff_server.store.postgres.hints import Hints
+from sendoff_server.store.postgres.migrations import check, migrate
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 from sendoff_server.store.questions import (
     ActionQuery,
@@ -73,6 +74,16 @@ _BITE = 500
 """Rows of what may be large, written at once before others get their turn."""
 
 
+async def bring_schema(dsn: str, *, only_check: bool) -> int:
+    """Bring a database to this program's schema, or only look at it; its number.
+
+    Raises NewerSchema, StoreFailed, and OlderSchema where it is only looked at.
+    """
+    with failures():
+        async with opened(connections := pool(dsn, 1)), connections.acquire() as connection:
+            return await (check if only_check else migrate)(connection)
+
+
 class PostgresStore(Store):
     """A database that replicas share, entered once.
 
@@ -80,8 +91,8 @@ class PostgresStore(Store):
     is cancelled is not carried out, unless its commit was under way.
     """
 
-    def __init__(self, dsn: str, *, connections: int = _CONNECTIONS) -> None:
-        """`connections`: for all but batches and beats, at most; they are opened as they are needed."""
+    def __init__(self, dsn: str, *, connections: int = _CONNECTIONS, sends_hints: bool = True) -> None:
+        """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed."""
         self._replica_id = ids.new("replica")
         self._replica_no = 0
         self._run_nos = RunNumbers()
@@ -89,6 +100,7 @@ class PostgresStore(Store):
         self._leases = pool(dsn, 1)
         self._others = pool(dsn, connections)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
+        self._hints = Hints(dsn, self._others, self._replica_id) if sends_hints else None
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -121,7 +133,10 @@ class PostgresStore(Store):
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
         with failures():
             async with self._flushing.acquire() as connection:
-                return await write.flush(connection, self._replica_no, self._run_nos, batch)
+                results = await write.flush(connection, self._replica_no, self._run_nos, batch)
+        if self._hints is not None:
+            self._hints.wrote(batch, results)
+        return results
 
     # -- leases --
 
@@ -138,6 +153,9 @@ class PostgresStore(Store):
             async with self._leases.acquire() as connection:
                 return await leases.reap(connection, self._replica_no, lease_s)
 
+    def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self._hints is None else self._hints.running(on_hint)
+
     # -- runs --
 
     async def runs(self, tenant: str, run_ids: Sequence[str]) -> dict[str, v1.Run]:
@@ -146,6 +164,12 @@ class PostgresStore(Store):
 
     def _read_runs(self, wanted: Iterable[tuple[str, str]]) -> asyncio.Future[Mapping[tuple[str, str], v1.Run]]:
         return asyncio.ensure_future(self._read(reads.runs, wanted))
+
+    async def run_marks(self, run_ids: Sequence[str]) -> Mapping[str, str]:
+        return await self._read(reads.marks, run_ids)
+
+    async def wanted_cancels(self) -> list[tuple[str, Cancel]]:
+        return await self._read(reads.wanted_cancels, self._replica_no)
 
     async def list_runs(self, query: RunQuery) -> list[v1.Run]:
         return await self._read(reads.list_runs, query)

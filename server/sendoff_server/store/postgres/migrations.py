@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 
-from sendoff_server.store.port import NewerSchema
+from sendoff_server.store.port import NewerSchema, OlderSchema
 from sendoff_server.store.postgres.connection import Connection
 
 _LOCK = 0x53_45_4E_44_4F_46_46
@@ -46,12 +46,25 @@ async def migrate(connection: Connection) -> int:
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
             if await _version(connection) == at:
                 await _apply(connection, migrations[at])
-    if at > len(migrations):
+    _refuse_newer(at, len(migrations))
+    return at
+
+
+async def check(connection: Connection) -> int:
+    """The schema's number, if it is this program's. Changes nothing. Raises OlderSchema and NewerSchema."""
+    at, wanted = await _version(connection), len(known())
+    if at < wanted:
+        raise OlderSchema(f"the database has schema {at}, this program needs {wanted}; run `sendoff-server migrate`")
+    _refuse_newer(at, wanted)
+    return at
+
+
+def _refuse_newer(at: int, wanted: int) -> None:
+    if at > wanted:
         raise NewerSchema(
-            f"the database has schema {at}, this program knows {len(migrations)}; "
+            f"the database has schema {at}, this program knows {wanted}; "
             "start the version that wrote it, or a newer one"
         )
-    return at
 
 
 async def _apply(connection: Connection, migration: Migration) -> None:

@@ -218,6 +218,15 @@ ORDER BY l.priority, l.ready_at_ns;
 -- name: runs
 SELECT tenant, id, body FROM run WHERE id = ANY ($1::text[]);
 
+-- name: run_marks
+SELECT id, xmin::text FROM run WHERE id = ANY ($1::text[]) AND status <> 9;
+
+-- name: wanted_cancels
+-- In lanes of replica $1. Few are on the way at any time, and they are in an index of their own.
+SELECT r.id, r.cancel_wanted, r.cancel_kind FROM run r
+CROSS JOIN LATERAL (SELECT owner FROM lane WHERE no = r.lane_no OFFSET 0) l
+WHERE r.cancel_wanted IS NOT NULL AND r.status <= 2 AND l.owner = $1;
+
 -- name: queued
 SELECT
   (SELECT count(*) FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from sendoff import v1
+from sendoff_server.store.batch.snapshot import read_cancel
+from sendoff_server.store.items import Cancel
 from sendoff_server.store.postgres.conditions import Condition, follows, joined, of_tenant, one_of
 from sendoff_server.store.postgres.connection import Connection, sought, sought_bytes
 from sendoff_server.store.postgres.queries import named, numbered
@@ -18,6 +20,18 @@ async def runs(connection: Connection, wanted: Iterable[tuple[str, str]]) -> Map
     asked = set(wanted)
     rows = await connection.fetch(named("runs"), [sought(run_id) for run_id in {run_id for _, run_id in asked}])
     return {(tenant, run_id): v1.Run.FromString(body) for tenant, run_id, body in rows if (tenant, run_id) in asked}
+
+
+async def marks(connection: Connection, run_ids: Sequence[str]) -> Mapping[str, str]:
+    """The number of the transaction that wrote the row last."""
+    rows = await connection.fetch(named("run_marks"), [sought(run_id) for run_id in run_ids])
+    return {run_id: mark for run_id, mark in rows}  # noqa: C416 -- not `dict`: a record is no pair to the type checker
+
+
+async def wanted_cancels(connection: Connection, replica_no: int) -> list[tuple[str, Cancel]]:
+    rows = await connection.fetch(named("wanted_cancels"), replica_no)
+    found = [(run_id, read_cancel(reason.decode(), kind)) for run_id, reason, kind in rows]
+    return [(run_id, cancel) for run_id, cancel in found if cancel is not None]
 
 
 async def queued(connection: Connection, run_id: str) -> Queued | None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +16,8 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
 from sendoff_server.store.group_read import GroupRead
-from sendoff_server.store.items import Claim, Full, Item, Key, LaneMissing, Mismatched, Result
-from sendoff_server.store.port import Poisoned, Store
+from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
+from sendoff_server.store.port import OnHint, Poisoned, Store
 from sendoff_server.store.questions import (
     ActionQuery,
     ActionSet,
@@ -150,6 +150,9 @@ class SqliteStore(Store):
         now_ns = self._clock.now_ns()
         return await self._write(leases.reap, self._replica_no, now_ns - int(lease_s * SECOND_NS), now_ns)
 
+    def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
+        return nullcontext()  # nobody is there to send any
+
     # -- runs --
 
     async def runs(self, tenant: str, run_ids: Sequence[str]) -> dict[str, v1.Run]:
@@ -158,6 +161,12 @@ class SqliteStore(Store):
 
     def _read_runs(self, wanted: Iterable[tuple[str, str]]) -> asyncio.Future[Mapping[tuple[str, str], v1.Run]]:
         return self._readers.submit(reads.runs, wanted)
+
+    async def run_marks(self, run_ids: Sequence[str]) -> Mapping[str, str]:
+        return await self._readers.submit(reads.marks, run_ids)
+
+    async def wanted_cancels(self) -> list[tuple[str, Cancel]]:
+        return await self._readers.submit(reads.wanted_cancels, self._replica_no)
 
     async def list_runs(self, query: RunQuery) -> list[v1.Run]:
         return await self._readers.submit(reads.list_runs, query)

@@ -344,6 +344,14 @@ UPDATE lane SET owner = ?1 WHERE no IN (SELECT value FROM json_each(?2)) AND own
 SELECT json_group_array(json_array(r.tenant, r.id, hex(r.body)))
 FROM json_each(?1) wanted CROSS JOIN run r ON r.id = wanted.value;
 
+-- name: run_marks
+SELECT r.id, r.body FROM json_each(?1) wanted CROSS JOIN run r ON r.id = wanted.value WHERE r.status <> 9;
+
+-- name: wanted_cancels
+SELECT r.id, r.cancel_wanted, r.cancel_kind
+FROM lane l CROSS JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq
+WHERE l.owner = ?1 AND r.cancel_wanted IS NOT NULL AND r.status <= 2;
+
 -- name: queued
 SELECT
   (SELECT count(*) FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2),

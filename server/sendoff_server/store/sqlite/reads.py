@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from sendoff import v1
+from sendoff_server.store.batch.snapshot import read_cancel
+from sendoff_server.store.items import Cancel
 from sendoff_server.store.questions import Queued, RunQuery
 from sendoff_server.store.sqlite.bodies import read_bodies
 from sendoff_server.store.sqlite.queries import named
@@ -24,6 +27,18 @@ def runs(connection: sqlite3.Connection, wanted: Iterable[tuple[str, str]]) -> M
         for tenant, run_id, body in json.loads(found)
         if (tenant, run_id) in asked
     }
+
+
+def marks(connection: sqlite3.Connection, run_ids: Sequence[str]) -> Mapping[str, str]:
+    """A digest of the body: a row tells by itself not when it was written."""
+    rows = connection.execute(named("run_marks"), (encode_list(run_ids),))
+    return {run_id: hashlib.blake2b(body, digest_size=16).hexdigest() for run_id, body in rows}
+
+
+def wanted_cancels(connection: sqlite3.Connection, replica_no: int) -> list[tuple[str, Cancel]]:
+    rows = connection.execute(named("wanted_cancels"), (replica_no,))
+    found = [(run_id, read_cancel(reason, kind)) for run_id, reason, kind in rows]
+    return [(run_id, cancel) for run_id, cancel in found if cancel is not None]
 
 
 def queued(connection: sqlite3.Connection, run_id: str) -> Queued | None:

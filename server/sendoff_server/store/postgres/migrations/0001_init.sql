@@ -94,6 +94,7 @@ CREATE TABLE run (
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX run_by_lane ON run (lane_no, seq);
 CREATE INDEX run_by_time ON run (tenant, create_time_ns, id);
+CREATE INDEX run_to_cancel ON run (lane_no) WHERE cancel_wanted IS NOT NULL AND status <= 2;
 CREATE INDEX run_by_start ON run (start_before_ns) WHERE start_before_ns IS NOT NULL AND status = 1;
 
 CREATE TABLE run_key (

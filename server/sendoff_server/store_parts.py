@@ -1,0 +1,40 @@
+"""The store that the settings choose. Beside the engines themselves the only place that knows them."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from sendoff_server.settings import Settings
+from sendoff_server.store.port import EngineMissing, Store
+from sendoff_server.store.sqlite.engine import SqliteStore
+
+
+def store_of(settings: Settings) -> Store:
+    """Raises EngineMissing."""
+    if settings.postgres_url is not None:
+        store: Store = _postgres().PostgresStore(settings.postgres_url)
+        return store
+    path = settings.database_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return SqliteStore(path, synchronous=settings.sqlite_synchronous)
+
+
+async def migrate(postgres_url: str, *, only_check: bool) -> int:
+    """Bring a database to this program's schema, or only look whether it has it; the schema's number.
+
+    Raises EngineMissing, NewerSchema, StoreFailed, and OlderSchema where it is only looked at.
+    """
+    number: int = await _postgres().bring_schema(postgres_url, only_check=only_check)
+    return number
+
+
+def _postgres() -> ModuleType:
+    """The engine, imported only where it is wanted: its driver is not part of every installation."""
+    try:
+        from sendoff_server.store.postgres import engine
+    except ModuleNotFoundError as missing:
+        raise EngineMissing(
+            f"PostgreSQL needs the package {missing.name}, which is not installed: "
+            "pip install 'sendoff[server,postgres]'"
+        ) from missing
+    return engine
