@@ -62,7 +62,8 @@ WALKED = {
     "replica_pkey",
     "endpoint_pkey",  # few rows
     "endpoint_by_time",
-    "lane_ready",  # of what waits or is under way the first ones, or all
+    "lane_scheduled",  # of what waits or is under way the first ones, or all
+    "lane_waiting",
     "lane_open",
     "delivery_due",
     "delivery_own",
