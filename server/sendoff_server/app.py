@@ -71,7 +71,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
     """A server inside the block; on leaving it, it drains."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(_store(settings))
+        store = await stack.enter_async_context(_store(settings, clock))
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         parts = Assembly(settings, store, models, await shed_of(settings, store, clock), clock).parts()
@@ -102,10 +102,10 @@ def _http(settings: Settings, use_cases: UseCases) -> HttpServer | None:
     return HttpServer(settings.http_address, use_cases, max_body_bytes=settings.max_request_bytes, limits=limits)
 
 
-def _store(settings: Settings) -> Store:
+def _store(settings: Settings, clock: Clock) -> Store:
     path = settings.database_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    return SqliteStore(path, synchronous=settings.sqlite_synchronous)
+    return SqliteStore(path, synchronous=settings.sqlite_synchronous, clock=clock)
 
 
 async def _drain(parts: Parts, grpc: GrpcServer, grace_s: float) -> None:

@@ -103,4 +103,4 @@ def test_all_that_does_not_work_is_named_at_once() -> None:
     request = with_image(letta=v1.Image.Stored(file_id="file-1"))
     request.scheduling.when_busy = v1.WHEN_BUSY_STEER
     request.scheduling.retention.seconds = 1
-    assert unsupported(request) == ["scheduling.when_busy", "scheduling.retention"]
+    assert unsupported(request) == ["scheduling.retention", "scheduling.when_busy"]
