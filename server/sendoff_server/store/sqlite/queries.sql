@@ -352,7 +352,7 @@ WITH RECURSIVE behind (share) AS (
   SELECT ?1
   UNION ALL
   SELECT (
-    SELECT l.share FROM lane l
+    SELECT l.share FROM lane l INDEXED BY lane_waiting
     WHERE l.held = 0 AND l.scheduled = 0 AND l.owner IS NULL AND l.open > 0 AND l.share > behind.share
     ORDER BY l.share LIMIT 1
   ) FROM behind WHERE behind.share IS NOT NULL
