@@ -100,7 +100,8 @@ async def _ask_everything(store: Store) -> None:
     await run_to_end(store, await claim_of(store, accept(lane, request_id="r")), texts=["a"])
     fork = conversation(lane)
     await store.create_conversation(TENANT, fork, None, b"", Fork(lane, None))
-    await store.claim(1)
+    await store.flush([accept(await new_lane(store), lease=False)])
+    assert len(await store.claim(1)) == 1
     await _list_messages(store)
     await _list_others(store)
     await _read(store)

@@ -213,10 +213,10 @@ UPDATE lane SET scheduled = false, held = paused_by IS NOT NULL AND EXISTS (
   SELECT FROM run r
   WHERE r.lane_no = lane.no AND r.seq = lane.head_seq AND r.waits AND r.status = 1 AND r.cancel_wanted IS NULL
 )
-WHERE no IN (
+WHERE no = ANY (ARRAY(
   SELECT no FROM lane WHERE scheduled AND ready_at_ns <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000
   ORDER BY ready_at_ns LIMIT $1 FOR UPDATE SKIP LOCKED
-);
+));
 
 -- name: waiting_shares
 -- Of which lanes wait: the first $2 behind $1. Goes from share to share, so it costs what it gives.
@@ -243,7 +243,7 @@ WITH found AS MATERIALIZED (
 ), taken AS (
   SELECT no, place, row_number() OVER (PARTITION BY place ORDER BY rank_ns) AS turn FROM found ORDER BY turn, place LIMIT $4::bigint
 ), written AS (
-  UPDATE lane SET owner = $1 WHERE no IN (SELECT no FROM taken) RETURNING no
+  UPDATE lane SET owner = $1 WHERE no = ANY (ARRAY(SELECT no FROM taken)) RETURNING no
 )
 SELECT taken.no, taken.place FROM taken JOIN written USING (no) ORDER BY turn, place;
 
