@@ -40,6 +40,12 @@ class SendOptions(TypedDict, total=False):
     labels: Mapping[str, str] | None
     when_busy: v1.WhenBusy.ValueType | None
     when_pending: v1.WhenPending.ValueType | None
+    start_time: Timestamp | None
+    """The run is not started before."""
+    priority: int | None
+    """1 to 5, 1 first."""
+    fairness_key: str | None
+    """Whom the run shares slots as."""
     client_tools: Sequence[v1.ClientTool] | None
     """Tools that run here."""
     limits: v1.Limits | None
@@ -238,6 +244,12 @@ def send(agent_id: str, input: Input, options: SendOptions) -> Call[v1.CreateMes
         request.scheduling.when_busy = when_busy
     if (when_pending := options.get("when_pending")) is not None:
         request.scheduling.when_pending = when_pending
+    if (start_time := options.get("start_time")) is not None:
+        request.scheduling.start_time.CopyFrom(start_time)
+    if (priority := options.get("priority")) is not None:
+        request.scheduling.priority = priority
+    if (fairness_key := options.get("fairness_key")) is not None:
+        request.scheduling.fairness_key = fairness_key
     return create_message_async(request)
 
 

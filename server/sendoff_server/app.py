@@ -71,7 +71,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
     """A server inside the block; on leaving it, it drains."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(store_of(settings))
+        store = await stack.enter_async_context(store_of(settings, clock))
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         parts = Assembly(settings, store, models, await shed_of(settings, store, clock), clock).parts()

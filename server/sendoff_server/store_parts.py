@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from sendoff_server.clock import Clock
 from sendoff_server.settings import Settings
 from sendoff_server.store.port import EngineMissing, Store
 from sendoff_server.store.sqlite.engine import SqliteStore
 
 
-def store_of(settings: Settings) -> Store:
-    """Raises EngineMissing."""
+def store_of(settings: Settings, clock: Clock) -> Store:
+    """PostgreSQL goes by its own clock. Raises EngineMissing."""
     if settings.postgres_url is not None:
         store: Store = _postgres().PostgresStore(settings.postgres_url)
         return store
     path = settings.database_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    return SqliteStore(path, synchronous=settings.sqlite_synchronous)
+    return SqliteStore(path, synchronous=settings.sqlite_synchronous, clock=clock)
 
 
 async def migrate(postgres_url: str, *, only_check: bool) -> int:

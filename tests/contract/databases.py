@@ -30,6 +30,14 @@ class Database(Protocol):
         """Make every replica's last beat look that much older."""
         ...
 
+    def age_waits(self, seconds: float) -> None:
+        """Make it look as if lanes that wait had waited that much longer."""
+        ...
+
+    def let_start_times_come(self) -> None:
+        """Make it look as if all of them had passed."""
+        ...
+
     def claim_newer_schema(self) -> None:
         """Make it look as if a later version of the program had written it."""
         ...
@@ -60,6 +68,13 @@ class SqliteDatabase(Database):
 
     def age_beats(self, seconds: float) -> None:
         self.execute("UPDATE replica SET beat_ns = beat_ns - ?", int(seconds * 1e9))
+
+    def age_waits(self, seconds: float) -> None:
+        self.execute(f"UPDATE lane SET ready_at_ns = ready_at_ns - {int(seconds * 1e9)}")
+
+    def let_start_times_come(self) -> None:
+        for statement in _TIMES_COME:
+            self.execute(statement)
 
     def claim_newer_schema(self) -> None:
         self.execute("INSERT INTO schema_version (number, applied_at_ns) VALUES (9999, 0)")
@@ -103,6 +118,13 @@ class PostgresDatabase(Database):
     def age_beats(self, seconds: float) -> None:
         self.execute(f"UPDATE replica SET beat_at = beat_at - interval '{seconds} s'")
 
+    def age_waits(self, seconds: float) -> None:
+        self.execute(f"UPDATE lane SET ready_at_ns = ready_at_ns - {int(seconds * 1e9)}")
+
+    def let_start_times_come(self) -> None:
+        for statement in _TIMES_COME:
+            self.execute(statement)
+
     def claim_newer_schema(self) -> None:
         self.execute(f"INSERT INTO schema_version VALUES ({_NEWER}, now())")
 
@@ -139,6 +161,10 @@ class PostgresDatabase(Database):
 
 
 _NEWER = 9999
+_TIMES_COME = (
+    "UPDATE lane SET ready_at_ns = 1 WHERE scheduled",
+    "UPDATE run SET start_ns = 1 WHERE start_ns IS NOT NULL",
+)
 
 
 def _is_counted(table: str) -> bool:

@@ -76,6 +76,9 @@ def accept(
     reject_if_pending: bool = False,
     supersedes: Cancel | None = None,
     start_before_ns: int | None = None,
+    start_ns: int | None = None,
+    priority: int = 3,
+    share: int = 0,
 ) -> Accept:
     """`agent_id`: of a lane that is not the agent's default one."""
     made = v1.Run(
@@ -105,6 +108,9 @@ def accept(
         reject_if_pending=reject_if_pending,
         supersedes=supersedes,
         start_before_ns=start_before_ns,
+        start_ns=start_ns,
+        priority=priority,
+        share=share,
     )
 
 

@@ -62,7 +62,8 @@ WALKED = {
     "replica_pkey",
     "endpoint_pkey",  # few rows
     "endpoint_by_time",
-    "lane_ready",  # of what waits or is under way the first ones, or all
+    "lane_scheduled",  # of what waits or is under way the first ones, or all
+    "lane_waiting",
     "lane_open",
     "run_to_cancel",  # runs that are being cancelled right now
     "delivery_due",
@@ -100,7 +101,8 @@ async def _ask_everything(store: Store) -> None:
     await run_to_end(store, await claim_of(store, accept(lane, request_id="r")), texts=["a"])
     fork = conversation(lane)
     await store.create_conversation(TENANT, fork, None, b"", Fork(lane, None))
-    await store.claim(1)
+    await store.flush([accept(await new_lane(store), lease=False)])
+    assert len(await store.claim(1)) == 1
     await _list_messages(store)
     await _list_others(store)
     await _read(store)

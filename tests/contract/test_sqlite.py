@@ -240,6 +240,21 @@ def test_no_query_walks_a_table_that_grows(database: SqliteDatabase) -> None:
     connection.close()
 
 
+def test_a_claim_costs_what_it_takes_however_many_lanes_wait(database: SqliteDatabase) -> None:
+    connection = connect(database.path)
+    migrations.migrate(connection, 1)
+    statements = dict(_statements())
+    for name, index in (
+        ("due_lanes", "lane_scheduled"),
+        ("waiting_shares", "lane_waiting"),
+        ("waiting_lanes", "lane_waiting"),
+    ):
+        plan = [str(row[3]) for row in connection.execute("EXPLAIN QUERY PLAN " + statements[name], [None] * 2)]
+        assert [line for line in plan if f"INDEX {index} (" in line], (name, plan)
+        assert not [line for line in plan if "TEMP B-TREE" in line], (name, plan)
+    connection.close()
+
+
 @pytest.mark.parametrize(
     ("wanted", "index"),
     [

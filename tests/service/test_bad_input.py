@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from sendoff import v1
@@ -206,8 +207,8 @@ async def test_a_deleted_agent_takes_no_more_messages_and_its_runs_are_gone(call
     ("fields", "named"),
     [
         (
-            {"scheduling": v1.Scheduling(priority=1, fairness_key="a")},
-            ["scheduling.fairness_key", "scheduling.priority"],
+            {"scheduling": v1.Scheduling(when_busy=v1.WHEN_BUSY_STEER, retention=Duration(seconds=1))},
+            ["scheduling.retention", "scheduling.when_busy"],
         ),
         ({"scheduling": v1.Scheduling(when_busy=v1.WHEN_BUSY_STEER)}, ["scheduling.when_busy"]),
     ],

@@ -55,12 +55,13 @@ def span_s(option: str, text: str) -> float:
     return float(found[1]) * _UNITS_S[found[2]]
 
 
-def moment_or_span(option: str, text: str, now: datetime) -> Timestamp:
-    """The moment that an option says, or that lies so long back; without a zone it is UTC."""
+def moment_or_span(option: str, text: str, now: datetime, *, ahead: bool = False) -> Timestamp:
+    """The moment that an option says, or that lies so long back, or ahead; without a zone it is UTC."""
     told = Timestamp()
     try:
         moment = datetime.fromisoformat(text)
         told.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except ValueError:
-        told.FromDatetime(now - timedelta(seconds=span_s(option, text)))
+        span = timedelta(seconds=span_s(option, text))
+        told.FromDatetime(now + span if ahead else now - span)
     return told

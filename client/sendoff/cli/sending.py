@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from sendoff.cli import output
 from sendoff.cli.asking import ask
 from sendoff.cli.exits import ExitCode
 from sendoff.cli.following import Screen, conclude, follow
-from sendoff.cli.options import json_object, labels
+from sendoff.cli.options import json_object, labels, moment_or_span
 from sendoff.cli.pictures import image as image_named
 from sendoff.cli.session import Json, session
 from sendoff.client import Client
@@ -73,6 +74,12 @@ def send(
     when_pending: Annotated[
         WhenPending | None, typer.Option(help="When the conversation waits for an answer; unset: what waits is denied.")
     ] = None,
+    start_time: Annotated[
+        str | None,
+        typer.Option(help="Do not start before: in a span as 90s, 30m, 24h, 7d, or a time; its zone else UTC."),
+    ] = None,
+    priority: Annotated[int | None, typer.Option(min=1, max=5, help="1 first, 5 last. Default: 3.")] = None,
+    fairness_key: Annotated[str | None, typer.Option(help="Whom the run shares slots as. Default: the tenant.")] = None,
     validate_only: Annotated[
         bool, typer.Option("--validate-only", help="Check the request, and send nothing.")
     ] = False,
@@ -101,6 +108,9 @@ def send(
         "metadata": json_object("--metadata", metadata),
         "when_busy": v1.WhenBusy.Value(f"WHEN_BUSY_{when_busy.upper()}") if when_busy else None,
         "when_pending": v1.WhenPending.Value(f"WHEN_PENDING_{when_pending.upper()}") if when_pending else None,
+        "start_time": moment_or_span("--start-time", start_time, datetime.now(UTC), ahead=True) if start_time else None,
+        "priority": priority,
+        "fairness_key": fairness_key,
         "validate_only": validate_only,
     }
     content = _content(sys.stdin.read() if text == "-" else text, image or [])

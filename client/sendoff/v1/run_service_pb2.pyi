@@ -509,7 +509,7 @@ class Limits(_message.Message):
     """Most money, in millionths of a US dollar. Unset: no limit. Rule: int64.gt = 0."""
     @_builtins.property
     def queue_ttl(self) -> _duration_pb2.Duration:
-        """Longest wait before it starts. A run that has not started by then ends FAILED with stop reason EXPIRED_IN_QUEUE. Unset: no
+        """Longest wait before it starts, counted from scheduling.start_time where that is later. A run that has not started by then ends FAILED with stop reason EXPIRED_IN_QUEUE. Unset: no
         limit. Rule: duration.gt = 0; duration.lte = 604800s.
         """
 
@@ -571,16 +571,25 @@ class Scheduling(_message.Message):
     there is no other. Rule: enum.defined_only = true.
     """
     priority: _builtins.int
-    """1 runs first, 5 last. Default: 3. Rule: int32.gte = 1; int32.lte = 5."""
+    """1 runs first, 5 last: among runs of one fairness key that wait for a slot, each number is worth a minute of waiting. So one of
+    priority 1 goes before those of priority 5 that wait up to 4 minutes longer, and nobody is overtaken for ever. It changes nothing
+    in a conversation, whose runs keep their order. Default: 3. Rule: int32.gte = 1; int32.lte = 5.
+    """
     fairness_key: _builtins.str
-    """Runs with different keys share the slots evenly. Unset: the tenant. Rule: string.max_bytes = 64."""
+    """Runs with different keys share the slots evenly: while more wait than there are slots, free slots go from key to key, one to each.
+    So a conversation whose key has no other that waits gets its slot after at most as many others as there are keys that wait, however
+    many runs each has. Keys of different tenants are different. Unset: the tenant. Rule: string.max_bytes = 64.
+    """
     when_pending: Global___WhenPending.ValueType
     """What to do when the conversation waits for an approval or a client tool. Without a meaning for a request that answers it.
     Rule: enum.defined_only = true.
     """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Not before this time. Unset: at once."""
+        """The run is not started before this time; as a rule it is within 2 seconds of it, if there is a slot. Later runs of the
+        conversation wait behind it all the same. A time that has passed is met at once. Not for a request that answers what a run waits
+        for. At most 366 days ahead. Unset: at once.
+        """
 
     @_builtins.property
     def retention(self) -> _duration_pb2.Duration:

@@ -33,7 +33,7 @@ from sendoff_server.errors import (
 )
 from sendoff_server.lifecycle import client_otids, first_event, input_of, model_of, new_run
 from sendoff_server.models.port import Catalogue, Model
-from sendoff_server.runs.decisions import with_decisions
+from sendoff_server.runs.decisions import answers, with_decisions
 from sendoff_server.runs.remote_images import Addresses, check_addresses
 from sendoff_server.runs.stored_images import Files, with_media_types
 from sendoff_server.store.items import (
@@ -56,6 +56,10 @@ Outcome = Placed | Repeated | Deleted | Mismatched | Busy | Full | LaneMissing |
 """What becomes of an accept, but for Pending: what it was refused for has to be looked up first."""
 
 SUPERSEDED = "a newer message took its place"
+_FARTHEST_START_NS = 366 * 24 * 3_600 * SECOND_NS
+_PRIORITY = 3
+"""Of a run whose caller names none."""
+
 _SUPERSEDES = {
     v1.WHEN_BUSY_INTERRUPT: Cancel(reason=SUPERSEDED, superseded=True),
     v1.WHEN_BUSY_ROLLBACK: Cancel(reason=SUPERSEDED, superseded=True, rollback=True),
@@ -165,6 +169,7 @@ class Acceptance:
         if model.wants_image_bytes:
             check_addresses(self._addresses, request)
         self._check_timeout(request.limits)
+        self._check_start(request)
         await self._check_callback(tenant, request)
         return await with_media_types(self._files, tenant, request)
 
@@ -172,6 +177,15 @@ class Acceptance:
         if limits.on_action_timeout == v1.ON_TIMEOUT_APPROVE and not self._may_approve:
             told = "this server runs no call that nobody has approved; its operator could allow it"
             raise Unsupported([Violation("limits.on_action_timeout", told)])
+
+    def _check_start(self, request: v1.CreateMessageAsyncRequest) -> None:
+        if not request.scheduling.HasField("start_time"):
+            return
+        if answers(request):
+            told = "answers are dealt with at once, because a conversation waits for them"
+            raise Unsupported([Violation("scheduling.start_time", told)])
+        if request.scheduling.start_time.ToNanoseconds() > self._clock.now_ns() + _FARTHEST_START_NS:
+            raise InvalidRequest([Violation("scheduling.start_time", "is more than 366 days ahead")])
 
     async def _check_callback(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> None:
         if not request.HasField("callback_url"):
@@ -211,6 +225,8 @@ class Acceptance:
         run = new_run(request, keyed.request_id, now_ns, ids.new("run"), background=keyed.background)
         scheduling = request.scheduling
         ttl = request.limits.queue_ttl
+        start_ns = scheduling.start_time.ToNanoseconds() if scheduling.HasField("start_time") else None
+        may_start_ns = max(now_ns, start_ns or 0)
         return Accept(
             tenant=tenant,
             lane=keyed.lane,
@@ -225,7 +241,10 @@ class Acceptance:
             when_pending=_when_pending(scheduling),
             reject_if_pending=scheduling.when_pending == v1.WHEN_PENDING_REJECT,
             supersedes=_SUPERSEDES.get(scheduling.when_busy),
-            start_before_ns=now_ns + ttl.ToNanoseconds() if request.limits.HasField("queue_ttl") else None,
+            start_ns=start_ns,
+            priority=scheduling.priority if scheduling.HasField("priority") else _PRIORITY,
+            share=_share(tenant, scheduling.fairness_key),
+            start_before_ns=may_start_ns + ttl.ToNanoseconds() if request.limits.HasField("queue_ttl") else None,
             repeats_since_ns=_since_ns(now_ns, keyed.repeated_within_s),
         )
 
@@ -327,6 +346,11 @@ def fingerprint(request: v1.CreateMessageAsyncRequest) -> bytes:
     bare.CopyFrom(request)
     bare.ClearField("request_id")
     return _digest(bare.SerializeToString(deterministic=True))
+
+
+def _share(tenant: str, fairness_key: str) -> int:
+    """Whom a run shares slots as: that key of the tenant or, without one, the tenant."""
+    return int.from_bytes(_digest(f"{tenant}\0{fairness_key}".encode())[:8]) >> 1
 
 
 def _digest(words: bytes) -> bytes:

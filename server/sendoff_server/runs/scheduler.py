@@ -3,9 +3,10 @@
 Who holds the lease of a lane executes its head. On the usual path leases come by themselves: an accept takes the
 lease when nobody has it, and the end of a run hands it to the next run of its lane, each in its own transaction, so
 nothing is polled. Only when all slots are taken do lanes stay without a holder; then a run that ends gives its lane
-back to the tail of those that wait, and a free slot claims the lane that has waited longest. At start the same claim
-finds what a process that is gone has left. A slow poll stands behind. Accepts that were written together may take more
-leases than there are slots; those runs keep theirs and begin before other lanes are claimed.
+back to the tail of those that wait, accepts take no lease either, and a free slot claims the lane whose turn it is
+(`Store.claim` says whose). At start the same claim finds what a process that is gone has left. A slow poll stands
+behind, and finds lanes whose time has come. Accepts that were written together may take more leases than there are
+slots; those runs keep theirs and begin before other lanes are claimed.
 
 Draining: nothing new is begun; runs under way get a time of grace; what is left is interrupted without a record, its
 lease is given back when the store is left, and the next process goes on with it.
@@ -82,8 +83,8 @@ class Scheduler:
         return len(self._running)
 
     def has_room(self) -> bool:
-        """Whether an accept may take the lease of its lane."""
-        return not self._draining and len(self._running) < self._max_running
+        """Whether an accept may take the lease of its lane. Not in front of lanes that wait: then it waits its turn."""
+        return self._has_slot() and not self._waiting_lanes
 
     def executes(self, run_id: str) -> bool:
         return run_id in self._running
@@ -133,8 +134,11 @@ class Scheduler:
         elif not item.lease or placed.superseded:
             self._lane_waits()
 
+    def _has_slot(self) -> bool:
+        return not self._draining and len(self._running) < self._max_running
+
     def _launch_in_slot(self, claim: Claim) -> None:
-        if self.has_room() or self._draining:
+        if self._has_slot() or self._draining:
             self._launch(claim)
         else:
             self._without_slot[claim.run.id] = claim
@@ -154,7 +158,7 @@ class Scheduler:
     def _ended(self, run_id: str, interruption: Interruption) -> None:
         if self._running.get(run_id) is interruption:  # else the run was given back and claimed again
             del self._running[run_id]
-        while self._without_slot and self.has_room():
+        while self._without_slot and self._has_slot():
             self._launch(self._without_slot.pop(next(iter(self._without_slot))))
         if self._waiting_lanes:
             self._wake()
@@ -172,7 +176,7 @@ class Scheduler:
     def _lane_waits(self) -> None:
         self._waiting_lanes = True
         self._wait_count += 1
-        if self.has_room():
+        if self._has_slot():
             self._wake()
 
     def _wake(self) -> None:

@@ -21,6 +21,7 @@ from sendoff_server.runs.draft import Draft
 from sendoff_server.runs.hub import Hub
 from sendoff_server.runs.message_list import DEFAULT_ENTRIES, MessageList
 from sendoff_server.runs.scheduler import Scheduler
+from sendoff_server.runs.waiting import show_wait
 from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
 from sendoff_server.store.group_commit import GroupCommit
@@ -164,14 +165,7 @@ class RunService:
             return run
         told = v1.Run()
         told.CopyFrom(run)
-        blocking = queued.blocking_run_id or queued.paused_by
-        if not blocking:
-            told.wait.reason = "NO_SLOT"
-            return told
-        told.phase = v1.RUN_PHASE_BLOCKED
-        told.wait.reason = "CONVERSATION_BUSY" if queued.blocking_run_id else "ACTION_PENDING"
-        told.wait.blocking_run_id = blocking
-        told.wait.position = queued.position
+        show_wait(told, queued, self._clock.now_ns())
         return told
 
     # ---- follow ----

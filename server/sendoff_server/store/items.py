@@ -87,6 +87,13 @@ class Accept:
     supersedes: Cancel | None = None
     """Mark every run of the lane that has not ended with this cancel, as MarkCancel does. One that is still CREATED is
     ended by who claims it; for one that WAITs the waiting is over with that."""
+    start_ns: int | None = None
+    """It is not started before, and no later run of its lane is. None: at once."""
+    priority: int = 3
+    """1 to 5. Once it is the head, its lane is taken before others of its share that began to wait up to a minute
+    earlier for each number between the two."""
+    share: int = 0
+    """Whom it shares slots as. Claims go from share to share, whatever waits in each."""
     start_before_ns: int | None = None
     """If it has not been started by then, `overdue_runs` tells it."""
     repeats_since_ns: int | None = None

@@ -132,8 +132,14 @@ class Store(Protocol):
     # -- leases --
 
     async def claim(self, limit: int) -> list[Claim]:
-        """Take the leases of up to `limit` lanes that have runs and no holder: by priority, then by how long they
-        wait."""
+        """Take the leases of up to `limit` lanes that have runs and no holder, and whose heads may start. Fewer only if
+        no more can be had.
+
+        One lane of each share in turn, from the share behind the last one that was served, so that a lane whose share
+        has no other waits for no more claims than there are shares that wait. Within a share a lane goes by the time
+        since which it waits and, a minute each, by the number of its priority: one of priority 1 goes before those of
+        priority 5 that wait up to four minutes longer, and nobody is overtaken for ever.
+        """
         ...
 
     async def beat(self) -> None:

@@ -264,6 +264,8 @@ class Queued:
     """The lane's head; None if it is the head itself."""
     paused_by: str = ""
     """The run whose pending actions the lane's head waits for; empty if it does not wait."""
+    start_ns: int | None = None
+    """It is not started before. None: it may be at once."""
 
 
 @dataclass(frozen=True, slots=True)

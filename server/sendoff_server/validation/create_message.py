@@ -32,6 +32,7 @@ from sendoff_server.validation.rules import (
     check_no_control_characters,
     check_number,
     check_size,
+    check_time,
     check_url,
 )
 from sendoff_server.validation.unsupported import check_supported
@@ -189,6 +190,8 @@ def _check_scheduling(found: Violations, scheduling: v1.Scheduling) -> None:
         check_enum(found, "scheduling.when_busy", scheduling.when_busy, _WHEN_BUSY)
     if scheduling.when_pending:
         check_enum(found, "scheduling.when_pending", scheduling.when_pending, _WHEN_PENDING)
+    if scheduling.HasField("start_time"):
+        check_time(found, "scheduling.start_time", scheduling.start_time)
     if scheduling.HasField("priority"):
         check_number(found, "scheduling.priority", scheduling.priority, least=1, most=5)
     check_size(found, "scheduling.fairness_key", scheduling.fairness_key, most=64)

@@ -10,6 +10,7 @@ from collections.abc import Container, Sequence
 from urllib.parse import urlsplit
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import v1
 from sendoff_server import ids
@@ -33,6 +34,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BYTES_PER_CHARACTER = 4
 _TAG_CHARACTERS = 255
 _NANOSECONDS = 1_000_000_000
+_YEAR_1_S = -62_135_596_800
+_YEAR_10000_S = 253_402_300_800
 
 
 def check_id(found: Violations, path: str, value: str, pattern: re.Pattern[str]) -> None:
@@ -146,6 +149,11 @@ def check_duration(
         found.add(path, f"must be more than {above_s} s")
     elif most_s is not None and span_ns > most_s * _NANOSECONDS:
         found.add(path, f"must be at most {most_s} s")
+
+
+def check_time(found: Violations, path: str, value: Timestamp) -> None:
+    if not (0 <= value.nanos < _NANOSECONDS and _YEAR_1_S <= value.seconds < _YEAR_10000_S):
+        found.add(path, "is not a time: nanos must be from 0 to 999,999,999, and the year from 1 to 9999")
 
 
 def check_url(found: Violations, path: str, value: str, schemes: Sequence[str], *, most: int) -> None:

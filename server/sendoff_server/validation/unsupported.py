@@ -24,16 +24,11 @@ class NotYet:
     """Values that do work. Unset, false, 0, "" and [] always do."""
 
 
-_SCHEDULING = NotYet("of the scheduling only when_busy and when_pending work yet")
-
 NOT_YET: Mapping[str, NotYet] = {
     "Scheduling.when_busy": NotYet(
         "STEER does not work yet", frozenset(v1.WhenBusy.values()) - frozenset({v1.WHEN_BUSY_STEER})
     ),
-    "Scheduling.start_time": _SCHEDULING,
-    "Scheduling.priority": NotYet("every run has priority 3 yet", frozenset({3})),
-    "Scheduling.fairness_key": _SCHEDULING,
-    "Scheduling.retention": _SCHEDULING,
+    "Scheduling.retention": NotYet("runs are kept as long as the server keeps them"),
     "ListRunsRequest.filter": NotYet("filter expressions do not work yet; use the other fields"),
 }
 """By message and field of the contract."""

@@ -12,7 +12,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"max_steps": 0}, "max_steps"),
     ({"return_logprobs": True, "top_logprobs": 21}, "top_logprobs"),
     ({"scheduling": {"when_busy": "steer"}}, "scheduling.when_busy"),
-    ({"scheduling": {"priority": 1}}, "scheduling.priority"),
+    ({"scheduling": {"priority": 6}}, "scheduling.priority"),
+    ({"scheduling": {"start_time": "9999-01-01T00:00:00Z"}}, "scheduling.start_time"),
     ({"client_tools": [{"name": ""}]}, "client_tools[0].name"),
     ({"limits": {"action_timeout": -1}}, "limits.action_timeout"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 from tests.contract.promises.conftest import HELD
 from tests.contract.promises.doors import Door
@@ -40,3 +41,18 @@ async def test_conversations_run_in_parallel(gate: HeldCalls, door: Door) -> Non
     gate.release(2)
     for run_id in sent:
         assert (await door.ended(run_id))["status"] == "completed"
+
+
+async def test_a_run_behind_one_whose_start_time_has_not_come_waits_for_it(gate: HeldCalls, door: Door) -> None:
+    agent = await door.agent()
+    later = datetime.now(UTC) + timedelta(days=1)
+    scheduling = {"start_time": later.isoformat(), "priority": 1, "fairness_key": "nightly"}
+    first = (await door.send(agent, script(text="later"), scheduling=scheduling)).run_id
+    second = (await door.send(agent, script(text="answer"))).run_id
+    other = (await door.send(await door.agent(), script(text="answer"))).run_id
+    assert (await door.ended(other))["status"] == "completed"
+    assert [(await door.run(run_id))["status"] for run_id in (first, second)] == ["created"] * 2
+
+    await door.cancel(agent, first)
+    assert (await door.ended(second))["status"] == "completed"
+    assert [(await patiently(gate.begun.get())).run_id for _ in range(2)] == [other, second]

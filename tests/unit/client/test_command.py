@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import methods, v1
 from sendoff.cli import output
@@ -42,6 +43,7 @@ async def test_every_option_of_send_stands_in_the_request(
         *("--conversation", "conv-1", "--model", "m", "--system", "s", "--request-id", "mine", "--max-steps", "3"),
         *("--callback-url", "https://example.com/hook"),
         *("--label", "k=v=w", "--metadata", '{"a": 1}', "--when-busy", "reject", "--validate-only"),
+        *("--start-time", "2030-01-02T03:04:05+00:00", "--priority", "1", "--fairness-key", "batch"),
         *("--image", str(picture), "--image", "https://example.com/b.png"),
     )
 
@@ -62,7 +64,12 @@ async def test_every_option_of_send_stands_in_the_request(
         callback_url="https://example.com/hook",
         labels={"k": "v=w"},
         metadata=v1.JsonObject(json='{"a": 1}'),
-        scheduling=v1.Scheduling(when_busy=v1.WhenBusy.WHEN_BUSY_REJECT),
+        scheduling=v1.Scheduling(
+            when_busy=v1.WhenBusy.WHEN_BUSY_REJECT,
+            start_time=Timestamp(seconds=1_893_553_445),
+            priority=1,
+            fairness_key="batch",
+        ),
         validate_only=True,
     )
 

@@ -35,9 +35,6 @@ def scheduling(**fields: Any) -> v1.CreateMessageAsyncRequest:
 
 ASKING: dict[str, tuple[Message, str]] = {
     "Scheduling.when_busy": (scheduling(when_busy=v1.WHEN_BUSY_STEER), "scheduling.when_busy"),
-    "Scheduling.start_time": (scheduling(start_time=Timestamp(seconds=1)), "scheduling.start_time"),
-    "Scheduling.priority": (scheduling(priority=1), "scheduling.priority"),
-    "Scheduling.fairness_key": (scheduling(fairness_key="k"), "scheduling.fairness_key"),
     "Scheduling.retention": (scheduling(retention=seconds(1)), "scheduling.retention"),
     "ListRunsRequest.filter": (v1.ListRunsRequest(filter="labels.a = 1"), "filter"),
 }
@@ -67,7 +64,7 @@ NOT_ASKING = (
     create(conversation_id=CONVERSATION),
     create(client_tools=[v1.ClientTool(name="t")]),
     limits(max_steps=3, run_timeout=seconds(1)),
-    scheduling(when_busy=v1.WHEN_BUSY_ENQUEUE, priority=3),
+    scheduling(when_busy=v1.WHEN_BUSY_ENQUEUE, priority=1, fairness_key="k", start_time=Timestamp(seconds=1)),
     scheduling(when_busy=v1.WHEN_BUSY_REJECT),
     scheduling(when_busy=v1.WHEN_BUSY_INTERRUPT, when_pending=v1.WHEN_PENDING_ENQUEUE),
     scheduling(when_busy=v1.WHEN_BUSY_ROLLBACK, when_pending=v1.WHEN_PENDING_REJECT),
@@ -104,6 +101,6 @@ def test_what_works_and_what_is_left_at_its_default_is_not_refused(request_: Mes
 
 def test_all_that_does_not_work_is_named_at_once() -> None:
     request = with_image(letta=v1.Image.Stored(file_id="file-1"))
-    request.scheduling.fairness_key = "k"
-    request.scheduling.priority = 5
-    assert unsupported(request) == ["scheduling.priority", "scheduling.fairness_key"]
+    request.scheduling.when_busy = v1.WHEN_BUSY_STEER
+    request.scheduling.retention.seconds = 1
+    assert unsupported(request) == ["scheduling.retention", "scheduling.when_busy"]

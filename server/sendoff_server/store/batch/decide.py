@@ -139,15 +139,24 @@ class Decider:
 
     def _look_again(self, lane: LaneRow) -> None:
         """Its head is another one, or another thing is to be done with it: whether it waits may have changed."""
-        was_held = lane.held
-        if self._is_free(lane) and was_held:
+        had_to_wait = lane.held or lane.scheduled
+        if self._is_free(lane) and had_to_wait:
             lane.ready_at_ns = self._tick()
         self.changes.lanes[lane.no] = lane
 
     def _is_free(self, lane: LaneRow) -> bool:
         """Whether its lease can be had. What keeps it from those who look for one is noted in the lane."""
+        self._note_head(lane)
         lane.held = lane.paused_by is not None and lane.owner is None and lane.head is not None and not lane.is_at_work
-        return lane.owner is None and not lane.held
+        return lane.owner is None and not lane.held and not lane.scheduled
+
+    def _note_head(self, lane: LaneRow) -> None:
+        """What the lane has of its head, which may be another one."""
+        if lane.head is not None:
+            lane.priority, lane.share = lane.head.priority, lane.head.share
+        lane.scheduled = lane.owner is None and lane.is_early(self._begun_ns)
+        if lane.scheduled and lane.head is not None and lane.head.start_ns is not None:
+            lane.ready_at_ns = lane.head.start_ns
 
     def _add_run(self, item: Accept, lane: LaneRow) -> RunRow:
         run, no = item.run, next(self._snapshot.run_nos)
@@ -160,6 +169,9 @@ class Decider:
             status=run.status,
             last_sequence=run.last_sequence,
             waits=item.when_pending is WhenPending.WAIT and not item.continues,
+            start_ns=item.start_ns,
+            priority=item.priority,
+            share=item.share,
             cancel=item.cancel,
             run=run,
             request=item.request,
@@ -313,7 +325,7 @@ class Decider:
         row = self._snapshot.runs.get(item.run_id)
         if row is None or row.tenant != item.tenant:
             return Marked(None)
-        if self._mark(row, item.cancel) and row.waits:
+        if self._mark(row, item.cancel) and (row.waits or row.start_ns is not None):
             self._look_again(self._snapshot.lane_of(row))
         return _told(row, Marked)
 
@@ -334,7 +346,8 @@ class Decider:
     def _go_on(self, lane: LaneRow, keep_lease: bool, result: Callable[[Claim | None], Result]) -> Outcome:
         """What becomes of a lease that we hold: on with the head, or given back behind those that wait."""
         head = lane.head
-        if head is None or not keep_lease or not lane.is_at_work:
+        self._note_head(lane)
+        if head is None or not keep_lease or not lane.is_at_work or lane.is_early(self._begun_ns):
             lane.owner, lane.ready_at_ns = None, self._tick()
             self._is_free(lane)
             return result(None)

@@ -20,6 +20,10 @@ class RunRow:
     last_sequence: int
     waits: bool
     """It does not go on while the lane waits for answers."""
+    start_ns: int | None
+    """It is not started before."""
+    priority: int
+    share: int
     cancel: Cancel | None
     run: v1.Run | None = None
     """As this batch leaves it. None: as stored."""
@@ -29,6 +33,11 @@ class RunRow:
     """Set for runs of this batch."""
     start_before_ns: int | None = None
     """Set for runs of this batch."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Not begun, and not to be cancelled either."""
+        return self.cancel is None and self.status == v1.RUN_STATUS_CREATED
 
 
 @dataclass(slots=True)
@@ -57,6 +66,11 @@ class LaneRow:
     """The run whose actions it waits for."""
     held: bool
     """Nobody may take its lease, because its head waits for these too."""
+    priority: int
+    share: int
+    """Both are those of its head."""
+    scheduled: bool
+    """Nobody may take its lease before `ready_at_ns`, because its head may not start."""
     queue: list[RunRow] = field(default_factory=list)
     """The first open runs, in order: all of them, or more than this batch can end."""
     actions: ActionsRow | None = None
@@ -72,11 +86,17 @@ class LaneRow:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether its head is executed, now or as soon as there is a slot. If not, answers are what it waits for."""
+        """Whether its head is executed, now or as soon as there is a slot. If not, it waits for answers or for its
+        time."""
         head = self.head
-        return head is not None and not (
-            self.paused_by is not None and head.waits and head.cancel is None and head.status == v1.RUN_STATUS_CREATED
+        return (
+            head is not None and not self.scheduled and not (self.paused_by is not None and head.waits and head.is_idle)
         )
+
+    def is_early(self, now_ns: int) -> bool:
+        """Whether its head may not start yet. It need not wait to be cancelled."""
+        head = self.head
+        return head is not None and head.start_ns is not None and head.start_ns > now_ns and head.is_idle
 
 
 @dataclass(slots=True)
@@ -161,12 +181,17 @@ def run_row(
     status: int,
     last_sequence: int,
     waits: bool | int,
+    start_ns: int | None,
+    priority: int,
+    share: int,
     reason: str | None,
     kind: int,
 ) -> RunRow:
     """A run as its columns have it."""
     cancel = read_cancel(reason, kind) if reason is not None else None
-    return RunRow(no, run_id, tenant, lane_no, seq, status, last_sequence, bool(waits), cancel)
+    return RunRow(
+        no, run_id, tenant, lane_no, seq, status, last_sequence, bool(waits), start_ns, priority, share, cancel
+    )
 
 
 _SUPERSEDED, _ROLLBACK = 1, 2

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sendoff import v1
 from sendoff_server import ids
+from sendoff_server.store.batch.shares import BEFORE_ALL
 from sendoff_server.store.group_read import GroupRead
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import OnHint, Poisoned, Store, StoreFailed
@@ -95,6 +96,8 @@ class PostgresStore(Store):
         """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed."""
         self._replica_id = ids.new("replica")
         self._replica_no = 0
+        self._served = BEFORE_ALL
+        """The share from which lanes were claimed last."""
         self._run_nos = RunNumbers()
         self._flushing = pool(dsn, 1)
         self._leases = pool(dsn, 1)
@@ -141,7 +144,8 @@ class PostgresStore(Store):
     # -- leases --
 
     async def claim(self, limit: int) -> list[Claim]:
-        return await self._write(leases.claim, self._replica_no, limit)
+        claims, self._served = await self._write(leases.claim, self._replica_no, self._served, limit)
+        return claims
 
     async def beat(self) -> None:
         with failures():

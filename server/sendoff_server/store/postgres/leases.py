@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sendoff import v1
+from sendoff_server.store.batch.shares import BEFORE_ALL, DUE_AT_ONCE, depth_of
 from sendoff_server.store.batch.snapshot import read_cancel
 from sendoff_server.store.items import Claim
 from sendoff_server.store.port import Fenced
@@ -45,11 +46,34 @@ async def _free(connection: Connection, replica_nos: Sequence[int]) -> None:
         await connection.execute(named("free_deliveries"), replica_nos)
 
 
-async def claim(connection: Connection, replica_no: int, limit: int) -> list[Claim]:
+async def claim(connection: Connection, replica_no: int, behind: int, limit: int) -> tuple[list[Claim], int]:
+    """Serve the shares behind that one; and the share that was served last."""
+    lane_nos: list[int] = []
     async with fenced(connection, replica_no):
-        taken = await connection.fetch(named("take_lanes"), replica_no, limit)
-        rows = await connection.fetch(named("heads"), [no for (no,) in taken]) if taken else []
-    return [_claim(*row) for row in rows]
+        await connection.execute(named("due_lanes"), DUE_AT_ONCE)
+        while shares := await _waiting_shares(connection, behind, limit - len(lane_nos)):
+            room = limit - len(lane_nos)
+            taken = await connection.fetch(named("take_lanes"), replica_no, shares, depth_of(room, shares), room)
+            if not taken:
+                break  # other replicas are at all of them
+            behind = shares[taken[-1]["place"] - 1]
+            lane_nos += [no for no, _ in taken]
+        rows = await connection.fetch(named("heads"), lane_nos) if lane_nos else []
+    return [_claim(*row) for row in rows], behind
+
+
+async def _waiting_shares(connection: Connection, behind: int, most: int) -> list[int]:
+    """Each once, beginning again in front once the end is reached."""
+    if most == 0:
+        return []
+    shares = await _shares_behind(connection, behind, most)
+    if len(shares) < most and behind != BEFORE_ALL:
+        shares += [each for each in await _shares_behind(connection, BEFORE_ALL, most - len(shares)) if each <= behind]
+    return shares
+
+
+async def _shares_behind(connection: Connection, behind: int, most: int) -> list[int]:
+    return [share for (share,) in await connection.fetch(named("waiting_shares"), behind, most)]
 
 
 def _claim(

@@ -15,7 +15,7 @@ SELECT no FROM replica WHERE no = $1 FOR KEY SHARE;
 WITH fence AS MATERIALIZED (SELECT no FROM replica WHERE no = $1 FOR KEY SHARE)
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now_ns, EXISTS (SELECT FROM endpoint), l.*
 FROM fence LEFT JOIN (
-  SELECT no, id, tenant, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held FROM lane
+  SELECT no, id, tenant, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, priority, share, scheduled FROM lane
   WHERE no IN (
     SELECT no FROM lane WHERE id = ANY ($2::text[])
     UNION SELECT lane_no FROM run WHERE id = ANY ($3::text[])
@@ -26,17 +26,20 @@ FROM fence LEFT JOIN (
 
 -- name: runs_of_batch
 -- Of each of the lanes $1, whose heads are at $2, the first $3 open runs; and the runs $4.
-SELECT true AS queued, r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind
+SELECT true AS queued, r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.start_ns, r.priority, r.share,
+  r.cancel_wanted, r.cancel_kind
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) l (no, head_seq, count)
 CROSS JOIN LATERAL (
   SELECT * FROM run o WHERE o.lane_no = l.no AND o.seq >= l.head_seq AND o.status <= 2 ORDER BY o.seq LIMIT l.count
 ) r
 UNION ALL
-SELECT false, lane_no, no, id, tenant, seq, status, last_sequence, waits, cancel_wanted, cancel_kind FROM run WHERE id = ANY ($4::text[]);
+SELECT false, lane_no, no, id, tenant, seq, status, last_sequence, waits, start_ns, priority, share, cancel_wanted, cancel_kind
+FROM run WHERE id = ANY ($4::text[]);
 
 -- name: actions_of_lanes
 -- The newest ones of lanes $1, and the runs that stopped for them.
-SELECT r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind,
+SELECT r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.start_ns, r.priority, r.share, r.cancel_wanted,
+  r.cancel_kind,
   r.body, s.answered_by, s.continuations, s.settled,
   ARRAY(SELECT a.body FROM action a WHERE a.key >= s.lane_no << 20 AND a.key < s.lane_no + 1 << 20 ORDER BY a.key)
 FROM action_set s JOIN run r ON r.no = s.run_no
@@ -69,11 +72,12 @@ SELECT nextval('run_no') FROM generate_series(1, $1);
 -- name: write_runs
 INSERT INTO run (
   no, id, tenant, lane_no, seq, create_time_ns, status, stop_reason, background, last_sequence, cancel_wanted, cancel_kind, waits,
-  start_before_ns, fingerprint, body
+  start_ns, priority, share, start_before_ns, fingerprint, body
 )
 SELECT * FROM unnest(
   $1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::smallint[], $8::integer[], $9::boolean[],
-  $10::bigint[], $11::bytea[], $12::smallint[], $13::boolean[], $14::bigint[], $15::bytea[], $16::bytea[]
+  $10::bigint[], $11::bytea[], $12::smallint[], $13::boolean[], $14::bigint[], $15::smallint[], $16::bigint[], $17::bigint[], $18::bytea[],
+  $19::bytea[]
 )
 ON CONFLICT (no) DO UPDATE SET
   status = excluded.status, stop_reason = excluded.stop_reason, last_sequence = excluded.last_sequence,
@@ -82,12 +86,14 @@ ON CONFLICT (no) DO UPDATE SET
 -- name: write_lanes
 UPDATE lane SET
   last_seq = n.last_seq, head_seq = n.head_seq, open = n.open, owner = n.owner, ready_at_ns = n.ready_at_ns, paused_by = n.paused_by,
-  held = n.held, last_message_ns = coalesce(n.last_message_ns, lane.last_message_ns),
+  held = n.held, priority = n.priority, share = n.share, scheduled = n.scheduled,
+  last_message_ns = coalesce(n.last_message_ns, lane.last_message_ns),
   last_run_ns = coalesce(n.last_run_ns, lane.last_run_ns)
 FROM unnest(
-  $1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::bigint[], $6::bigint[], $7::text[], $8::boolean[], $9::bigint[],
-  $10::bigint[]
-) n (no, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, last_message_ns, last_run_ns)
+  $1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::bigint[], $6::bigint[], $7::text[], $8::boolean[], $9::smallint[],
+  $10::bigint[], $11::boolean[], $12::bigint[], $13::bigint[]
+)
+n (no, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, priority, share, scheduled, last_message_ns, last_run_ns)
 WHERE lane.no = n.no;
 
 -- name: write_keys
@@ -189,31 +195,68 @@ DELETE FROM replica WHERE no = $1;
 SELECT count(*) FROM (SELECT FROM lane WHERE owner = ANY ($1::bigint[]) ORDER BY no FOR UPDATE) locked;
 
 -- name: free_lanes
--- What replicas $1 held waits from now on.
-UPDATE lane SET owner = NULL, ready_at_ns = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000,
-  held = paused_by IS NOT NULL AND EXISTS (
-    SELECT FROM run r
-    WHERE r.lane_no = lane.no AND r.seq = lane.head_seq AND r.waits AND r.status = 1 AND r.cancel_wanted IS NULL
-  )
+-- What replicas $1 held waits from now on, or until its head may start.
+WITH clock AS MATERIALIZED (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now_ns)
+UPDATE lane SET owner = NULL, (ready_at_ns, scheduled, held) = (
+  SELECT
+    greatest(clock.now_ns, max(r.start_ns)), coalesce(max(r.start_ns) > clock.now_ns, false),
+    lane.paused_by IS NOT NULL AND coalesce(bool_or(r.waits OR coalesce(r.start_ns > clock.now_ns, false)), false)
+  FROM clock LEFT JOIN run r
+    ON r.lane_no = lane.no AND r.seq = lane.head_seq AND r.status = 1 AND r.cancel_wanted IS NULL
+  GROUP BY clock.now_ns
+)
 WHERE owner = ANY ($1::bigint[]);
 
--- name: take_lanes
--- For replica $1, up to $2 lanes with runs and no holder; none whose head waits for answers, and none that another one is at.
-UPDATE lane SET owner = $1 WHERE no IN (
-  SELECT no FROM lane WHERE owner IS NULL AND open > 0 AND NOT held ORDER BY priority, ready_at_ns LIMIT $2 FOR UPDATE SKIP LOCKED
+-- name: due_lanes
+-- The first $1 whose heads may start by now; none that another one is at.
+UPDATE lane SET scheduled = false, held = paused_by IS NOT NULL AND EXISTS (
+  SELECT FROM run r
+  WHERE r.lane_no = lane.no AND r.seq = lane.head_seq AND r.waits AND r.status = 1 AND r.cancel_wanted IS NULL
 )
-RETURNING no;
+WHERE no = ANY (ARRAY(
+  SELECT no FROM lane WHERE scheduled AND ready_at_ns <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000
+  ORDER BY ready_at_ns LIMIT $1 FOR UPDATE SKIP LOCKED
+));
+
+-- name: waiting_shares
+-- Of which lanes wait: the first $2 behind $1. Goes from share to share, so it costs what it gives.
+WITH RECURSIVE behind (share) AS (
+  SELECT $1::bigint
+  UNION ALL
+  SELECT (
+    SELECT l.share FROM lane l
+    WHERE l.owner IS NULL AND l.open > 0 AND NOT l.held AND NOT l.scheduled AND l.share > behind.share
+    ORDER BY l.share LIMIT 1
+  ) FROM behind WHERE behind.share IS NOT NULL
+)
+SELECT share FROM behind WHERE share IS NOT NULL OFFSET 1 LIMIT $2::bigint;
+
+-- name: take_lanes
+-- For replica $1, up to $4 lanes with runs and no holder, of each of the shares $2 the first $3, one of each in turn; none whose
+-- head waits for answers or its time, and none that another one is at. With the place of its share, in the order in which they go.
+WITH found AS MATERIALIZED (
+  SELECT s.place, l.no, l.rank_ns FROM unnest($2::bigint[]) WITH ORDINALITY s (share, place) CROSS JOIN LATERAL (
+    SELECT no, ready_at_ns + priority * 60000000000 AS rank_ns FROM lane
+    WHERE owner IS NULL AND open > 0 AND NOT held AND NOT scheduled AND share = s.share
+    ORDER BY ready_at_ns + priority * 60000000000 LIMIT $3::bigint FOR UPDATE SKIP LOCKED
+  ) l
+), taken AS (
+  SELECT no, place, row_number() OVER (PARTITION BY place ORDER BY rank_ns) AS turn FROM found ORDER BY turn, place LIMIT $4::bigint
+), written AS (
+  UPDATE lane SET owner = $1 WHERE no = ANY (ARRAY(SELECT no FROM taken)) RETURNING no
+)
+SELECT taken.no, taken.place FROM taken JOIN written USING (no) ORDER BY turn, place;
 
 -- name: heads
--- Of lanes $1, in the order in which they waited.
+-- Of lanes $1, in that order.
 SELECT l.id, l.paused_by, r.tenant, r.seq, r.cancel_wanted, r.cancel_kind, r.body, request.body
-FROM lane l
+FROM unnest($1::bigint[]) WITH ORDINALITY wanted (no, place)
+JOIN lane l USING (no)
 CROSS JOIN LATERAL (
   SELECT * FROM run o WHERE o.lane_no = l.no AND o.seq >= l.head_seq AND o.status <= 2 ORDER BY o.seq LIMIT 1
 ) r
 JOIN run_log request ON request.key = r.no << 20
-WHERE l.no = ANY ($1::bigint[])
-ORDER BY l.priority, l.ready_at_ns;
+ORDER BY wanted.place;
 
 -- name: runs
 SELECT tenant, id, body FROM run WHERE id = ANY ($1::text[]);
@@ -231,7 +274,8 @@ WHERE r.cancel_wanted IS NOT NULL AND r.status <= 2 AND l.owner = $1;
 SELECT
   (SELECT count(*) FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2),
   (SELECT o.id FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2 ORDER BY o.seq LIMIT 1),
-  CASE WHEN l.held THEN l.paused_by ELSE '' END
+  CASE WHEN l.held THEN l.paused_by ELSE '' END,
+  r.start_ns
 FROM run r JOIN lane l ON l.no = r.lane_no
 WHERE r.id = $1 AND r.status <= 2;
 
@@ -719,7 +763,8 @@ FROM unnest(
 -- name: held_deliveries
 -- Those of $2 that replica $1 holds, each with its run; with the run's body if that shows the attempt.
 SELECT d.id, d.no, d.attempts, d.kind, d.endpoint_no, CASE WHEN d.endpoint_no IS NULL AND d.kind <> 1 THEN r.body END,
-  r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind
+  r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.start_ns, r.priority, r.share, r.cancel_wanted,
+  r.cancel_kind
 FROM delivery d JOIN run r ON r.no = d.run_no
 WHERE d.id = ANY ($2::text[]) AND d.owner = $1;
 

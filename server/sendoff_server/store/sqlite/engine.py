@@ -15,6 +15,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
+from sendoff_server.store.batch.shares import BEFORE_ALL
 from sendoff_server.store.group_read import GroupRead
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import OnHint, Poisoned, Store
@@ -92,6 +93,8 @@ class SqliteStore(Store):
         self._clock = clock or SystemClock()
         self._replica_id = ids.new("replica")
         self._replica_no = 0
+        self._served = BEFORE_ALL
+        """The share from which lanes were claimed last."""
         self._writer = ConnectionThreads("write", 1, partial(connect, path, synchronous))
         self._readers = ConnectionThreads("read", _READERS, partial(connect_reader, path))
         self._checkpointer = Checkpointer(partial(connect, path, synchronous))
@@ -138,7 +141,10 @@ class SqliteStore(Store):
     # -- leases --
 
     async def claim(self, limit: int) -> list[Claim]:
-        return await self._write(leases.claim, self._replica_no, limit)
+        claims, self._served = await self._write(
+            leases.claim, self._replica_no, self._served, limit, self._clock.now_ns()
+        )
+        return claims
 
     async def beat(self) -> None:
         if self._exclusive:  # nobody is there who could look at the time of it

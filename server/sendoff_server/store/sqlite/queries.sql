@@ -13,12 +13,13 @@ SELECT
   max((SELECT coalesce(max(no), 0) FROM run), (SELECT coalesce(max(run_no), 0) FROM inherited)),
   (
     SELECT json_group_array(json_array(l.no, l.id, l.tenant, l.last_seq, l.head_seq, l.open, l.owner, l.ready_at_ns, l.paused_by, l.held,
+      l.priority, l.share, l.scheduled,
       CASE WHEN ?3 > 0 THEN json((
         SELECT json_group_array(json_array(
-          o.no, o.id, o.tenant, o.seq, o.status, o.last_sequence, o.waits, o.cancel_wanted, o.cancel_kind
+          o.no, o.id, o.tenant, o.seq, o.status, o.last_sequence, o.waits, o.start_ns, o.priority, o.share, o.cancel_wanted, o.cancel_kind
         ))
         FROM (
-          SELECT no, id, tenant, seq, status, last_sequence, waits, cancel_wanted, cancel_kind
+          SELECT no, id, tenant, seq, status, last_sequence, waits, start_ns, priority, share, cancel_wanted, cancel_kind
           FROM run r WHERE r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2 ORDER BY r.seq LIMIT ?3
         ) o
       )) END
@@ -27,7 +28,8 @@ SELECT
   ),
   (
     SELECT json_group_array(json_array(
-      r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind
+      r.lane_no, r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.start_ns, r.priority, r.share, r.cancel_wanted,
+      r.cancel_kind
     ))
     FROM json_each(?4) wanted CROSS JOIN run r ON r.id = wanted.value
   ),
@@ -38,7 +40,9 @@ SELECT l.id FROM run r CROSS JOIN lane l ON l.no = r.lane_no WHERE r.no = ?1;
 
 -- name: open_runs_of_lane
 -- All of lane ?1, in order.
-SELECT json_group_array(json_array(no, id, tenant, seq, status, last_sequence, waits, cancel_wanted, cancel_kind)) FROM (
+SELECT json_group_array(json_array(
+  no, id, tenant, seq, status, last_sequence, waits, start_ns, priority, share, cancel_wanted, cancel_kind
+)) FROM (
   SELECT r.* FROM lane l CROSS JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
   WHERE l.no = ?1 ORDER BY r.seq
 );
@@ -46,7 +50,9 @@ SELECT json_group_array(json_array(no, id, tenant, seq, status, last_sequence, w
 -- name: actions_of_lane
 -- The newest ones of lane ?1, and the run that stopped for them.
 SELECT
-  json_array(r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind),
+  json_array(
+    r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.start_ns, r.priority, r.share, r.cancel_wanted, r.cancel_kind
+  ),
   r.body, s.answered_by, s.continuations, s.settled,
   (SELECT json_group_array(hex(body)) FROM (
     SELECT body FROM action WHERE key >= ?1 << 20 AND key < ?1 + 1 << 20 ORDER BY key
@@ -82,7 +88,7 @@ CROSS JOIN run_log request ON request.key = r.no << 20;
 -- name: write_runs
 INSERT INTO run (
   no, id, tenant, lane_no, seq, create_time_ns, status, stop_reason, background, last_sequence, cancel_wanted, cancel_kind, waits,
-  start_before_ns, fingerprint, body
+  start_ns, priority, share, start_before_ns, fingerprint, body
 )
 SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL
 ON CONFLICT (no) DO UPDATE SET
@@ -92,12 +98,14 @@ ON CONFLICT (no) DO UPDATE SET
 -- name: write_lanes
 -- Lanes are made with their agent; this only changes them.
 INSERT INTO lane (
-  no, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, last_message_ns, last_run_ns, id, tenant, agent_no
+  no, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, priority, share, scheduled, last_message_ns,
+  last_run_ns, id, tenant, agent_no
 )
 SELECT *, '', '', 0 FROM (VALUES :rows) WHERE column1 IS NOT NULL
 ON CONFLICT (no) DO UPDATE SET
   last_seq = excluded.last_seq, head_seq = excluded.head_seq, open = excluded.open, owner = excluded.owner,
   ready_at_ns = excluded.ready_at_ns, paused_by = excluded.paused_by, held = excluded.held,
+  priority = excluded.priority, share = excluded.share, scheduled = excluded.scheduled,
   last_message_ns = coalesce(excluded.last_message_ns, last_message_ns),
   last_run_ns = coalesce(excluded.last_run_ns, last_run_ns);
 
@@ -172,7 +180,9 @@ FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 -- name: held_deliveries
 -- Those of ?2 that replica ?1 holds, each with its run; with the run's body if that shows the attempt.
 SELECT d.id, d.no, d.attempts, d.kind, d.endpoint_no, r.lane_no,
-  json_array(r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.cancel_wanted, r.cancel_kind),
+  json_array(r.no, r.id, r.tenant, r.seq, r.status, r.last_sequence, r.waits, r.start_ns, r.priority, r.share,
+    r.cancel_wanted, r.cancel_kind
+  ),
   CASE WHEN d.endpoint_no IS NULL AND d.kind <> 1 THEN r.body END
 FROM json_each(?2) wanted CROSS JOIN delivery d ON d.id = wanted.value CROSS JOIN run r ON r.no = d.run_no
 WHERE d.owner = ?1;
@@ -318,23 +328,48 @@ SELECT no FROM replica WHERE no <> ?1 AND beat_ns < ?2;
 DELETE FROM replica WHERE no = ?1;
 
 -- name: free_lanes
--- What replica ?1 held waits from ?2 on.
-UPDATE lane SET owner = NULL, ready_at_ns = ?2, held = paused_by IS NOT NULL AND EXISTS (
-  SELECT 1 FROM run r
-  WHERE r.lane_no = lane.no AND r.seq = lane.head_seq AND r.waits AND r.status = 1 AND r.cancel_wanted IS NULL
+-- What replica ?1 held waits from ?2 on, or until its head may start.
+UPDATE lane SET owner = NULL, (ready_at_ns, scheduled, held) = (
+  SELECT
+    max(?2, coalesce(max(r.start_ns), 0)), coalesce(max(r.start_ns > ?2), 0),
+    paused_by IS NOT NULL AND coalesce(max(r.waits OR coalesce(r.start_ns > ?2, 0)), 0)
+  FROM run r
+  WHERE r.lane_no = lane.no AND r.seq = lane.head_seq AND r.status = 1 AND r.cancel_wanted IS NULL
 )
 WHERE held = 0 AND owner = ?1;
 
+-- name: due_lanes
+-- The first ?2 whose heads may start by ?1.
+UPDATE lane SET scheduled = 0, held = paused_by IS NOT NULL AND EXISTS (
+  SELECT 1 FROM run r
+  WHERE r.lane_no = lane.no AND r.seq = lane.head_seq AND r.waits AND r.status = 1 AND r.cancel_wanted IS NULL
+)
+WHERE no IN (SELECT no FROM lane WHERE scheduled = 1 AND ready_at_ns <= ?1 ORDER BY ready_at_ns LIMIT ?2);
+
+-- name: waiting_shares
+-- Of which lanes wait: the first ?2 behind ?1. Goes from share to share, so it costs what it gives.
+WITH RECURSIVE behind (share) AS (
+  SELECT ?1
+  UNION ALL
+  SELECT (
+    SELECT l.share FROM lane l INDEXED BY lane_waiting
+    WHERE l.held = 0 AND l.scheduled = 0 AND l.owner IS NULL AND l.open > 0 AND l.share > behind.share
+    ORDER BY l.share LIMIT 1
+  ) FROM behind WHERE behind.share IS NOT NULL
+  LIMIT ?2 + 1
+)
+SELECT json_group_array(share) FROM (SELECT share FROM behind WHERE share IS NOT NULL LIMIT -1 OFFSET 1);
+
 -- name: waiting_lanes
--- Lanes with runs and no holder, with the head of each; none whose head waits for answers.
-SELECT json_group_array(json_array(lane_no, lane_id, no, tenant, seq, cancel_wanted, cancel_kind, paused_by)) FROM (
-  SELECT l.no AS lane_no, l.id AS lane_id, r.no, r.tenant, r.seq, r.cancel_wanted, r.cancel_kind, l.paused_by
+-- The first ?2 lanes of share ?1 with runs and no holder, with the head of each; none whose head waits for answers or its time.
+SELECT json_group_array(json_array(lane_no, lane_id, no, tenant, seq, cancel_wanted, cancel_kind, paused_by, share)) FROM (
+  SELECT l.no AS lane_no, l.id AS lane_id, r.no, r.tenant, r.seq, r.cancel_wanted, r.cancel_kind, l.paused_by, l.share
   FROM lane l
   CROSS JOIN run r ON r.lane_no = l.no AND r.seq = (
     SELECT min(seq) FROM run o WHERE o.lane_no = l.no AND o.seq >= l.head_seq AND o.status <= 2
   )
-  WHERE l.held = 0 AND l.owner IS NULL AND l.open > 0
-  ORDER BY l.priority, l.ready_at_ns LIMIT ?1
+  WHERE l.held = 0 AND l.scheduled = 0 AND l.owner IS NULL AND l.open > 0 AND l.share = ?1
+  ORDER BY l.ready_at_ns + l.priority * 60000000000 LIMIT ?2
 );
 
 -- name: take_lanes
@@ -356,7 +391,8 @@ WHERE l.owner = ?1 AND r.cancel_wanted IS NOT NULL AND r.status <= 2;
 SELECT
   (SELECT count(*) FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2),
   (SELECT o.id FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2 ORDER BY o.seq LIMIT 1),
-  CASE WHEN l.held THEN l.paused_by ELSE '' END
+  CASE WHEN l.held THEN l.paused_by ELSE '' END,
+  r.start_ns
 FROM run r CROSS JOIN lane l ON l.no = r.lane_no
 WHERE r.id = ?1 AND r.status <= 2;
 

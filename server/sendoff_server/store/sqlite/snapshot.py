@@ -63,9 +63,9 @@ def _taken(connection: sqlite3.Connection, replica_no: int, mentions: Mentions, 
 
 
 def _marked_that_wait(connection: sqlite3.Connection, snapshot: Snapshot, mentions: Mentions) -> list[str]:
-    """Lanes of runs that are to be cancelled and may wait for answers, which they need not do for that."""
+    """Lanes of runs that are to be cancelled and may wait for answers or a time; for that they need not."""
     marked = [snapshot.runs.get(run_id) for run_id in mentions.cancels]
-    nos = [row.no for row in marked if row is not None and row.waits]
+    nos = [row.no for row in marked if row is not None and (row.waits or row.start_ns is not None)]
     return [lane_id for no in nos for (lane_id,) in connection.execute(named("lane_of_run"), (no,))]
 
 
