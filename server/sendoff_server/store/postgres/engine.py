@@ -28,6 +28,7 @@ from sendoff_server.store.postgres import (
     leases,
     listing,
     messages,
+    purge,
     reads,
     steps,
     tags,
@@ -57,6 +58,7 @@ from sendoff_server.store.questions import (
     MessageQuery,
     MessageScope,
     Outbox,
+    Purged,
     Queued,
     RunDeletion,
     RunQuery,
@@ -184,6 +186,9 @@ class PostgresStore(Store):
 
     async def delete_run(self, tenant: str, run_id: str) -> RunDeletion:
         return await self._write(deletes.delete_run, self._replica_no, tenant, run_id)
+
+    async def purge(self, now_ns: int, limit: int) -> Purged:
+        return await self._write(purge.purge, self._replica_no, now_ns, limit, _BITE)
 
     # -- steps --
 
