@@ -84,6 +84,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             parts.shed.mcp_servers.running(),
             parts.scheduler.running(parts.executor),
             parts.expiry.running(),
+            parts.purging.running(),
             grpc,
             *([http] if http is not None else ()),
             _beating(store, parts.commits, grpc, clock),

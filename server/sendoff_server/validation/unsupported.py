@@ -24,7 +24,7 @@ class NotYet:
     """Values that do work. Unset, false, 0, "" and [] always do."""
 
 
-_SCHEDULING = NotYet("of the scheduling only when_busy and when_pending work yet")
+_SCHEDULING = NotYet("of the scheduling only when_busy, when_pending and retention work yet")
 
 NOT_YET: Mapping[str, NotYet] = {
     "Scheduling.when_busy": NotYet(
@@ -33,7 +33,6 @@ NOT_YET: Mapping[str, NotYet] = {
     "Scheduling.start_time": _SCHEDULING,
     "Scheduling.priority": NotYet("every run has priority 3 yet", frozenset({3})),
     "Scheduling.fairness_key": _SCHEDULING,
-    "Scheduling.retention": _SCHEDULING,
     "ListRunsRequest.filter": NotYet("filter expressions do not work yet; use the other fields"),
 }
 """By message and field of the contract."""
