@@ -132,13 +132,13 @@ async def test_a_run_whose_time_is_over_is_nowhere_to_be_found(start: Start, clo
         assert await exists(caller, run)
         await clock.advance(2 * PERIOD_S)
         await gone(caller, clock, run)
-        runs, of = caller.runs, {"run_id": run.id}
-        assert await not_found(runs.WaitRun(v1.WaitRunRequest(**of), timeout=PATIENCE_S))
-        assert await not_found(anext(aiter(runs.WatchRun(v1.WatchRunRequest(**of), timeout=PATIENCE_S))))
-        assert await not_found(runs.ListRunEvents(v1.ListRunEventsRequest(**of), timeout=PATIENCE_S))
-        assert await not_found(runs.ListRunMessages(v1.ListRunMessagesRequest(**of), timeout=PATIENCE_S))
-        assert await not_found(runs.CancelRun(v1.CancelRunRequest(**of), timeout=PATIENCE_S))
-        assert await not_found(runs.DeleteRun(v1.DeleteRunRequest(**of), timeout=PATIENCE_S))
+        runs = caller.runs
+        assert await not_found(runs.WaitRun(v1.WaitRunRequest(run_id=run.id), timeout=PATIENCE_S))
+        assert await not_found(anext(aiter(runs.WatchRun(v1.WatchRunRequest(run_id=run.id), timeout=PATIENCE_S))))
+        assert await not_found(runs.ListRunEvents(v1.ListRunEventsRequest(run_id=run.id), timeout=PATIENCE_S))
+        assert await not_found(runs.ListRunMessages(v1.ListRunMessagesRequest(run_id=run.id), timeout=PATIENCE_S))
+        assert await not_found(runs.CancelRun(v1.CancelRunRequest(run_id=run.id), timeout=PATIENCE_S))
+        assert await not_found(runs.DeleteRun(v1.DeleteRunRequest(run_id=run.id), timeout=PATIENCE_S))
         listed = await runs.ListRuns(v1.ListRunsRequest(), timeout=PATIENCE_S)
         assert [each.id for each in listed.runs] == [kept.id]
 
