@@ -71,7 +71,7 @@ def send(
     metadata: Annotated[str | None, typer.Option(help="A JSON object, kept on the run.")] = None,
     retention: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="How long to keep the run once it has ended; an hour at least."),
+        typer.Option(metavar="SECONDS", help="How long the run is kept once it has ended."),
     ] = None,
     when_busy: Annotated[WhenBusy | None, typer.Option(help="When the conversation works on another run.")] = None,
     when_pending: Annotated[
