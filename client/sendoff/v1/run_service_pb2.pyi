@@ -587,7 +587,8 @@ class Scheduling(_message.Message):
     def retention(self) -> _duration_pb2.Duration:
         """How long to keep the run once it has ended. Then it is deleted as by DeleteRun, with its deliveries, but for its keys: those are
         free again. Run.expire_time tells when. Unset: for a run that continues another one as that one, else the server's, which is for
-        ever unless its operator has set a time; more than that fails with UNIMPLEMENTED (UNSUPPORTED_FEATURE).
+        ever unless its operator has set a time; more than that fails with FAILED_PRECONDITION
+        (UNSUPPORTED_FEATURE).
         Rule: duration.gte = 3600s; duration.lte = 3153600000s.
         """
 
