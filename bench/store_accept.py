@@ -1,10 +1,12 @@
 """How fast the SQLite engine accepts and completes, without network, models or scheduler.
 
-    python bench/store_accept.py [--seconds 3] [--synchronous FULL] [--directory DIR]
+    python bench/store_accept.py [--seconds 3] [--synchronous FULL] [--directory DIR] [--purge RUNS]
 
 A closed loop of callers on one event loop speaks to the store through a group commit of a few lines: what waits goes
 into the next batch. A run is an accept, a start and a finish. Callers, event loop and writer thread share one
-interpreter, as in the server. Without --directory the disk of the temporary folder is measured.
+interpreter, as in the server. Without --directory the disk of the temporary folder is measured. With --purge so many
+runs whose time is over are there before, and are purged meanwhile as the server does it; the last column tells how many
+were.
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.clock import timestamp
+from sendoff_server.clock import SystemClock, timestamp
+from sendoff_server.runs.hub import Hub
+from sendoff_server.runs.purging import Purging
 from sendoff_server.store.items import Accept, Claim, Item, Key, Placed, Progress, Recorded, Result
 from sendoff_server.store.port import DEFAULT_TENANT, POSITION_SHIFT, Poisoned, Store
 from sendoff_server.store.sqlite.engine import SqliteStore
@@ -57,10 +62,13 @@ class Groups:
         self._flushing = None
 
 
-def accept(lane: str, *, lease: bool) -> Accept:
+def accept(lane: str, *, lease: bool, is_over: bool = False) -> Accept:
+    """`is_over`: it is to be purged once it has ended."""
     run = v1.Run(id=ids.new("run"), agent_id=lane, status=v1.RUN_STATUS_CREATED, background=True, last_sequence=1)
     run.create_time.CopyFrom(timestamp(time.time_ns()))
     run.turn_id = ids.new("turn")
+    if is_over:
+        run.expire_time.CopyFrom(run.create_time)
     changed = v1.RunStateChanged(status=run.status, phase=v1.RUN_PHASE_QUEUED)
     return Accept(
         tenant=DEFAULT_TENANT,
@@ -96,8 +104,8 @@ class Runner:
         self._ends: dict[str, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def complete(self, lane: str) -> None:
-        item = accept(lane, lease=True)
+    async def complete(self, lane: str, *, is_over: bool = False) -> None:
+        item = accept(lane, lease=True, is_over=is_over)
         end = self._ends[item.run.id] = asyncio.get_running_loop().create_future()
         placed = await self._groups.write(item)
         assert isinstance(placed, Placed), placed
@@ -148,6 +156,31 @@ def sync_ms(directory: Path) -> float:
     return statistics.median(spans)
 
 
+class Gone(Hub):
+    """Counts the runs that are purged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def forget(self, owner_id: str) -> None:
+        super().forget(owner_id)
+        self.count += 1
+
+
+@asynccontextmanager
+async def purging(store: Store, runs: int) -> AsyncIterator[Callable[[], int]]:
+    """Purge inside the block, if there are any runs to be; gives how many are gone."""
+    gone = Gone()
+    task = asyncio.create_task(Purging(store, gone, SystemClock()).purge()) if runs else None
+    try:
+        yield lambda: gone.count
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+
+
 async def measure(directory: Path, callers: int, seconds: float, options: argparse.Namespace, *, whole: bool) -> str:
     async with SqliteStore(directory / f"{callers}{whole}.db", synchronous=options.synchronous) as store:
         lanes = [ids.new("agent") for _ in range(CONVERSATIONS)]
@@ -156,6 +189,9 @@ async def measure(directory: Path, callers: int, seconds: float, options: argpar
             await store.create_agent(DEFAULT_TENANT, made, None, b"")
         groups = Groups(store)
         runner = Runner(groups)
+        over = [runner.complete(lanes[number % CONVERSATIONS], is_over=True) for number in range(options.purge)]
+        await asyncio.gather(*over)
+        groups.batches = groups.items = 0
 
         async def work(number: int) -> None:
             lane = lanes[number % CONVERSATIONS]
@@ -163,13 +199,15 @@ async def measure(directory: Path, callers: int, seconds: float, options: argpar
 
         disk = sync_ms(directory)
         cpu, wall = time.process_time(), time.perf_counter()
-        took = sorted(await closed_loop(work, callers, seconds))
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        async with purging(store, options.purge) as purged:
+            took = sorted(await closed_loop(work, callers, seconds))
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            gone = purged()
     name = "runs" if whole else "accepts"
     return (
         f"{name:8} {callers:7} {len(took) / wall:8.0f} {took[len(took) // 2] * 1e3:8.2f} "
         f"{took[len(took) * 99 // 100] * 1e3:8.2f} {cpu / len(took) * 1e6:8.0f} "
-        f"{groups.items / groups.batches:8.1f} {disk:8.2f}"
+        f"{groups.items / groups.batches:8.1f} {disk:8.2f} {gone:8}"
     )
 
 
@@ -178,8 +216,9 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--synchronous", choices=("FULL", "NORMAL"), default="FULL")
     parser.add_argument("--directory", type=Path, default=None)
+    parser.add_argument("--purge", type=int, default=0, metavar="RUNS")
     options = parser.parse_args()
-    print("what     callers    per s   p50 ms   p99 ms   CPU us    batch  sync ms")
+    print("what     callers    per s   p50 ms   p99 ms   CPU us    batch  sync ms   purged")
     with tempfile.TemporaryDirectory(dir=options.directory) as directory:
         for whole in (False, True):
             for callers in (1, 16, 64):

@@ -38,6 +38,8 @@ class SendOptions(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
     """Anything that JSON can hold."""
     labels: Mapping[str, str] | None
+    retention_s: float | None
+    """How long the run is kept once it has ended. Unset: as long as the server keeps runs."""
     when_busy: v1.WhenBusy.ValueType | None
     when_pending: v1.WhenPending.ValueType | None
     start_time: Timestamp | None
@@ -240,6 +242,8 @@ def send(agent_id: str, input: Input, options: SendOptions) -> Call[v1.CreateMes
     _put_input(request, input)
     if (types := options.get("include_return_message_types")) is not None:
         request.include_return_message_types.CopyFrom(v1.MessageTypes(values=types))
+    if (retention_s := options.get("retention_s")) is not None:
+        request.scheduling.retention.FromNanoseconds(round(retention_s * 1e9))
     if (when_busy := options.get("when_busy")) is not None:
         request.scheduling.when_busy = when_busy
     if (when_pending := options.get("when_pending")) is not None:

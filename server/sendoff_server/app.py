@@ -85,6 +85,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             parts.scheduler.running(parts.executor),
             parts.lookout.running(),
             parts.expiry.running(),
+            parts.purging.running(),
             grpc,
             *([http] if http is not None else ()),
             _beating(store, parts.commits, grpc, clock),

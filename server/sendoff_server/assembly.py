@@ -46,6 +46,8 @@ from sendoff_server.runs.executor import Executor
 from sendoff_server.runs.expiry import Expiry
 from sendoff_server.runs.hub import Hub
 from sendoff_server.runs.lookout import Lookout
+from sendoff_server.runs.purging import Purging
+from sendoff_server.runs.retention import Retention
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
@@ -87,6 +89,7 @@ class Parts:
     executor: Executor
     lookout: Lookout
     expiry: Expiry
+    purging: Purging
     callbacks: Dispatcher
     pictures: RemotePictures
     use_cases: UseCases
@@ -116,6 +119,7 @@ class Assembly:
         self._courier = courier(settings, self._guard, clock)
         self._callbacks = dispatcher(settings, store, self._commits, self._courier, self._guard, clock)
         self._pictures = remote_pictures(self._guard, clock)
+        self._retention = Retention(timedelta(days=settings.retention_days) if settings.retention_days else None)
         self._acceptance = Acceptance(
             self._agents,
             self._conversations,
@@ -126,6 +130,7 @@ class Assembly:
             self._guard,
             clock,
             max_open=settings.max_queued_per_conversation,
+            retention=self._retention,
             may_approve=settings.allow_approve_on_timeout,
         )
         self._answering = Answering(store, self._commits, self._scheduler, self._acceptance, clock)
@@ -140,6 +145,7 @@ class Assembly:
             executor=Executor(self._store, self._commits, self._hub, self._body(), self._clock),
             lookout=Lookout(self._store, self._hub, self._scheduler, self._clock),
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
+            purging=Purging(self._store, self._hub, self._clock),
             callbacks=self._callbacks,
             pictures=self._pictures,
             use_cases=self._use_cases(runs),
@@ -247,7 +253,14 @@ class Assembly:
 
     def _upkeep(self, runs: RunService) -> upkeep.Upkeep:
         return upkeep.Upkeep(
-            self._store, self._commits, self._scheduler, self._acceptance, self._answering, runs, self._clock
+            self._store,
+            self._commits,
+            self._scheduler,
+            self._acceptance,
+            self._answering,
+            runs,
+            self._retention,
+            self._clock,
         )
 
     # ---- who is told of what ----

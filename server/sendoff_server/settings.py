@@ -96,6 +96,12 @@ class Settings(BaseSettings):
         604_800.0,
         description="How many seconds a conversation waits for an approval or a client tool, where a run says nothing.",
     )
+    retention_days: Annotated[int, Field(ge=0, le=36_500)] = Field(
+        0,
+        description="How many days runs are kept once they have ended, with their logs, steps and deliveries, and no "
+        "longer if they ask for more; what they said stays in their conversations. 0: for ever. Runs keep the time "
+        "that they were accepted with.",
+    )
     callback_secret_file: str = Field(
         "",
         description="File of the secrets that sign callbacks, one a line; made with a new one if it is missing. All "

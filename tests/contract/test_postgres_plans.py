@@ -52,6 +52,7 @@ INSERT INTO delivery_attempt SELECT (no << 28) + 1, '' FROM delivery;
 INSERT INTO block (id, tenant, label, create_time_ns, etag, fingerprint, body, label_folded, description_folded, value_folded)
   SELECT 'block-' || i, 'default', 'l', i, '1', '', '', 'l', '', '' FROM generate_series(1, 2000) i;
 INSERT INTO block_tag SELECT 'default', convert_to('tag' || i, 'UTF8'), no, '' FROM block, generate_series(1, 3) i;
+INSERT INTO purge SELECT i, i FROM generate_series(2, 10000) i;
 INSERT INTO inherited SELECT i, 1024, i * 3, 1048575, 0 FROM generate_series(1, 500) i;
 INSERT INTO action_set SELECT i, i * 3, '', 0, true FROM generate_series(1, 500) i;
 INSERT INTO action SELECT i::bigint << 20, 'default', 1, i, i > 20, '' FROM generate_series(1, 500) i;
@@ -107,6 +108,7 @@ async def _ask_everything(store: Store) -> None:
     await _list_others(store)
     await _read(store)
     await store.delete_run(TENANT, "run-1")
+    await store.purge(40, 20)
     await store.delete_conversation(TENANT, fork.id)
     await store.delete_agent(TENANT, lane)
 

@@ -44,7 +44,7 @@ ROOT = Path(__file__).parents[2]
 TABLES = (
     *("agent", "conversation", "inherited", "lane", "run", "run_key", "run_log", "message", "step", "left_out"),
     *("action_set", "action", "agent_entry", "agent_tag", "listed"),
-    *("delivery", "delivery_attempt", "endpoint"),
+    *("delivery", "delivery_attempt", "endpoint", "purge"),
 )
 
 

@@ -70,6 +70,10 @@ def send(
     ] = None,
     label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept on the run.")] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object, kept on the run.")] = None,
+    retention: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="How long the run is kept once it has ended."),
+    ] = None,
     when_busy: Annotated[WhenBusy | None, typer.Option(help="When the conversation works on another run.")] = None,
     when_pending: Annotated[
         WhenPending | None, typer.Option(help="When the conversation waits for an answer; unset: what waits is denied.")
@@ -106,6 +110,7 @@ def send(
         "callback": callback,
         "labels": labels(label),
         "metadata": json_object("--metadata", metadata),
+        "retention_s": retention,
         "when_busy": v1.WhenBusy.Value(f"WHEN_BUSY_{when_busy.upper()}") if when_busy else None,
         "when_pending": v1.WhenPending.Value(f"WHEN_PENDING_{when_pending.upper()}") if when_pending else None,
         "start_time": moment_or_span("--start-time", start_time, datetime.now(UTC), ahead=True) if start_time else None,

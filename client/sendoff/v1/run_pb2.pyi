@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -290,6 +291,7 @@ class Run(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CANCEL_REASON_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"run-<uuid4>", made by the server. Nobody may read a meaning into it."""
     agent_id: _builtins.str
@@ -358,7 +360,9 @@ class Run(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When it will be deleted. Unset: it is kept."""
+        """From when on it will be deleted: `retention` after its end; but not while its turn is not over, nor while one of its callbacks is
+        still to be delivered. What becomes of it then is told at Scheduling.retention. Unset: it has not ended, or it is kept.
+        """
 
     @_builtins.property
     def callback(self) -> Global___CallbackSummary:
@@ -375,6 +379,10 @@ class Run(_message.Message):
     @_builtins.property
     def wait(self) -> Global___WaitInfo:
         """What it waits for. Set only while it is CREATED or backs off."""
+
+    @_builtins.property
+    def retention(self) -> _duration_pb2.Duration:
+        """How long it is kept once it has ended. Unset: for ever."""
 
     def __init__(
         self,
@@ -410,10 +418,11 @@ class Run(_message.Message):
         request_id: _builtins.str = ...,
         cancel_reason: _builtins.str | None = ...,
         kind: Global___RunKind.ValueType = ...,
+        retention: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "request_config", b"request_config", "start_time", b"start_time", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "request_config", b"request_config", "retention", b"retention", "start_time", b"start_time", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "agent_id", b"agent_id", "attempt", b"attempt", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "id", b"id", "kind", b"kind", "labels", b"labels", "last_sequence", b"last_sequence", "metadata", b"metadata", "pending_actions", b"pending_actions", "phase", b"phase", "request_config", b"request_config", "request_id", b"request_id", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "turn_id", b"turn_id", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "agent_id", b"agent_id", "attempt", b"attempt", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "id", b"id", "kind", b"kind", "labels", b"labels", "last_sequence", b"last_sequence", "metadata", b"metadata", "pending_actions", b"pending_actions", "phase", b"phase", "request_config", b"request_config", "request_id", b"request_id", "retention", b"retention", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "turn_id", b"turn_id", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__background: _TypeAlias = _typing.Literal["background"]  # noqa: Y015
     _WhichOneofArgType__background: _TypeAlias = _typing.Literal["_background", b"_background"]  # noqa: Y015

@@ -252,7 +252,8 @@ class CreateMessageAsyncRequest(_message.Message):
         """The argument of it that is the text. Default: "message"."""
 
     request_id: _builtins.str
-    """Client-chosen id of this request; makes it safe to send again. Unique per tenant for as long as the run is kept.
+    """Client-chosen id of this request; makes it safe to send again. Unique per tenant for as long as the run is kept; what holds once
+    it is deleted is told at DeleteRun and at Scheduling.retention.
     Unset: the OTIDs decide, or none. Rule: string.min_len = 1; string.max_len = 255.
     """
     validate_only: _builtins.bool
@@ -593,7 +594,12 @@ class Scheduling(_message.Message):
 
     @_builtins.property
     def retention(self) -> _duration_pb2.Duration:
-        """How long to keep the run once it has ended. Unset: the server's."""
+        """How long to keep the run once it has ended. Then it is deleted as by DeleteRun, with its deliveries, but for its keys: those are
+        free again. Run.expire_time tells when. Unset: for a run that continues another one as that one, else the server's, which is for
+        ever unless its operator has set a time; more than that fails with FAILED_PRECONDITION
+        (UNSUPPORTED_FEATURE).
+        Rule: duration.gte = 3600s; duration.lte = 3153600000s.
+        """
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ from sendoff_server.lifecycle import client_otids, first_event, input_of, model_
 from sendoff_server.models.port import Catalogue, Model
 from sendoff_server.runs.decisions import answers, with_decisions
 from sendoff_server.runs.remote_images import Addresses, check_addresses
+from sendoff_server.runs.retention import Retention
 from sendoff_server.runs.stored_images import Files, with_media_types
 from sendoff_server.store.items import (
     Accept,
@@ -142,6 +143,7 @@ class Acceptance:
         clock: Clock,
         *,
         max_open: int,
+        retention: Retention,
         may_approve: bool = False,
     ) -> None:
         self._agents = agents
@@ -153,6 +155,7 @@ class Acceptance:
         self._addresses = addresses
         self._clock = clock
         self._max_open = max_open
+        self._retention = retention
         self._may_approve = may_approve
 
     async def checked(self, tenant: str, request: v1.CreateMessageAsyncRequest) -> v1.CreateMessageAsyncRequest:
@@ -170,6 +173,7 @@ class Acceptance:
             check_addresses(self._addresses, request)
         self._check_timeout(request.limits)
         self._check_start(request)
+        self._retention.check(request.scheduling)
         await self._check_callback(tenant, request)
         return await with_media_types(self._files, tenant, request)
 
@@ -215,6 +219,7 @@ class Acceptance:
         run = new_run(request, request_id, self._clock.now_ns())
         run.ClearField("last_sequence")
         run.ClearField("etag")
+        self._retention.give(run, request.scheduling, continues)
         if continues is not None:
             _continue(run, continues)
         return run
@@ -224,6 +229,7 @@ class Acceptance:
         now_ns = self._clock.now_ns()
         run = new_run(request, keyed.request_id, now_ns, ids.new("run"), background=keyed.background)
         scheduling = request.scheduling
+        self._retention.give(run, scheduling)
         ttl = request.limits.queue_ttl
         start_ns = scheduling.start_time.ToNanoseconds() if scheduling.HasField("start_time") else None
         may_start_ns = max(now_ns, start_ns or 0)
@@ -262,6 +268,7 @@ class Acceptance:
         Nothing else works on the conversation then, so `when_busy` and `when_pending` are met whatever they say.
         """
         accept = self.accept(tenant, with_decisions(request, continuation.actions), keyed, lease=lease)
+        self._retention.give(accept.run, request.scheduling, continuation.stopped)
         _continue(accept.run, continuation.stopped)
         return replace(
             accept,

@@ -112,6 +112,8 @@ class Draft:
         if cancel_reason:
             run.cancel_reason = cancel_reason
         run.complete_time.CopyFrom(timestamp(now_ns))
+        if run.HasField("retention"):
+            run.expire_time.CopyFrom(timestamp(now_ns + run.retention.ToNanoseconds()))
         if _wants(run.callback, ACTION_REQUIRED if self._opens else RUN_FINISHED):
             run.callback.next_attempt_time.CopyFrom(run.complete_time)
         run.total_duration_ns = elapsed_ns(run, now_ns)

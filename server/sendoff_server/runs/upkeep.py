@@ -20,6 +20,7 @@ from sendoff_server.errors import CompactionFailed, NothingToCompact, ResetFaile
 from sendoff_server.lifecycle import first_event, lane_of, new_run
 from sendoff_server.runs.accepting import Acceptance
 from sendoff_server.runs.answering import Answering
+from sendoff_server.runs.retention import Retention
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.service import RunService
 from sendoff_server.store.group_commit import GroupCommit
@@ -41,6 +42,7 @@ class Upkeep(UpkeepPort):
         acceptance: Acceptance,
         answering: Answering,
         runs: RunService,
+        retention: Retention,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -49,6 +51,7 @@ class Upkeep(UpkeepPort):
         self._acceptance = acceptance
         self._answering = answering
         self._runs = runs
+        self._retention = retention
         self._clock = clock
 
     async def context_of(self, lane: str) -> v1.ConversationContext:
@@ -94,6 +97,7 @@ class Upkeep(UpkeepPort):
         run = new_run(request, asked.request_id, now_ns, ids.new("run"), background=False)
         run.ClearField("request_config")
         run.kind = kind
+        self._retention.give(run, request.scheduling)
         lane = lane_of(run)
         words = f"{v1.RunKind.Name(kind)} {lane}"
         since_s = asked.repeated_within_s

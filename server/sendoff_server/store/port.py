@@ -40,6 +40,7 @@ from sendoff_server.store.questions import (
     MessageQuery,
     MessageScope,
     Outbox,
+    Purged,
     Queued,
     RunDeletion,
     RunQuery,
@@ -229,6 +230,16 @@ class Store(Protocol):
 
         Its other messages stay in their conversation and in forks of it. Its keys stay taken: an Accept with one of
         them is Deleted, as one that repeats it without a key.
+        """
+        ...
+
+    async def purge(self, now_ns: int, limit: int) -> Purged:
+        """Delete up to `limit` runs whose expire_time is over, the longest first, as `delete_run` does, but for their
+        keys, which are free again. Their logs follow, some hundred entries at a time, of which nobody finds any more;
+        so purge until it is done. A crash leaves what is left to the next one. Replicas may purge at a time.
+
+        Runs stay as long as their lane waits for answers to their actions, a run of their turn has not ended, or one of
+        their deliveries is neither done nor given up; these are looked at again ten minutes later.
         """
         ...
 

@@ -184,6 +184,18 @@ class RunDeletion(Enum):
     """Its lane waits for answers to its actions. Nothing was written."""
 
 
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """One bite of what was to be purged."""
+
+    run_ids: Sequence[str]
+    """Runs that are gone from now on."""
+    entries: int
+    """How many entries of logs were deleted, of these runs and of ones that went before."""
+    is_done: bool
+    """Nothing more is due, but for what cannot go yet."""
+
+
 class BlockChange(Enum):
     """What became of a change of a block."""
 

@@ -11,11 +11,13 @@ from sendoff_server.validation.content import TEXT_AND_IMAGES, check_content
 from sendoff_server.validation.input_messages import check_input_messages
 from sendoff_server.validation.json_object import check_json_object
 from sendoff_server.validation.limits import (
+    LEAST_RETENTION_S,
     MAX_ACTION_TIMEOUT_S,
     MAX_KEY_CHARACTERS,
     MAX_LABELS,
     MAX_PARTS,
     MAX_QUEUE_TTL_S,
+    MAX_RETENTION_S,
     MAX_RUN_METADATA_BYTES,
     MAX_RUN_TIMEOUT_S,
     MAX_STEPS,
@@ -195,3 +197,6 @@ def _check_scheduling(found: Violations, scheduling: v1.Scheduling) -> None:
     if scheduling.HasField("priority"):
         check_number(found, "scheduling.priority", scheduling.priority, least=1, most=5)
     check_size(found, "scheduling.fairness_key", scheduling.fairness_key, most=64)
+    if scheduling.HasField("retention"):
+        retention = scheduling.retention
+        check_duration(found, "scheduling.retention", retention, least_s=LEAST_RETENTION_S, most_s=MAX_RETENTION_S)

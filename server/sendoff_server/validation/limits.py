@@ -30,6 +30,8 @@ MAX_SECRETS = 5
 """Secrets of an endpoint that sign at the same time."""
 MAX_STEPS = 1_000
 MAX_RUN_TIMEOUT_S = 7 * 24 * 3_600
+LEAST_RETENTION_S = 3_600
+MAX_RETENTION_S = 36_500 * 24 * 3_600
 MAX_QUEUE_TTL_S = 7 * 24 * 3_600
 MAX_ACTION_TIMEOUT_S = 365 * 24 * 3_600
 MAX_PAGE_SIZE = 1_000

@@ -28,7 +28,6 @@ NOT_YET: Mapping[str, NotYet] = {
     "Scheduling.when_busy": NotYet(
         "STEER does not work yet", frozenset(v1.WhenBusy.values()) - frozenset({v1.WHEN_BUSY_STEER})
     ),
-    "Scheduling.retention": NotYet("runs are kept as long as the server keeps them"),
     "ListRunsRequest.filter": NotYet("filter expressions do not work yet; use the other fields"),
 }
 """By message and field of the contract."""

@@ -33,6 +33,14 @@ async def test_send_reads_the_text_from_stdin(command: Command, server: Scripted
     assert server.requests[0].input.text == "Hello\nthere"
 
 
+async def test_send_tells_how_long_to_keep_the_run(command: Command, server: ScriptedServer) -> None:
+    server.plan(methods.CREATE_MESSAGE_ASYNC, ACCEPTED)
+
+    await command("send", AGENT_ID, "Hello", "--retention", "7200")
+
+    assert server.requests[0].scheduling.retention.ToSeconds() == 7_200
+
+
 async def test_every_option_of_send_stands_in_the_request(
     command: Command, server: ScriptedServer, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from sendoff import requests, v1
 from sendoff.requests import Input, SendOptions
@@ -37,6 +38,11 @@ def test_messages_may_be_of_both_kinds() -> None:
 
 def test_no_messages_are_not_the_same_as_no_payload() -> None:
     assert send([]).WhichOneof("payload") == "messages"
+
+
+def test_how_long_a_run_is_kept_is_told_in_seconds() -> None:
+    assert send(retention_s=7_200.5).scheduling == v1.Scheduling(retention=Duration(seconds=7_200, nanos=500_000_000))
+    assert not send(retention_s=None).HasField("scheduling")
 
 
 def test_every_option_stands_in_the_request() -> None:

@@ -16,6 +16,7 @@ from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.accepting import Acceptance, Agents, Callbacks, Conversations, Endpoints, keyed
 from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.remote_images import Addresses
+from sendoff_server.runs.retention import Retention
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.stored_images import Files
 from sendoff_server.store.group_commit import GroupCommit
@@ -53,6 +54,7 @@ class Desk:
             cast(Addresses, nobody),
             clock,
             max_open=max_open,
+            retention=Retention(None),
         )
         self.answering = Answering(store, commits, cast(Scheduler, NoSlot()), self.acceptance, clock)
         self.agent_id = ids.new("agent")

@@ -657,6 +657,15 @@ CREATE: Sequence[Field] = (
         {"enum.defined_only = true": (1_000, v1.WHEN_PENDING_REJECT)},
     ),
     Field(
+        "Scheduling.retention",
+        "scheduling.retention",
+        lambda v: create(scheduling=v1.Scheduling(retention=v)),
+        {
+            "duration.gte = 3600s": (Duration(seconds=3_599, nanos=999_999_999), Duration(seconds=3_600)),
+            "duration.lte = 3153600000s": (Duration(seconds=3_153_600_000, nanos=1), Duration(seconds=3_153_600_000)),
+        },
+    ),
+    Field(
         "Limits.max_total_tokens",
         "limits.max_total_tokens",
         lambda v: create(limits=v1.Limits(max_total_tokens=v)),

@@ -35,7 +35,6 @@ def scheduling(**fields: Any) -> v1.CreateMessageAsyncRequest:
 
 ASKING: dict[str, tuple[Message, str]] = {
     "Scheduling.when_busy": (scheduling(when_busy=v1.WHEN_BUSY_STEER), "scheduling.when_busy"),
-    "Scheduling.retention": (scheduling(retention=seconds(1)), "scheduling.retention"),
     "ListRunsRequest.filter": (v1.ListRunsRequest(filter="labels.a = 1"), "filter"),
 }
 """By line of the table: a request that asks for it, and the path of the field."""
@@ -66,6 +65,7 @@ NOT_ASKING = (
     limits(max_steps=3, run_timeout=seconds(1)),
     scheduling(when_busy=v1.WHEN_BUSY_ENQUEUE, priority=1, fairness_key="k", start_time=Timestamp(seconds=1)),
     scheduling(when_busy=v1.WHEN_BUSY_REJECT),
+    scheduling(retention=seconds(3_600)),
     scheduling(when_busy=v1.WHEN_BUSY_INTERRUPT, when_pending=v1.WHEN_PENDING_ENQUEUE),
     scheduling(when_busy=v1.WHEN_BUSY_ROLLBACK, when_pending=v1.WHEN_PENDING_REJECT),
     limits(queue_ttl=seconds(1), action_timeout=seconds(1), on_action_timeout=v1.ON_TIMEOUT_FAIL_TURN),

@@ -43,6 +43,8 @@ class Changes:
     """By tenant."""
     steps: dict[int, v1.Step] = field(default_factory=dict)
     left_out: list[tuple[int, int]] = field(default_factory=list)
+    purges: list[tuple[int, int]] = field(default_factory=list)
+    """Numbers of runs that have ended, and when they are to be purged."""
     actions: dict[int, LaneRow] = field(default_factory=dict)
     """Lanes whose newest actions changed."""
     outbox: OutboxChanges = field(default_factory=OutboxChanges)

@@ -248,6 +248,8 @@ class Decider:
         self.changes.lanes[lane.no] = lane
         if item.left_out:
             self.changes.left_out.append((row.no, item.left_out))
+        if item.run.HasField("expire_time"):
+            self.changes.purges.append((row.no, nanoseconds(item.run.expire_time)))
         if item.opens:
             self._open(item, row, lane)
         outbox.tell_end(self.changes.outbox, item, row, self._endpoints(row), self._begun_ns)

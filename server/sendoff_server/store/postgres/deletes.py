@@ -25,6 +25,7 @@ _DELETES = (
     "delete_actions",
     "delete_action_sets",
     "delete_deliveries",
+    "delete_purges",
     "delete_runs",
     "delete_inherited_messages",
     "delete_inherited",
@@ -61,6 +62,6 @@ async def delete_run(connection: Connection, replica_no: int, tenant: str, run_i
         await connection.execute(named("delete_what_only_the_run_lists"), *hidden)
         for name in ("forget_actions", "forget_action_set"):
             await connection.execute(named(name), no, lane_no)
-        for name in ("empty_log", "empty_steps", "empty_outbox", "empty_run"):
+        for name in ("empty_log", "empty_steps", "empty_outbox", "empty_run", "forget_purge"):
             await connection.execute(named(name), no)
         return RunDeletion.DELETED

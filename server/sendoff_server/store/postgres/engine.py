@@ -29,6 +29,7 @@ from sendoff_server.store.postgres import (
     leases,
     listing,
     messages,
+    purge,
     reads,
     steps,
     tags,
@@ -59,6 +60,7 @@ from sendoff_server.store.questions import (
     MessageQuery,
     MessageScope,
     Outbox,
+    Purged,
     Queued,
     RunDeletion,
     RunQuery,
@@ -212,6 +214,9 @@ class PostgresStore(Store):
 
     async def delete_run(self, tenant: str, run_id: str) -> RunDeletion:
         return await self._write(deletes.delete_run, self._replica_no, tenant, run_id)
+
+    async def purge(self, now_ns: int, limit: int) -> Purged:
+        return await self._write(purge.purge, self._replica_no, now_ns, limit, _BITE)
 
     # -- steps --
 

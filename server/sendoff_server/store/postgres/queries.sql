@@ -137,6 +137,9 @@ ON CONFLICT (key) DO UPDATE SET
 -- name: write_left_out
 INSERT INTO left_out (run_no, what) SELECT * FROM unnest($1::bigint[], $2::smallint[]);
 
+-- name: write_purges
+INSERT INTO purge (run_no, due_ns) SELECT * FROM unnest($1::bigint[], $2::bigint[]);
+
 -- name: mark_cancels
 -- Only the note: the body of a run does not know of it.
 UPDATE run SET cancel_wanted = n.reason, cancel_kind = n.kind
@@ -635,6 +638,9 @@ DELETE FROM action USING lane l WHERE key >= l.no << 20 AND key < l.no + 1 << 20
 -- name: delete_action_sets
 DELETE FROM action_set WHERE lane_no IN (:lanes);
 
+-- name: delete_purges
+DELETE FROM purge WHERE run_no IN (SELECT no FROM run WHERE lane_no IN (:lanes));
+
 -- name: delete_runs
 DELETE FROM run WHERE lane_no IN (:lanes);
 
@@ -661,6 +667,80 @@ DELETE FROM run_log WHERE key >= $1::bigint << 20 AND key < $1::bigint + 1 << 20
 
 -- name: empty_steps
 DELETE FROM step WHERE key >= $1::bigint << 20 AND key < $1::bigint + 1 << 20;
+
+-- name: forget_purge
+DELETE FROM purge WHERE run_no = $1;
+
+-- name: lock_lanes_to_purge
+-- Of due_purges those lanes that nobody is at. Waits for none of them.
+SELECT no FROM lane WHERE no IN (
+  SELECT r.lane_no FROM (SELECT run_no FROM purge WHERE due_ns <= $1 ORDER BY due_ns, run_no LIMIT $2) p JOIN run r ON r.no = p.run_no
+)
+ORDER BY no FOR UPDATE SKIP LOCKED;
+
+-- name: due_purges
+-- Runs that are to be purged at $1, the longest due first: each with its lane, whether it is deleted already, and whether it must
+-- not be yet. Where the lane has something that is not over, also the bodies of the run, of the head and of who waits for answers.
+SELECT r.no, r.id, r.lane_no, r.status = 9,
+  coalesce(l.paused_by = r.id, false) OR EXISTS (SELECT FROM delivery d WHERE d.run_no = r.no AND d.status = 1),
+  CASE WHEN l.open > 0 OR l.paused_by IS NOT NULL THEN r.body END,
+  CASE WHEN l.open > 0 THEN (SELECT h.body FROM run h WHERE h.lane_no = l.no AND h.seq = l.head_seq) END,
+  CASE WHEN l.paused_by IS NOT NULL THEN (SELECT w.body FROM run w WHERE w.id = l.paused_by) END
+FROM (SELECT run_no, due_ns FROM purge WHERE due_ns <= $1 ORDER BY due_ns, run_no LIMIT $2) p
+JOIN run r ON r.no = p.run_no JOIN lane l ON l.no = r.lane_no
+ORDER BY p.due_ns, p.run_no;
+
+-- name: put_off_purges
+UPDATE purge SET due_ns = $2 WHERE run_no = ANY ($1::bigint[]);
+
+-- name: forget_purges
+-- Of those of runs $1 that have no log any more.
+DELETE FROM purge WHERE run_no = ANY ($1::bigint[])
+  AND NOT EXISTS (SELECT FROM run_log WHERE key >= purge.run_no << 20 AND key < purge.run_no + 1 << 20);
+
+-- name: empty_some_logs
+-- Of runs $1: $2 entries at most. How many.
+WITH gone AS (
+  DELETE FROM run_log WHERE key = ANY (ARRAY(
+    SELECT e.key FROM unnest($1::bigint[]) WITH ORDINALITY n (no, place)
+    CROSS JOIN LATERAL (
+      SELECT key FROM run_log WHERE key >= n.no << 20 AND key < n.no + 1 << 20 ORDER BY key LIMIT $2::bigint
+    ) e
+    ORDER BY n.place, e.key LIMIT $2::bigint
+  ))
+  RETURNING key
+)
+SELECT count(*) FROM gone;
+
+-- name: free_keys
+DELETE FROM run_key WHERE run_no = ANY ($1::bigint[]);
+
+-- name: empty_steps_of
+DELETE FROM step USING unnest($1::bigint[]) n (no) WHERE key >= n.no << 20 AND key < n.no + 1 << 20;
+
+-- name: empty_outbox_of
+WITH gone AS (DELETE FROM delivery WHERE run_no = ANY ($1::bigint[]) RETURNING no)
+DELETE FROM delivery_attempt USING gone WHERE key >= gone.no << 28 AND key < gone.no + 1 << 28;
+
+-- name: empty_runs
+UPDATE run SET id = 'deleted:' || id, status = 9, body = '' WHERE no = ANY ($1::bigint[]);
+
+-- name: forget_actions_of
+-- Of lanes $2, those that runs $1 had stopped for.
+DELETE FROM action USING action_set s
+WHERE s.lane_no = ANY ($2::bigint[]) AND s.run_no = ANY ($1::bigint[]) AND key >= s.lane_no << 20 AND key < s.lane_no + 1 << 20;
+
+-- name: forget_action_sets
+DELETE FROM action_set WHERE lane_no = ANY ($2::bigint[]) AND run_no = ANY ($1::bigint[]);
+
+-- name: delete_what_only_runs_list
+-- As delete_what_only_the_run_lists, of runs $1.
+WITH gone AS (
+  DELETE FROM message USING unnest($1::bigint[]) n (no)
+  WHERE key >= (n.no << 20) + $2::bigint AND key < n.no + 1 << 20 AND $3 <= (SELECT what FROM left_out WHERE run_no = n.no)
+  RETURNING key
+)
+DELETE FROM listed USING gone WHERE listed.key = gone.key;
 
 -- name: delete_what_only_the_run_lists
 -- Of run $1, if its entries from place $2 on are part of no conversation (left_out.what $3).

@@ -139,6 +139,7 @@ def _own(changes: Changes) -> Sequence[Part]:
         "write_messages": changes.messages,
         "write_steps": _step_rows(changes),
         "write_left_out": changes.left_out,
+        "write_purges": changes.purges,
         "mark_cancels": [_encoded(row, _MARK_TEXTS) for row in marked],
         **_action_parts(list(changes.actions.values())),
     }

@@ -29,6 +29,7 @@ _DELETES = (
     "delete_actions",
     "delete_action_sets",
     "delete_deliveries",
+    "delete_purges",
     "delete_runs",
     "delete_inherited_messages",
     "delete_inherited",
@@ -60,10 +61,18 @@ def delete_run(connection: sqlite3.Connection, replica_no: int, tenant: str, run
             return RunDeletion.UNFINISHED
         if awaited:
             return RunDeletion.AWAITED
-        hidden = (no, INPUT_PLACE, LeftOut.CONVERSATION.value)
-        connection.execute(named("delete_what_only_the_run_lists"), hidden)
-        for name in ("forget_actions", "forget_action_set"):
-            connection.execute(named(name), (no, lane_no))
-        for name in ("empty_log", "empty_steps", "empty_outbox", "empty_run"):
+        empty_run(connection, no, lane_no)
+        for name in ("empty_log", "forget_purge"):
             connection.execute(named(name), (no,))
         return RunDeletion.DELETED
+
+
+def empty_run(connection: sqlite3.Connection, no: int, lane_no: int) -> None:
+    """Inside a transaction, make an ended run one that is not found any more, and delete all that is its alone but for
+    its log and its keys."""
+    hidden = (no, INPUT_PLACE, LeftOut.CONVERSATION.value)
+    connection.execute(named("delete_what_only_the_run_lists"), hidden)
+    for name in ("forget_actions", "forget_action_set"):
+        connection.execute(named(name), (no, lane_no))
+    for name in ("empty_steps", "empty_outbox", "empty_run"):
+        connection.execute(named(name), (no,))

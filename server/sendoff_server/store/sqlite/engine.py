@@ -39,6 +39,7 @@ from sendoff_server.store.questions import (
     MessageQuery,
     MessageScope,
     Outbox,
+    Purged,
     Queued,
     RunDeletion,
     RunQuery,
@@ -61,6 +62,7 @@ from sendoff_server.store.sqlite import (
     leases,
     listing,
     messages,
+    purge,
     reads,
     steps,
     tags,
@@ -211,6 +213,9 @@ class SqliteStore(Store):
 
     async def delete_run(self, tenant: str, run_id: str) -> RunDeletion:
         return await self._write(deletes.delete_run, self._replica_no, tenant, run_id)
+
+    async def purge(self, now_ns: int, limit: int) -> Purged:
+        return await self._write(purge.purge, self._replica_no, now_ns, limit, _BITE)
 
     # -- steps --
 

@@ -148,6 +148,9 @@ FROM (VALUES :rows) wanted WHERE run.no = wanted.column1;
 -- name: write_left_out
 INSERT INTO left_out (run_no, what) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
 
+-- name: write_purges
+INSERT INTO purge (run_no, due_ns) SELECT * FROM (VALUES :rows) WHERE column1 IS NOT NULL;
+
 -- name: write_action_set
 INSERT INTO action_set (lane_no, run_no, answered_by, continuations, settled) VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (lane_no) DO UPDATE SET
@@ -731,6 +734,9 @@ DELETE FROM delivery WHERE run_no = ?1;
 -- name: delete_deliveries
 DELETE FROM delivery WHERE run_no IN (SELECT no FROM run WHERE lane_no IN (:lanes));
 
+-- name: delete_purges
+DELETE FROM purge WHERE run_no IN (SELECT no FROM run WHERE lane_no IN (:lanes));
+
 -- name: delete_runs
 DELETE FROM run WHERE lane_no IN (:lanes);
 
@@ -748,6 +754,31 @@ DELETE FROM run_log WHERE key >= ?1 << 20 AND key < ?1 + 1 << 20;
 
 -- name: empty_steps
 DELETE FROM step WHERE key >= ?1 << 20 AND key < ?1 + 1 << 20;
+
+-- name: due_purges
+-- Runs that are to be purged at ?1, the longest due first: each with its lane, whether it is deleted already, and whether it must
+-- not be yet. Where the lane has something that is not over, also the bodies of the run, of the head and of who waits for answers.
+SELECT r.no, r.id, r.lane_no, r.status = 9,
+  coalesce(l.paused_by = r.id, 0) OR EXISTS (SELECT 1 FROM delivery d WHERE d.run_no = r.no AND d.status = 1),
+  CASE WHEN l.open > 0 OR l.paused_by IS NOT NULL THEN r.body END,
+  CASE WHEN l.open > 0 THEN (SELECT h.body FROM run h WHERE h.lane_no = l.no AND h.seq = l.head_seq) END,
+  CASE WHEN l.paused_by IS NOT NULL THEN (SELECT w.body FROM run w WHERE w.id = l.paused_by) END
+FROM (SELECT run_no, due_ns FROM purge WHERE due_ns <= ?1 ORDER BY due_ns LIMIT ?2) p
+CROSS JOIN run r ON r.no = p.run_no CROSS JOIN lane l ON l.no = r.lane_no
+ORDER BY p.due_ns;
+
+-- name: put_off_purge
+UPDATE purge SET due_ns = ?2 WHERE run_no = ?1;
+
+-- name: forget_purge
+DELETE FROM purge WHERE run_no = ?1;
+
+-- name: free_keys
+DELETE FROM run_key WHERE run_no = ?1;
+
+-- name: empty_some_log
+-- ?2 entries at most.
+DELETE FROM run_log WHERE key IN (SELECT key FROM run_log WHERE key >= ?1 << 20 AND key < ?1 + 1 << 20 ORDER BY key LIMIT ?2);
 
 -- name: delete_what_only_the_run_lists
 -- Of run ?1, if its entries from place ?2 on are part of no conversation (left_out.what ?3).

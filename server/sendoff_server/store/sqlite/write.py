@@ -76,6 +76,7 @@ def _write(connection: sqlite3.Connection, now_ns: int, changes: Changes) -> Non
     listing.write(connection, now_ns, changes.listed)
     steps.write(connection, list(changes.steps.items()))
     execute_rows(connection, "write_left_out", changes.left_out)
+    execute_rows(connection, "write_purges", changes.purges)
     listing.leave_out(connection, changes.left_out)
     execute_rows(connection, "mark_cancels", marked)
     _write_outbox(connection, now_ns, changes.outbox)
