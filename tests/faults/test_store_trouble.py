@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2
 
 from sendoff import v1
 from sendoff_server import app
+from sendoff_server.clock import Clock
 from sendoff_server.runs import scheduler
 from sendoff_server.settings import Settings
 from sendoff_server.store.items import Accept, Claim, Item, MarkCancel, Progress, Result
