@@ -97,10 +97,3 @@ def test_the_table_names_fields_of_the_contract_only_and_each_has_a_request_here
 @pytest.mark.parametrize("request_", NOT_ASKING)
 def test_what_works_and_what_is_left_at_its_default_is_not_refused(request_: Message) -> None:
     assert unsupported(request_) == []
-
-
-def test_all_that_does_not_work_is_named_at_once() -> None:
-    request = with_image(letta=v1.Image.Stored(file_id="file-1"))
-    request.scheduling.when_busy = v1.WHEN_BUSY_STEER
-    request.scheduling.retention.seconds = 1
-    assert unsupported(request) == ["scheduling.retention", "scheduling.when_busy"]
