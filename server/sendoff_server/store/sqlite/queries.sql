@@ -388,7 +388,7 @@ SELECT r.id, r.body FROM json_each(?1) wanted CROSS JOIN run r ON r.id = wanted.
 -- name: wanted_cancels
 SELECT r.id, r.cancel_wanted, r.cancel_kind
 FROM lane l CROSS JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq
-WHERE l.owner = ?1 AND r.cancel_wanted IS NOT NULL AND r.status <= 2;
+WHERE l.held = 0 AND l.owner = ?1 AND r.cancel_wanted IS NOT NULL AND r.status <= 2;
 
 -- name: queued
 SELECT
