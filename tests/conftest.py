@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,10 +17,13 @@ pytest_plugins = [
 
 # How long an example takes says more about the machine than about what is tried.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-if (
-    "CI" not in os.environ
-):  # there the library has a profile of its own, which is unhurried and draws the same each time
+if "CI" not in os.environ:  # there the library's own profile is unhurried too, and draws the same each time
     settings.load_profile("unhurried")
+
+
+def pytest_configure() -> None:
+    """A job in the background ignores Ctrl-C, and so would every process that is started to be interrupted."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
