@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import timestamp
-from sendoff_server.store.batch.outbox import MOST_ATTEMPTS, kind_of
+from sendoff_server.store.batch.outbox import MOST_ATTEMPTS
+from sendoff_server.store.batch.told_deliveries import STATUSES, told_delivery
 from sendoff_server.store.postgres.conditions import Condition, joined, of_tenant, one_of
 from sendoff_server.store.postgres.connection import Connection, fenced, sought
 from sendoff_server.store.postgres.queries import columns_of, named, numbered
 from sendoff_server.store.questions import DeliveryQuery, ListedDelivery
 
 _PAGE_BYTES = 4 * 1024 * 1024
-_STATUSES = (
-    v1.DELIVERY_STATUS_PENDING,
-    v1.DELIVERY_STATUS_DELIVERED,
-    v1.DELIVERY_STATUS_DEAD_LETTERED,
-)
 _LAST_PLACE = (1 << 63) - 1
 
 
@@ -42,7 +39,7 @@ def _page(query: DeliveryQuery) -> tuple[str, Sequence[object]]:
     if query.run_id is not None:
         parts = [_part(_of_run(query))]
     else:
-        parts = [_part(_of_status(query, status)) for status in dict.fromkeys(query.statuses or _STATUSES)]
+        parts = [_part(_of_status(query, status)) for status in dict.fromkeys(query.statuses or STATUSES)]
     limited = [(f"SELECT no FROM ({text} LIMIT ?) part", (*values, query.limit)) for text, values in parts]  # noqa: S608
     statement = " UNION ALL ".join(text for text, _ in limited) + " ORDER BY no DESC LIMIT ?"
     return statement, [*(value for _, values in limited for value in values), query.limit]
@@ -87,40 +84,12 @@ async def _told(connection: Connection, numbers: Sequence[int]) -> list[ListedDe
     for no, body in await connection.fetch(named("attempts"), numbers, shown):
         attempts[no].append(v1.DeliveryAttempt.FromString(body))
     rows = await connection.fetch(named("told_deliveries"), numbers)
-    return [ListedDelivery(_delivery(attempts[no], *row), no) for no, *row in rows]
+    return [ListedDelivery(told_delivery(attempts[no], *map(_text, row)), no) for no, *row in rows]
 
 
-def _delivery(
-    attempts: Sequence[v1.DeliveryAttempt],
-    delivery_id: str,
-    run_id: str,
-    sequence: int,
-    kind: int,
-    endpoint_id: str | None,
-    url: bytes | None,
-    status: v1.DeliveryStatus.ValueType,
-    create_ns: int,
-    attempt_count: int,
-    next_attempt_ns: int | None,
-    given_up_ns: int | None,
-    error: bytes | None,
-) -> v1.Delivery:
-    shown = list(attempts)
-    if given_up_ns is not None:
-        shown.append(v1.DeliveryAttempt(start_time=timestamp(given_up_ns), error=(error or b"").decode()))
-    return v1.Delivery(
-        id=delivery_id,
-        run_id=run_id,
-        sequence=sequence,
-        event_type=kind_of(kind),
-        endpoint_id=endpoint_id,
-        url=url.decode() if url is not None else None,
-        status=status,
-        create_time=timestamp(create_ns),
-        attempts=shown[-MOST_ATTEMPTS:],
-        attempt_count=attempt_count,
-        next_attempt_time=timestamp(next_attempt_ns) if next_attempt_ns is not None else None,
-    )
+def _text(value: Any) -> Any:
+    """Callers' texts are stored as bytes."""
+    return value.decode() if isinstance(value, bytes) else value
 
 
 # ---- tried again ----

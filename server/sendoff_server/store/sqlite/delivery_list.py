@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import timestamp
-from sendoff_server.store.batch.outbox import MOST_ATTEMPTS, kind_of
+from sendoff_server.store.batch.outbox import MOST_ATTEMPTS
+from sendoff_server.store.batch.told_deliveries import STATUSES, told_delivery
 from sendoff_server.store.questions import DeliveryQuery, ListedDelivery
 from sendoff_server.store.sqlite.conditions import Condition, joined, one_of
 from sendoff_server.store.sqlite.connection import transaction
@@ -18,11 +19,6 @@ from sendoff_server.store.sqlite.queries import named
 from sendoff_server.store.sqlite.snapshot import encode_list
 
 _PAGE_BYTES = 4 * 1024 * 1024
-_STATUSES = (
-    v1.DELIVERY_STATUS_PENDING,
-    v1.DELIVERY_STATUS_DELIVERED,
-    v1.DELIVERY_STATUS_DEAD_LETTERED,
-)
 _LAST_PLACE = (1 << 63) - 1
 
 
@@ -45,7 +41,7 @@ def _page(query: DeliveryQuery) -> tuple[str, Sequence[object]]:
     if query.run_id is not None:
         parts = [_part(_of_run(query))]
     else:
-        parts = [_part(_of_status(query, status)) for status in dict.fromkeys(query.statuses or _STATUSES)]
+        parts = [_part(_of_status(query, status)) for status in dict.fromkeys(query.statuses or STATUSES)]
     limited = [(f"SELECT no FROM ({text} LIMIT ?)", (*values, query.limit)) for text, values in parts]  # noqa: S608
     statement = " UNION ALL ".join(text for text, _ in limited) + " ORDER BY no DESC LIMIT ?"
     return statement, [*(value for _, values in limited for value in values), query.limit]
@@ -91,40 +87,7 @@ def _told(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Listed
     for no, body in connection.execute(named("attempts"), (wanted, MOST_ATTEMPTS if size <= _PAGE_BYTES else 1)):
         attempts[no].append(v1.DeliveryAttempt.FromString(body))
     rows = connection.execute(named("told_deliveries"), (wanted,)).fetchall()
-    return [ListedDelivery(_delivery(attempts[no], *row), no) for no, *row in rows]
-
-
-def _delivery(
-    attempts: Sequence[v1.DeliveryAttempt],
-    delivery_id: str,
-    run_id: str,
-    sequence: int,
-    kind: int,
-    endpoint_id: str | None,
-    url: str | None,
-    status: v1.DeliveryStatus.ValueType,
-    create_ns: int,
-    attempt_count: int,
-    next_attempt_ns: int | None,
-    given_up_ns: int | None,
-    error: str | None,
-) -> v1.Delivery:
-    shown = list(attempts)
-    if given_up_ns is not None:
-        shown.append(v1.DeliveryAttempt(start_time=timestamp(given_up_ns), error=error or ""))
-    return v1.Delivery(
-        id=delivery_id,
-        run_id=run_id,
-        sequence=sequence,
-        event_type=kind_of(kind),
-        endpoint_id=endpoint_id,
-        url=url,
-        status=status,
-        create_time=timestamp(create_ns),
-        attempts=shown[-MOST_ATTEMPTS:],
-        attempt_count=attempt_count,
-        next_attempt_time=timestamp(next_attempt_ns) if next_attempt_ns is not None else None,
-    )
+    return [ListedDelivery(told_delivery(attempts[no], *row), no) for no, *row in rows]
 
 
 # ---- tried again ----
