@@ -132,7 +132,7 @@ def make_cluster(folder: Path, settings: Mapping[str, str]) -> None:
 def control(folder: Path, *command: str) -> None:
     """`pg_ctl start`, `stop` or `restart` for the cluster of a folder; returns when that is done."""
     log = folder / "log"
-    arguments = [_programs(folder) / "pg_ctl", *command, "--wait", "-D", folder / "data", "-l", log]
+    arguments: list[str | Path] = [_programs(folder) / "pg_ctl", *command, "--wait", "-D", folder / "data", "-l", log]
     if subprocess.run(arguments, user=_user(), stdout=subprocess.DEVNULL, cwd=folder).returncode:
         raise RuntimeError(f"PostgreSQL did not {command[0]}: {log.read_text()}")
 
