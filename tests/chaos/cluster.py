@@ -86,9 +86,7 @@ async def cluster(plan: Plan, folder: Path, tools: object, findings: Findings) -
         await database.create_database("sendoff")
         async with AsyncExitStack() as stack:
             replicas = [
-                await stack.enter_async_context(
-                    replica(f"replica-{number}", folder, database, module, flags, findings)
-                )
+                await stack.enter_async_context(replica(f"replica-{number}", folder, database, module, flags, findings))
                 for number in range(1, plan.replicas + 1)
             ]
             addresses = [each.callers_wire.address for each in replicas]

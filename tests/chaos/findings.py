@@ -7,8 +7,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_MOST_TOLD = 400
+from sendoff import v1
+
+_MOST_TOLD = 600
 """Characters of one finding."""
+
+
+def brief(run: v1.Run) -> str:
+    """A run in a line."""
+    status = v1.RunStatus.Name(run.status).removeprefix("RUN_STATUS_")
+    phase = v1.RunPhase.Name(run.phase).removeprefix("RUN_PHASE_") if run.phase else ""
+    reason = v1.StopReason.Name(run.stop_reason).removeprefix("STOP_REASON_") if run.stop_reason else ""
+    named = (run.id, run.request_id, status, phase, reason, run.error.reason, run.error.message)
+    return " ".join([*filter(None, named), f"(attempt {run.attempt}, {run.last_sequence} events)"])
 
 
 class Findings:

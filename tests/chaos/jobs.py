@@ -12,6 +12,8 @@ from sendoff import v1
 from tests.chaos.outside import CHARGE, NOTE, RISKY
 from tests.faults.caller import request, script, seconds
 
+JOB, LAST = "job-", "last-"
+"""How the keys of requests begin: of the load, and of the last ones, one for each conversation."""
 CLIENT_TOOL = "mine"
 FROM_OUTSIDE = "from outside"
 _ACTION_TIMEOUT_S = 3.0
@@ -62,6 +64,8 @@ class Job:
     run_id: str = ""
     cancel_reply: v1.Run | None = None
     """What was said to the cancel."""
+    cancelled_s: float = 0.0
+    """When, by the clock of the system."""
     given: v1.ActionDecision | None = None
     """What was answered to what it waits for, and acknowledged."""
     told_ids: set[str] = field(default_factory=set)
@@ -85,7 +89,7 @@ def hash_of(key: str) -> int:
 def make_jobs(count: int, lanes: Sequence[tuple[str, str | None]], hook: str, chance: random.Random) -> list[Job]:
     """Spread over conversations, each told as an agent and its id; a third of them call back to `hook`."""
     kinds = chance.choices(list(Kind), [kind.share for kind in Kind], k=count)
-    return [_job(f"job-{number}", kind, chance.choice(lanes), hook, chance) for number, kind in enumerate(kinds)]
+    return [_job(f"{JOB}{number}", kind, chance.choice(lanes), hook, chance) for number, kind in enumerate(kinds)]
 
 
 def _job(key: str, kind: Kind, lane: tuple[str, str | None], hook: str, chance: random.Random) -> Job:

@@ -86,7 +86,7 @@ class Load:
             run = await self._callers.insist(partial(_accept, altered))
         except grpc.aio.AioRpcError as error:
             refusal = Refusal(error)
-            right = (grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_MISMATCH") == (refusal.code, refusal.reason)
+            right = (refusal.code, refusal.reason) == (grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_MISMATCH")
             self._findings.expect("P2", right, f"{job.key} altered: {_told(error)}")
             self._findings.count("requests refused because their key had another body")
         else:
@@ -97,6 +97,7 @@ class Load:
         wanted = v1.CancelRunRequest(run_id=job.run_id, reason="chaos")
         try:
             job.cancel_reply = await self._callers.insist(lambda caller: caller.runs.CancelRun(wanted, timeout=CALL_S))
+            job.cancelled_s = time.time()
         except (grpc.aio.AioRpcError, Stuck) as error:
             self._findings.break_of("every request is answered", f"cancel of {job.key}: {_told(error)}")
 

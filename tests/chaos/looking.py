@@ -12,7 +12,7 @@ import grpc.aio
 
 from sendoff import v1
 from tests.chaos.cluster import CALL_S, Callers, Stuck
-from tests.chaos.findings import Findings
+from tests.chaos.findings import Findings, brief
 from tests.chaos.jobs import Job
 from tests.chaos.load import Load
 from tests.faults.caller import is_passing, seconds
@@ -84,12 +84,12 @@ class Looks:
         """What came later says the same, or more."""
         if before.run.status in TERMINAL:
             same = lasting(before.run) == lasting(now.run)
-            self._findings.expect("P4", same, f"{before.run} became {now.run}")
+            self._findings.expect("P4", same, f"{brief(before.run)} became {brief(now.run)}")
             self._findings.expect("P4", before.messages == now.messages, f"messages of {now.run.id} changed")
         else:
             forward = before.run.status <= now.run.status and before.run.attempt <= now.run.attempt
             forward &= before.run.last_sequence <= now.run.last_sequence
-            self._findings.expect("P5", forward, f"{before.run} went back to {now.run}")
+            self._findings.expect("P5", forward, f"{brief(before.run)} went back to {brief(now.run)}")
 
     async def watch(self, job: Job) -> None:
         """Follow a run from its accept to its end, over as many streams as it takes."""

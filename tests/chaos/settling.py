@@ -10,18 +10,16 @@ import grpc.aio
 
 from sendoff import v1
 from tests.chaos.cluster import CALL_S, Cluster, Stuck
-from tests.chaos.findings import Findings
+from tests.chaos.findings import Findings, brief
 from tests.chaos.hooks import Hooks
 from tests.chaos.inbox import Inbox
-from tests.chaos.jobs import Job
+from tests.chaos.jobs import LAST, Job
 from tests.chaos.load import Load
 from tests.faults.caller import Caller, request, script, seconds
 from tests.faults.run_log import TERMINAL
 
 _LONGEST_S = 120.0
 _AT_ONCE = 24
-LAST = "last-"
-"""How the keys of the last requests begin, one for each conversation."""
 
 
 async def settle(load: Load, hooks: Hooks, inbox: Inbox, replicas: Cluster, findings: Findings) -> None:
@@ -86,7 +84,9 @@ class _Settling:
         )
         run = await self._callers.insist(lambda caller: caller.runs.CreateMessageAsync(sent, timeout=CALL_S))
         run = await self._ends(run.id, v1.WAIT_UNTIL_TERMINAL, f"the last message of {job.lane}")
-        self._findings.expect("P6", run.stop_reason == v1.STOP_REASON_END_TURN, f"{job.lane} does not go on: {run}")
+        self._findings.expect(
+            "P6", run.stop_reason == v1.STOP_REASON_END_TURN, f"{job.lane} does not go on: {brief(run)}"
+        )
 
     async def _ends(self, run_id: str, until: v1.WaitUntil.ValueType, about: str) -> v1.Run:
         ask = v1.WaitRunRequest(run_id=run_id, until=until, timeout=seconds(2))
@@ -98,6 +98,8 @@ class _Settling:
             until == v1.WAIT_UNTIL_TURN_END and run.pending_actions
         ):
             if time.monotonic() > self._end_s:
-                self._findings.break_of("P1" if run.status not in TERMINAL else "P7", f"{about} does not end: {run}")
+                self._findings.break_of(
+                    "P1" if run.status not in TERMINAL else "P7", f"{about} does not end: {brief(run)}"
+                )
                 break
         return run

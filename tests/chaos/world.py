@@ -9,9 +9,15 @@ from dataclasses import dataclass
 
 from sendoff import v1
 from tests.chaos.cluster import Callers
+from tests.chaos.jobs import JOB, LAST
 from tests.faults.caller import Caller
 
 _AT_ONCE = 16
+
+
+def is_asked_for(key: str) -> bool:
+    """Whether a run with that key has a request of its own, and does not only go on with another one."""
+    return key.startswith((JOB, LAST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,10 @@ class World:
     """The messages of each conversation, oldest first."""
 
     def chain(self, run_id: str) -> list[Told]:
-        """A run and those that continue it, as far as they go."""
-        followed = {told.run.continues_run_id: told for told in self.runs.values() if told.run.continues_run_id}
+        """A run and those that continue it because of an answer or of a deadline, as far as they go."""
+        followed = {
+            told.run.continues_run_id: told for told in self.runs.values() if not is_asked_for(told.run.request_id)
+        }
         chain = [self.runs[run_id]]
         while following := followed.get(chain[-1].run.id):
             chain.append(following)
