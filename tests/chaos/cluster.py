@@ -37,16 +37,19 @@ class Stuck(Exception):
 
 
 class Callers:
-    """One that goes round all replicas, and one of each."""
+    """The first goes round all replicas; the others each have one of their own."""
 
-    def __init__(self, balanced: Caller, each: Sequence[Caller], findings: Findings, chance: random.Random) -> None:
-        self.balanced = balanced
-        self.each = each
+    def __init__(self, callers: Sequence[Caller], findings: Findings, chance: random.Random) -> None:
+        self._callers = callers
         self._findings = findings
         self._chance = chance
 
+    @property
+    def balanced(self) -> Caller:
+        return self._callers[0]
+
     def any(self) -> Caller:
-        return self._chance.choice((self.balanced, *self.each))
+        return self._chance.choice(self._callers)
 
     async def insist(self, call: Callable[[Caller], Awaitable[T]]) -> T:
         """Call one of them after the other until there is an answer. Raises AioRpcError for one that is final, and
@@ -91,8 +94,7 @@ async def cluster(plan: Plan, folder: Path, tools: object, findings: Findings) -
             ]
             addresses = [each.callers_wire.address for each in replicas]
             channels = [await stack.enter_async_context(_channel(address)) for address in (_all(addresses), *addresses)]
-            balanced, *each = map(Caller, channels)
-            callers = Callers(balanced, each, findings, random.Random(plan.seed))
+            callers = Callers([Caller(channel) for channel in channels], findings, random.Random(plan.seed))
             yield Cluster(database, replicas, callers, secrets.read_text().strip())
 
 

@@ -69,6 +69,7 @@ class Load:
         self._findings.expect("P2", len(job.told_ids) == 1, f"{job.key} is {job.told_ids}")
         job.run_id = runs[0].id
         self.acknowledged.append(job)
+        job.accepted.set()
         if job.kind is Kind.CANCELLED:
             self._cancels.add(asyncio.create_task(self._cancel(job)))
         if self._chance.random() < _ALTERED:
