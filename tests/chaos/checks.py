@@ -112,6 +112,9 @@ class _Checks:
         """What was seen on the way is what is told in the end."""
         for run_id, screen in looks.screens.items():
             self._check_screen(run_id, screen)
+        for run_id in looks.rest.followed:
+            if told := self._world.runs.get(run_id):
+                looks.rest.check(run_id, told.log)
         for run_id, seen in looks.seen.items():
             if told := self._world.runs.get(run_id):
                 looks.compare(seen, Seen(told.run, list(told.messages)))

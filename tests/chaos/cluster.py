@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import grpc.aio
+import httpx
 
 from tests.chaos.findings import Findings
 from tests.chaos.plan import Plan
 from tests.chaos.replica import Replica, replica
+from tests.chaos.rest import Rest
 from tests.faults.caller import CHANNEL_OPTIONS, Caller, Refusal, is_passing
 from tests.fixtures.own_postgres import OwnPostgres, own_postgres
 
@@ -73,6 +75,7 @@ class Cluster:
     database: OwnPostgres
     replicas: Sequence[Replica]
     callers: Callers
+    rest: Rest
     secret: str
     """Signs callbacks."""
 
@@ -95,7 +98,10 @@ async def cluster(plan: Plan, folder: Path, tools: object, findings: Findings) -
             addresses = [each.callers_wire.address for each in replicas]
             channels = [await stack.enter_async_context(_channel(address)) for address in (_all(addresses), *addresses)]
             callers = Callers([Caller(channel) for channel in channels], findings, random.Random(plan.seed))
-            yield Cluster(database, replicas, callers, secrets.read_text().strip())
+            bases = [f"http://{each.rest_wire.address}" for each in replicas]
+            doors = [await stack.enter_async_context(httpx.AsyncClient(base_url=base)) for base in bases]
+            rest = Rest(doors, findings, plan.seed)
+            yield Cluster(database, replicas, callers, rest, secrets.read_text().strip())
 
 
 def _channel(address: str) -> grpc.aio.Channel:

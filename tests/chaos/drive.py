@@ -53,12 +53,13 @@ async def _broken_and_checked(
     chance = random.Random(plan.seed)
     lanes = await _make_lanes(plan.conversations, replicas.callers.balanced)
     jobs = make_jobs(plan.runs, lanes, hooks.receiver.url(), chance)
-    load = Load(plan, jobs, replicas.callers, findings)
-    looks = Looks(load, replicas.callers, findings, plan.seed)
+    load = Load(plan, jobs, replicas.callers, replicas.rest, findings)
+    looks = Looks(load, replicas.callers, replicas.rest, findings, plan.seed)
     recovery = Recovery(replicas.database.dsn(database="sendoff"), findings)
     faults = Faults(plan, replicas, recovery, findings)
     inbox = Inbox({job.key: job for job in jobs}, replicas.callers, findings, plan.seed)
-    looks.watch(chance.sample(jobs, min(plan.watchers, plan.runs)))
+    watched = chance.sample(jobs, min(plan.watchers, plan.runs))
+    looks.watch(watched, watched[::5])
     async with _going_on([inbox.answer_all(), *(looks.sample() for _ in range(plan.samplers))]):
         await asyncio.gather(faults.happen(), load.send_all())
         findings.tell("no more faults")
@@ -85,8 +86,10 @@ async def _make_lanes(count: int, caller: Caller) -> list[tuple[str, str | None]
     names = [outside.CHARGE, outside.NOTE, outside.RISKY]
     listed = await caller.tools.ListTools(v1.ListToolsRequest(names=names), timeout=10)
     assert len(listed.tools) == len(names), f"not all tools are known: {listed}"
-    lanes: list[tuple[str, str | None]] = []
-    while len(lanes) < count:
+
+    async def of_one_agent() -> list[tuple[str, str | None]]:
         agent = await caller.agent(tool_ids=[tool.id for tool in listed.tools])
-        lanes += [(agent, None), *[(agent, await caller.conversation(agent)) for _ in range(3)]]
-    return lanes[:count]
+        return [(agent, None), *[(agent, await caller.conversation(agent)) for _ in range(3)]]
+
+    lanes = await asyncio.gather(*(of_one_agent() for _ in range(-(-count // 4))))
+    return [lane for each in lanes for lane in each][:count]

@@ -129,6 +129,7 @@ class Faults:
         async with self._victim() as victim:
             self._findings.tell(f"cut callers of {victim.name}")
             victim.callers_wire.cut()
+            victim.rest_wire.cut()
 
     async def _cut_database(self) -> None:
         async with self._victim() as victim:

@@ -70,8 +70,6 @@ class Job:
     """When, by the clock of the system."""
     given: v1.ActionDecision | None = None
     """What was answered to what it waits for, and acknowledged."""
-    told_ids: set[str] = field(default_factory=set)
-    """The runs that its senders were told of."""
 
     @property
     def approves(self) -> bool:

@@ -15,6 +15,7 @@ from tests.chaos.cluster import CALL_S, Callers, Stuck
 from tests.chaos.findings import Findings, brief
 from tests.chaos.jobs import Job
 from tests.chaos.load import Load
+from tests.chaos.rest import Rest
 from tests.faults.caller import is_passing, seconds
 from tests.faults.run_log import TERMINAL, Screen
 
@@ -48,7 +49,8 @@ def lasting(run: v1.Run) -> v1.Run:
 class Looks:
     """Of samplers, by run, and of watchers."""
 
-    def __init__(self, load: Load, callers: Callers, findings: Findings, seed: int) -> None:
+    def __init__(self, load: Load, callers: Callers, rest: Rest, findings: Findings, seed: int) -> None:
+        self.rest = rest
         self.seen: dict[str, Seen] = {}
         self.screens: dict[str, Screen] = {}
         self._load = load
@@ -94,9 +96,10 @@ class Looks:
             forward &= before.run.last_sequence <= now.run.last_sequence
             self._findings.expect("P5", forward, f"{brief(before.run)} went back to {brief(now.run)}")
 
-    def watch(self, jobs: Sequence[Job]) -> None:
+    def watch(self, jobs: Sequence[Job], by_rest: Sequence[Job]) -> None:
         """From now on, each from its accept to its end."""
         self._watching |= {asyncio.create_task(self._watch(job)) for job in jobs}
+        self._watching |= {asyncio.create_task(self.rest.follow(job)) for job in by_rest}
 
     async def end_watching(self) -> None:
         """Once all runs have ended watchers soon know it."""

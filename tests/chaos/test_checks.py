@@ -21,6 +21,7 @@ from tests.chaos.load import Load
 from tests.chaos.looking import Looks, Seen
 from tests.chaos.outside import CHARGE, Ledger
 from tests.chaos.plan import Plan
+from tests.chaos.rest import Rest
 from tests.chaos.world import Told, World
 from tests.faults.caller import request
 from tests.faults.run_log import Screen
@@ -52,7 +53,8 @@ class Scene:
     def __post_init__(self) -> None:
         self.hooks = Hooks(Receiver(), Random(1), self.findings)
         callers = Callers([], self.findings, Random(1))
-        self.looks = Looks(Load(PLAN, [], callers, self.findings), callers, self.findings, 1)
+        rest = Rest([], self.findings, 1)
+        self.looks = Looks(Load(PLAN, [], callers, rest, self.findings), callers, rest, self.findings, 1)
         self.add(Kind.CHARGE, calls=True)
         self.add(Kind.TEXT)
         self.ledger.charged["job-0"].append("key")
@@ -75,6 +77,7 @@ class Scene:
         screen = self.looks.screens[job.run_id] = Screen()
         for event in told.log:
             screen.show(v1.WatchRunResponse(event=event))
+        self.looks.rest.followed[job.run_id] = [{event.WhichOneof("event") or "": {}} for event in told.log]
 
     def broken(self) -> set[str]:
         world = World(self.runs, {LANE: self.lane})
@@ -174,6 +177,10 @@ def show_a_watcher_less(scene: Scene) -> None:
     scene.looks.screens[scene.jobs[1].run_id].events.pop(1)
 
 
+def tell_an_event_stream_less(scene: Scene) -> None:
+    scene.looks.rest.followed[scene.jobs[1].run_id].pop()
+
+
 def list_a_message_twice(scene: Scene) -> None:
     scene.lane.append(scene.lane[-1])
 
@@ -217,6 +224,7 @@ DEEDS: dict[Callable[[Scene], None], str] = {
     change_its_messages: "P4",
     leave_a_gap: "P5",
     show_a_watcher_less: "P5",
+    tell_an_event_stream_less: "P5",
     list_a_message_twice: "P5",
     forget_a_return: "P6",
     do_it_twice: "P8",
