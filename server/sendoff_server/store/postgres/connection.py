@@ -105,9 +105,14 @@ def failures() -> Iterator[None]:
 async def fenced(connection: Connection, replica_no: int) -> AsyncIterator[None]:
     """A transaction of a replica that is alive, and stays so until the end of it. Raises Fenced."""
     async with connection.transaction():
-        if await connection.fetchval(named("fence"), replica_no) is None:
-            raise Fenced("this replica was declared dead")
+        await check_fence(connection, replica_no)
         yield
+
+
+async def check_fence(connection: Connection, replica_no: int) -> None:
+    """From now until the end of the transaction the replica is alive. Raises Fenced."""
+    if await connection.fetchval(named("fence"), replica_no) is None:
+        raise Fenced("this replica was declared dead")
 
 
 def sought(value: object) -> object:
