@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,21 +51,31 @@ _SETTINGS = {
 
 
 def begin_run() -> None:
-    """In the process that begins a run of pytest: nothing is started yet, and what runs that were killed have left
-    running is stopped."""
+    """In the process that begins a run of pytest: nothing is started yet."""
+    stop_leftovers()
+    os.environ[_FOLDER] = new_folder()
+
+
+def new_folder() -> str:
+    """For a cluster, named by the process that stops it; see `stop_leftovers`."""
+    return tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
+
+
+def stop_leftovers() -> None:
+    """Stop the clusters of processes that were killed, and take their folders away."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError, ValueError):  # of somebody else, or ended at the same moment
             if not _is_alive(int(folder.name.split("-")[2])):
-                _stop(folder)
-    os.environ[_FOLDER] = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
+                stop_at_once(folder)
 
 
 def end_run() -> None:
     """Stop the server, if one was started, and take its folder away."""
-    _stop(Path(os.environ.pop(_FOLDER)))
+    stop_at_once(Path(os.environ.pop(_FOLDER)))
 
 
-def _stop(folder: Path) -> None:
+def stop_at_once(folder: Path) -> None:
+    """Stop the cluster of a folder, if there is one, and take all of it away."""
     pid_file = folder / "data" / "postmaster.pid"
     if pid_file.exists():
         pid = int(pid_file.read_text().split()[0])
@@ -88,16 +98,18 @@ def server(folder: Path) -> str:
     if dsn := os.environ.get(_DSN):
         return dsn
     if not (folder / "data" / "postmaster.pid").exists():
-        _start(folder)
+        make_cluster(folder, _SETTINGS)
+        control(folder, "start")
     return f"postgresql://postgres@/postgres?host={folder}"
 
 
-def _start(folder: Path) -> None:
+def make_cluster(folder: Path, settings: Mapping[str, str]) -> None:
+    """An empty cluster with a superuser `postgres`, whom everybody may be who reaches it."""
     programs, user = _programs(folder), _user()
     if user is not None:
         account = pwd.getpwnam(user)
         os.chown(folder, account.pw_uid, account.pw_gid)
-    data, log = folder / "data", folder / "log"
+    data = folder / "data"
     initdb: list[str | Path] = [
         programs / "initdb",
         "-D",
@@ -112,12 +124,17 @@ def _start(folder: Path) -> None:
         "-N",
     ]
     subprocess.run(initdb, user=user, check=True, stdout=subprocess.DEVNULL, cwd=folder)
-    with (data / "postgresql.conf").open("a") as settings:
-        settings.writelines(f"{name} = '{value}'\n" for name, value in _SETTINGS.items())
-        settings.write(f"unix_socket_directories = '{folder}'\n")
-    start: list[str | Path] = [programs / "pg_ctl", "start", "--wait", "-D", data, "-l", log]
-    if subprocess.run(start, user=user, stdout=subprocess.DEVNULL, cwd=folder).returncode:
-        raise RuntimeError(f"PostgreSQL did not start: {log.read_text()}")
+    with (data / "postgresql.conf").open("a") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        file.write(f"unix_socket_directories = '{folder}'\n")
+
+
+def control(folder: Path, *command: str) -> None:
+    """`pg_ctl start`, `stop` or `restart` for the cluster of a folder; returns when that is done."""
+    log = folder / "log"
+    arguments = [_programs(folder) / "pg_ctl", *command, "--wait", "-D", folder / "data", "-l", log]
+    if subprocess.run(arguments, user=_user(), stdout=subprocess.DEVNULL, cwd=folder).returncode:
+        raise RuntimeError(f"PostgreSQL did not {command[0]}: {log.read_text()}")
 
 
 def _user() -> str | None:
@@ -134,7 +151,8 @@ def _programs(folder: Path) -> Path:
     if os.geteuid() or all(parent.stat().st_mode & 0o001 for parent in package.parents):
         return package / "pginstall18" / "bin"
     for name in (f"{package.name}/pginstall18", f"{package.name}.libs"):
-        shutil.copytree(package.parent / name, folder / name, symlinks=True)
+        if not (folder / name).exists():
+            shutil.copytree(package.parent / name, folder / name, symlinks=True)
     return folder / package.name / "pginstall18" / "bin"
 
 
