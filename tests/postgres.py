@@ -13,11 +13,12 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,9 +106,9 @@ def server(folder: Path) -> str:
 
 def make_cluster(folder: Path, settings: Mapping[str, str]) -> None:
     """An empty cluster with a superuser `postgres`, whom everybody may be who reaches it."""
-    programs, user = _programs(folder), _user()
-    if user is not None:
-        account = pwd.getpwnam(user)
+    programs = _programs(folder)
+    if _is_root():
+        account = pwd.getpwnam(_UNPRIVILEGED)
         os.chown(folder, account.pw_uid, account.pw_gid)
     data = folder / "data"
     initdb: list[str | Path] = [
@@ -123,7 +124,7 @@ def make_cluster(folder: Path, settings: Mapping[str, str]) -> None:
         "--locale=C",
         "-N",
     ]
-    subprocess.run(initdb, user=user, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    subprocess.run(_unprivileged(initdb), check=True, stdout=subprocess.DEVNULL, cwd=folder)
     with (data / "postgresql.conf").open("a") as file:
         file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
         file.write(f"unix_socket_directories = '{folder}'\n")
@@ -132,14 +133,36 @@ def make_cluster(folder: Path, settings: Mapping[str, str]) -> None:
 def control(folder: Path, *command: str) -> None:
     """`pg_ctl start`, `stop` or `restart` for the cluster of a folder; returns when that is done."""
     log = folder / "log"
-    arguments = [_programs(folder) / "pg_ctl", *command, "--wait", "-D", folder / "data", "-l", log]
-    if subprocess.run(arguments, user=_user(), stdout=subprocess.DEVNULL, cwd=folder).returncode:
-        raise RuntimeError(f"PostgreSQL did not {command[0]}: {log.read_text()}")
+    arguments: list[str | Path] = [_programs(folder) / "pg_ctl", *command, "--wait", "-D", folder / "data", "-l", log]
+    # Not over a pipe: the server would keep it open.
+    with (folder / "control").open("w+") as told:
+        done = subprocess.run(_unprivileged(arguments), stdout=told, stderr=told, cwd=folder)
+        told.seek(0)
+        if done.returncode:
+            told_by_both = f"{told.read()}{log.read_text()}"
+            raise RuntimeError(f"pg_ctl {command[0]} ended with {done.returncode}: {told_by_both}")
 
 
-def _user() -> str | None:
+def _is_root() -> bool:
     """PostgreSQL refuses to run as root."""
-    return None if os.geteuid() else _UNPRIVILEGED
+    return os.geteuid() == 0
+
+
+def _unprivileged(command: Sequence[str | Path]) -> Sequence[str | Path]:
+    """A process forked from one in which gRPC works may crash before it has become another program. Without `user`,
+    which subprocess takes too, there is no fork: the parent stands still until then."""
+    if not _is_root():
+        return command
+    account = pwd.getpwnam(_UNPRIVILEGED)
+    become = f"os.setgroups([]); os.setgid({account.pw_gid}); os.setuid({account.pw_uid})"
+    return [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        f"import os, sys; {become}; os.execv(sys.argv[1], sys.argv[1:])",
+        *command,
+    ]
 
 
 def _programs(folder: Path) -> Path:

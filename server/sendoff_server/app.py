@@ -45,6 +45,8 @@ class Server:
     grpc: GrpcServer
     http: HttpServer | None
     """None: there is no REST door."""
+    replica_id: str
+    """As the store knows this process."""
 
     @property
     def use_cases(self) -> UseCases:
@@ -96,7 +98,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         ):
             await stack.enter_async_context(part)
         try:
-            yield Server(parts, grpc, http)
+            yield Server(parts, grpc, http, store.replica_id)
         finally:
             await _drain(parts, grpc, settings.drain_grace_s)
 
