@@ -213,7 +213,7 @@ def migrate(
 
     async def main(stop: asyncio.Event) -> None:
         number = await store_parts.migrate(url, only_check=check)
-        print(f"{settings.database_told} has schema {number}, which is this version's.")
+        print(f"{settings.database_told} has schema {number}, which this version can use.")
 
     _run_telling(main)
 

@@ -36,7 +36,7 @@ from sendoff_server.store.postgres import (
     tools,
     write,
 )
-from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, failures, opened, pool, sought
+from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, Pool, failures, opened, pool, sought
 from sendoff_server.store.postgres.hints import Hints
 from sendoff_server.store.postgres.migrations import check, migrate
 from sendoff_server.store.postgres.run_numbers import RunNumbers
@@ -155,9 +155,7 @@ class PostgresStore(Store):
                 await leases.beat(connection, self._replica_no)
 
     async def reap(self, lease_s: float) -> int:
-        with failures():
-            async with self._leases.acquire() as connection:
-                return await leases.reap(connection, self._replica_no, lease_s)
+        return await _again(self._leases, leases.reap, self._replica_no, lease_s)
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._hints is None else self._hints.running(on_hint)
@@ -433,27 +431,44 @@ class PostgresStore(Store):
     # -- connections --
 
     async def _leave(self) -> None:
-        with failures():
-            async with self._flushing.acquire() as connection:
-                await leases.leave(connection, self._replica_no)
+        await _again(self._flushing, leases.leave, self._replica_no)
 
     async def _read(
         self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Ids among the arguments may be any text."""
-        with failures():
-            async with self._others.acquire() as connection:
-                return await function(connection, *map(sought, args), **kwargs)  # type: ignore[arg-type]
+        return await _once(self._others, function, *map(sought, args), **kwargs)  # type: ignore[arg-type]
 
     async def _write(
         self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """As `_read`; what met another replica at the same rows is done again."""
-        for _ in range(TRIES):
-            try:
-                return await self._read(function, *args, **kwargs)
-            except StoreFailed as failed:
-                if not isinstance(failed.__cause__, MEETINGS):
-                    raise
-                met = failed
-        raise met
+        """As `_read`, and `_again`."""
+        return await _again(self._others, function, *map(sought, args), **kwargs)  # type: ignore[arg-type]
+
+
+async def _once(
+    connections: Pool,
+    function: Callable[Concatenate[Connection, P], Awaitable[T]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    with failures():
+        async with connections.acquire() as connection:
+            return await function(connection, *args, **kwargs)
+
+
+async def _again(
+    connections: Pool,
+    function: Callable[Concatenate[Connection, P], Awaitable[T]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """What met another replica at the same rows is done again."""
+    for _ in range(TRIES):
+        try:
+            return await _once(connections, function, *args, **kwargs)
+        except StoreFailed as failed:
+            if not isinstance(failed.__cause__, MEETINGS):
+                raise
+            met = failed
+    raise met
