@@ -30,9 +30,7 @@ def test_a_schema_lets_in_programs_that_know_enough_of_it(known: int, is_admitte
     if is_admitted:
         Schema(6, 4).admit(known)
     else:
-        with pytest.raises(
-            NewerSchema, match=r"schema 6, which programs that know 4 or more .* knows 3; start"
-        ):
+        with pytest.raises(NewerSchema, match=r"schema 6, which programs that know 4 or more .* knows 3; start"):
             Schema(6, 4).admit(known)
 
 
