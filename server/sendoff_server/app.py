@@ -107,7 +107,13 @@ def _http(settings: Settings, use_cases: UseCases) -> HttpServer | None:
     if settings.http_address == "off":
         return None
     limits = Limits(connections=settings.max_http_connections)
-    return HttpServer(settings.http_address, use_cases, max_body_bytes=settings.max_request_bytes, limits=limits)
+    return HttpServer(
+        settings.http_address,
+        use_cases,
+        max_body_bytes=settings.max_request_bytes,
+        limits=limits,
+        shares_port=settings.processes > 1,
+    )
 
 
 async def _drain(parts: Parts, grpc: GrpcServer, grace_s: float) -> None:

@@ -89,7 +89,8 @@ async def test_a_server_that_may_not_create_tables_serves_what_the_command_has_m
 ) -> None:
     with new_database() as dsn:
         assert (await _command(dsn, "migrate", "--check"))[0] == 1
-        assert (await _command(dsn, "migrate")) == (await _command(dsn, "migrate", "--check"))
+        code, told = await _command(dsn, "migrate")
+        assert (code, told.splitlines()[-1:]) == (0, (await _command(dsn, "migrate", "--check"))[1].splitlines())
         session = Session(dsn)
         role = f"role_{uuid.uuid4().hex}"
         session.execute(

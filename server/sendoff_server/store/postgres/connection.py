@@ -29,8 +29,14 @@ DATA_ERRORS = (
 """What one item can cause by itself. UnicodeEncodeError, for a lone surrogate, is a ValueError, and so is what the
 driver makes of a value that does not fit."""
 
-MEETINGS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError)
-"""What a transaction can get because another replica was at the same rows. It is over when that one has committed."""
+MEETINGS = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,
+    asyncpg.InvalidCachedStatementError,  # a migration has changed a column; the driver forgets the statements
+)
+"""What a transaction can get because another replica was at the same rows or tables. It is over when that one has
+committed."""
 
 TRIES = 4
 

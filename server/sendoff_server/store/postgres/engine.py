@@ -36,7 +36,7 @@ from sendoff_server.store.postgres import (
     tools,
     write,
 )
-from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, failures, opened, pool, sought
+from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, Pool, failures, opened, pool, sought
 from sendoff_server.store.postgres.hints import Hints
 from sendoff_server.store.postgres.migrations import check, migrate
 from sendoff_server.store.postgres.reach import MUTE_S, Reach
@@ -157,7 +157,7 @@ class PostgresStore(Store):
                 await leases.beat(connection, self._replica_no, MUTE_S)
 
     async def reap(self, lease_s: float) -> int:
-        return await self._read(leases.reap, self._replica_no, lease_s)
+        return await self._write(leases.reap, self._replica_no, lease_s)
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._hints is None else self._hints.running(on_hint)
@@ -437,27 +437,44 @@ class PostgresStore(Store):
             self._hints.abandon_connection()
 
     async def _leave(self) -> None:
-        with failures():
-            async with self._reach.lent(self._flushing) as connection:
-                await leases.leave(connection, self._replica_no)
+        await self._again(self._flushing, leases.leave, self._replica_no)
 
     async def _read(
         self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Ids among the arguments may be any text."""
-        with failures():
-            async with self._reach.lent(self._others) as connection:
-                return await function(connection, *map(sought, args), **kwargs)  # type: ignore[arg-type]
+        return await self._once(self._others, function, *map(sought, args), **kwargs)  # type: ignore[arg-type]
 
     async def _write(
         self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """As `_read`; what met another replica at the same rows is done again."""
+        """As `_read`, and `_again`."""
+        return await self._again(self._others, function, *map(sought, args), **kwargs)  # type: ignore[arg-type]
+
+    async def _again(
+        self,
+        connections: Pool,
+        function: Callable[Concatenate[Connection, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """What met another replica at the same rows is done again."""
         for _ in range(TRIES):
             try:
-                return await self._read(function, *args, **kwargs)
+                return await self._once(connections, function, *args, **kwargs)
             except StoreFailed as failed:
                 if not isinstance(failed.__cause__, MEETINGS):
                     raise
                 met = failed
         raise met
+
+    async def _once(
+        self,
+        connections: Pool,
+        function: Callable[Concatenate[Connection, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        with failures():
+            async with self._reach.lent(connections) as connection:
+                return await function(connection, *args, **kwargs)
