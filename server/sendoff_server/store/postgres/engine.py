@@ -12,6 +12,7 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.store.batch.shares import BEFORE_ALL
 from sendoff_server.store.group_read import GroupRead
+from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import OnHint, Poisoned, Store, StoreFailed
 from sendoff_server.store.postgres import (
@@ -105,7 +106,7 @@ class PostgresStore(Store):
         self._leases = pool(dsn, 1)
         self._others = pool(dsn, connections)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
-        self._hints = Hints(dsn, self._others, self._replica_id) if sends_hints else None
+        self._hints = Hints(dsn, self._replica_id) if sends_hints else None
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -138,10 +139,7 @@ class PostgresStore(Store):
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
         with failures():
             async with self._flushing.acquire() as connection:
-                results = await write.flush(connection, self._replica_no, self._run_nos, batch)
-        if self._hints is not None:
-            self._hints.wrote(batch, results)
-        return results
+                return await write.flush(connection, self._replica_no, self._run_nos, batch)
 
     # -- leases --
 
@@ -161,6 +159,10 @@ class PostgresStore(Store):
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._hints is None else self._hints.running(on_hint)
+
+    async def tell(self, hints: Sequence[Hint]) -> None:
+        if self._hints is not None:
+            await self._hints.tell(hints)
 
     # -- runs --
 
