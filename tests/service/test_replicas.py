@@ -18,9 +18,8 @@ from sendoff_server.runs import lookout
 from sendoff_server.store.postgres import engine
 from sendoff_server.store.postgres.engine import PostgresStore
 from tests.contract.databases import PostgresDatabase
-from tests.faults.caller import PATIENCE_S, Caller, Stream, calling, patiently, refused, script
+from tests.faults.caller import PATIENCE_S, Caller, calling, patiently, refused, script
 from tests.faults.gated import at, hold_calls
-from tests.faults.run_log import Screen
 from tests.fixtures.receiver import Receiver
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve
@@ -170,47 +169,3 @@ async def test_a_callback_is_made_once_whoever_executes_the_run(pair: Pair, rece
     for run in runs:
         await pair.here.called_back(run.id, done=True)
     assert sorted(each.json["run_id"] for each in receiver.got) == sorted(run.id for run in runs)
-
-
-# ---- text that is being written elsewhere ----
-
-WORDS = "one two three four"
-
-
-@pytest.fixture
-def stepwise(monkeypatch: pytest.MonkeyPatch) -> HeldCalls:
-    """Holds calls in front of every piece."""
-    return hold_calls(monkeypatch, HeldCalls(lambda call, sent: True))
-
-
-@pytest.fixture
-async def slow_pair(serve: Serve, postgres: PostgresDatabase, stepwise: HeldCalls) -> AsyncIterator[Pair]:
-    async with AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(serve(database_url=postgres.dsn)) for _ in range(2)]
-        callers = [await stack.enter_async_context(calling(server.grpc.address)) for server in servers]
-        yield Pair(*callers)
-
-
-async def _write(gate: HeldCalls, pieces: int = 1) -> None:
-    """Have so many more pieces written."""
-    for _ in range(pieces):
-        gate.release()
-        await patiently(gate.held.get())
-
-
-async def _until_text(screen: Screen, stream: Stream, text: str) -> None:
-    while list(screen.writing.values()) != [text]:
-        screen.show(await patiently(anext(aiter(stream))))
-
-
-async def test_who_watches_elsewhere_sees_text_as_it_is_written(slow_pair: Pair, stepwise: HeldCalls) -> None:
-    run = await slow_pair.here.send(await slow_pair.here.agent(), script(text=WORDS))
-    await patiently(stepwise.held.get())
-    screen, stream = Screen(), slow_pair.there.watch(run.id, include_deltas=True)
-    await _write(stepwise, 2)
-    await _until_text(screen, stream, "one two ")
-    await _write(stepwise)
-    await _until_text(screen, stream, "one two three ")
-    stepwise.release(10)
-    await patiently(screen.follow(stream))
-    assert screen.events == await slow_pair.here.log(run.id)

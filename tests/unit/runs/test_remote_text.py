@@ -165,8 +165,25 @@ class World:
 
 
 ACTIONS = st.sampled_from(
-    ["write", "write", "write 2", "end", "retract", "tell", "tell", "come", "come", "lose", "double", "late", "look"]
-    + ["watcher", "latest", "leave", "later"]
+    [
+        "write",
+        "write",
+        "write 2",
+        "end",
+        "retract",
+        "tell",
+        "tell",
+        "come",
+        "come",
+        "lose",
+        "double",
+        "late",
+        "look",
+        "watcher",
+        "latest",
+        "leave",
+        "later",
+    ]
 )
 
 
