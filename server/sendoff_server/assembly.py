@@ -108,7 +108,9 @@ class Assembly:
         self._clock = clock
         self._hub = Hub(shared=not store.is_alone)
         self._herald = Herald(store, self._hub, clock)
-        self._scheduler = Scheduler(store, self._hub, clock, max_running=settings.max_running)
+        self._scheduler = Scheduler(
+            store, self._hub, clock, max_running=settings.max_running, tell_lanes_wait=self._herald.lanes_wait
+        )
         self._history = HistoryMemory(store)
         self._agents = AgentDirectory(store)
         self._conversations = ConversationDirectory(store)

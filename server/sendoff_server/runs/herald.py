@@ -14,7 +14,7 @@ from sendoff_server.clock import Clock
 from sendoff_server.runs.audience import Audience
 from sendoff_server.runs.hub import Hub
 from sendoff_server.runs.remote_text import REPEAT_S, RemoteText
-from sendoff_server.store.hints import Hint, Missed, Text, Watches, Wrote
+from sendoff_server.store.hints import Hint, LanesWait, Missed, Text, Watches, Wrote
 from sendoff_server.store.items import Item, MarkCancel, Noted, Placed, Progress, Recorded, Result
 from sendoff_server.store.port import Store, StoreFailed
 
@@ -31,6 +31,7 @@ class Herald:
         self._clock = clock
         self._has_news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._written: dict[str, None] = {}
+        self._lanes_wait = False
         self._is_running = False
         self._audience = Audience(hub, clock, self._ring)
         self._remote_text = RemoteText(hub, clock, self._ring)
@@ -59,6 +60,11 @@ class Herald:
             if self._written:
                 self._ring()
 
+    def lanes_wait(self) -> None:
+        """There are lanes that this replica has no slot for."""
+        self._lanes_wait = True
+        self._ring()
+
     def heard(self, replica_id: str, hint: Hint) -> None:
         """What another replica tells about text."""
         match hint:
@@ -68,7 +74,7 @@ class Herald:
                 self._remote_text.heard(hint)
             case Missed():
                 self._begin_anew()
-            case Wrote():
+            case Wrote() | LanesWait():
                 pass
 
     def _ring(self) -> None:
@@ -100,6 +106,9 @@ class Herald:
         if self._written:
             run_ids, self._written = self._written, {}
             yield Wrote(run_ids)
+        if self._lanes_wait:
+            self._lanes_wait = False
+            yield LanesWait()
         if (watches := self._remote_text.due()) is not None:
             yield watches
         yield from self._audience.due()

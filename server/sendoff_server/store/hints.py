@@ -20,6 +20,11 @@ class Wrote:
     run_ids: Collection[str]
 
 
+@dataclass(frozen=True, slots=True)
+class LanesWait:
+    """There are lanes that the sender has no slot for, or soon will be: who has slots may claim."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watches:
     """Of which runs, executed elsewhere, the sender has watchers who want the text that is being written."""
@@ -48,4 +53,4 @@ class Missed:
     """Told by the store itself: whatever was sent up to now may not have come."""
 
 
-Hint: TypeAlias = Wrote | Watches | Text | Missed
+Hint: TypeAlias = Wrote | LanesWait | Watches | Text | Missed

@@ -155,7 +155,10 @@ class PostgresStore(Store):
     async def reap(self, lease_s: float) -> int:
         with failures():
             async with self._leases.acquire() as connection:
-                return await leases.reap(connection, self._replica_no, lease_s)
+                reaped = await leases.reap(connection, self._replica_no, lease_s)
+        if reaped and self._hints is not None:
+            await self._hints.lanes_are_free()
+        return reaped
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._hints is None else self._hints.running(on_hint)
@@ -438,6 +441,8 @@ class PostgresStore(Store):
         with failures():
             async with self._flushing.acquire() as connection:
                 await leases.leave(connection, self._replica_no)
+                if self._hints is not None:
+                    await self._hints.farewell(connection)
 
     async def _read(
         self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
