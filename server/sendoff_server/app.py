@@ -91,6 +91,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             parts.shed.mcp_servers.running(),
             parts.scheduler.running(parts.executor),
             parts.lookout.running(),
+            parts.herald.running(),
             parts.expiry.running(),
             parts.purging.running(),
             grpc,

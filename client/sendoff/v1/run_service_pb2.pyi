@@ -872,7 +872,9 @@ class WatchRunRequest(_message.Message):
     snapshot: _builtins.bool
     """One snapshot of what is so far, then what happens from there on. Rule: const = true."""
     include_deltas: _builtins.bool
-    """Send the text being written as it comes. Of a run that another replica executes messages come as a whole, without it."""
+    """Send the text being written as it comes. Of a run that another replica executes it comes a moment later, or not at all while
+    replicas cannot reach each other through the database; messages come as a whole in any case.
+    """
     follow_continuations: _builtins.bool
     """Go on with the runs that continue this one in its turn, each from its first event, and wait for them as long as answers are
     pending. The position is that of the first run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
@@ -12,6 +12,7 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.store.batch.shares import BEFORE_ALL
 from sendoff_server.store.group_read import GroupRead
+from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import OnHint, Poisoned, Store, StoreFailed
 from sendoff_server.store.postgres import (
@@ -107,7 +108,7 @@ class PostgresStore(Store):
         self._others = pool(dsn, connections)
         self._reach = Reach(dsn, (self._flushing, self._leases, self._others), abandoned=self._abandon_hints)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
-        self._hints = Hints(dsn, self._others, self._replica_id) if sends_hints else None
+        self._hints = Hints(dsn, self._replica_id) if sends_hints else None
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -140,10 +141,7 @@ class PostgresStore(Store):
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
         with failures():
             async with self._reach.lent(self._flushing) as connection:
-                results = await write.flush(connection, self._replica_no, self._run_nos, batch)
-        if self._hints is not None:
-            self._hints.wrote(batch, results)
-        return results
+                return await write.flush(connection, self._replica_no, self._run_nos, batch)
 
     # -- leases --
 
@@ -157,10 +155,17 @@ class PostgresStore(Store):
                 await leases.beat(connection, self._replica_no, MUTE_S)
 
     async def reap(self, lease_s: float) -> int:
-        return await self._write(leases.reap, self._replica_no, lease_s)
+        reaped = await self._write(leases.reap, self._replica_no, lease_s)
+        if reaped and self._hints is not None:
+            await self._hints.lanes_are_free()
+        return reaped
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._hints is None else self._hints.running(on_hint)
+
+    async def tell(self, hints: Sequence[Hint]) -> None:
+        if self._hints is not None:
+            await self._hints.tell(hints)
 
     # -- runs --
 
@@ -438,6 +443,9 @@ class PostgresStore(Store):
 
     async def _leave(self) -> None:
         await self._again(self._flushing, leases.leave, self._replica_no)
+        if self._hints is not None:
+            with suppress(StoreFailed):
+                await self._once(self._flushing, self._hints.farewell)
 
     async def _read(
         self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs

@@ -17,6 +17,7 @@ from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
 from sendoff_server.store.batch.shares import BEFORE_ALL
 from sendoff_server.store.group_read import GroupRead
+from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import OnHint, Poisoned, Store
 from sendoff_server.store.questions import (
@@ -160,6 +161,9 @@ class SqliteStore(Store):
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext()  # nobody is there to send any
+
+    async def tell(self, hints: Sequence[Hint]) -> None:
+        pass  # nobody is there to hear any
 
     # -- runs --
 
