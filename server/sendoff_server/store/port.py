@@ -48,6 +48,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
+from sendoff_server.store.standing import QueueCount, SlotWait, Standing
 
 DEFAULT_TENANT = "default"
 """Owner of everything until keys exist."""
@@ -176,6 +177,19 @@ class Store(Protocol):
 
     async def queued(self, run_id: str) -> Queued | None:
         """Where a run stands in its lane; None if it does not exist or has ended."""
+        ...
+
+    async def standing(self, tenant: str, run_id: str) -> Standing | None:
+        """Where a run stands and who holds it, all as of one moment; None if it does not exist. The cost does not grow
+        with what waits."""
+        ...
+
+    async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
+        """How many runs of the tenant have not ended; of these shares only, if any are named."""
+        ...
+
+    async def slot_waits(self, tenant: str) -> list[SlotWait]:
+        """Of the runs whose first step is among the newest NEWEST_STEPS of the tenant, those that started last first."""
         ...
 
     async def events(self, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:
