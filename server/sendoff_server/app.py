@@ -24,12 +24,12 @@ from sendoff_server.models.catalogue import catalogue
 from sendoff_server.networks import is_local
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.group_commit import GroupCommit
+from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store.port import Store, StoreFailed
 from sendoff_server.store_parts import store_of
 from sendoff_server.use_cases import UseCases
 
 BEAT_S = 2.0
-LEASE_S = 10.0
 
 log = structlog.get_logger(__name__)
 

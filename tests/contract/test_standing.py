@@ -6,8 +6,7 @@ from sendoff import v1
 from sendoff_server.store.port import DEFAULT_TENANT as TENANT
 from sendoff_server.store.port import Store
 from sendoff_server.store.standing import Standing
-from tests.contract.databases import Database
-from tests.contract.making import accept, claim_of, flush_one, new_conversation, new_lane, run_to_end
+from tests.contract.making import accept, claim_of, new_lane, run_to_end
 
 
 async def _standing(store: Store, run: v1.Run) -> Standing:

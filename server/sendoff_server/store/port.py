@@ -60,6 +60,9 @@ TURN_SHIFT = 10
 """A run's place in its lane is the number of its turn, in order of acceptance, shifted left by this, plus its place in
 the turn: a run that continues another one comes right behind it, in front of all that was accepted meanwhile."""
 
+LEASE_S = 10.0
+"""A replica that was not heard of for so long is declared dead: the time that `reap` is given."""
+
 INPUT_PLACE = 8
 """Places inside a run below this one are for what settles calls of runs before it; its input begins here."""
 
@@ -189,7 +192,7 @@ class Store(Protocol):
         ...
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
-        """Of the runs whose first step is among the newest NEWEST_STEPS of the tenant, those that started last first."""
+        """Of runs whose first step is among the newest NEWEST_STEPS of the tenant, those that started last first."""
         ...
 
     async def events(self, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:

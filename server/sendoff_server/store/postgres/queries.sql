@@ -295,6 +295,9 @@ SELECT o.body FROM lane l JOIN run o ON o.lane_no = l.no AND o.seq >= l.head_seq
 WHERE l.no = $1
 ORDER BY o.seq LIMIT $3::bigint;
 
+-- name: run_body
+SELECT body FROM run WHERE id = $1;
+
 -- name: lanes_ahead
 -- How many lanes of share $1 go before rank $2, up to $3.
 SELECT count(*) FROM (

@@ -9,6 +9,7 @@ from sendoff_server.store.batch.shares import BEFORE_ALL
 from sendoff_server.store.postgres.connection import Connection, snapshot
 from sendoff_server.store.postgres.queries import named
 from sendoff_server.store.postgres.reads import queued
+from sendoff_server.store.questions import Queued
 from sendoff_server.store.standing import (
     MOST_COUNTED,
     MOST_GROUPS,
@@ -33,17 +34,26 @@ async def of_run(connection: Connection, tenant: str, run_id: str) -> Standing |
         now_ns, body, lane_no, seq, share, priority, ready_ns, start_before_ns, owner, waits = row
         in_front = await connection.fetch(named("in_front"), lane_no, seq, MOST_TOLD)
         replicas = await _replicas(connection)
+        place_in_lane = await queued(connection, run_id)
         return Standing(
             now_ns=now_ns,
             run=v1.Run.FromString(body),
-            queued=await queued(connection, run_id),
+            queued=place_in_lane,
             in_front=[v1.Run.FromString(each) for (each,) in in_front],
+            awaited=await _awaited(connection, place_in_lane),
             priority=priority,
             start_before_ns=start_before_ns,
             holder=replicas.get(owner),
             place=await _place(connection, tenant, share, priority, ready_ns) if waits else None,
             replicas=list(replicas.values()),
         )
+
+
+async def _awaited(connection: Connection, queued: Queued | None) -> Sequence[v1.PendingAction]:
+    if queued is None or not queued.paused_by:
+        return ()
+    body: bytes = await connection.fetchval(named("run_body"), queued.paused_by)
+    return v1.Run.FromString(body).pending_actions
 
 
 async def _place(connection: Connection, tenant: str, share: int, priority: int, ready_ns: int) -> SlotPlace:

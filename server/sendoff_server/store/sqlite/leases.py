@@ -20,9 +20,7 @@ _Row = Sequence[Any]
 """Of `waiting_lanes`; the share comes last."""
 
 
-def register(
-    connection: sqlite3.Connection, replica_id: str, slots: int | None, now_ns: int, *, alone: bool
-) -> int:
+def register(connection: sqlite3.Connection, replica_id: str, slots: int | None, now_ns: int, *, alone: bool) -> int:
     """Write this replica's row and return its number. `alone`: all other replicas are declared dead at once."""
     with transaction(connection):
         no: int = connection.execute(named("register"), (replica_id, now_ns, slots)).fetchone()[0]

@@ -9,6 +9,7 @@ from typing import Any
 
 from sendoff import v1
 from sendoff_server.store.batch.shares import BEFORE_ALL
+from sendoff_server.store.questions import Queued
 from sendoff_server.store.sqlite.connection import snapshot
 from sendoff_server.store.sqlite.queries import named
 from sendoff_server.store.sqlite.reads import queued
@@ -37,17 +38,26 @@ def of_run(connection: sqlite3.Connection, tenant: str, run_id: str, now_ns: int
         body, lane_no, seq, share, priority, ready_ns, start_before_ns, owner, waits = row
         in_front = connection.execute(named("in_front"), (lane_no, seq, MOST_TOLD)).fetchall()
         replicas = _replicas(connection)
+        place_in_lane = queued(connection, run_id)
         return Standing(
             now_ns=now_ns,
             run=v1.Run.FromString(body),
-            queued=queued(connection, run_id),
+            queued=place_in_lane,
             in_front=[v1.Run.FromString(each) for (each,) in in_front],
+            awaited=_awaited(connection, place_in_lane),
             priority=priority,
             start_before_ns=start_before_ns,
             holder=replicas.get(owner),
             place=_place(connection, tenant, share, priority, ready_ns) if waits else None,
             replicas=list(replicas.values()),
         )
+
+
+def _awaited(connection: sqlite3.Connection, queued: Queued | None) -> Sequence[v1.PendingAction]:
+    if queued is None or not queued.paused_by:
+        return ()
+    (body,) = connection.execute(named("run_body"), (queued.paused_by,)).fetchone()
+    return v1.Run.FromString(body).pending_actions
 
 
 def _place(connection: sqlite3.Connection, tenant: str, share: int, priority: int, ready_ns: int) -> SlotPlace:
