@@ -105,6 +105,7 @@ from sendoff.v1.conversation_service_pb2 import ListMessagesResponse as ListMess
 from sendoff.v1.conversation_service_pb2 import ResetConversationRequest as ResetConversationRequest
 from sendoff.v1.conversation_service_pb2 import ResetConversationResponse as ResetConversationResponse
 from sendoff.v1.conversation_service_pb2 import UpdateConversationRequest as UpdateConversationRequest
+from sendoff.v1.dispatch_pause_pb2 import DispatchPause as DispatchPause
 from sendoff.v1.file_pb2 import File as File
 from sendoff.v1.file_service_pb2 import CreateFileRequest as CreateFileRequest
 from sendoff.v1.file_service_pb2 import DeleteFileRequest as DeleteFileRequest

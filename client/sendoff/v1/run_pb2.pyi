@@ -609,7 +609,9 @@ class WaitInfo(_message.Message):
     POSITION_FIELD_NUMBER: _builtins.int
     EARLIEST_START_TIME_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """UPPER_SNAKE: CONVERSATION_BUSY, ACTION_PENDING, START_TIME, NO_SLOT, RETRY_BACKOFF. Open: may grow."""
+    """UPPER_SNAKE: CONVERSATION_BUSY, START_TIME, ACTION_PENDING, DISPATCH_PAUSED, AGENT_AT_CAP, TENANT_AT_CAP, NO_SLOT, RETRY_BACKOFF;
+    of several the first of these. Open: may grow.
+    """
     blocking_run_id: _builtins.str
     """The run in front of it, or the one whose actions are pending. Unset: none."""
     position: _builtins.int
