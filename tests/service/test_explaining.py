@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sendoff import v1
 from sendoff_server import app
 from sendoff_server.clock import SECOND_NS, SystemClock, nanoseconds
+from sendoff_server.runs.queue_stats import percentile
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.port import LEASE_S
 from tests.contract.databases import Database, PostgresDatabase, SqliteDatabase
@@ -216,3 +217,65 @@ async def test_a_run_whose_model_call_is_repeated_later_tells_when(settings: Set
 async def test_a_run_that_does_not_exist_has_no_explanation(narrow: Caller) -> None:
     told = await refused(narrow.runs.ExplainRun(v1.ExplainRunRequest(run_id=UNKNOWN_RUN), timeout=PATIENCE_S))
     assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND")
+
+
+# ---- how much waits ----
+
+
+async def stats(caller: Caller, **fields: Any) -> v1.GetQueueStatsResponse:
+    return await caller.ops.GetQueueStats(v1.GetQueueStatsRequest(**fields), timeout=PATIENCE_S)
+
+
+async def test_what_waits_is_told_by_key_and_priority_and_who_works(narrow: Caller, gate: HeldCalls) -> None:
+    agent = await narrow.agent()
+    holder = await holding(narrow, gate, agent)
+    behind = await narrow.send(agent, script(text="x"))
+    acme = v1.Scheduling(fairness_key="acme", priority=1)
+    runs = [await narrow.send(await narrow.agent(), script(text="x"), scheduling=acme) for _ in range(3)]
+    told = await stats(narrow)
+    assert [_told(bucket) for bucket in told.buckets] == [("acme", 1, 3, 0, 0, 0), (None, 3, 0, 1, 0, 1)]
+    assert told.buckets[0].oldest_age.ToTimedelta().total_seconds() > 0
+    assert not told.buckets[1].HasField("oldest_age")
+    assert (told.slots, told.slots_used, told.truncated) == (1, 1, False)
+    (replica,) = told.replicas
+    assert (replica.id, replica.slots) == ((await explain(narrow, holder.id)).lease.replica_id, 1)
+    of_acme = await stats(narrow, fairness_key="acme")
+    assert [_told(bucket) for bucket in of_acme.buckets] == [("acme", 1, 3, 0, 0, 0)]
+    assert [_told(bucket) for bucket in (await stats(narrow, fairness_key="")).buckets] == [(None, 3, 0, 1, 0, 1)]
+    assert not (await stats(narrow, fairness_key="nobody's")).buckets
+
+    gate.release()
+    for run in (*runs, behind):
+        assert (await narrow.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
+    told = await stats(narrow)
+    assert (list(told.buckets), told.slots_used) == ([], 0)
+    waits = {each.fairness_key: each for each in told.slot_waits}
+    assert {key: each.runs for key, each in waits.items()} == {"acme": 3, "": 2}
+    assert waits["acme"].p50.ToNanoseconds() <= waits["acme"].p95.ToNanoseconds() <= waits["acme"].max.ToNanoseconds()
+    started = [await narrow.get(run.id) for run in runs]
+    longest = max(nanoseconds(run.start_time) - nanoseconds(run.create_time) for run in started)
+    assert waits["acme"].max.ToNanoseconds() == longest
+    assert [each.fairness_key for each in (await stats(narrow, fairness_key="acme")).slot_waits] == ["acme"]
+
+
+def _told(bucket: v1.QueueBucket) -> tuple[str | None, int, int, int, int, int]:
+    key = bucket.fairness_key if bucket.HasField("fairness_key") else None
+    return key, bucket.priority, bucket.queued, bucket.blocked, bucket.scheduled, bucket.running
+
+
+async def test_all_replicas_are_told_whichever_is_asked(serve: Serve, postgres: PostgresDatabase) -> None:
+    async with (
+        serve(database_url=postgres.dsn, max_running=3) as one,
+        serve(database_url=postgres.dsn, max_running=4) as two,
+        calling(one.grpc.address) as here,
+        calling(two.grpc.address) as there,
+    ):
+        for caller in (here, there):
+            told = await stats(caller)
+            assert (sorted(each.slots for each in told.replicas), told.slots) == ([3, 4], 7)
+
+
+def test_percentiles_are_values_that_were_there() -> None:
+    assert [percentile(range(1, 101), percent) for percent in (50, 95, 100)] == [50, 95, 100]
+    assert [percentile([5, 9], percent) for percent in (50, 95)] == [5, 9]
+    assert percentile([7], 50) == 7

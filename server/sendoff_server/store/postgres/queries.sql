@@ -351,7 +351,7 @@ SELECT r.body, r.start_ns, (
 )
 FROM (SELECT key, start_ns FROM step WHERE tenant = $1 ORDER BY start_ns DESC, key DESC LIMIT $2::bigint) s
 JOIN run r ON r.no = s.key >> 20
-WHERE s.key & 1048575 = 1 AND r.status <> 9
+WHERE s.key & 1048575 = 0 AND r.status <> 9
 ORDER BY s.start_ns DESC;
 
 -- name: events
