@@ -100,7 +100,7 @@ async def test_a_run_behind_others_names_them_and_who_works_on_the_first(narrow:
     gate.release()
     assert (await narrow.ended(third.id)).status == v1.RUN_STATUS_COMPLETED
     told = await explain(narrow, third.id)
-    assert (told.blocking_run_ids, told.HasField("lease")) == ([], False)
+    assert (list(told.blocking_run_ids), told.HasField("lease")) == ([], False)
     assert list(told.facts) == ["It has ended: COMPLETED, END_TURN."]
 
 
@@ -160,7 +160,7 @@ async def test_a_run_that_waits_for_answers_names_who_asked_for_what_and_until_w
     assert asked.id in told.facts[0]
     assert "risky" in told.facts[0]
     later = await explain(narrow, behind.id)
-    assert (later.blocking_run_ids, later.pending_actions) == ([waits.id], told.pending_actions)
+    assert (list(later.blocking_run_ids), later.pending_actions) == ([waits.id], told.pending_actions)
     ended = await explain(narrow, asked.id)
     assert ended.pending_actions == told.pending_actions
     assert ended.facts[0] == "It has ended: COMPLETED, REQUIRES_APPROVAL."

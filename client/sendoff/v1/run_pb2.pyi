@@ -332,7 +332,7 @@ class Run(_message.Message):
     kind: Global___RunKind.ValueType
     """What it is for."""
     fairness_key: _builtins.str
-    """As Scheduling.fairness_key. Unset: it shares slots as the tenant."""
+    """As Scheduling.fairness_key. Unset: it shares slots as the tenant. Runs that were accepted before there was this field do not tell."""
     @_builtins.property
     def error(self) -> Global___RunError:
         """What went wrong. Set if and only if the status is FAILED."""

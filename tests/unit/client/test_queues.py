@@ -7,8 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import methods, v1
 from tests.unit.client.commanding import Command
-from tests.unit.client.conftest import Asker
-from tests.unit.client.scripted_server import RUN_ID, ScriptedServer
+from tests.unit.client.scripted_server import RUN_ID, Asker, ScriptedServer
 
 EXPLAINED = v1.ExplainRunResponse(run=v1.Run(id=RUN_ID), facts=["It waits for a slot.", "2 go\x1b[2J\nbefore it."])
 STATS = v1.GetQueueStatsResponse(
