@@ -93,7 +93,7 @@ async def test_a_run_behind_others_names_them_and_who_works_on_the_first(narrow:
     assert told.blocking_run_ids == [first.id, second.id]
     assert told.lease.run_id == first.id
     assert told.facts[0] == f"2 runs of its conversation are in front of it; the first of them is {first.id}."
-    assert f"{told.lease.replica_id} works on {first.id}" in told.facts[1]
+    assert f"{told.lease.replica_id} works on {first.id}" in told.facts[2]
 
     await narrow.cancel(second.id)
     assert (await explain(narrow, third.id)).blocking_run_ids == [first.id]
@@ -116,8 +116,8 @@ async def test_a_run_without_a_slot_names_who_has_it_and_what_goes_before_it(nar
     assert (queue.fairness_key, queue.priority, queue.ahead, queue.keys) == ("acme", 2, 1, 2)
     assert (queue.slots, queue.slots_used) == (1, 1)
     assert nanoseconds(queue.ready_time) >= nanoseconds(first.create_time)
-    assert "1 of 1 slots are taken, none is free." in told.facts[0]
-    assert told.facts[1] == "1 waiting conversations with fairness key 'acme' go before it."
+    assert "1 of 1 are taken, none is free." in told.facts[0]
+    assert told.facts[1] == "Of the conversations with fairness key 'acme' that wait, 1 go before it."
     assert not told.HasField("lease")
 
     await narrow.cancel(first.id)
@@ -208,7 +208,7 @@ async def test_a_run_whose_model_call_is_repeated_later_tells_when(settings: Set
             await caller.changed(run.id, waiting.last_sequence)
         told = await explain(caller, run.id)
         assert told.run.wait.reason == "RETRY_BACKOFF"
-        assert told.facts[0].startswith("Its model call failed and is repeated at ")
+        assert told.facts[0].startswith("It is under way; its model call failed and is repeated at ")
         await clock.advance(60)
         assert (await caller.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
         assert not (await explain(caller, run.id)).run.HasField("wait")

@@ -12,6 +12,7 @@ from sendoff import v1
 from sendoff_server.clock import SECOND_NS, timestamp
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.runs.wait_facts import facts_of
+from sendoff_server.runs.waiting import show_wait
 from sendoff_server.store.port import LEASE_S
 from sendoff_server.store.standing import ReplicaSeen, SlotPlace, Standing
 
@@ -19,31 +20,41 @@ from sendoff_server.store.standing import ReplicaSeen, SlotPlace, Standing
 def explained(run: v1.Run, standing: Standing) -> v1.ExplainRunResponse:
     """What keeps the run, which is as GetRun tells it."""
     told = v1.ExplainRunResponse(run=run)
+    head = _head(run, standing)
     if is_terminal(run):
         told.pending_actions.extend(run.pending_actions)
     else:
-        _tell(told, standing)
-    told.facts.extend(facts_of(told, standing))
+        _tell(told, head, standing)
+    told.facts.extend(facts_of(told, head, standing.now_ns))
     return told
 
 
-def _tell(told: v1.ExplainRunResponse, standing: Standing) -> None:
+def _head(run: v1.Run, standing: Standing) -> v1.Run:
+    """The first run of its conversation, with what it waits for."""
+    if not standing.in_front or run.status != v1.RUN_STATUS_CREATED:
+        return run
+    head = v1.Run()
+    head.CopyFrom(standing.in_front[0])
+    if head.status == v1.RUN_STATUS_CREATED and standing.head is not None:
+        show_wait(head, standing.head, standing.now_ns)
+    return head
+
+
+def _tell(told: v1.ExplainRunResponse, head: v1.Run, standing: Standing) -> None:
     """Of a run that has not ended."""
-    waits = told.run.status == v1.RUN_STATUS_CREATED
     told.pending_actions.extend(standing.awaited)
-    told.blocking_run_ids.extend(_blocking(told.run, standing))
-    if waits and standing.start_before_ns is not None:
+    if told.run.status == v1.RUN_STATUS_CREATED and standing.start_before_ns is not None:
         told.latest_start_time.CopyFrom(timestamp(standing.start_before_ns))
-    head = standing.in_front[0] if standing.in_front else told.run
     if standing.place is not None:
         told.slot_queue.CopyFrom(_slot_queue(head, standing.place, standing))
     if standing.holder is not None:
         told.lease.CopyFrom(_lease(head, standing.holder))
+    told.blocking_run_ids.extend(_blocking(told.run, head, standing))
 
 
-def _blocking(run: v1.Run, standing: Standing) -> Sequence[str]:
+def _blocking(run: v1.Run, head: v1.Run, standing: Standing) -> Sequence[str]:
     """Runs whose end, or whose actions, it waits for."""
-    if standing.in_front and run.status == v1.RUN_STATUS_CREATED:
+    if head.id != run.id:
         return [each.id for each in standing.in_front]
     if run.wait.HasField("blocking_run_id"):
         return [run.wait.blocking_run_id]

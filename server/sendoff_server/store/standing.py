@@ -61,6 +61,8 @@ class Standing:
     """As `Store.queued` tells it; None if the run has ended."""
     in_front: Sequence[v1.Run]
     """The first MOST_TOLD of the runs in front of it, the lane's head first."""
+    head: Queued | None
+    """As `queued`, of the lane's head; None if there is none."""
     awaited: Sequence[v1.PendingAction]
     """What keeps the lane's head; empty if it does not wait for answers."""
     priority: int

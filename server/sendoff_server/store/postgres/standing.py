@@ -32,15 +32,19 @@ async def of_run(connection: Connection, tenant: str, run_id: str) -> Standing |
         if row is None:
             return None
         now_ns, body, lane_no, seq, share, priority, ready_ns, start_before_ns, owner, waits = row
-        in_front = await connection.fetch(named("in_front"), lane_no, seq, MOST_TOLD)
+        in_front = [
+            v1.Run.FromString(each) for (each,) in await connection.fetch(named("in_front"), lane_no, seq, MOST_TOLD)
+        ]
         replicas = await _replicas(connection)
-        place_in_lane = await queued(connection, run_id)
+        own = await queued(connection, run_id)
+        head = await queued(connection, in_front[0].id) if in_front else own
         return Standing(
             now_ns=now_ns,
             run=v1.Run.FromString(body),
-            queued=place_in_lane,
-            in_front=[v1.Run.FromString(each) for (each,) in in_front],
-            awaited=await _awaited(connection, place_in_lane),
+            queued=own,
+            in_front=in_front,
+            head=head,
+            awaited=await _awaited(connection, head),
             priority=priority,
             start_before_ns=start_before_ns,
             holder=replicas.get(owner),

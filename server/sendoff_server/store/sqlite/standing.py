@@ -36,15 +36,19 @@ def of_run(connection: sqlite3.Connection, tenant: str, run_id: str, now_ns: int
         if row is None:
             return None
         body, lane_no, seq, share, priority, ready_ns, start_before_ns, owner, waits = row
-        in_front = connection.execute(named("in_front"), (lane_no, seq, MOST_TOLD)).fetchall()
+        in_front = [
+            v1.Run.FromString(each) for (each,) in connection.execute(named("in_front"), (lane_no, seq, MOST_TOLD))
+        ]
         replicas = _replicas(connection)
-        place_in_lane = queued(connection, run_id)
+        own = queued(connection, run_id)
+        head = queued(connection, in_front[0].id) if in_front else own
         return Standing(
             now_ns=now_ns,
             run=v1.Run.FromString(body),
-            queued=place_in_lane,
-            in_front=[v1.Run.FromString(each) for (each,) in in_front],
-            awaited=_awaited(connection, place_in_lane),
+            queued=own,
+            in_front=in_front,
+            head=head,
+            awaited=_awaited(connection, head),
             priority=priority,
             start_before_ns=start_before_ns,
             holder=replicas.get(owner),
