@@ -26,11 +26,11 @@ from sendoff_server.networks import is_local
 from sendoff_server.runs.beating import Beating
 from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
+from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
 from sendoff_server.use_cases import UseCases
 
 BEAT_S = 2.0
-LEASE_S = 10.0
 SURE_S = 7.0
 """So long after a beat a replica that shares its store begins calls of models and tools: a while less than a lease."""
 

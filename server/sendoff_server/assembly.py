@@ -49,6 +49,7 @@ from sendoff_server.runs.hub import Hub
 from sendoff_server.runs.lookout import Lookout
 from sendoff_server.runs.presence import Presence
 from sendoff_server.runs.purging import Purging
+from sendoff_server.runs.queue_stats import QueueStats
 from sendoff_server.runs.retention import Retention
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.service import RunService
@@ -237,6 +238,7 @@ class Assembly:
             ),
             files=self._files,
             models=self._models,
+            queue=QueueStats(store),
             info=server_info(self._settings),
         )
 

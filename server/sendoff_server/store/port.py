@@ -49,6 +49,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
+from sendoff_server.store.standing import QueueCount, SlotWait, Standing
 
 DEFAULT_TENANT = "default"
 """Owner of everything until keys exist."""
@@ -59,6 +60,9 @@ POSITION_SHIFT = 20
 TURN_SHIFT = 10
 """A run's place in its lane is the number of its turn, in order of acceptance, shifted left by this, plus its place in
 the turn: a run that continues another one comes right behind it, in front of all that was accepted meanwhile."""
+
+LEASE_S = 10.0
+"""A replica that was not heard of for so long is declared dead: the time that `reap` is given."""
 
 INPUT_PLACE = 8
 """Places inside a run below this one are for what settles calls of runs before it; its input begins here."""
@@ -180,6 +184,19 @@ class Store(Protocol):
 
     async def queued(self, run_id: str) -> Queued | None:
         """Where a run stands in its lane; None if it does not exist or has ended."""
+        ...
+
+    async def standing(self, tenant: str, run_id: str) -> Standing | None:
+        """Where a run stands and who holds it, all as of one moment; None if it does not exist. The cost does not grow
+        with what waits."""
+        ...
+
+    async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
+        """How many runs of the tenant have not ended; of these shares only, if any are named."""
+        ...
+
+    async def slot_waits(self, tenant: str) -> list[SlotWait]:
+        """Of runs whose first step is among the newest NEWEST_STEPS of the tenant, those that started last first."""
         ...
 
     async def events(self, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:

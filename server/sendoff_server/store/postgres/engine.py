@@ -32,6 +32,7 @@ from sendoff_server.store.postgres import (
     messages,
     purge,
     reads,
+    standing,
     steps,
     tags,
     tools,
@@ -70,6 +71,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
+from sendoff_server.store.standing import QueueCount, SlotWait, Standing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,10 +98,14 @@ class PostgresStore(Store):
     is cancelled is not carried out, unless its commit was under way.
     """
 
-    def __init__(self, dsn: str, *, connections: int = _CONNECTIONS, sends_hints: bool = True) -> None:
-        """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed."""
+    def __init__(
+        self, dsn: str, *, connections: int = _CONNECTIONS, sends_hints: bool = True, slots: int | None = None
+    ) -> None:
+        """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed. `slots`:
+        how many runs this replica executes at once, to be told."""
         self._replica_id = ids.new("replica")
         self._replica_no = 0
+        self._slots = slots
         self._served = BEFORE_ALL
         """The share from which lanes were claimed last."""
         self._run_nos = RunNumbers()
@@ -118,7 +124,7 @@ class PostgresStore(Store):
                     await stack.enter_async_context(opened(each))
                 async with self._reach.lent(self._flushing) as connection:
                     await migrate(connection)
-                    self._replica_no = await leases.register(connection, self._replica_id)
+                    self._replica_no = await leases.register(connection, self._replica_id, self._slots)
             stack.push_async_callback(self._leave)
             self._resources = stack.pop_all()
         return self
@@ -187,6 +193,15 @@ class PostgresStore(Store):
 
     async def queued(self, run_id: str) -> Queued | None:
         return await self._read(reads.queued, run_id)
+
+    async def standing(self, tenant: str, run_id: str) -> Standing | None:
+        return await self._read(standing.of_run, tenant, run_id)
+
+    async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
+        return await self._read(standing.count, tenant, shares)
+
+    async def slot_waits(self, tenant: str) -> list[SlotWait]:
+        return await self._read(standing.waits, tenant)
 
     async def events(self, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:
         return await self._read(reads.events, run_id, after_sequence, limit)
