@@ -21,6 +21,7 @@ from bench.rows import (
     completed,
     library,
     long_conversation,
+    neighbour,
     reads,
     replicas,
     rest,
@@ -50,6 +51,7 @@ MEASUREMENTS: dict[str, Callable[[Lab], Awaitable[list[Row]]]] = {
     "pg-completed": replicas.measure_completed,
     "pg-idle": replicas.measure_idle,
     "pg-reads": replicas.measure_reads,
+    "pg-neighbour": neighbour.measure,
 }
 
 cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

@@ -7,7 +7,7 @@ import json
 import statistics
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -164,19 +164,16 @@ class Lab:
     @asynccontextmanager
     async def replicas(self, count: int, *flags: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Replicas]:
         """So many servers on a PostgreSQL of their own. They and it share all cores, as the system gives them out."""
-        cores = machine.cores().all
         async with AsyncExitStack() as stack:
             shared = await stack.enter_async_context(database(self.directory))
-            data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self.directory)))
-            yield Replicas(
-                shared,
-                [
-                    await stack.enter_async_context(
-                        self.server("--database-url", shared.dsn, *flags, data_dir=data_dir, env=env, cores=cores)
-                    )
-                    for _ in range(count)
-                ],
-            )
+            servers = [await stack.enter_async_context(self.replica(shared, *flags, env=env)) for _ in range(count)]
+            yield Replicas(shared, servers)
+
+    def replica(
+        self, shared: Database, *flags: str, env: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[Child]:
+        """One more server on that database."""
+        return self.server("--database-url", shared.dsn, *flags, env=env, cores=machine.cores().all)
 
 
 @asynccontextmanager
@@ -202,9 +199,13 @@ async def agents(address: str, count: int, model: str = ECHO, system: str = "") 
         return [agent.id for agent in await _each(count, lambda _: stub.CreateAgent(request))]
 
 
-async def accepted(address: str, agent_ids: Sequence[str], count: int) -> list[str]:
+async def accepted(address: str, agent_ids: Sequence[str], count: int, fairness_key: str = "") -> list[str]:
     """Ids of that many new runs, agent after agent."""
-    requests = [v1.CreateMessageAsyncRequest(agent_id=agent_id, input=v1.Content(text=TEXT)) for agent_id in agent_ids]
+    scheduling = v1.Scheduling(fairness_key=fairness_key) if fairness_key else None
+    requests = [
+        v1.CreateMessageAsyncRequest(agent_id=agent_id, input=v1.Content(text=TEXT), scheduling=scheduling)
+        for agent_id in agent_ids
+    ]
     async with grpc.aio.insecure_channel(address) as channel:
         stub = RunServiceStub(channel)
         runs = await _each(count, lambda number: stub.CreateMessageAsync(requests[number % len(requests)]))
