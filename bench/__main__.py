@@ -17,12 +17,14 @@ from bench import machine, table
 from bench.lab import Lab, lab
 from bench.rows import (
     accepts,
+    across,
     at_rest,
     completed,
     library,
     long_conversation,
     neighbour,
     reads,
+    recovery,
     replicas,
     rest,
     slow_model,
@@ -52,6 +54,9 @@ MEASUREMENTS: dict[str, Callable[[Lab], Awaitable[list[Row]]]] = {
     "pg-idle": replicas.measure_idle,
     "pg-reads": replicas.measure_reads,
     "pg-neighbour": neighbour.measure,
+    "pg-recovery": recovery.measure,
+    "pg-events": across.measure_events,
+    "pg-deltas": across.measure_deltas,
 }
 
 cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
