@@ -18,11 +18,12 @@ async def measure_events(lab: Lab) -> list[Row]:
     """Entries of the log, by the time that they bear, which is from before they are written."""
     async with lab.replicas(2) as ours:
         here, there = (server.address for server in ours.servers)
-        asked = {"agent_ids": await agents(here, lab.choose(WATCHED, 2), SCRIPT, TALKING), "runs": lab.choose(20, 3)}
-        await lab.call(ours, "event_delays", **{**asked, "address": here, "watch_address": there, "runs": 1})
-        away = await lab.call(ours, "event_delays", **asked, address=here, watch_address=there)
-        home = await lab.call(ours, "event_delays", **asked, address=here, watch_address=here)
-    return [_row("an event", away, home, f"{len(asked['agent_ids'])} conversations")]
+        agent_ids = await agents(here, lab.choose(WATCHED, 2), SCRIPT, TALKING)
+        asked = {"agent_ids": agent_ids, "runs": lab.choose(20, 3), "address": here}
+        await lab.call(ours, "event_delays", **{**asked, "runs": 1}, watch_address=there)
+        away = await lab.call(ours, "event_delays", **asked, watch_address=there)
+        home = await lab.call(ours, "event_delays", **asked, watch_address=here)
+    return [_row("an event", away, home, f"{len(agent_ids)} conversations")]
 
 
 async def measure_deltas(lab: Lab) -> list[Row]:
@@ -38,9 +39,8 @@ async def measure_deltas(lab: Lab) -> list[Row]:
             home = await lab.call(ours, "delays", **asked, watch_address=here)
     if not away["words"]:
         raise RuntimeError("no text came to the other replica's watchers before it was final")
-    return [
-        _row("a token", away, home, f"{len(agent_ids)} streams of 50 tokens/s, {away['words']:,} of {home['words']:,}")
-    ]
+    came = f"{away['words']:,} of {home['words']:,} of them"
+    return [_row("a token", away, home, f"{len(agent_ids)} streams of 50 tokens/s, {came}")]
 
 
 def _row(what: str, away: Figures, home: Figures, load: str) -> Row:
