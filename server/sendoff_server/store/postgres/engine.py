@@ -39,6 +39,7 @@ from sendoff_server.store.postgres import (
 from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, failures, opened, pool, sought
 from sendoff_server.store.postgres.hints import Hints
 from sendoff_server.store.postgres.migrations import check, migrate
+from sendoff_server.store.postgres.reach import MUTE_S, Reach
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 from sendoff_server.store.questions import (
     ActionQuery,
@@ -104,6 +105,7 @@ class PostgresStore(Store):
         self._flushing = pool(dsn, 1)
         self._leases = pool(dsn, 1)
         self._others = pool(dsn, connections)
+        self._reach = Reach(dsn, (self._flushing, self._leases, self._others), abandoned=self._abandon_hints)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
         self._hints = Hints(dsn, self._others, self._replica_id) if sends_hints else None
         self._resources = AsyncExitStack()
@@ -113,7 +115,7 @@ class PostgresStore(Store):
             with failures():
                 for each in (self._others, self._leases, self._flushing):
                     await stack.enter_async_context(opened(each))
-                async with self._flushing.acquire() as connection:
+                async with self._reach.lent(self._flushing) as connection:
                     await migrate(connection)
                     self._replica_no = await leases.register(connection, self._replica_id)
             stack.push_async_callback(self._leave)
@@ -137,7 +139,7 @@ class PostgresStore(Store):
 
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
         with failures():
-            async with self._flushing.acquire() as connection:
+            async with self._reach.lent(self._flushing) as connection:
                 results = await write.flush(connection, self._replica_no, self._run_nos, batch)
         if self._hints is not None:
             self._hints.wrote(batch, results)
@@ -150,14 +152,12 @@ class PostgresStore(Store):
         return claims
 
     async def beat(self) -> None:
-        with failures():
-            async with self._leases.acquire() as connection:
-                await leases.beat(connection, self._replica_no)
+        with failures(), self._reach.noticing_silence():
+            async with self._reach.lent(self._leases) as connection:
+                await leases.beat(connection, self._replica_no, MUTE_S)
 
     async def reap(self, lease_s: float) -> int:
-        with failures():
-            async with self._leases.acquire() as connection:
-                return await leases.reap(connection, self._replica_no, lease_s)
+        return await self._read(leases.reap, self._replica_no, lease_s)
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._hints is None else self._hints.running(on_hint)
@@ -432,9 +432,13 @@ class PostgresStore(Store):
 
     # -- connections --
 
+    def _abandon_hints(self) -> None:
+        if self._hints is not None:
+            self._hints.abandon_connection()
+
     async def _leave(self) -> None:
         with failures():
-            async with self._flushing.acquire() as connection:
+            async with self._reach.lent(self._flushing) as connection:
                 await leases.leave(connection, self._replica_no)
 
     async def _read(
@@ -442,7 +446,7 @@ class PostgresStore(Store):
     ) -> T:
         """Ids among the arguments may be any text."""
         with failures():
-            async with self._others.acquire() as connection:
+            async with self._reach.lent(self._others) as connection:
                 return await function(connection, *map(sought, args), **kwargs)  # type: ignore[arg-type]
 
     async def _write(
