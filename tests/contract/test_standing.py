@@ -71,7 +71,7 @@ async def test_a_lane_that_waits_for_a_slot_stands_behind_those_of_its_share(sto
     standing = await _standing(store, item.run)
     assert standing.place is not None
     assert (standing.place.ahead, standing.place.shares) == (2, 2), (older, urgent)
-    assert standing.place.holders == [holder.run.id]
+    assert standing.at_work == [holder.run.id]
     await store.claim(2)
     standing = await _standing(store, item.run)
     assert standing.place is not None
@@ -120,7 +120,8 @@ async def test_what_belongs_to_others_stands_nowhere(store: Store) -> None:
     standing = await store.standing("other", waits.run.id)
     assert standing is not None
     assert standing.place is not None
-    assert claim.run.id not in standing.place.holders
+    assert len(standing.at_work) == 1
+    assert claim.run.id not in standing.at_work
     assert [group.running for group in (await store.count_queue(TENANT, [])).groups] == [1]
 
 

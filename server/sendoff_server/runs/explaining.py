@@ -58,7 +58,7 @@ def _blocking(run: v1.Run, head: v1.Run, standing: Standing) -> Sequence[str]:
         return [each.id for each in standing.in_front]
     if run.wait.HasField("blocking_run_id"):
         return [run.wait.blocking_run_id]
-    return standing.place.holders if standing.place is not None else ()
+    return standing.at_work
 
 
 def _slot_queue(head: v1.Run, place: SlotPlace, standing: Standing) -> v1.SlotQueue:

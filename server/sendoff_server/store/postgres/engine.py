@@ -10,7 +10,9 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.store.batch.shares import BEFORE_ALL
+from sendoff_server.store.batch import claiming
+from sendoff_server.store.batch.dispatch import NO_CAPS, Caps, Claimed, Dispatch, Scope
+from sendoff_server.store.batch.shares import Wheel
 from sendoff_server.store.group_read import GroupRead
 from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
@@ -20,6 +22,7 @@ from sendoff_server.store.postgres import (
     agent_lists,
     agents,
     blocks,
+    claims,
     conversation_list,
     conversations,
     deletes,
@@ -30,6 +33,7 @@ from sendoff_server.store.postgres import (
     leases,
     listing,
     messages,
+    pauses,
     purge,
     reads,
     standing,
@@ -41,6 +45,7 @@ from sendoff_server.store.postgres import (
 from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, Pool, failures, opened, pool, sought
 from sendoff_server.store.postgres.hints import Hints
 from sendoff_server.store.postgres.migrations import check, migrate
+from sendoff_server.store.postgres.pauses import KnownPauses
 from sendoff_server.store.postgres.reach import MUTE_S, Reach
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 from sendoff_server.store.questions import (
@@ -54,6 +59,7 @@ from sendoff_server.store.questions import (
     ConversationQuery,
     Delivery,
     DeliveryQuery,
+    DispatchScope,
     Endpoint,
     Fork,
     History,
@@ -99,16 +105,23 @@ class PostgresStore(Store):
     """
 
     def __init__(
-        self, dsn: str, *, connections: int = _CONNECTIONS, sends_hints: bool = True, slots: int | None = None
+        self,
+        dsn: str,
+        *,
+        connections: int = _CONNECTIONS,
+        sends_hints: bool = True,
+        caps: Caps = NO_CAPS,
+        weights: Mapping[int, float] | None = None,
+        slots: int | None = None,
     ) -> None:
         """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed. `slots`:
         how many runs this replica executes at once, to be told."""
         self._replica_id = ids.new("replica")
         self._replica_no = 0
         self._slots = slots
-        self._served = BEFORE_ALL
-        """The share from which lanes were claimed last."""
-        self._run_nos = RunNumbers()
+        self._dispatch = Dispatch(caps, Wheel(weights))
+        self._known_pauses = KnownPauses()
+        self._batch_context = write.BatchContext(RunNumbers(), KnownPauses(), caps)
         self._flushing = pool(dsn, 1)
         self._leases = pool(dsn, 1)
         self._others = pool(dsn, connections)
@@ -126,6 +139,8 @@ class PostgresStore(Store):
                     await migrate(connection)
                     self._replica_no = await leases.register(connection, self._replica_id, self._slots)
             stack.push_async_callback(self._leave)
+            while not self._dispatch.caps.per_agent and await self._write(claims.forget_caps, _BITE):
+                pass
             self._resources = stack.pop_all()
         return self
 
@@ -147,13 +162,44 @@ class PostgresStore(Store):
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
         with failures():
             async with self._reach.lent(self._flushing) as connection:
-                return await write.flush(connection, self._replica_no, self._run_nos, batch)
+                return await write.flush(connection, self._replica_no, self._batch_context, batch)
 
     # -- leases --
 
     async def claim(self, limit: int) -> list[Claim]:
-        claims, self._served = await self._write(leases.claim, self._replica_no, self._served, limit)
-        return claims
+        return await claiming.claim(limit, self._claim_some, self._free_paused)
+
+    async def _claim_some(self, limit: int) -> Claimed:
+        return await self._write(claims.claim, self._replica_no, self._dispatch, self._known_pauses, limit)
+
+    @property
+    def is_capped(self) -> bool:
+        return self._dispatch.caps.any
+
+    async def pause_dispatch(
+        self, scope: DispatchScope, pause: v1.DispatchPause, most: int
+    ) -> v1.DispatchPause | Full | None:
+        written = await self._write(pauses.write, self._replica_no, scope, pause, most)
+        if written is None:
+            return None
+        told, of = written
+        while not isinstance(told, Full) and await self._write(pauses.bar, self._replica_no, of, _BITE):
+            pass
+        return told
+
+    async def resume_dispatch(self, scope: DispatchScope) -> bool:
+        counted, of = await self._write(pauses.lift, self._replica_no, scope)
+        if of is not None:
+            await self._free_paused(of)
+        return counted
+
+    async def _free_paused(self, scope: Scope) -> None:
+        while await self._write(pauses.free, self._replica_no, scope, _BITE):
+            pass
+        await self._write(pauses.forget, self._replica_no, scope)
+
+    async def dispatch_pauses(self, tenant: str) -> list[v1.DispatchPause]:
+        return await self._read(pauses.read_all, tenant)
 
     async def beat(self) -> None:
         with failures(), self._reach.noticing_silence():
@@ -192,13 +238,13 @@ class PostgresStore(Store):
         return await self._read(reads.list_runs, query)
 
     async def queued(self, run_id: str) -> Queued | None:
-        return await self._read(reads.queued, run_id)
+        return await self._read(reads.queued, run_id, self._dispatch.caps)
 
     async def standing(self, tenant: str, run_id: str) -> Standing | None:
-        return await self._read(standing.of_run, tenant, run_id)
+        return await self._read(standing.of_run, tenant, run_id, self._dispatch.caps)
 
     async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
-        return await self._read(standing.count, tenant, shares)
+        return await self._read(standing.count, tenant, shares, self._dispatch.caps)
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         return await self._read(standing.waits, tenant)
