@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeAlias
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -70,6 +70,20 @@ _SESSION = {
 }
 
 
+if TYPE_CHECKING:
+    _Plain = asyncpg.Connection[asyncpg.Record]
+else:
+    _Plain = asyncpg.Connection  # has parameters in its stubs only
+
+
+class BoundedClose(_Plain):
+    """A connection that is not waited for for ever when the pool closes it, whoever is at its other end."""
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- the driver's signature
+        with suppress(*_FAILURES):  # it is gone either way
+            await super().close(timeout=_STALL_S if timeout is None else min(timeout, _STALL_S))
+
+
 def pool(dsn: str, size: int) -> Pool:
     """Up to so many connections, each opened when it is first needed; see `opened`."""
     return asyncpg.create_pool(
@@ -77,7 +91,8 @@ def pool(dsn: str, size: int) -> Pool:
         min_size=0,
         max_size=size,
         reset=_keep,
-        connect=connect,
+        connect=cast("Any", connect),  # the stubs want all parameters by name
+        connection_class=BoundedClose,
         statement_cache_size=_STATEMENTS,
         command_timeout=2 * _STATEMENT_TIMEOUT_S,
         server_settings=_SESSION,

@@ -202,8 +202,8 @@ class PostgresStore(Store):
         return await self._read(pauses.read_all, tenant)
 
     async def beat(self) -> None:
-        with failures(), self._reach.noticing_silence():
-            async with self._reach.lent(self._leases) as connection:
+        with failures():
+            async with self._reach.noticing_silence(), self._reach.lent(self._leases) as connection:
                 await leases.beat(connection, self._replica_no, MUTE_S)
 
     async def reap(self, lease_s: float) -> int:
