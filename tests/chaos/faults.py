@@ -37,6 +37,11 @@ KINDS = {
 }
 
 
+_LOOK_S = 0.05
+_DISTURB = ("freeze", "restart", "crash", "silence")
+"""They keep replicas that are alive from taking over."""
+
+
 class Faults:
     """Done one beside the other, but to one replica one at a time."""
 
@@ -74,17 +79,24 @@ class Faults:
                 group.create_task(self._do(first.pop() if first else self._chance.choices(names, shares)[0]))
 
     async def _do(self, name: str) -> None:
+        begun_s = time.time()
         await self._acts[name]()
+        if name in _DISTURB:
+            self._recovery.disturbed.append((begun_s, time.time()))
         self.done[KINDS[name].told] += 1
 
     @asynccontextmanager
     async def _victim(self) -> AsyncIterator[Replica]:
         """One that serves and to which nothing is done, as soon as there is one; nothing else is done to it inside."""
-        while not (well := [each for each in self._cluster.replicas if self._is_well(each)]):
-            await asyncio.sleep(0.05)
-        victim = self._chance.choice(well)
+        victim = await self._well()
         async with victim.busy:
             yield victim
+
+    async def _well(self) -> Replica:
+        while True:
+            if well := [each for each in self._cluster.replicas if self._is_well(each)]:
+                return self._chance.choice(well)
+            await asyncio.sleep(_LOOK_S)
 
     def _is_well(self, replica: Replica) -> bool:
         return replica.serving.is_set() and not replica.busy.locked()
@@ -117,6 +129,7 @@ class Faults:
         async with self._victim() as victim:
             self._findings.tell(f"cut callers of {victim.name}")
             victim.callers_wire.cut()
+            victim.rest_wire.cut()
 
     async def _cut_database(self) -> None:
         async with self._victim() as victim:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -41,6 +41,8 @@ class Recovery:
 
     def __init__(self, dsn: str, findings: Findings) -> None:
         self.interrupted: list[Interrupted] = []
+        self.disturbed: list[tuple[float, float]] = []
+        """When something was done that keeps others from taking over: from and until, by the clock of the system."""
         self._dsn = dsn
         self._findings = findings
 
@@ -63,17 +65,22 @@ class Recovery:
         finally:
             await connection.close()
 
-    def times_s(self, logs: Mapping[str, Sequence[v1.RunEvent]]) -> list[float]:
-        """From each kill to the first event behind it of each run that it met, shortest first."""
+    def times_s(self, logs: Mapping[str, Sequence[v1.RunEvent]], *, undisturbed: bool = False) -> list[float]:
+        """From each kill to the first event behind it of each run that it met, shortest first. `undisturbed`: of those
+        runs only that were back before anything else went wrong with a replica's work, or with the database."""
         return sorted(
-            event.event_time.ToNanoseconds() / 1e9 - each.killed_at_s
-            for each in self.interrupted
-            if each.run_id in logs
-            for event in logs[each.run_id][each.last_sequence : each.last_sequence + 1]
+            moved_s - each.killed_at_s
+            for each, moved_s in self._moved(logs)
+            if not (undisturbed and any(begun < moved_s and each.killed_at_s < end for begun, end in self.disturbed))
         )
+
+    def _moved(self, logs: Mapping[str, Sequence[v1.RunEvent]]) -> Iterator[tuple[Interrupted, float]]:
+        for each in self.interrupted:
+            for event in logs.get(each.run_id, ())[each.last_sequence : each.last_sequence + 1]:
+                yield each, event.event_time.ToNanoseconds() / 1e9
 
 
 def told(times_s: Sequence[float]) -> str:
     if not times_s:
-        return "no run was interrupted by a kill"
+        return "no run"
     return f"{len(times_s)} runs, p50 {median(times_s):.1f} s, longest {times_s[-1]:.1f} s"
