@@ -172,7 +172,9 @@ def _serve_alone(settings: Settings, providers: ProviderSettings) -> None:
     def ready(server: app.Server) -> None:
         process.settle_memory()
         http_address = server.http.address if server.http is not None else "off"
-        structlog.get_logger("sendoff_server").info("ready", address=server.grpc.address, http_address=http_address)
+        structlog.get_logger("sendoff_server").info(
+            "ready", address=server.grpc.address, http_address=http_address, replica=server.replica_id
+        )
 
     async def main(stop: asyncio.Event) -> None:
         await app.serve(settings, providers, ready=ready, stop=stop)

@@ -46,6 +46,7 @@ from sendoff_server.runs.executor import Executor
 from sendoff_server.runs.expiry import Expiry
 from sendoff_server.runs.hub import Hub
 from sendoff_server.runs.lookout import Lookout
+from sendoff_server.runs.presence import Presence
 from sendoff_server.runs.purging import Purging
 from sendoff_server.runs.retention import Retention
 from sendoff_server.runs.scheduler import Scheduler
@@ -98,11 +99,14 @@ class Parts:
 class Assembly:
     """Puts the parts of one server together around a store and models that are there already."""
 
-    def __init__(self, settings: Settings, store: Store, models: ModelCatalogue, shed: Shed, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, models: ModelCatalogue, shed: Shed, presence: Presence, clock: Clock
+    ) -> None:
         self._settings = settings
         self._store = store
         self._models = models
         self._shed = shed
+        self._presence = presence
         self._clock = clock
         self._hub = Hub(shared=not store.is_alone)
         self._scheduler = Scheduler(store, self._hub, clock, max_running=settings.max_running)
@@ -142,7 +146,7 @@ class Assembly:
             commits=self._commits,
             shed=self._shed,
             scheduler=self._scheduler,
-            executor=Executor(self._store, self._commits, self._hub, self._body(), self._clock),
+            executor=Executor(self._store, self._commits, self._hub, self._body(), self._presence, self._clock),
             lookout=Lookout(self._store, self._hub, self._scheduler, self._clock),
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
             purging=Purging(self._store, self._hub, self._clock),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -48,6 +49,8 @@ _FAILURES = (
 )
 
 _STATEMENT_TIMEOUT_S = 10
+CONNECT_S = 3.0
+"""How long one host of a DSN may take to let a connection in."""
 _STALL_S = 3
 """A replica that stands still inside a transaction keeps others from its lanes that long, then its session is ended."""
 _STATEMENTS = 512
@@ -74,6 +77,7 @@ def pool(dsn: str, size: int) -> Pool:
         min_size=0,
         max_size=size,
         reset=_keep,
+        connect=connect,
         statement_cache_size=_STATEMENTS,
         command_timeout=2 * _STATEMENT_TIMEOUT_S,
         server_settings=_SESSION,
@@ -94,6 +98,37 @@ async def opened(connections: Pool) -> AsyncIterator[None]:
             connections.terminate()
 
 
+async def connect(dsn: str, **options: Any) -> asyncpg.Connection[asyncpg.Record]:
+    """A connection to the first host of the DSN that lets it in and takes writes, so that the others may be standbys.
+
+    Raises what the only host said, or StoreFailed with what each of several said.
+    """
+    if "target_session_attrs=" not in dsn:
+        options["target_session_attrs"] = "read-write"
+    hosts = hosts_of(dsn)
+    refusals: dict[str, Exception] = {}
+    for host, each in hosts.items():
+        try:
+            return await asyncpg.connect(each, timeout=CONNECT_S, **options)
+        except _FAILURES as refusal:
+            refusals[host] = refusal
+    if len(refusals) == 1:
+        raise next(iter(refusals.values()))
+    raise StoreFailed("PostgreSQL: " + "; ".join(f"{host}: {_told(each)}" for host, each in refusals.items()))
+
+
+def connect_s(dsn: str) -> float:
+    """How long it may take to find out that no host lets a connection in."""
+    return CONNECT_S * len(hosts_of(dsn))
+
+
+def hosts_of(dsn: str) -> dict[str, str]:
+    """By host and port, the DSN of that one alone: the driver would give the first all the time that there is."""
+    parts = urlsplit(dsn)
+    user, at, hosts = parts.netloc.rpartition("@")
+    return {host: urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")}
+
+
 async def _keep(_: object) -> None:
     """Statements leave nothing behind in a session, so that there is nothing to reset, which would be a round trip."""
 
@@ -104,16 +139,25 @@ def failures() -> Iterator[None]:
     try:
         yield
     except _FAILURES as error:
-        raise StoreFailed(f"PostgreSQL: {type(error).__name__}: {error}") from error
+        raise StoreFailed(f"PostgreSQL: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 @asynccontextmanager
 async def fenced(connection: Connection, replica_no: int) -> AsyncIterator[None]:
     """A transaction of a replica that is alive, and stays so until the end of it. Raises Fenced."""
     async with connection.transaction():
-        if await connection.fetchval(named("fence"), replica_no) is None:
-            raise Fenced("this replica was declared dead")
+        await check_fence(connection, replica_no)
         yield
+
+
+async def check_fence(connection: Connection, replica_no: int) -> None:
+    """From now until the end of the transaction the replica is alive. Raises Fenced."""
+    if await connection.fetchval(named("fence"), replica_no) is None:
+        raise Fenced("this replica was declared dead")
 
 
 def sought(value: object) -> object:

@@ -39,6 +39,7 @@ from sendoff_server.store.postgres import (
 from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, Pool, failures, opened, pool, sought
 from sendoff_server.store.postgres.hints import Hints
 from sendoff_server.store.postgres.migrations import check, migrate
+from sendoff_server.store.postgres.reach import MUTE_S, Reach
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 from sendoff_server.store.questions import (
     ActionQuery,
@@ -104,6 +105,7 @@ class PostgresStore(Store):
         self._flushing = pool(dsn, 1)
         self._leases = pool(dsn, 1)
         self._others = pool(dsn, connections)
+        self._reach = Reach(dsn, (self._flushing, self._leases, self._others), abandoned=self._abandon_hints)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
         self._hints = Hints(dsn, self._others, self._replica_id) if sends_hints else None
         self._resources = AsyncExitStack()
@@ -113,7 +115,7 @@ class PostgresStore(Store):
             with failures():
                 for each in (self._others, self._leases, self._flushing):
                     await stack.enter_async_context(opened(each))
-                async with self._flushing.acquire() as connection:
+                async with self._reach.lent(self._flushing) as connection:
                     await migrate(connection)
                     self._replica_no = await leases.register(connection, self._replica_id)
             stack.push_async_callback(self._leave)
@@ -137,7 +139,7 @@ class PostgresStore(Store):
 
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
         with failures():
-            async with self._flushing.acquire() as connection:
+            async with self._reach.lent(self._flushing) as connection:
                 results = await write.flush(connection, self._replica_no, self._run_nos, batch)
         if self._hints is not None:
             self._hints.wrote(batch, results)
@@ -150,12 +152,12 @@ class PostgresStore(Store):
         return claims
 
     async def beat(self) -> None:
-        with failures():
-            async with self._leases.acquire() as connection:
-                await leases.beat(connection, self._replica_no)
+        with failures(), self._reach.noticing_silence():
+            async with self._reach.lent(self._leases) as connection:
+                await leases.beat(connection, self._replica_no, MUTE_S)
 
     async def reap(self, lease_s: float) -> int:
-        return await _again(self._leases, leases.reap, self._replica_no, lease_s)
+        return await self._write(leases.reap, self._replica_no, lease_s)
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._hints is None else self._hints.running(on_hint)
@@ -430,45 +432,49 @@ class PostgresStore(Store):
 
     # -- connections --
 
+    def _abandon_hints(self) -> None:
+        if self._hints is not None:
+            self._hints.abandon_connection()
+
     async def _leave(self) -> None:
-        await _again(self._flushing, leases.leave, self._replica_no)
+        await self._again(self._flushing, leases.leave, self._replica_no)
 
     async def _read(
         self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Ids among the arguments may be any text."""
-        return await _once(self._others, function, *map(sought, args), **kwargs)  # type: ignore[arg-type]
+        return await self._once(self._others, function, *map(sought, args), **kwargs)  # type: ignore[arg-type]
 
     async def _write(
         self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """As `_read`, and `_again`."""
-        return await _again(self._others, function, *map(sought, args), **kwargs)  # type: ignore[arg-type]
+        return await self._again(self._others, function, *map(sought, args), **kwargs)  # type: ignore[arg-type]
 
+    async def _again(
+        self,
+        connections: Pool,
+        function: Callable[Concatenate[Connection, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """What met another replica at the same rows is done again."""
+        for _ in range(TRIES):
+            try:
+                return await self._once(connections, function, *args, **kwargs)
+            except StoreFailed as failed:
+                if not isinstance(failed.__cause__, MEETINGS):
+                    raise
+                met = failed
+        raise met
 
-async def _once(
-    connections: Pool,
-    function: Callable[Concatenate[Connection, P], Awaitable[T]],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> T:
-    with failures():
-        async with connections.acquire() as connection:
-            return await function(connection, *args, **kwargs)
-
-
-async def _again(
-    connections: Pool,
-    function: Callable[Concatenate[Connection, P], Awaitable[T]],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> T:
-    """What met another replica at the same rows is done again."""
-    for _ in range(TRIES):
-        try:
-            return await _once(connections, function, *args, **kwargs)
-        except StoreFailed as failed:
-            if not isinstance(failed.__cause__, MEETINGS):
-                raise
-            met = failed
-    raise met
+    async def _once(
+        self,
+        connections: Pool,
+        function: Callable[Concatenate[Connection, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        with failures():
+            async with self._reach.lent(connections) as connection:
+                return await function(connection, *args, **kwargs)

@@ -14,7 +14,7 @@ import asyncpg
 
 from sendoff_server.store.items import Item, MarkCancel, Noted, Placed, Progress, Recorded, Result
 from sendoff_server.store.port import OnHint, Poisoned, StoreFailed
-from sendoff_server.store.postgres.connection import Pool, failures
+from sendoff_server.store.postgres.connection import Pool, connect, failures
 
 CHANNEL = "sendoff_runs"
 GATHER_S = 0.05
@@ -31,6 +31,7 @@ class Hints:
         self._sending = sending
         self._replica_id = replica_id
         self._is_running = False
+        self._hearing: asyncpg.Connection[asyncpg.Record] | None = None
         self._written: dict[str, None] = {}
         self._some = asyncio.Event()
         self._heard_first = asyncio.Event()
@@ -43,6 +44,11 @@ class Hints:
             self._written.update(dict.fromkeys(_runs_of(item, result)))
         if self._written:
             self._some.set()
+
+    def abandon_connection(self) -> None:
+        """Hear on another one: the server behind this one may say nothing any more."""
+        if self._hearing is not None:
+            self._hearing.terminate()
 
     @asynccontextmanager
     async def running(self, on_hint: OnHint) -> AsyncIterator[None]:
@@ -94,7 +100,7 @@ class Hints:
             if sender != self._replica_id:
                 on_hint(run_ids)
 
-        connection = await asyncpg.connect(self._dsn)
+        connection = self._hearing = await connect(self._dsn)
         try:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(CHANNEL, told)

@@ -3,8 +3,8 @@
 -- last_place, and left_out where it is to be inherited), `:order` and `:behind` for a direction, `:key` for the time that
 -- conversations go by, `:owner` for whose they are, `:list` for the rows of a list of messages.
 -- LATERAL with a LIMIT or OFFSET 0 is for the planner, which else may walk the larger table in its order.
--- Rows are locked in one order by all: replica, lanes by number, endpoints by number, keys, entries of agents by number, listing by
--- tenant.
+-- Rows are locked in one order by all: replica, agents, lanes by number, endpoints by number, keys, entries of agents by number,
+-- listing by tenant.
 
 -- name: fence
 SELECT no FROM replica WHERE no = $1 FOR KEY SHARE;
@@ -580,8 +580,9 @@ FROM lane l WHERE l.no = ANY ($1::bigint[]);
 -- name: update_conversation
 UPDATE conversation SET etag = $4, body = $5 WHERE tenant = $1 AND id = $2 AND etag = $3 RETURNING no;
 
--- name: conversation_number
-SELECT no FROM conversation WHERE tenant = $1 AND id = $2;
+-- name: conversation_to_delete
+-- Locks its agent, so that of those that share messages, all of one agent, one goes after the other and the last takes them along.
+SELECT c.no FROM agent a JOIN conversation c ON c.agent_no = a.no WHERE c.tenant = $1 AND c.id = $2 FOR NO KEY UPDATE OF a;
 
 -- name: lock_lanes
 SELECT count(*) FROM (SELECT FROM lane WHERE no IN (:lanes) ORDER BY no FOR UPDATE) locked;
