@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
@@ -70,13 +70,14 @@ _SESSION = {
 }
 
 
-def pool(dsn: str, size: int) -> Pool:
-    """Up to so many connections, each opened when it is first needed; see `opened`."""
+def pool(dsn: str, size: int, init: Callable[[Connection], Awaitable[None]] | None = None) -> Pool:
+    """Up to so many connections, each opened when it is first needed, and `init` done on it then; see `opened`."""
     return asyncpg.create_pool(
         dsn,
         min_size=0,
         max_size=size,
         reset=_keep,
+        init=init,
         connect=connect,
         statement_cache_size=_STATEMENTS,
         command_timeout=2 * _STATEMENT_TIMEOUT_S,

@@ -29,6 +29,7 @@ from sendoff_server.store.postgres import (
     leases,
     listing,
     messages,
+    migrations,
     purge,
     reads,
     steps,
@@ -38,7 +39,6 @@ from sendoff_server.store.postgres import (
 )
 from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, Pool, failures, opened, pool, sought
 from sendoff_server.store.postgres.hints import Hints
-from sendoff_server.store.postgres.migrations import check, migrate
 from sendoff_server.store.postgres.reach import MUTE_S, Reach
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 from sendoff_server.store.questions import (
@@ -85,7 +85,7 @@ async def bring_schema(dsn: str, *, only_check: bool) -> int:
     """
     with failures():
         async with opened(connections := pool(dsn, 1)), connections.acquire() as connection:
-            return await (check if only_check else migrate)(connection)
+            return await (migrations.check if only_check else migrations.migrate)(connection)
 
 
 class PostgresStore(Store):
@@ -99,11 +99,12 @@ class PostgresStore(Store):
         """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed."""
         self._replica_id = ids.new("replica")
         self._replica_no = 0
+        self._schema = len(migrations.known())
         self._served = BEFORE_ALL
         """The share from which lanes were claimed last."""
         self._run_nos = RunNumbers()
         self._flushing = pool(dsn, 1)
-        self._leases = pool(dsn, 1)
+        self._leases = pool(dsn, 1, migrations.show_program)
         self._others = pool(dsn, connections)
         self._reach = Reach(dsn, (self._flushing, self._leases, self._others), abandoned=self._abandon_hints)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
@@ -116,7 +117,7 @@ class PostgresStore(Store):
                 for each in (self._others, self._leases, self._flushing):
                     await stack.enter_async_context(opened(each))
                 async with self._reach.lent(self._flushing) as connection:
-                    await migrate(connection)
+                    await migrations.migrate(connection)
                     self._replica_no = await leases.register(connection, self._replica_id)
             stack.push_async_callback(self._leave)
             self._resources = stack.pop_all()
@@ -157,6 +158,7 @@ class PostgresStore(Store):
                 await leases.beat(connection, self._replica_no, MUTE_S)
 
     async def reap(self, lease_s: float) -> int:
+        await self._read(migrations.refuse_newer, self._schema)
         return await self._write(leases.reap, self._replica_no, lease_s)
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
