@@ -132,6 +132,37 @@ def test_a_database_on_sqlite_of_before_migrations_told_who_may_stay_is_worked_o
         connection.close()
 
 
+async def test_a_migration_that_leaves_no_room_for_a_program_is_refused_while_that_is_at_work(
+    dsn: str, know: Know
+) -> None:
+    first = migrations.known()
+    last = len(first)
+    column = Migration(last + 1, "next.sql", f"-- oldest program: {last}\nALTER TABLE lane ADD COLUMN more bigint;\n")
+    contract = Migration(last + 2, "last.sql", f"-- oldest program: {last + 1}\nALTER TABLE lane DROP COLUMN more;\n")
+    async with PostgresStore(dsn) as old:
+        await old.beat()
+        know(*first, column)
+        async with PostgresStore(dsn) as new:
+            await new.beat()
+            know(*first, column, contract)
+            with pytest.raises(StoreFailed, match=rf"last\.sql is for .* {last + 1} or more, .* one .* knows {last};"):
+                await bring_schema(dsn, only_check=False)
+    know(*first, column)
+    async with PostgresStore(dsn) as new:
+        await new.beat()
+        know(*first, column, contract)
+        assert await bring_schema(dsn, only_check=False) == last + 2
+        assert await new.reap(30) == 0
+
+
+async def test_a_store_that_a_schema_leaves_no_room_for_any_more_says_so_with_its_beats(dsn: str) -> None:
+    async with PostgresStore(dsn) as store, session(dsn) as connection:
+        await store.reap(30)
+        await connection.execute("INSERT INTO schema_version (number, applied_at) VALUES (9999, now())")
+        with pytest.raises(NewerSchema, match="9999"):
+            await store.reap(30)
+
+
 async def test_writers_get_through_while_a_migration_waits_for_a_table(dsn: str, know: Know) -> None:
     know(BUSY)
     await bring_schema(dsn, only_check=False)

@@ -22,12 +22,19 @@ _INDEX = """-- oldest program: {before}
 DROP INDEX CONCURRENTLY IF EXISTS run_by_taking;
 CREATE INDEX CONCURRENTLY run_by_taking ON run (taken_at);
 """
-_READ = "SELECT tenant, id, body FROM run WHERE id = ANY ($1::text[])"
-_WRITE = "start_before_ns, fingerprint, body{column}\n)\nSELECT *{value} FROM unnest("
-_USE = (
-    (_READ, _READ + " AND coalesce(taken_at, '-infinity') < clock_timestamp()"),
-    (_WRITE.format(column="", value=""), _WRITE.format(column=", taken_at", value=", clock_timestamp()")),
-)
+_USE = """
+
+_flush_before = flush
+
+
+async def flush(connection, *arguments):
+    results = await _flush_before(connection, *arguments)
+    taken = [result.run.id for result in results if type(result).__name__ == "Placed"]
+    statement = "UPDATE run SET taken_at = clock_timestamp() WHERE id = ANY ($1::text[]) AND taken_at IS NULL"
+    if taken:
+        await connection.execute(statement, taken)
+    return results
+"""
 
 
 def make_next_version(folder: Path) -> Path:
@@ -38,10 +45,6 @@ def make_next_version(folder: Path) -> Path:
     last = len(migrations.known())
     for number, text in enumerate((_EXPAND, _INDEX), last + 1):
         (copy / "store/postgres/migrations" / f"{number:04}_next.sql").write_text(text.format(before=last))
-    queries = copy / "store/postgres/queries.sql"
-    text = queries.read_text()
-    for before, after in _USE:
-        assert text.count(before) == 1, f"the version before has changed: {before}"
-        text = text.replace(before, after)
-    queries.write_text(text)
+    with (copy / "store/postgres/write.py").open("a") as module:
+        module.write(_USE)
     return folder

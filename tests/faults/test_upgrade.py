@@ -25,7 +25,7 @@ DELAYS_MS = (60, 100, 150, 300)
 """Of each sender: how long a word takes. A run of the last one takes longer than a server waits that stops."""
 BURST = 2
 """So many runs a sender has under way at once."""
-PHASE = 12
+PHASE = 8
 """So many further runs end between two steps of the upgrade."""
 
 

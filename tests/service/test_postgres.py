@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sendoff import v1
 from sendoff_server import app
-from sendoff_server.store.port import Fenced
+from sendoff_server.store.port import Fenced, NewerSchema
 from tests.contract.databases import PostgresDatabase
 from tests.faults.caller import PATIENCE_S, calling, patiently, refused, script
 from tests.faults.gated import hold_calls
@@ -183,6 +183,18 @@ async def test_while_the_database_is_away_accepts_are_refused_runs_wait_and_noth
         check_log(await caller.get(run.id), await caller.log(run.id))
         again = await caller.send(agent, script(text="now"), request_id="a key")
         assert (await caller.ended(again.id)).status == v1.RUN_STATUS_COMPLETED
+
+
+async def test_a_server_stops_once_the_database_is_not_for_its_version_any_more(
+    serve: Serve, postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "BEAT_S", 0.05)
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(NewerSchema, match="start the version that wrote it"), flatten_subgroups=True
+    ):
+        async with serve(database_url=postgres.dsn):
+            postgres.claim_newer_schema()
+            await asyncio.sleep(PATIENCE_S)
 
 
 async def test_a_server_that_was_declared_dead_stops_and_another_one_goes_on(

@@ -44,7 +44,8 @@ class Beating:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Beat inside the block, which ends with Fenced if this replica was declared dead."""
+        """Beat inside the block, which ends with Fenced if this replica was declared dead, and with NewerSchema if the
+        database is not for its version any more."""
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._beat_forever(), name="beat"),

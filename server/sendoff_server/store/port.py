@@ -182,7 +182,7 @@ class Store(Protocol):
 
     async def reap(self, lease_s: float) -> int:
         """Declare dead every other replica whose last beat is older than that, by the store's clock, and free its
-        lanes; how many."""
+        lanes; how many. Raises NewerSchema if the database was migrated to what this program may not work on."""
         ...
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:

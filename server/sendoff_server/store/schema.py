@@ -60,13 +60,17 @@ class Schema:
 
     def admit(self, known: int) -> None:
         """Let a program in whose last migration that is, where none of it is missing. Raises NewerSchema."""
+        self.refuse(known)
+        if self.number > known:
+            log.info("the schema is of a newer version and lets this one go on", schema=self.number, known=known)
+
+    def refuse(self, known: int) -> None:
+        """Raises NewerSchema if a program in whose last migration that is may not work on it."""
         if self.oldest > known:
             raise NewerSchema(
                 f"the database has schema {self.number}, which programs that know {self.oldest} or more can use, and "
                 f"this one knows {known}; start the version that wrote it, or a newer one"
             )
-        if self.number > known:
-            log.info("the schema is of a newer version and lets this one go on", schema=self.number, known=known)
 
 
 def read_migrations(package: str) -> list[Migration]:

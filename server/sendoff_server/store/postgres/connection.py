@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -84,13 +84,14 @@ class BoundedClose(_Plain):
             await super().close(timeout=_STALL_S if timeout is None else min(timeout, _STALL_S))
 
 
-def pool(dsn: str, size: int) -> Pool:
-    """Up to so many connections, each opened when it is first needed; see `opened`."""
+def pool(dsn: str, size: int, init: Callable[[Connection], Awaitable[None]] | None = None) -> Pool:
+    """Up to so many connections, each opened when it is first needed, and `init` done on it then; see `opened`."""
     return asyncpg.create_pool(
         dsn,
         min_size=0,
         max_size=size,
         reset=_keep,
+        init=cast("Any", init),
         connect=cast("Any", connect),  # the stubs want all parameters by name
         connection_class=BoundedClose,
         statement_cache_size=_STATEMENTS,

@@ -33,6 +33,7 @@ from sendoff_server.store.postgres import (
     leases,
     listing,
     messages,
+    migrations,
     pauses,
     purge,
     reads,
@@ -44,7 +45,6 @@ from sendoff_server.store.postgres import (
 )
 from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, Pool, failures, opened, pool, sought
 from sendoff_server.store.postgres.hints import Hints
-from sendoff_server.store.postgres.migrations import check, migrate
 from sendoff_server.store.postgres.pauses import KnownPauses
 from sendoff_server.store.postgres.reach import MUTE_S, Reach
 from sendoff_server.store.postgres.run_numbers import RunNumbers
@@ -94,7 +94,7 @@ async def bring_schema(dsn: str, *, only_check: bool) -> int:
     """
     with failures():
         async with opened(connections := pool(dsn, 1)), connections.acquire() as connection:
-            return await (check if only_check else migrate)(connection)
+            return await (migrations.check if only_check else migrations.migrate)(connection)
 
 
 class PostgresStore(Store):
@@ -118,12 +118,13 @@ class PostgresStore(Store):
         how many runs this replica executes at once, to be told."""
         self._replica_id = ids.new("replica")
         self._replica_no = 0
+        self._schema = len(migrations.known())
         self._slots = slots
         self._dispatch = Dispatch(caps, Wheel(weights))
         self._known_pauses = KnownPauses()
         self._batch_context = write.BatchContext(RunNumbers(), KnownPauses(), caps)
         self._flushing = pool(dsn, 1)
-        self._leases = pool(dsn, 1)
+        self._leases = pool(dsn, 1, migrations.show_program)
         self._others = pool(dsn, connections)
         self._reach = Reach(dsn, (self._flushing, self._leases, self._others), abandoned=self._abandon_hints)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
@@ -136,7 +137,7 @@ class PostgresStore(Store):
                 for each in (self._others, self._leases, self._flushing):
                     await stack.enter_async_context(opened(each))
                 async with self._reach.lent(self._flushing) as connection:
-                    await migrate(connection)
+                    await migrations.migrate(connection)
                     self._replica_no = await leases.register(connection, self._replica_id, self._slots)
             stack.push_async_callback(self._leave)
             while not self._dispatch.caps.per_agent and await self._write(claims.forget_caps, _BITE):
@@ -207,6 +208,7 @@ class PostgresStore(Store):
                 await leases.beat(connection, self._replica_no, MUTE_S)
 
     async def reap(self, lease_s: float) -> int:
+        await self._read(migrations.refuse_newer, self._schema)
         reaped = await self._write(leases.reap, self._replica_no, lease_s)
         if reaped and self._hints is not None:
             await self._hints.lanes_are_free()

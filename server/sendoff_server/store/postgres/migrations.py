@@ -20,6 +20,9 @@ from sendoff_server.store.schema import Migration, Schema, read_migrations
 
 _LOCK = 0x53_45_4E_44_4F_46_46
 """Of all advisory locks of a database the one of migrations."""
+_PROGRAMS = 0x53_45_4E_44
+"""Of all advisory locks of two numbers those that show which programs are at work: shared, the other number is that of
+their last migration."""
 _LOOK_AGAIN_S = 0.2
 
 _LOCK_WAITS_MS = (100, 200, 400, 800, *[1_500] * 20)
@@ -64,6 +67,16 @@ async def check(connection: Connection) -> int:
     return schema.number
 
 
+async def show_program(connection: Connection) -> None:
+    """As long as the connection lasts, migrations see that this program is at work."""
+    await connection.execute("SELECT pg_advisory_lock_shared($1, $2)", _PROGRAMS, len(known()))
+
+
+async def refuse_newer(connection: Connection, last: int) -> None:
+    """Raises NewerSchema if the schema is one by now that a program with that last migration may not work on."""
+    (await _schema(connection)).refuse(last)
+
+
 @asynccontextmanager
 async def _alone(connection: Connection) -> AsyncIterator[None]:
     """Whoever waits has no transaction meanwhile: an index that is made concurrently would wait for its end."""
@@ -81,6 +94,7 @@ async def _alone(connection: Connection) -> AsyncIterator[None]:
 
 
 async def _apply(connection: Connection, migration: Migration) -> None:
+    await _refuse_beside_older(connection, migration)
     log.info("migrating", migration=migration.name)
     if not migration.in_transaction:
         await _apply_outside(connection, migration)
@@ -99,6 +113,19 @@ async def _apply(connection: Connection, migration: Migration) -> None:
         f"{migration.name} finds a table in use whenever it tries; look in pg_stat_activity for transactions that "
         "are old, and start again"
     )
+
+
+async def _refuse_beside_older(connection: Connection, migration: Migration) -> None:
+    at_work = await connection.fetchval(
+        "SELECT min(objid::bigint) FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = $1 AND objsubid = 2 "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        _PROGRAMS,
+    )
+    if at_work is not None and at_work < migration.oldest:
+        raise StoreFailed(
+            f"{migration.name} is for programs that know schema {migration.oldest} or more, and one is at work that "
+            f"knows {at_work}; stop it, or first put a version in its place that is between the two"
+        )
 
 
 async def _apply_outside(connection: Connection, migration: Migration) -> None:
