@@ -147,6 +147,9 @@ class PostgresStore(Store):
         claims, self._served = await self._write(leases.claim, self._replica_no, self._served, limit)
         return claims
 
+    async def next_start_s(self) -> float | None:
+        return await self._read(leases.next_start_s)
+
     async def beat(self) -> None:
         with failures():
             async with self._leases.acquire() as connection:

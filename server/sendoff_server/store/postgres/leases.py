@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sendoff import v1
+from sendoff_server.clock import SECOND_NS
 from sendoff_server.store.batch.shares import BEFORE_ALL, DUE_AT_ONCE, depth_of
 from sendoff_server.store.batch.snapshot import read_cancel
 from sendoff_server.store.items import Claim
@@ -60,6 +61,11 @@ async def claim(connection: Connection, replica_no: int, behind: int, limit: int
             lane_nos += [no for no, _ in taken]
         rows = await connection.fetch(named("heads"), lane_nos) if lane_nos else []
     return [_claim(*row) for row in rows], behind
+
+
+async def next_start_s(connection: Connection) -> float | None:
+    left_ns: int | None = await connection.fetchval(named("next_start"))
+    return None if left_ns is None else left_ns / SECOND_NS
 
 
 async def _waiting_shares(connection: Connection, behind: int, most: int) -> list[int]:

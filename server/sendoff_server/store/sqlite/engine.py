@@ -149,6 +149,9 @@ class SqliteStore(Store):
         )
         return claims
 
+    async def next_start_s(self) -> float | None:
+        return await self._readers.submit(leases.next_start_s, self._clock.now_ns())
+
     async def beat(self) -> None:
         if self._exclusive:  # nobody is there who could look at the time of it
             await self._write(leases.check_alive, self._replica_no)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sendoff import v1
+from sendoff_server.clock import SECOND_NS
 from sendoff_server.store.batch.shares import BEFORE_ALL, DUE_AT_ONCE, depth_of, in_turn
 from sendoff_server.store.batch.snapshot import read_cancel
 from sendoff_server.store.items import Claim
@@ -68,6 +69,11 @@ def claim(
             rows += taken
         stored = read_stored(connection, [row[2] for row in rows]) if rows else {}
     return _claims(rows, stored), behind
+
+
+def next_start_s(connection: sqlite3.Connection, now_ns: int) -> float | None:
+    row = connection.execute(named("next_start")).fetchone()
+    return None if row is None else (row[0] - now_ns) / SECOND_NS
 
 
 def _waiting_shares(connection: sqlite3.Connection, behind: int, most: int) -> list[int]:
