@@ -176,6 +176,11 @@ class Store(Protocol):
         """Oldest first. Those of an agent go with it."""
         ...
 
+    async def next_start_s(self) -> float | None:
+        """Seconds until the next start time comes that a lane waits for, by the store's clock; not above zero if it
+        has come and nobody has claimed since. None if no lane waits for one."""
+        ...
+
     async def beat(self) -> None:
         """Tell that this replica is alive. Raises Fenced if it was declared dead."""
         ...

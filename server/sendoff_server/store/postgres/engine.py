@@ -202,6 +202,9 @@ class PostgresStore(Store):
     async def dispatch_pauses(self, tenant: str) -> list[v1.DispatchPause]:
         return await self._read(pauses.read_all, tenant)
 
+    async def next_start_s(self) -> float | None:
+        return await self._read(claims.next_start_s)
+
     async def beat(self) -> None:
         with failures():
             async with self._reach.noticing_silence(), self._reach.lent(self._leases) as connection:

@@ -225,6 +225,11 @@ WHERE no = ANY (ARRAY(
   ORDER BY ready_at_ns LIMIT $1 FOR UPDATE SKIP LOCKED
 ));
 
+-- name: next_start
+-- Nanoseconds until it.
+SELECT ready_at_ns - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 FROM lane
+WHERE scheduled ORDER BY ready_at_ns LIMIT 1;
+
 -- name: waiting_shares
 -- Of which lanes wait: the first $3 behind ($1, $2), each with its tenant, none of tenants $4. Goes from share to share, and past such a
 -- tenant at once, so it costs what it gives.

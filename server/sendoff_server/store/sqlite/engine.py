@@ -195,6 +195,9 @@ class SqliteStore(Store):
     async def dispatch_pauses(self, tenant: str) -> list[v1.DispatchPause]:
         return await self._readers.submit(pauses.read_all, tenant)
 
+    async def next_start_s(self) -> float | None:
+        return await self._readers.submit(claims.next_start_s, self._clock.now_ns())
+
     async def beat(self) -> None:
         if self._exclusive:  # nobody is there who could look at the time of it
             await self._write(leases.check_alive, self._replica_no)
