@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sendoff_server.networks import is_local, networks_of, ports_of
@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     default_model: str = Field(
         "", description="Model of an agent that names none, as provider/name. Empty: the embedded model."
     )
+    processes: Annotated[int, Field(ge=1, le=128)] = Field(
+        1,
+        description="How many processes `sendoff-server serve` starts, for as many cores; they share both ports, and a "
+        "database on PostgreSQL. What is said of a process or a server is true of each of them.",
+    )
     max_running: Annotated[int, Field(ge=1, le=100_000)] = Field(
         500, description="Most runs under way at once in this process; more wait their turn."
     )
@@ -68,6 +73,11 @@ class Settings(BaseSettings):
         900,
         description="Most connections to the REST door at once, each open stream is one; more are refused with 503. "
         "Keep it below the number of files that the process may open.",
+    )
+    drain_notice_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        0.0,
+        description="On SIGTERM, for how many seconds everything is still served while health checks say already that "
+        "the server goes. Behind a load balancer longer than that takes to notice; then comes the grace.",
     )
     drain_grace_s: Annotated[float, Field(ge=0)] = Field(
         10.0, description="On SIGTERM, how many seconds runs under way may go on before they are handed back."
@@ -182,6 +192,16 @@ class Settings(BaseSettings):
                 "expected sqlite:///relative.db, sqlite:////absolute.db or postgresql://user:password@host:port/database"
             )
         return url
+
+    @field_validator("processes")
+    @classmethod
+    def _can_share_a_database(cls, processes: int, info: ValidationInfo) -> int:
+        url = info.data.get("database_url")  # missing if it is wrong itself
+        if processes > 1 and url is not None and not re.match(_POSTGRES, url):
+            raise ValueError(
+                "a database on SQLite has one process; several share one on PostgreSQL, see SENDOFF_DATABASE_URL"
+            )
+        return processes
 
     @field_validator("default_model")
     @classmethod

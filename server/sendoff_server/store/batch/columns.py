@@ -23,6 +23,7 @@ def lane_columns(lane: LaneRow) -> tuple[object, ...]:
         lane.priority,
         lane.share,
         lane.scheduled,
+        lane.barred,
         lane.last_message_ns,
         lane.last_run_ns,
     )

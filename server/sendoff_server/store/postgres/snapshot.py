@@ -20,6 +20,7 @@ from sendoff_server.store.batch.snapshot import (
 from sendoff_server.store.items import Accept, Item
 from sendoff_server.store.port import Fenced
 from sendoff_server.store.postgres.connection import Connection, sought
+from sendoff_server.store.postgres.pauses import KnownPauses
 from sendoff_server.store.postgres.queries import columns_of, named
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 
@@ -30,16 +31,17 @@ _REASON = -2
 
 
 async def take(
-    connection: Connection, replica_no: int, run_nos: RunNumbers, items: Sequence[Item]
+    connection: Connection, replica_no: int, run_nos: RunNumbers, known: KnownPauses, items: Sequence[Item]
 ) -> tuple[Snapshot, int]:
     """Lock the lanes that items speak of and read what they refer to; and the time in ns. Inside a transaction.
 
     What is read after the locks were granted is as the last holder left it. Raises Fenced."""
     mentions = of_items(items)
-    lanes, now_ns, has_endpoints = await _locked(connection, replica_no, mentions)
+    lanes, now_ns, has_endpoints, pauses = await _locked(connection, replica_no, mentions)
     await run_nos.provide(connection, sum(isinstance(item, Accept) for item in items))
     keys = await _known_keys(connection, mentions.keys) if mentions.keys else {}
     snapshot = Snapshot(run_nos, has_endpoints, {lane.id: lane for lane in lanes}, {}, {}, keys, {})
+    snapshot.pauses = await known.at(connection, pauses)
     await _read_runs(connection, snapshot, mentions)
     if mentions.actions:
         await _read_actions(connection, snapshot, mentions.actions)
@@ -57,14 +59,14 @@ async def lock(connection: Connection, replica_no: int, items: Sequence[Item]) -
     await _locked(connection, replica_no, of_items(items))
 
 
-async def _locked(connection: Connection, replica_no: int, mentions: Mentions) -> tuple[list[LaneRow], int, bool]:
-    """The lanes; the time in ns; whether anybody has an endpoint."""
+async def _locked(connection: Connection, replica_no: int, mentions: Mentions) -> tuple[list[LaneRow], int, bool, int]:
+    """The lanes; the time in ns; whether anybody has an endpoint; the number of what there is of pauses."""
     wanted = (replica_no, _sought(mentions.lanes), _sought(mentions.runs), _sought(mentions.deliveries))
     rows = await connection.fetch(named("begin_batch"), *wanted)
     if not rows:
         raise Fenced("this replica was declared dead")
-    now_ns, has_endpoints, *_ = rows[0]
-    return [LaneRow(*columns) for _, _, *columns in rows if columns[0] is not None], now_ns, has_endpoints
+    now_ns, has_endpoints, pauses, *_ = rows[0]
+    return [LaneRow(*columns) for _, _, _, *columns in rows if columns[0] is not None], now_ns, has_endpoints, pauses
 
 
 async def _read_runs(connection: Connection, snapshot: Snapshot, mentions: Mentions) -> None:
