@@ -36,7 +36,16 @@ from sendoff_server.store.postgres import (
     tools,
     write,
 )
-from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, failures, opened, pool, sought
+from sendoff_server.store.postgres.connection import (
+    MEETINGS,
+    TRIES,
+    Connection,
+    check_session,
+    failures,
+    opened,
+    pool,
+    sought,
+)
 from sendoff_server.store.postgres.hints import Hints
 from sendoff_server.store.postgres.migrations import check, migrate
 from sendoff_server.store.postgres.reach import MUTE_S, Reach
@@ -73,7 +82,9 @@ from sendoff_server.store.questions import (
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_CONNECTIONS = 4
+_CONNECTIONS = 7
+_OF_THEIR_OWN = 3
+"""Connections that are for one thing each: batches, beats, hints."""
 _BITE = 500
 """Rows of what may be large, written at once before others get their turn."""
 
@@ -85,6 +96,7 @@ async def bring_schema(dsn: str, *, only_check: bool) -> int:
     """
     with failures():
         async with opened(connections := pool(dsn, 1)), connections.acquire() as connection:
+            await check_session(connection)
             return await (check if only_check else migrate)(connection)
 
 
@@ -96,7 +108,7 @@ class PostgresStore(Store):
     """
 
     def __init__(self, dsn: str, *, connections: int = _CONNECTIONS, sends_hints: bool = True) -> None:
-        """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed."""
+        """`connections`: at most, of which one each is for batches, beats and hints; opened as they are needed."""
         self._replica_id = ids.new("replica")
         self._replica_no = 0
         self._served = BEFORE_ALL
@@ -104,7 +116,7 @@ class PostgresStore(Store):
         self._run_nos = RunNumbers()
         self._flushing = pool(dsn, 1)
         self._leases = pool(dsn, 1)
-        self._others = pool(dsn, connections)
+        self._others = pool(dsn, connections - _OF_THEIR_OWN)
         self._reach = Reach(dsn, (self._flushing, self._leases, self._others), abandoned=self._abandon_hints)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
         self._hints = Hints(dsn, self._others, self._replica_id) if sends_hints else None
@@ -116,6 +128,7 @@ class PostgresStore(Store):
                 for each in (self._others, self._leases, self._flushing):
                     await stack.enter_async_context(opened(each))
                 async with self._reach.lent(self._flushing) as connection:
+                    await check_session(connection)
                     await migrate(connection)
                     self._replica_no = await leases.register(connection, self._replica_id)
             stack.push_async_callback(self._leave)
