@@ -49,8 +49,14 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "",
         description="sqlite:///PATH, for one server; or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which servers "
-        "share. Empty: sendoff.db in the data directory.",
+        "share; several HOST:PORT with commas between them: the first that takes writes. Empty: sendoff.db in the data "
+        "directory.",
         repr=False,
+    )
+    database_connections: Annotated[int, Field(ge=4, le=1_000)] = Field(
+        7,
+        description="Most connections of this process to PostgreSQL: one writes, one keeps the leases, one hears of "
+        "other servers, the rest is for all else. Those of all servers must fit into its max_connections.",
     )
     default_model: str = Field(
         "", description="Model of an agent that names none, as provider/name. Empty: the embedded model."
@@ -191,6 +197,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 "expected sqlite:///relative.db, sqlite:////absolute.db or postgresql://user:password@host:port/database"
             )
+        wanted = re.search(r"[?&]target_session_attrs=([^&]*)", url)
+        if wanted and wanted[1] not in ("read-write", "primary"):
+            raise ValueError("target_session_attrs must be read-write, as it is without, or primary")
         return url
 
     @field_validator("processes")

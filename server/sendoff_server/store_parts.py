@@ -13,7 +13,9 @@ from sendoff_server.store.sqlite.engine import SqliteStore
 def store_of(settings: Settings, clock: Clock) -> Store:
     """PostgreSQL goes by its own clock. Raises EngineMissing."""
     if settings.postgres_url is not None:
-        store: Store = _postgres().PostgresStore(settings.postgres_url, slots=settings.max_running)
+        store: Store = _postgres().PostgresStore(
+            settings.postgres_url, connections=settings.database_connections, slots=settings.max_running
+        )
         return store
     path = settings.database_path
     path.parent.mkdir(parents=True, exist_ok=True)
