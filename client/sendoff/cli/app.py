@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from sendoff.cli import actions, agents, blocks, callbacks, conversations, exits, files, runs, sending, server, tools
+from sendoff.cli import (
+    actions,
+    agents,
+    blocks,
+    callbacks,
+    conversations,
+    dispatch,
+    exits,
+    files,
+    runs,
+    sending,
+    server,
+    tools,
+)
 from sendoff.cli.session import Session
 
 app = typer.Typer(
@@ -54,6 +67,7 @@ app.add_typer(agents.agents, name="agents")
 app.add_typer(blocks.blocks, name="blocks")
 app.add_typer(callbacks.callbacks, name="callbacks")
 app.add_typer(conversations.conversations, name="conversations")
+app.add_typer(dispatch.dispatch, name="dispatch")
 app.add_typer(files.files, name="files")
 app.add_typer(runs.runs, name="runs")
 app.add_typer(server.models, name="models")

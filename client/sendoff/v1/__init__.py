@@ -183,6 +183,11 @@ from sendoff.v1.model_settings_pb2 import VERBOSITY_UNSPECIFIED as VERBOSITY_UNS
 from sendoff.v1.model_settings_pb2 import Verbosity as Verbosity
 from sendoff.v1.ops_service_pb2 import GetServerInfoRequest as GetServerInfoRequest
 from sendoff.v1.ops_service_pb2 import GetServerInfoResponse as GetServerInfoResponse
+from sendoff.v1.ops_service_pb2 import ListDispatchPausesRequest as ListDispatchPausesRequest
+from sendoff.v1.ops_service_pb2 import ListDispatchPausesResponse as ListDispatchPausesResponse
+from sendoff.v1.ops_service_pb2 import PauseDispatchRequest as PauseDispatchRequest
+from sendoff.v1.ops_service_pb2 import ResumeDispatchRequest as ResumeDispatchRequest
+from sendoff.v1.ops_service_pb2 import ResumeDispatchResponse as ResumeDispatchResponse
 from sendoff.v1.run_pb2 import CallbackSummary as CallbackSummary
 from sendoff.v1.run_pb2 import RUN_KIND_COMPACTION as RUN_KIND_COMPACTION
 from sendoff.v1.run_pb2 import RUN_KIND_RESET as RUN_KIND_RESET

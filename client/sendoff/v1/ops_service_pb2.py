@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from sendoff.v1 import dispatch_pause_pb2 as sendoff_dot_v1_dot_dispatch__pause__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csendoff/v1/ops_service.proto\x12\nsendoff.v1\"\x16\n\x14GetServerInfoRequest\"\xc1\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0f\x63ontract_digest\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12=\n\x06limits\x18\x04 \x03(\x0b\x32-.sendoff.v1.GetServerInfoResponse.LimitsEntry\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32g\n\nOpsService\x12Y\n\rGetServerInfo\x12 .sendoff.v1.GetServerInfoRequest\x1a!.sendoff.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csendoff/v1/ops_service.proto\x12\nsendoff.v1\x1a\x1fsendoff/v1/dispatch_pause.proto\"\x16\n\x14GetServerInfoRequest\"\xc1\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0f\x63ontract_digest\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12=\n\x06limits\x18\x04 \x03(\x0b\x32-.sendoff.v1.GetServerInfoResponse.LimitsEntry\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"v\n\x14PauseDispatchRequest\x12\x15\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0c\x66\x61irness_key\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x0b\n\t_agent_idB\x0f\n\r_fairness_key\"g\n\x15ResumeDispatchRequest\x12\x15\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0c\x66\x61irness_key\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\x0b\n\t_agent_idB\x0f\n\r_fairness_key\",\n\x16ResumeDispatchResponse\x12\x12\n\nwas_paused\x18\x01 \x01(\x08\"\x1b\n\x19ListDispatchPausesRequest\"G\n\x1aListDispatchPausesResponse\x12)\n\x06pauses\x18\x01 \x03(\x0b\x32\x19.sendoff.v1.DispatchPause2\x82\x03\n\nOpsService\x12Y\n\rGetServerInfo\x12 .sendoff.v1.GetServerInfoRequest\x1a!.sendoff.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x12Q\n\rPauseDispatch\x12 .sendoff.v1.PauseDispatchRequest\x1a\x19.sendoff.v1.DispatchPause\"\x03\x90\x02\x02\x12\\\n\x0eResumeDispatch\x12!.sendoff.v1.ResumeDispatchRequest\x1a\".sendoff.v1.ResumeDispatchResponse\"\x03\x90\x02\x02\x12h\n\x12ListDispatchPauses\x12%.sendoff.v1.ListDispatchPausesRequest\x1a&.sendoff.v1.ListDispatchPausesResponse\"\x03\x90\x02\x01\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,12 +37,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_options = b'8\001'
   _globals['_OPSSERVICE'].methods_by_name['GetServerInfo']._loaded_options = None
   _globals['_OPSSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\220\002\001'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=44
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=66
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=69
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=262
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=217
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=262
-  _globals['_OPSSERVICE']._serialized_start=264
-  _globals['_OPSSERVICE']._serialized_end=367
+  _globals['_OPSSERVICE'].methods_by_name['PauseDispatch']._loaded_options = None
+  _globals['_OPSSERVICE'].methods_by_name['PauseDispatch']._serialized_options = b'\220\002\002'
+  _globals['_OPSSERVICE'].methods_by_name['ResumeDispatch']._loaded_options = None
+  _globals['_OPSSERVICE'].methods_by_name['ResumeDispatch']._serialized_options = b'\220\002\002'
+  _globals['_OPSSERVICE'].methods_by_name['ListDispatchPauses']._loaded_options = None
+  _globals['_OPSSERVICE'].methods_by_name['ListDispatchPauses']._serialized_options = b'\220\002\001'
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=77
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=99
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=102
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=295
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=250
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=295
+  _globals['_PAUSEDISPATCHREQUEST']._serialized_start=297
+  _globals['_PAUSEDISPATCHREQUEST']._serialized_end=415
+  _globals['_RESUMEDISPATCHREQUEST']._serialized_start=417
+  _globals['_RESUMEDISPATCHREQUEST']._serialized_end=520
+  _globals['_RESUMEDISPATCHRESPONSE']._serialized_start=522
+  _globals['_RESUMEDISPATCHRESPONSE']._serialized_end=566
+  _globals['_LISTDISPATCHPAUSESREQUEST']._serialized_start=568
+  _globals['_LISTDISPATCHPAUSESREQUEST']._serialized_end=595
+  _globals['_LISTDISPATCHPAUSESRESPONSE']._serialized_start=597
+  _globals['_LISTDISPATCHPAUSESRESPONSE']._serialized_end=668
+  _globals['_OPSSERVICE']._serialized_start=671
+  _globals['_OPSSERVICE']._serialized_end=1057
 # @@protoc_insertion_point(module_scope)
