@@ -6,7 +6,7 @@ nothing is polled. Only when all slots are taken do lanes stay without a holder;
 back to the tail of those that wait, accepts take no lease either, and a free slot claims the lane whose turn it is
 (`Store.claim` says whose). At start the same claim finds what a process that is gone has left. Accepts that were
 written together may take more leases than there are slots; those runs keep theirs and begin before other lanes are
-claimed.
+claimed. Under a cap on what is under way (`Store.is_capped`) only claims take leases, so that none is ever too many.
 
 Lanes whose heads may not start yet are claimed when the next start time comes, which the store tells. A replica that
 has no slot for a lane lets the others know. A slow poll stands behind all of this.
@@ -91,7 +91,7 @@ class Scheduler:
 
     def has_room(self) -> bool:
         """Whether an accept may take the lease of its lane. Not in front of lanes that wait: then it waits its turn."""
-        return self._has_slot() and not self._waiting_lanes
+        return self._has_slot() and not self._waiting_lanes and not self._store.is_capped
 
     def executes(self, run_id: str) -> bool:
         return run_id in self._running
@@ -116,7 +116,7 @@ class Scheduler:
                 if following is not None:
                     self._launch(following)
                 elif is_terminal(item.run) and not (item.keep_lease and item.holds_lease):
-                    self._lane_waits()
+                    self.lanes_wait()
             case Placed():
                 assert isinstance(item, Accept)
                 self._placed(item, result)
@@ -126,7 +126,7 @@ class Scheduler:
                 if following is not None:
                     self._launch(following)
                 else:
-                    self._lane_waits()
+                    self.lanes_wait()
             case _:
                 pass
 
@@ -139,7 +139,7 @@ class Scheduler:
         if placed.claim is not None:
             self._launch_in_slot(placed.claim)
         elif not item.lease or placed.superseded:
-            self._lane_waits()
+            self.lanes_wait()
         elif item.start_ns is not None:
             self._start_time_set()
 
@@ -173,7 +173,7 @@ class Scheduler:
             self._wake()
 
     def _may_keep_lease(self) -> bool:
-        return not self._draining and not self._waiting_lanes
+        return not self._draining and not self._waiting_lanes and not self._store.is_capped
 
     def _interrupt_all(self) -> None:
         for interruption in self._running.values():
@@ -189,7 +189,8 @@ class Scheduler:
         if self._has_slot():
             self._wake()
 
-    def _lane_waits(self) -> None:
+    def lanes_wait(self) -> None:
+        """Lanes may wait for a holder that did not before."""
         self.lanes_wait_elsewhere()
         if not self._has_slot():
             self._tell_lanes_wait()
@@ -217,7 +218,7 @@ class Scheduler:
                 # Runs that began together end together; one claim is for all of their slots.
                 await self._clock.sleep(GATHER_S)
             elif start_s is not None:
-                self._lane_waits()
+                self.lanes_wait()
 
     async def _next_start_s(self) -> float | None:
         """When a lane's time comes, if that is soon. Where lanes wait already, whoever gets room claims, and finds
