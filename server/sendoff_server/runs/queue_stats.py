@@ -11,8 +11,8 @@ from google.protobuf.duration_pb2 import Duration
 from sendoff import v1
 from sendoff_server import validation
 from sendoff_server.clock import timestamp
+from sendoff_server.fairness import share_of
 from sendoff_server.runs.explaining import leases_of, slots_of
-from sendoff_server.store.batch.shares import share_of
 from sendoff_server.store.standing import QueueCount, QueueGroup, ReplicaSeen, SlotWait
 
 MOST_KEYS = 200

@@ -6,7 +6,8 @@ nothing is polled. Only when all slots are taken do lanes stay without a holder;
 back to the tail of those that wait, accepts take no lease either, and a free slot claims the lane whose turn it is
 (`Store.claim` says whose). At start the same claim finds what a process that is gone has left. A slow poll stands
 behind, and finds lanes whose time has come. Accepts that were written together may take more leases than there are
-slots; those runs keep theirs and begin before other lanes are claimed.
+slots; those runs keep theirs and begin before other lanes are claimed. Under a cap on what is under way
+(`Store.is_capped`) only claims take leases, so that none is ever too many.
 
 Draining: nothing new is begun; runs under way get a time of grace; what is left is interrupted without a record, its
 lease is given back when the store is left, and the next process goes on with it.
@@ -84,7 +85,7 @@ class Scheduler:
 
     def has_room(self) -> bool:
         """Whether an accept may take the lease of its lane. Not in front of lanes that wait: then it waits its turn."""
-        return self._has_slot() and not self._waiting_lanes
+        return self._has_slot() and not self._waiting_lanes and not self._store.is_capped
 
     def executes(self, run_id: str) -> bool:
         return run_id in self._running
@@ -109,7 +110,7 @@ class Scheduler:
                 if following is not None:
                     self._launch(following)
                 elif is_terminal(item.run) and not (item.keep_lease and item.holds_lease):
-                    self._lane_waits()
+                    self.lanes_wait()
             case Placed():
                 assert isinstance(item, Accept)
                 self._placed(item, result)
@@ -119,7 +120,7 @@ class Scheduler:
                 if following is not None:
                     self._launch(following)
                 else:
-                    self._lane_waits()
+                    self.lanes_wait()
             case _:
                 pass
 
@@ -132,7 +133,7 @@ class Scheduler:
         if placed.claim is not None:
             self._launch_in_slot(placed.claim)
         elif not item.lease or placed.superseded:
-            self._lane_waits()
+            self.lanes_wait()
 
     def _has_slot(self) -> bool:
         return not self._draining and len(self._running) < self._max_running
@@ -164,7 +165,7 @@ class Scheduler:
             self._wake()
 
     def _may_keep_lease(self) -> bool:
-        return not self._draining and not self._waiting_lanes
+        return not self._draining and not self._waiting_lanes and not self._store.is_capped
 
     def _interrupt_all(self) -> None:
         for interruption in self._running.values():
@@ -173,7 +174,8 @@ class Scheduler:
 
     # ---- lanes without a holder ----
 
-    def _lane_waits(self) -> None:
+    def lanes_wait(self) -> None:
+        """Lanes may wait for a holder that did not before."""
         self._waiting_lanes = True
         self._wait_count += 1
         if self._has_slot():
