@@ -133,12 +133,19 @@ class GetQueueStatsResponse(_message.Message):
     SLOTS_FIELD_NUMBER: _builtins.int
     SLOTS_USED_FIELD_NUMBER: _builtins.int
     AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    PAUSES_FIELD_NUMBER: _builtins.int
+    MAX_RUNNING_PER_AGENT_FIELD_NUMBER: _builtins.int
+    MAX_RUNNING_PER_TENANT_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
     """There is more than is told: more buckets, or more than 50,000 runs that have not ended, of which that many are counted."""
     slots: _builtins.int
     """How many slots they have."""
     slots_used: _builtins.int
     """How many of them are taken, by runs of whatever key."""
+    max_running_per_agent: _builtins.int
+    """How many runs of one agent may be under way at once, over all replicas. Unset: as many as may be."""
+    max_running_per_tenant: _builtins.int
+    """How many of the tenant may. Unset: as many as may be."""
     @_builtins.property
     def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueBucket]:
         """Runs that have not ended, by key and priority, those with most of them first. At most 200."""
@@ -155,6 +162,10 @@ class GetQueueStatsResponse(_message.Message):
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
         """As of when."""
 
+    @_builtins.property
+    def pauses(self) -> _containers.RepeatedCompositeFieldContainer[_dispatch_pause_pb2.DispatchPause]:
+        """What is paused, oldest first."""
+
     def __init__(
         self,
         *,
@@ -165,12 +176,22 @@ class GetQueueStatsResponse(_message.Message):
         slots: _builtins.int = ...,
         slots_used: _builtins.int = ...,
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        pauses: _abc.Iterable[_dispatch_pause_pb2.DispatchPause] | None = ...,
+        max_running_per_agent: _builtins.int | None = ...,
+        max_running_per_tenant: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_running_per_agent", b"_max_running_per_agent", "_max_running_per_tenant", b"_max_running_per_tenant", "as_of_time", b"as_of_time", "max_running_per_agent", b"max_running_per_agent", "max_running_per_tenant", b"max_running_per_tenant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "buckets", b"buckets", "replicas", b"replicas", "slot_waits", b"slot_waits", "slots", b"slots", "slots_used", b"slots_used", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_running_per_agent", b"_max_running_per_agent", "_max_running_per_tenant", b"_max_running_per_tenant", "as_of_time", b"as_of_time", "buckets", b"buckets", "max_running_per_agent", b"max_running_per_agent", "max_running_per_tenant", b"max_running_per_tenant", "pauses", b"pauses", "replicas", b"replicas", "slot_waits", b"slot_waits", "slots", b"slots", "slots_used", b"slots_used", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_running_per_agent: _TypeAlias = _typing.Literal["max_running_per_agent"]  # noqa: Y015
+    _WhichOneofArgType__max_running_per_agent: _TypeAlias = _typing.Literal["_max_running_per_agent", b"_max_running_per_agent"]  # noqa: Y015
+    _WhichOneofReturnType__max_running_per_tenant: _TypeAlias = _typing.Literal["max_running_per_tenant"]  # noqa: Y015
+    _WhichOneofArgType__max_running_per_tenant: _TypeAlias = _typing.Literal["_max_running_per_tenant", b"_max_running_per_tenant"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_running_per_agent) -> _WhichOneofReturnType__max_running_per_agent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_running_per_tenant) -> _WhichOneofReturnType__max_running_per_tenant | None: ...
 
 Global___GetQueueStatsResponse: _TypeAlias = GetQueueStatsResponse  # noqa: Y015
 
@@ -194,7 +215,7 @@ class QueueBucket(_message.Message):
     queued: _builtins.int
     """Those whose turn has come and that wait for a slot."""
     blocked: _builtins.int
-    """Those that wait behind an earlier run of their conversation, for answers to its actions, or because of a pause or a quota."""
+    """Those that wait behind an earlier run of their conversation, for answers to its actions, or because of a pause or a cap."""
     scheduled: _builtins.int
     """Those whose start time has not come."""
     running: _builtins.int
