@@ -26,11 +26,11 @@ from sendoff_server.networks import is_local
 from sendoff_server.runs.beating import Beating
 from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
+from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
 from sendoff_server.use_cases import UseCases
 
 BEAT_S = 2.0
-LEASE_S = 10.0
 SURE_S = 7.0
 """So long after a beat a replica that shares its store begins calls of models and tools: a while less than a lease."""
 
@@ -68,6 +68,7 @@ async def serve(
         if ready is not None:
             ready(server)
         await stop.wait()
+        await _give_notice(server.grpc, settings.drain_notice_s)
         log.info("stopping", runs_under_way=server.parts.scheduler.under_way, grace_s=settings.drain_grace_s)
 
 
@@ -83,13 +84,14 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         parts = Assembly(settings, store, models, await shed_of(settings, store, clock), presence, clock).parts()
         stack.push_async_callback(parts.pictures.aclose)
         grpc = GrpcServer(settings, parts.use_cases)
-        http = _http(settings, parts.use_cases)
+        http = _http(settings, parts.use_cases, grpc)
         for part in (
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
             parts.shed.mcp_servers.running(),
             parts.scheduler.running(parts.executor),
             parts.lookout.running(),
+            parts.herald.running(),
             parts.expiry.running(),
             parts.purging.running(),
             grpc,
@@ -103,17 +105,25 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             await _drain(parts, grpc, settings.drain_grace_s)
 
 
-def _http(settings: Settings, use_cases: UseCases) -> HttpServer | None:
+def _http(settings: Settings, use_cases: UseCases, grpc: GrpcServer) -> HttpServer | None:
     if settings.http_address == "off":
         return None
-    limits = Limits(connections=settings.max_http_connections)
     return HttpServer(
         settings.http_address,
         use_cases,
         max_body_bytes=settings.max_request_bytes,
-        limits=limits,
+        limits=Limits(connections=settings.max_http_connections),
         shares_port=settings.processes > 1,
+        is_ready=lambda: grpc.is_serving,
     )
+
+
+async def _give_notice(grpc: GrpcServer, notice_s: float) -> None:
+    """Tell load balancers, and serve on until they have understood: nobody whom they still send is turned away."""
+    if notice_s:
+        await grpc.announce_drain()
+        log.info("stopping soon", notice_s=notice_s)
+        await asyncio.sleep(notice_s)
 
 
 async def _drain(parts: Parts, grpc: GrpcServer, grace_s: float) -> None:

@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         description="Most connections to the REST door at once, each open stream is one; more are refused with 503. "
         "Keep it below the number of files that the process may open.",
     )
+    drain_notice_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        0.0,
+        description="On SIGTERM, for how many seconds everything is still served while health checks say already that "
+        "the server goes. Behind a load balancer longer than that takes to notice; then comes the grace.",
+    )
     drain_grace_s: Annotated[float, Field(ge=0)] = Field(
         10.0, description="On SIGTERM, how many seconds runs under way may go on before they are handed back."
     )

@@ -249,7 +249,7 @@ class Acceptance:
             supersedes=_SUPERSEDES.get(scheduling.when_busy),
             start_ns=start_ns,
             priority=scheduling.priority if scheduling.HasField("priority") else _PRIORITY,
-            share=_share(tenant, scheduling.fairness_key),
+            share=share_of(tenant, scheduling.fairness_key),
             start_before_ns=may_start_ns + ttl.ToNanoseconds() if request.limits.HasField("queue_ttl") else None,
             repeats_since_ns=_since_ns(now_ns, keyed.repeated_within_s),
         )
@@ -355,7 +355,7 @@ def fingerprint(request: v1.CreateMessageAsyncRequest) -> bytes:
     return _digest(bare.SerializeToString(deterministic=True))
 
 
-def _share(tenant: str, fairness_key: str) -> int:
+def share_of(tenant: str, fairness_key: str) -> int:
     """Whom a run shares slots as: that key of the tenant or, without one, the tenant."""
     return int.from_bytes(_digest(f"{tenant}\0{fairness_key}".encode())[:8]) >> 1
 

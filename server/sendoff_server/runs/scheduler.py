@@ -6,7 +6,8 @@ nothing is polled. Only when all slots are taken do lanes stay without a holder;
 back to the tail of those that wait, accepts take no lease either, and a free slot claims the lane whose turn it is
 (`Store.claim` says whose). At start the same claim finds what a process that is gone has left. A slow poll stands
 behind, and finds lanes whose time has come. Accepts that were written together may take more leases than there are
-slots; those runs keep theirs and begin before other lanes are claimed.
+slots; those runs keep theirs and begin before other lanes are claimed. A replica that has no slot for a lane lets the
+others know.
 
 Draining: nothing new is begun; runs under way get a time of grace; what is left is interrupted without a record, its
 lease is given back when the store is left, and the next process goes on with it.
@@ -15,7 +16,7 @@ lease is given back when the store is left, and the next process goes on with it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -38,11 +39,15 @@ log = structlog.get_logger(__name__)
 class Scheduler:
     """Launches what is claimed, claims what waits."""
 
-    def __init__(self, store: Store, hub: Hub, clock: Clock, *, max_running: int) -> None:
+    def __init__(
+        self, store: Store, hub: Hub, clock: Clock, *, max_running: int, tell_lanes_wait: Callable[[], None]
+    ) -> None:
+        """`tell_lanes_wait`: called when lanes wait that other replicas may have slots for."""
         self._store = store
         self._hub = hub
         self._clock = clock
         self._max_running = max_running
+        self._tell_lanes_wait = tell_lanes_wait
         self._running: dict[str, Interruption] = {}
         self._without_slot: dict[str, Claim] = {}
         """Claimed, in this order to be executed."""
@@ -173,11 +178,17 @@ class Scheduler:
 
     # ---- lanes without a holder ----
 
-    def _lane_waits(self) -> None:
+    def lanes_wait_elsewhere(self) -> None:
+        """Another replica has no slot for them. They go before what is accepted here."""
         self._waiting_lanes = True
         self._wait_count += 1
         if self._has_slot():
             self._wake()
+
+    def _lane_waits(self) -> None:
+        self.lanes_wait_elsewhere()
+        if not self._has_slot():
+            self._tell_lanes_wait()
 
     def _wake(self) -> None:
         if not self._free.done():
@@ -205,3 +216,5 @@ class Scheduler:
             if len(claims) < limit:
                 self._waiting_lanes = self._wait_count != seen
                 return
+        if self._waiting_lanes:
+            self._tell_lanes_wait()

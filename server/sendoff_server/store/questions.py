@@ -266,6 +266,22 @@ class Fork:
     """The last one that is part of it; None for all."""
 
 
+class CapOf(Enum):
+    """Whose runs a cap counts."""
+
+    AGENT = "agent"
+    TENANT = "tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class AtCap:
+    """As many runs are under way, over all replicas, as may be."""
+
+    of: CapOf
+    running: int
+    most: int
+
+
 @dataclass(frozen=True, slots=True)
 class Queued:
     """Where a CREATED run stands in its lane."""
@@ -278,6 +294,11 @@ class Queued:
     """The run whose pending actions the lane's head waits for; empty if it does not wait."""
     start_ns: int | None = None
     """It is not started before. None: it may be at once."""
+    pause: v1.DispatchPause | None = None
+    """The oldest that keeps the lane's head from being taken up. None for who is not the head."""
+    at_cap: AtCap | None = None
+    """The cap that keeps the lane's head from being taken up, the agent's rather than the tenant's. None for who is not
+    the head."""
 
 
 @dataclass(frozen=True, slots=True)

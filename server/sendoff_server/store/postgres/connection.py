@@ -161,6 +161,13 @@ async def check_fence(connection: Connection, replica_no: int) -> None:
         raise Fenced("this replica was declared dead")
 
 
+@asynccontextmanager
+async def snapshot(connection: Connection) -> AsyncIterator[None]:
+    """All that is read inside the block is as of one moment."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        yield
+
+
 def sought(value: object) -> object:
     """A value to look for. A text that PostgreSQL cannot hold is looked for as one that no row has."""
     if isinstance(value, str) and not _can_be_held(value):

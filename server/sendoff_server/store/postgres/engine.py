@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
@@ -12,6 +12,7 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.store.batch.shares import BEFORE_ALL
 from sendoff_server.store.group_read import GroupRead
+from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import OnHint, Poisoned, Store, StoreFailed
 from sendoff_server.store.postgres import (
@@ -32,6 +33,7 @@ from sendoff_server.store.postgres import (
     migrations,
     purge,
     reads,
+    standing,
     steps,
     tags,
     tools,
@@ -69,6 +71,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
+from sendoff_server.store.standing import QueueCount, SlotWait, Standing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -95,11 +98,15 @@ class PostgresStore(Store):
     is cancelled is not carried out, unless its commit was under way.
     """
 
-    def __init__(self, dsn: str, *, connections: int = _CONNECTIONS, sends_hints: bool = True) -> None:
-        """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed."""
+    def __init__(
+        self, dsn: str, *, connections: int = _CONNECTIONS, sends_hints: bool = True, slots: int | None = None
+    ) -> None:
+        """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed. `slots`:
+        how many runs this replica executes at once, to be told."""
         self._replica_id = ids.new("replica")
         self._replica_no = 0
         self._schema = len(migrations.known())
+        self._slots = slots
         self._served = BEFORE_ALL
         """The share from which lanes were claimed last."""
         self._run_nos = RunNumbers()
@@ -108,7 +115,7 @@ class PostgresStore(Store):
         self._others = pool(dsn, connections)
         self._reach = Reach(dsn, (self._flushing, self._leases, self._others), abandoned=self._abandon_hints)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
-        self._hints = Hints(dsn, self._others, self._replica_id) if sends_hints else None
+        self._hints = Hints(dsn, self._replica_id) if sends_hints else None
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -118,7 +125,7 @@ class PostgresStore(Store):
                     await stack.enter_async_context(opened(each))
                 async with self._reach.lent(self._flushing) as connection:
                     await migrations.migrate(connection)
-                    self._replica_no = await leases.register(connection, self._replica_id)
+                    self._replica_no = await leases.register(connection, self._replica_id, self._slots)
             stack.push_async_callback(self._leave)
             self._resources = stack.pop_all()
         return self
@@ -141,10 +148,7 @@ class PostgresStore(Store):
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
         with failures():
             async with self._reach.lent(self._flushing) as connection:
-                results = await write.flush(connection, self._replica_no, self._run_nos, batch)
-        if self._hints is not None:
-            self._hints.wrote(batch, results)
-        return results
+                return await write.flush(connection, self._replica_no, self._run_nos, batch)
 
     # -- leases --
 
@@ -159,10 +163,17 @@ class PostgresStore(Store):
 
     async def reap(self, lease_s: float) -> int:
         await self._read(migrations.refuse_newer, self._schema)
-        return await self._write(leases.reap, self._replica_no, lease_s)
+        reaped = await self._write(leases.reap, self._replica_no, lease_s)
+        if reaped and self._hints is not None:
+            await self._hints.lanes_are_free()
+        return reaped
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._hints is None else self._hints.running(on_hint)
+
+    async def tell(self, hints: Sequence[Hint]) -> None:
+        if self._hints is not None:
+            await self._hints.tell(hints)
 
     # -- runs --
 
@@ -184,6 +195,15 @@ class PostgresStore(Store):
 
     async def queued(self, run_id: str) -> Queued | None:
         return await self._read(reads.queued, run_id)
+
+    async def standing(self, tenant: str, run_id: str) -> Standing | None:
+        return await self._read(standing.of_run, tenant, run_id)
+
+    async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
+        return await self._read(standing.count, tenant, shares)
+
+    async def slot_waits(self, tenant: str) -> list[SlotWait]:
+        return await self._read(standing.waits, tenant)
 
     async def events(self, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:
         return await self._read(reads.events, run_id, after_sequence, limit)
@@ -440,6 +460,9 @@ class PostgresStore(Store):
 
     async def _leave(self) -> None:
         await self._again(self._flushing, leases.leave, self._replica_no)
+        if self._hints is not None:
+            with suppress(StoreFailed):
+                await self._once(self._flushing, self._hints.farewell)
 
     async def _read(
         self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs

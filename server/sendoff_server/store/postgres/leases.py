@@ -13,9 +13,9 @@ from sendoff_server.store.postgres.connection import Connection, fenced
 from sendoff_server.store.postgres.queries import named
 
 
-async def register(connection: Connection, replica_id: str) -> int:
+async def register(connection: Connection, replica_id: str, slots: int | None) -> int:
     """Write this replica's row and return its number."""
-    no: int = await connection.fetchval(named("register"), replica_id)
+    no: int = await connection.fetchval(named("register"), replica_id, slots)
     return no
 
 

@@ -178,7 +178,7 @@ FROM newest n JOIN locked USING (agent_no)
 WHERE e.agent_no = n.agent_no AND n.time_ns >= e.last_run_time_ns;
 
 -- name: register
-INSERT INTO replica (id, beat_at) VALUES ($1, clock_timestamp()) RETURNING no;
+INSERT INTO replica (id, beat_at, slots) VALUES ($1, clock_timestamp(), $2) RETURNING no;
 
 -- name: beat
 UPDATE replica SET beat_at = clock_timestamp() WHERE no = $1 RETURNING no;
@@ -281,6 +281,78 @@ SELECT
   r.start_ns
 FROM run r JOIN lane l ON l.no = r.lane_no
 WHERE r.id = $1 AND r.status <= 2;
+
+-- name: standing
+-- Of run $2 of tenant $1, with the numbers of its lane.
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000, r.body, l.no, r.seq, l.share, l.priority, l.ready_at_ns, r.start_before_ns, l.owner,
+  l.owner IS NULL AND l.open > 0 AND NOT l.held AND NOT l.scheduled
+FROM run r JOIN lane l ON l.no = r.lane_no
+WHERE r.id = $2 AND r.tenant = $1 AND r.status <> 9;
+
+-- name: in_front
+-- The first $3 open runs of lane $1 before $2.
+SELECT o.body FROM lane l JOIN run o ON o.lane_no = l.no AND o.seq >= l.head_seq AND o.seq < $2 AND o.status <= 2
+WHERE l.no = $1
+ORDER BY o.seq LIMIT $3::bigint;
+
+-- name: run_body
+SELECT body FROM run WHERE id = $1;
+
+-- name: lanes_ahead
+-- How many lanes of share $1 go before rank $2, up to $3.
+SELECT count(*) FROM (
+  SELECT FROM lane
+  WHERE owner IS NULL AND open > 0 AND NOT held AND NOT scheduled AND share = $1 AND ready_at_ns + priority * 60000000000 < $2
+  LIMIT $3::bigint
+) ahead;
+
+-- name: slot_holders
+-- Runs of tenant $1 in lanes that are held, $2 of them.
+SELECT r.id FROM replica p
+JOIN lane l ON l.owner = p.no
+JOIN run r ON r.lane_no = l.no AND r.seq = l.head_seq AND r.status <= 2
+WHERE r.tenant = $1
+LIMIT $2::bigint;
+
+-- name: replicas
+-- The first $1, with the number of each and how many lanes it holds.
+SELECT p.no, p.id, (extract(epoch FROM p.beat_at) * 1000000)::bigint * 1000, p.slots, (SELECT count(*) FROM lane l WHERE l.owner = p.no)
+FROM replica p ORDER BY p.no LIMIT $1::bigint;
+
+-- name: now_ns
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000;
+
+-- name: count_queue
+-- Open runs of tenant $1, and of shares $2 unless they are NULL, by share and priority, $3 runs and $4 groups at most; $5 is now.
+SELECT r.body, g.* FROM (
+  SELECT min(o.no) AS no, o.share, o.priority,
+    count(*) FILTER (WHERE o.state = 1), count(*) FILTER (WHERE o.state = 2), count(*) FILTER (WHERE o.state = 3),
+    count(*) FILTER (WHERE o.state = 4), min(o.ready_at_ns) FILTER (WHERE o.state = 1), count(*) AS runs, sum(count(*)) OVER ()
+  FROM (
+    SELECT r.no, r.share, r.priority, l.ready_at_ns, CASE
+      WHEN r.seq <> l.head_seq THEN 2
+      WHEN l.owner IS NOT NULL THEN 4
+      WHEN r.start_ns > $5 THEN 3
+      WHEN l.held THEN 2
+      ELSE 1 END AS state
+    FROM lane l JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
+    WHERE l.open > 0 AND l.tenant = $1 AND ($2::bigint[] IS NULL OR r.share = ANY ($2::bigint[]))
+    LIMIT $3::bigint
+  ) o
+  GROUP BY o.share, o.priority
+  ORDER BY count(*) DESC, o.share, o.priority LIMIT $4::bigint
+) g JOIN run r USING (no)
+ORDER BY g.runs DESC, g.share, g.priority;
+
+-- name: first_steps
+-- The runs of tenant $1 whose first step is among its newest $2, each with the run before it in its lane.
+SELECT r.body, r.start_ns, (
+  SELECT b.body FROM run b WHERE b.lane_no = r.lane_no AND b.seq < r.seq AND b.status <> 9 ORDER BY b.seq DESC LIMIT 1
+)
+FROM (SELECT key, start_ns FROM step WHERE tenant = $1 ORDER BY start_ns DESC, key DESC LIMIT $2::bigint) s
+JOIN run r ON r.no = s.key >> 20
+WHERE s.key & 1048575 = 0 AND r.status <> 9
+ORDER BY s.start_ns DESC;
 
 -- name: events
 -- Of run $1 after $2: $3 at most, and no more once $4 bytes are there.

@@ -17,6 +17,7 @@ from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
 from sendoff_server.store.batch.shares import BEFORE_ALL
 from sendoff_server.store.group_read import GroupRead
+from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import OnHint, Poisoned, Store
 from sendoff_server.store.questions import (
@@ -64,6 +65,7 @@ from sendoff_server.store.sqlite import (
     messages,
     purge,
     reads,
+    standing,
     steps,
     tags,
     tools,
@@ -74,6 +76,7 @@ from sendoff_server.store.sqlite.connection import Synchronous, connect, connect
 from sendoff_server.store.sqlite.lock import FileLock
 from sendoff_server.store.sqlite.migrations import migrate
 from sendoff_server.store.sqlite.threads import ConnectionThreads
+from sendoff_server.store.standing import QueueCount, SlotWait, Standing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,14 +90,22 @@ class SqliteStore(Store):
     """A database file, entered once. A verb that is cancelled while its thread works is carried out all the same."""
 
     def __init__(
-        self, path: Path, *, synchronous: Synchronous = "FULL", exclusive: bool = True, clock: Clock | None = None
+        self,
+        path: Path,
+        *,
+        synchronous: Synchronous = "FULL",
+        exclusive: bool = True,
+        clock: Clock | None = None,
+        slots: int | None = None,
     ) -> None:
-        """`exclusive`: one process, which takes over at once what an earlier one held. Else replicas share the file."""
+        """`exclusive`: one process, which takes over at once what an earlier one held. Else replicas share the file.
+        `slots`: how many runs this one executes at once, to be told."""
         self._path = path
         self._exclusive = exclusive
         self._clock = clock or SystemClock()
         self._replica_id = ids.new("replica")
         self._replica_no = 0
+        self._slots = slots
         self._served = BEFORE_ALL
         """The share from which lanes were claimed last."""
         self._writer = ConnectionThreads("write", 1, partial(connect, path, synchronous))
@@ -161,6 +172,9 @@ class SqliteStore(Store):
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext()  # nobody is there to send any
 
+    async def tell(self, hints: Sequence[Hint]) -> None:
+        pass  # nobody is there to hear any
+
     # -- runs --
 
     async def runs(self, tenant: str, run_ids: Sequence[str]) -> dict[str, v1.Run]:
@@ -181,6 +195,15 @@ class SqliteStore(Store):
 
     async def queued(self, run_id: str) -> Queued | None:
         return await self._readers.submit(reads.queued, run_id)
+
+    async def standing(self, tenant: str, run_id: str) -> Standing | None:
+        return await self._readers.submit(standing.of_run, tenant, run_id, self._clock.now_ns())
+
+    async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
+        return await self._readers.submit(standing.count, tenant, shares, self._clock.now_ns())
+
+    async def slot_waits(self, tenant: str) -> list[SlotWait]:
+        return await self._readers.submit(standing.waits, tenant)
 
     async def events(self, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:
         return await self._readers.submit(reads.events, run_id, after_sequence, limit)
@@ -431,7 +454,7 @@ class SqliteStore(Store):
     def _open(self, connection: sqlite3.Connection) -> int:
         now_ns = self._clock.now_ns()
         migrate(connection, now_ns)
-        return leases.register(connection, self._replica_id, now_ns, alone=self._exclusive)
+        return leases.register(connection, self._replica_id, self._slots, now_ns, alone=self._exclusive)
 
     async def _leave(self) -> None:
         await self._write(leases.leave, self._replica_no, self._clock.now_ns())

@@ -20,10 +20,10 @@ _Row = Sequence[Any]
 """Of `waiting_lanes`; the share comes last."""
 
 
-def register(connection: sqlite3.Connection, replica_id: str, now_ns: int, *, alone: bool) -> int:
+def register(connection: sqlite3.Connection, replica_id: str, slots: int | None, now_ns: int, *, alone: bool) -> int:
     """Write this replica's row and return its number. `alone`: all other replicas are declared dead at once."""
     with transaction(connection):
-        no: int = connection.execute(named("register"), (replica_id, now_ns)).fetchone()[0]
+        no: int = connection.execute(named("register"), (replica_id, now_ns, slots)).fetchone()[0]
         if alone:
             _bury(connection, no, now_ns + 1, now_ns)
         return no

@@ -315,7 +315,7 @@ WHERE run_no IN (SELECT d.run_no FROM json_each(?1) wanted CROSS JOIN delivery d
   AND status = 1;
 
 -- name: register
-INSERT INTO replica (id, beat_ns) VALUES (?1, ?2) RETURNING no;
+INSERT INTO replica (id, beat_ns, slots) VALUES (?1, ?2, ?3) RETURNING no;
 
 -- name: alive
 SELECT count(*) FROM replica WHERE no = ?1;
@@ -398,6 +398,76 @@ SELECT
   r.start_ns
 FROM run r CROSS JOIN lane l ON l.no = r.lane_no
 WHERE r.id = ?1 AND r.status <= 2;
+
+-- name: standing
+-- Of run ?2 of tenant ?1, with the numbers of its lane.
+SELECT r.body, l.no, r.seq, l.share, l.priority, l.ready_at_ns, r.start_before_ns, l.owner,
+  l.owner IS NULL AND l.open > 0 AND NOT l.held AND NOT l.scheduled
+FROM run r CROSS JOIN lane l ON l.no = r.lane_no
+WHERE r.id = ?2 AND r.tenant = ?1 AND r.status <> 9;
+
+-- name: in_front
+-- The first ?3 open runs of lane ?1 before ?2.
+SELECT o.body FROM lane l CROSS JOIN run o ON o.lane_no = l.no AND o.seq >= l.head_seq AND o.seq < ?2 AND o.status <= 2
+WHERE l.no = ?1
+ORDER BY o.seq LIMIT ?3;
+
+-- name: run_body
+SELECT body FROM run WHERE id = ?1;
+
+-- name: lanes_ahead
+-- How many lanes of share ?1 go before rank ?2, up to ?3.
+SELECT count(*) FROM (
+  SELECT 1 FROM lane INDEXED BY lane_waiting
+  WHERE held = 0 AND scheduled = 0 AND owner IS NULL AND open > 0 AND share = ?1 AND ready_at_ns + priority * 60000000000 < ?2
+  LIMIT ?3
+);
+
+-- name: slot_holders
+-- Runs of tenant ?1 in lanes that are held, ?2 of them.
+SELECT r.id FROM replica p
+CROSS JOIN lane l INDEXED BY lane_active ON l.held = 0 AND l.owner = p.no AND (l.open > 0 OR l.owner IS NOT NULL)
+CROSS JOIN run r ON r.lane_no = l.no AND r.seq = l.head_seq AND r.status <= 2
+WHERE r.tenant = ?1
+LIMIT ?2;
+
+-- name: replicas
+-- The first ?1, with the number of each and how many lanes it holds.
+SELECT p.no, p.id, p.beat_ns, p.slots, (
+  SELECT count(*) FROM lane l INDEXED BY lane_active
+  WHERE l.held = 0 AND l.owner = p.no AND (l.open > 0 OR l.owner IS NOT NULL)
+) FROM replica p ORDER BY p.no LIMIT ?1;
+
+-- name: count_queue
+-- Open runs of tenant ?1, and of shares ?2 unless they are NULL, by share and priority, ?3 runs and ?4 groups at most; ?5 is now.
+SELECT r.body, g.* FROM (
+SELECT min(o.no) AS no, o.share, o.priority, sum(o.state = 1), sum(o.state = 2), sum(o.state = 3), sum(o.state = 4),
+  min(CASE WHEN o.state = 1 THEN o.ready_at_ns END), count(*) AS runs, sum(count(*)) OVER ()
+FROM (
+  SELECT r.no, r.share, r.priority, l.ready_at_ns, CASE
+    WHEN r.seq <> l.head_seq THEN 2
+    WHEN l.owner IS NOT NULL THEN 4
+    WHEN r.start_ns > ?5 THEN 3
+    WHEN l.held THEN 2
+    ELSE 1 END AS state
+  FROM lane l INDEXED BY lane_active CROSS JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
+  WHERE l.open > 0 AND l.tenant = ?1 AND (?2 IS NULL OR r.share IN (SELECT value FROM json_each(?2)))
+  LIMIT ?3
+) o
+GROUP BY o.share, o.priority
+ORDER BY count(*) DESC, o.share, o.priority LIMIT ?4
+) g CROSS JOIN run r USING (no)
+ORDER BY g.runs DESC, g.share, g.priority;
+
+-- name: first_steps
+-- The runs of tenant ?1 whose first step is among its newest ?2, each with the run before it in its lane.
+SELECT r.body, r.start_ns, (
+  SELECT b.body FROM run b WHERE b.lane_no = r.lane_no AND b.seq < r.seq AND b.status <> 9 ORDER BY b.seq DESC LIMIT 1
+)
+FROM (SELECT key, start_ns FROM step WHERE tenant = ?1 ORDER BY start_ns DESC LIMIT ?2) s
+CROSS JOIN run r ON r.no = s.key >> 20
+WHERE s.key & 1048575 = 0 AND r.status <> 9
+ORDER BY s.start_ns DESC;
 
 -- name: events
 -- Of run ?1 after ?2: ?3 at most, and no more once ?4 bytes are there.
