@@ -14,7 +14,6 @@ from sendoff_server.store.sqlite.engine import SqliteStore
 
 def store_of(settings: Settings, clock: Clock) -> Store:
     """PostgreSQL goes by its own clock. Raises EngineMissing."""
-    slots = settings.max_running
     caps = Caps(per_agent=settings.max_running_per_agent, per_tenant=settings.max_running_per_tenant)
     weights = {share_of(DEFAULT_TENANT, key): weight for key, weight in weights_of(settings.fairness_weights).items()}
     if settings.postgres_url is not None:
