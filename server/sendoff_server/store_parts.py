@@ -13,11 +13,13 @@ from sendoff_server.store.sqlite.engine import SqliteStore
 def store_of(settings: Settings, clock: Clock) -> Store:
     """PostgreSQL goes by its own clock. Raises EngineMissing."""
     if settings.postgres_url is not None:
-        store: Store = _postgres().PostgresStore(settings.postgres_url)
+        store: Store = _postgres().PostgresStore(
+            settings.postgres_url, connections=settings.database_connections, slots=settings.max_running
+        )
         return store
     path = settings.database_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    return SqliteStore(path, synchronous=settings.sqlite_synchronous, clock=clock)
+    return SqliteStore(path, synchronous=settings.sqlite_synchronous, clock=clock, slots=settings.max_running)
 
 
 async def migrate(postgres_url: str, *, only_check: bool) -> int:

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from sendoff.cli import actions, agents, blocks, callbacks, conversations, exits, files, runs, sending, server, tools
+from sendoff.cli import (
+    actions,
+    agents,
+    blocks,
+    callbacks,
+    conversations,
+    exits,
+    files,
+    queues,
+    runs,
+    sending,
+    server,
+    tools,
+)
 from sendoff.cli.session import Session
 
 app = typer.Typer(
@@ -49,6 +62,7 @@ app.command("cancel")(runs.cancel)
 app.command("messages")(runs.messages)
 app.command("health")(server.health)
 app.command("info")(server.info)
+app.command("queue")(queues.queue)
 app.add_typer(actions.actions, name="actions")
 app.add_typer(agents.agents, name="agents")
 app.add_typer(blocks.blocks, name="blocks")

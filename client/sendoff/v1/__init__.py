@@ -105,6 +105,7 @@ from sendoff.v1.conversation_service_pb2 import ListMessagesResponse as ListMess
 from sendoff.v1.conversation_service_pb2 import ResetConversationRequest as ResetConversationRequest
 from sendoff.v1.conversation_service_pb2 import ResetConversationResponse as ResetConversationResponse
 from sendoff.v1.conversation_service_pb2 import UpdateConversationRequest as UpdateConversationRequest
+from sendoff.v1.dispatch_pause_pb2 import DispatchPause as DispatchPause
 from sendoff.v1.file_pb2 import File as File
 from sendoff.v1.file_service_pb2 import CreateFileRequest as CreateFileRequest
 from sendoff.v1.file_service_pb2 import DeleteFileRequest as DeleteFileRequest
@@ -180,8 +181,13 @@ from sendoff.v1.model_settings_pb2 import VERBOSITY_LOW as VERBOSITY_LOW
 from sendoff.v1.model_settings_pb2 import VERBOSITY_MEDIUM as VERBOSITY_MEDIUM
 from sendoff.v1.model_settings_pb2 import VERBOSITY_UNSPECIFIED as VERBOSITY_UNSPECIFIED
 from sendoff.v1.model_settings_pb2 import Verbosity as Verbosity
+from sendoff.v1.ops_service_pb2 import GetQueueStatsRequest as GetQueueStatsRequest
+from sendoff.v1.ops_service_pb2 import GetQueueStatsResponse as GetQueueStatsResponse
 from sendoff.v1.ops_service_pb2 import GetServerInfoRequest as GetServerInfoRequest
 from sendoff.v1.ops_service_pb2 import GetServerInfoResponse as GetServerInfoResponse
+from sendoff.v1.ops_service_pb2 import QueueBucket as QueueBucket
+from sendoff.v1.ops_service_pb2 import Replica as Replica
+from sendoff.v1.ops_service_pb2 import SlotWaits as SlotWaits
 from sendoff.v1.run_pb2 import CallbackSummary as CallbackSummary
 from sendoff.v1.run_pb2 import RUN_KIND_COMPACTION as RUN_KIND_COMPACTION
 from sendoff.v1.run_pb2 import RUN_KIND_RESET as RUN_KIND_RESET
@@ -248,9 +254,12 @@ from sendoff.v1.run_service_pb2 import ClientTool as ClientTool
 from sendoff.v1.run_service_pb2 import CreateMessageAsyncRequest as CreateMessageAsyncRequest
 from sendoff.v1.run_service_pb2 import DeleteRunRequest as DeleteRunRequest
 from sendoff.v1.run_service_pb2 import DeleteRunResponse as DeleteRunResponse
+from sendoff.v1.run_service_pb2 import ExplainRunRequest as ExplainRunRequest
+from sendoff.v1.run_service_pb2 import ExplainRunResponse as ExplainRunResponse
 from sendoff.v1.run_service_pb2 import GetRunRequest as GetRunRequest
 from sendoff.v1.run_service_pb2 import Heartbeat as Heartbeat
 from sendoff.v1.run_service_pb2 import InputMessages as InputMessages
+from sendoff.v1.run_service_pb2 import Lease as Lease
 from sendoff.v1.run_service_pb2 import Limits as Limits
 from sendoff.v1.run_service_pb2 import ListRunEventsRequest as ListRunEventsRequest
 from sendoff.v1.run_service_pb2 import ListRunEventsResponse as ListRunEventsResponse
@@ -260,6 +269,7 @@ from sendoff.v1.run_service_pb2 import ListRunsRequest as ListRunsRequest
 from sendoff.v1.run_service_pb2 import ListRunsResponse as ListRunsResponse
 from sendoff.v1.run_service_pb2 import RunSnapshot as RunSnapshot
 from sendoff.v1.run_service_pb2 import Scheduling as Scheduling
+from sendoff.v1.run_service_pb2 import SlotQueue as SlotQueue
 from sendoff.v1.run_service_pb2 import StreamEnd as StreamEnd
 from sendoff.v1.run_service_pb2 import WAIT_UNTIL_ACTION_OR_TERMINAL as WAIT_UNTIL_ACTION_OR_TERMINAL
 from sendoff.v1.run_service_pb2 import WAIT_UNTIL_STARTED as WAIT_UNTIL_STARTED

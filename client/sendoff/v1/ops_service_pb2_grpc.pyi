@@ -18,6 +18,11 @@ class OpsServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.GetServerInfoRequest, _ops_service_pb2.GetServerInfoResponse]
     """Tells what this server is and can."""
+    GetQueueStats: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.GetQueueStatsRequest, _ops_service_pb2.GetQueueStatsResponse]
+    """Tells how much waits and works, for whom, how long runs have lately waited for a slot, and who works.
+
+    Of all replicas together, whichever is asked, as of one moment.
+    """
 
 class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
     """For operators."""
@@ -29,5 +34,16 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_ops_service_pb2.GetServerInfoRequest, _abc.Awaitable[_ops_service_pb2.GetServerInfoResponse]],
     ) -> _abc.Awaitable[_ops_service_pb2.GetServerInfoResponse]:
         """Tells what this server is and can."""
+
+    @_abc_1.abstractmethod
+    def GetQueueStats(
+        self,
+        request: _ops_service_pb2.GetQueueStatsRequest,
+        context: _aio.ServicerContext[_ops_service_pb2.GetQueueStatsRequest, _abc.Awaitable[_ops_service_pb2.GetQueueStatsResponse]],
+    ) -> _abc.Awaitable[_ops_service_pb2.GetQueueStatsResponse]:
+        """Tells how much waits and works, for whom, how long runs have lately waited for a slot, and who works.
+
+        Of all replicas together, whichever is asked, as of one moment.
+        """
 
 def add_OpsServiceServicer_to_server(servicer: OpsServiceServicer, server: _aio.Server) -> None: ...

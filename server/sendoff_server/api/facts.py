@@ -5,8 +5,10 @@ from __future__ import annotations
 from sendoff import v1
 from sendoff.v1.model_service_pb2_grpc import ModelServiceServicer
 from sendoff.v1.ops_service_pb2_grpc import OpsServiceServicer
+from sendoff_server.api.caller import TENANT
 from sendoff_server.api.status import Context
 from sendoff_server.models.port import Catalogue
+from sendoff_server.runs.queue_stats import QueueStats
 
 
 class ModelServicer(ModelServiceServicer):
@@ -20,10 +22,14 @@ class ModelServicer(ModelServiceServicer):
 
 
 class OpsServicer(OpsServiceServicer):
-    """Tells what it was given."""
+    """Tells what it was given, and asks the use cases for the rest."""
 
-    def __init__(self, info: v1.GetServerInfoResponse) -> None:
+    def __init__(self, info: v1.GetServerInfoResponse, queue: QueueStats) -> None:
         self._info = info
+        self._queue = queue
 
     async def GetServerInfo(self, request: v1.GetServerInfoRequest, context: Context) -> v1.GetServerInfoResponse:
         return self._info
+
+    async def GetQueueStats(self, request: v1.GetQueueStatsRequest, context: Context) -> v1.GetQueueStatsResponse:
+        return await self._queue.get(TENANT, request)

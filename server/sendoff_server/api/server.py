@@ -91,10 +91,10 @@ class GrpcServer:
                 (file_service_pb2.DESCRIPTOR, "FileService", FileServicer(use_cases.files)),
                 (tool_service_pb2.DESCRIPTOR, "ToolService", ToolServicer(use_cases.tools)),
                 (model_service_pb2.DESCRIPTOR, "ModelService", ModelServicer(use_cases.models)),
-                (ops_service_pb2.DESCRIPTOR, "OpsService", OpsServicer(use_cases.info)),
+                (ops_service_pb2.DESCRIPTOR, "OpsService", OpsServicer(use_cases.info, use_cases.queue)),
             )
         }
-        self._options = server_options(settings.max_request_bytes)
+        self._options = server_options(settings.max_request_bytes, shares_port=settings.processes > 1)
         self._health = Health()
         self._works = self._drains = False
         self.stop_grace_s = stop_grace_s
@@ -152,11 +152,11 @@ class GrpcServer:
         await self._health.enter_graceful_shutdown()
 
 
-def server_options(max_request_bytes: int) -> list[tuple[str, int]]:
-    """How gRPC is set."""
+def server_options(max_request_bytes: int, *, shares_port: bool = False) -> list[tuple[str, int]]:
+    """How gRPC is set; `shares_port` with other processes of this server."""
     return [
         # The default lets a second server have the same port without a word.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shares_port)),
         ("grpc.max_receive_message_length", max_request_bytes + _ROOM_FOR_REFUSAL),
         # Metadata: the default turns calls away at random between 8 and 16 KB.
         ("grpc.max_metadata_size", 16 * 1024),

@@ -89,8 +89,11 @@ class HttpServer:
         *,
         max_body_bytes: int,
         limits: Limits | None = None,
+        shares_port: bool = False,
         is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`shares_port` with other processes of this server."""
+        self._shares_port = shares_port
         self.address = address
         """host:port. Once entered, with the port that was taken in place of port 0."""
         self.keep_alive_s = _KEEP_ALIVE_S
@@ -121,7 +124,7 @@ class HttpServer:
         """Listen and serve. Raises HttpAddressUnavailable."""
         host, _, port = self.address.rpartition(":")
         try:
-            listening = _listening(host.strip("[]"), int(port))
+            listening = _listening(host.strip("[]"), int(port), self._shares_port)
         except OSError as error:
             raise HttpAddressUnavailable(self.address) from error
         self.address = f"{host}:{listening.getsockname()[1]}"
@@ -156,11 +159,13 @@ class _Server(uvicorn.Server):
         self.began.set()
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening(host: str, port: int, shares_port: bool) -> socket.socket:
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.bind(address)
         listening.listen(_BACKLOG)
         listening.setblocking(False)

@@ -37,6 +37,7 @@ from sendoff_server.runs.decisions import answers, with_decisions
 from sendoff_server.runs.remote_images import Addresses, check_addresses
 from sendoff_server.runs.retention import Retention
 from sendoff_server.runs.stored_images import Files, with_media_types
+from sendoff_server.store.batch.shares import share_of
 from sendoff_server.store.items import (
     Accept,
     Busy,
@@ -249,7 +250,7 @@ class Acceptance:
             supersedes=_SUPERSEDES.get(scheduling.when_busy),
             start_ns=start_ns,
             priority=scheduling.priority if scheduling.HasField("priority") else _PRIORITY,
-            share=_share(tenant, scheduling.fairness_key),
+            share=share_of(tenant, scheduling.fairness_key),
             start_before_ns=may_start_ns + ttl.ToNanoseconds() if request.limits.HasField("queue_ttl") else None,
             repeats_since_ns=_since_ns(now_ns, keyed.repeated_within_s),
         )
@@ -353,11 +354,6 @@ def fingerprint(request: v1.CreateMessageAsyncRequest) -> bytes:
     bare.CopyFrom(request)
     bare.ClearField("request_id")
     return _digest(bare.SerializeToString(deterministic=True))
-
-
-def _share(tenant: str, fairness_key: str) -> int:
-    """Whom a run shares slots as: that key of the tenant or, without one, the tenant."""
-    return int.from_bytes(_digest(f"{tenant}\0{fairness_key}".encode())[:8]) >> 1
 
 
 def _digest(words: bytes) -> bytes:

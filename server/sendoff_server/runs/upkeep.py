@@ -23,6 +23,7 @@ from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.retention import Retention
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.service import RunService
+from sendoff_server.store.batch.shares import share_of
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Accept, Accepted, Key, Pending
 from sendoff_server.store.port import Store
@@ -112,6 +113,7 @@ class Upkeep(UpkeepPort):
             lease=self._scheduler.has_room(),
             reject_if_busy=True,
             max_open=1,
+            share=share_of(tenant, ""),
             reject_if_pending=kind == v1.RUN_KIND_COMPACTION,
             repeats_since_ns=None if since_s is None else now_ns - int(since_s * SECOND_NS),
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from sendoff import v1
-from sendoff_server.store.questions import Queued
+from sendoff_server.store.questions import CapOf, Queued
+
+_AT_CAP = {CapOf.AGENT: "AGENT_AT_CAP", CapOf.TENANT: "TENANT_AT_CAP"}
 
 
 def show_wait(run: v1.Run, queued: Queued, now_ns: int) -> None:
@@ -21,5 +23,9 @@ def show_wait(run: v1.Run, queued: Queued, now_ns: int) -> None:
     elif queued.paused_by:
         run.phase = v1.RUN_PHASE_BLOCKED
         wait.reason, wait.blocking_run_id, wait.position = "ACTION_PENDING", queued.paused_by, queued.position
+    elif queued.pause is not None:
+        run.phase, wait.reason = v1.RUN_PHASE_BLOCKED, "DISPATCH_PAUSED"
+    elif queued.at_cap is not None:
+        run.phase, wait.reason = v1.RUN_PHASE_BLOCKED, _AT_CAP[queued.at_cap.of]
     else:
         wait.reason = "NO_SLOT"

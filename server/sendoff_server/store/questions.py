@@ -266,6 +266,31 @@ class Fork:
     """The last one that is part of it; None for all."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchScope:
+    """Which lanes a pause is for: those of an agent, or of a share, or all of the tenant."""
+
+    tenant: str
+    agent_id: str | None = None
+    share: int | None = None
+
+
+class CapOf(Enum):
+    """Whose runs a cap counts."""
+
+    AGENT = "agent"
+    TENANT = "tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class AtCap:
+    """As many runs are under way, over all replicas, as may be."""
+
+    of: CapOf
+    running: int
+    most: int
+
+
 @dataclass(frozen=True, slots=True)
 class Queued:
     """Where a CREATED run stands in its lane."""
@@ -278,6 +303,11 @@ class Queued:
     """The run whose pending actions the lane's head waits for; empty if it does not wait."""
     start_ns: int | None = None
     """It is not started before. None: it may be at once."""
+    pause: v1.DispatchPause | None = None
+    """The oldest that keeps the lane's head from being taken up. None for who is not the head."""
+    at_cap: AtCap | None = None
+    """The cap that keeps the lane's head from being taken up, the agent's rather than the tenant's. None for who is not
+    the head."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the server tells of itself: health, models."""
+"""What the server tells of itself: health, what it is and can, how much waits, models."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from sendoff import v1
 from sendoff_server.gateway.answers import answer
-from sendoff_server.gateway.asked import Query
-from sendoff_server.gateway.doors import Table
+from sendoff_server.gateway.asked import Query, queried
+from sendoff_server.gateway.codec.writing import written
+from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.nouns.provider_types import endpoint_type, provider_type, window_of
 from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.use_cases import UseCases
@@ -59,6 +60,17 @@ async def embedding_models(use_cases: UseCases, request: Request) -> Response:
     return answer([])
 
 
+async def server_info(use_cases: UseCases, request: Request) -> Response:
+    """GET /v1/server-info"""
+    return answer(written(use_cases.info))
+
+
+async def queue_stats(use_cases: UseCases, request: Request) -> Response:
+    """GET /v1/queue-stats"""
+    wanted = queried(v1.GetQueueStatsRequest, request)
+    return answer(written(await use_cases.queue.get(TENANT, wanted)))
+
+
 def model_json(model: v1.Model) -> dict[str, Any]:
     provider, _, name = model.handle.partition("/")
     window = window_of(model)
@@ -86,6 +98,8 @@ def model_json(model: v1.Model) -> dict[str, Any]:
 TABLE: Table = (
     ("GET", "/v1/health/", health),
     ("GET", "/v1/ready/", ready),
+    ("GET", "/v1/server-info", server_info),
+    ("GET", "/v1/queue-stats", queue_stats),
     ("GET", "/v1/models/", models),
     ("GET", "/v1/models/embedding", embedding_models),
 )
