@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from letta_client import AsyncLetta
 
 from sendoff import AsyncClient, v1
 from sendoff_server import app
@@ -37,6 +38,8 @@ LONG_S = 6.0
 
 
 _SHORT = script(text="an answer", first_delay_ms=400)
+
+_LONG = script(text="late", first_delay_ms=LONG_S * 1_000)
 
 
 class Replica(ServerProcess):
@@ -104,12 +107,23 @@ class Load:
                 _good(await http.get(f"/v1/runs/{run_id}"))
                 await _read(http, run_id)
 
+    async def official(self) -> None:
+        """The API's own client, as it is by default, waits for answers that take longer than a server that stops."""
+        async with AsyncLetta(api_key="any", base_url=f"http://{self._between.http_address}") as sdk:
+            agent = (await sdk.agents.create(model="scripted/script", include_base_tools=False)).id
+            while not self.over.is_set():
+                told = await sdk.agents.messages.create(agent, input=_LONG)
+                answer = told.messages[-1]
+                assert answer.message_type == "assistant_message"
+                assert answer.run_id is not None
+                self.accepted[agent].append(answer.run_id)
+
     async def long_runs(self) -> None:
         """Follows runs that last longer than the grace of a server."""
         async with calling(self._between.grpc_address) as caller, AsyncClient(self._between.grpc_address) as client:
             agent = await caller.agent()
             while not self.over.is_set():
-                run = await caller.send(agent, script(text="late", first_delay_ms=LONG_S * 1_000))
+                run = await caller.send(agent, _LONG)
                 self.accepted[agent].append(run.id)
                 async with asyncio.TaskGroup() as group, _http(self._between) as http:
                     following = [group.create_task(_follow(client, run.id)) for _ in range(2)]
@@ -163,7 +177,7 @@ async def test_a_rolling_restart_turns_nobody_away_and_loses_nothing(
 ) -> None:
     load = Load(between)
     async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as group:
-        for behave in (load.by_grpc, load.by_grpc, load.by_rest, load.by_rest, load.long_runs):
+        for behave in (load.by_grpc, load.by_grpc, load.by_rest, load.by_rest, load.official, load.long_runs):
             group.create_task(behave())
         for replica in replicas:
             assert await replica.stop() == 0
@@ -191,6 +205,41 @@ async def test_after_a_kill_calls_go_to_those_who_live(replicas: list[Replica], 
             assert (await caller.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
             _good(await http.get(f"/v1/runs/{run.id}"))
             _good(await http.post(f"/v1/agents/{agent}/messages/async", json={"input": script(text="an answer")}))
+
+
+async def test_a_kill_in_the_middle_fails_no_call_that_its_client_repeats(
+    replicas: list[Replica], between: Balancer
+) -> None:
+    accepted: dict[str, list[str]] = {}
+    half, over = asyncio.Event(), asyncio.Event()
+
+    async def by_grpc() -> None:
+        async with AsyncClient(between.grpc_address) as client:
+            agent = (await client.create_agent(name="subject", model="scripted/script")).id
+            mine = accepted.setdefault(agent, [])
+            while not over.is_set():
+                mine.append((await client.send(agent, script(text="x"))).id)
+                await client.get_run(mine[-1])
+                half.set()
+
+    async def by_rest() -> None:
+        async with AsyncLetta(api_key="any", base_url=f"http://{between.http_address}") as sdk:
+            agent = (await sdk.agents.create(model="scripted/script", include_base_tools=False)).id
+            mine = accepted.setdefault(agent, [])
+            while not over.is_set():
+                mine.append((await sdk.agents.messages.create_async(agent, input=script(text="x"))).id)
+                await sdk.runs.retrieve(mine[-1])
+
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+        for behave in (by_grpc, by_rest, by_grpc, by_rest):
+            group.create_task(behave())
+        await half.wait()
+        await replicas[0].kill()
+        await between.settled(1)
+        over.set()
+    async with calling(between.grpc_address) as caller:
+        for agent, sent in accepted.items():
+            assert {run.id for run in await caller.list_all(agent_id=agent)} == {*sent}
 
 
 async def test_requests_of_one_connection_go_to_all_servers(serve: Serve, tmp_path: Path) -> None:

@@ -226,13 +226,9 @@ def test_nothing_is_sent_again_that_a_server_may_have_taken() -> None:
             assert repeated <= {"connect-failure", "refused-stream", "reset-before-request"}
 
 
-def test_the_database_has_connections_for_all_servers_and_some_to_spare() -> None:
+def test_the_database_has_connections_for_servers_and_their_successors(settings: Settings) -> None:
     (most,) = [int(each.partition("=")[2]) for each in SERVICES["postgres"]["command"] if "max_connections" in each]
-    assert most >= 2 * SERVICES["sendoff"]["deploy"]["replicas"] * CONNECTIONS + 10
-
-
-CONNECTIONS = 7
-"""Of one server, at most. Twice as many servers run while new ones take the place of old ones."""
+    assert most >= 2 * SERVICES["sendoff"]["deploy"]["replicas"] * settings.database_connections + 10
 
 
 def test_the_keys_that_a_file_may_hold_are_those_of_providers() -> None:
