@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from sendoff_server.clock import Clock
 from sendoff_server.runs.audience import Audience
 from sendoff_server.runs.hub import Hub
-from sendoff_server.runs.remote_text import REPEAT_S, RemoteText
+from sendoff_server.runs.remote_text import RemoteText
 from sendoff_server.store.hints import Gone, Hint, LanesWait, Missed, Text, Watches, Wrote
 from sendoff_server.store.items import Item, MarkCancel, Noted, Placed, Progress, Recorded, Result
 from sendoff_server.store.port import Store, StoreFailed
@@ -96,7 +96,7 @@ class Herald:
 
     async def _tell_forever(self) -> None:
         while True:
-            await self._clock.wait(self._has_news, REPEAT_S)
+            await self._clock.wait(self._has_news, self._remote_text.left_s())
             self._has_news = asyncio.get_running_loop().create_future()
             if hints := list(self._due()):
                 await self._tell(hints)
