@@ -588,7 +588,7 @@ class Scheduling(_message.Message):
     """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """The run is not started before this time; as a rule it is within 2 seconds of it, if there is a slot. Later runs of the
+        """The run is not started before this time; as a rule it is some milliseconds after it, if there is a slot. Later runs of the
         conversation wait behind it all the same. A time that has passed is met at once. Not for a request that answers what a run waits
         for. At most 366 days ahead. Unset: at once.
         """
