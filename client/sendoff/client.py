@@ -186,6 +186,10 @@ class Client(CallbackCalls):
         given."""
         return self._call(requests.set_step_feedback(step_id, feedback, tags), timeout_s)
 
+    def explain_run(self, run_id: str, *, timeout_s: float | None = None) -> v1.ExplainRunResponse:
+        """What keeps a run from starting or going on, who does, and until when."""
+        return self._call(requests.explain_run(run_id), timeout_s)
+
     def cancel_run(
         self, run_id: str, *, rollback: bool = False, reason: str | None = None, timeout_s: float | None = None
     ) -> v1.Run:
@@ -544,6 +548,12 @@ class Client(CallbackCalls):
     def dispatch_pauses(self, *, timeout_s: float | None = None) -> Sequence[v1.DispatchPause]:
         """All pauses, oldest first."""
         return self._call(requests.list_dispatch_pauses(), timeout_s).pauses
+
+    def queue_stats(
+        self, *, fairness_key: str | None = None, timeout_s: float | None = None
+    ) -> v1.GetQueueStatsResponse:
+        """How much waits and works, of all keys or of one, how long runs have lately waited, and who works."""
+        return self._call(requests.get_queue_stats(fairness_key), timeout_s)
 
     def health(self, service: str = "", *, timeout_s: float | None = None) -> bool:
         """Whether the server, or one of its services, takes requests. Raises Unavailable when none answers."""

@@ -77,6 +77,7 @@ WATCH_RUN = _method(_RUNS, "WatchRun", v1.WatchRunRequest, v1.WatchRunResponse)
 LIST_RUN_EVENTS = _method(_RUNS, "ListRunEvents", v1.ListRunEventsRequest, v1.ListRunEventsResponse)
 LIST_RUN_MESSAGES = _method(_RUNS, "ListRunMessages", v1.ListRunMessagesRequest, v1.ListRunMessagesResponse)
 DELETE_RUN = _method(_RUNS, "DeleteRun", v1.DeleteRunRequest, v1.DeleteRunResponse)
+EXPLAIN_RUN = _method(_RUNS, "ExplainRun", v1.ExplainRunRequest, v1.ExplainRunResponse)
 CANCEL_RUN = _method(_RUNS, "CancelRun", v1.CancelRunRequest, v1.Run)
 
 LIST_PENDING_ACTIONS = _method(
@@ -150,6 +151,7 @@ GET_SERVER_INFO = _method(_OPS, "GetServerInfo", v1.GetServerInfoRequest, v1.Get
 PAUSE_DISPATCH = _method(_OPS, "PauseDispatch", v1.PauseDispatchRequest, v1.DispatchPause)
 RESUME_DISPATCH = _method(_OPS, "ResumeDispatch", v1.ResumeDispatchRequest, v1.ResumeDispatchResponse)
 LIST_DISPATCH_PAUSES = _method(_OPS, "ListDispatchPauses", v1.ListDispatchPausesRequest, v1.ListDispatchPausesResponse)
+GET_QUEUE_STATS = _method(_OPS, "GetQueueStats", v1.GetQueueStatsRequest, v1.GetQueueStatsResponse)
 
 # grpc.health.v1, without its package: HealthCheckRequest is one string with number 1, HealthCheckResponse one enum
 # with number 1, which on the wire is what these wrappers are.

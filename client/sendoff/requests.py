@@ -271,6 +271,10 @@ def get_run(run_id: str) -> Call[v1.GetRunRequest, v1.Run]:
     return _call(methods.GET_RUN, v1.GetRunRequest(run_id=run_id))
 
 
+def explain_run(run_id: str) -> Call[v1.ExplainRunRequest, v1.ExplainRunResponse]:
+    return _call(methods.EXPLAIN_RUN, v1.ExplainRunRequest(run_id=run_id))
+
+
 def list_runs(filters: RunFilters) -> v1.ListRunsRequest:
     return v1.ListRunsRequest(**filters)
 
@@ -508,6 +512,10 @@ def resume_dispatch(
 
 def list_dispatch_pauses() -> Call[v1.ListDispatchPausesRequest, v1.ListDispatchPausesResponse]:
     return _call(methods.LIST_DISPATCH_PAUSES, v1.ListDispatchPausesRequest())
+
+
+def get_queue_stats(fairness_key: str | None) -> Call[v1.GetQueueStatsRequest, v1.GetQueueStatsResponse]:
+    return _call(methods.GET_QUEUE_STATS, v1.GetQueueStatsRequest(fairness_key=fairness_key))
 
 
 def check_health(service: str) -> Call[StringValue, Int32Value]:

@@ -97,6 +97,8 @@ def new_run(
         create_time=timestamp(now_ns),
         request_id=request_id,
     )
+    if request.scheduling.fairness_key:
+        run.fairness_key = request.scheduling.fairness_key
     if request.HasField("metadata"):
         run.metadata.CopyFrom(request.metadata)
     if request.HasField("callback_url"):

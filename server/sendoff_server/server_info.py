@@ -55,6 +55,8 @@ FEATURES = (
     "memory_blocks",
     "override_model",
     "override_system",
+    "queue_stats",
+    "run_explanations",
     "run_log",
     "steps",
     "tools",

@@ -17,12 +17,24 @@ def store_of(settings: Settings, clock: Clock) -> Store:
     caps = Caps(per_agent=settings.max_running_per_agent, per_tenant=settings.max_running_per_tenant)
     weights = {share_of(DEFAULT_TENANT, key): weight for key, weight in weights_of(settings.fairness_weights).items()}
     if settings.postgres_url is not None:
-        store: Store = _postgres().PostgresStore(settings.postgres_url, caps=caps, weights=weights)
+        store: Store = _postgres().PostgresStore(
+            settings.postgres_url,
+            connections=settings.database_connections,
+            slots=settings.max_running,
+            caps=caps,
+            weights=weights,
+        )
         return store
     path = settings.database_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    synchronous = settings.sqlite_synchronous
-    return SqliteStore(path, synchronous=synchronous, clock=clock, caps=caps, weights=weights)
+    return SqliteStore(
+        path,
+        synchronous=settings.sqlite_synchronous,
+        clock=clock,
+        slots=settings.max_running,
+        caps=caps,
+        weights=weights,
+    )
 
 
 async def migrate(postgres_url: str, *, only_check: bool) -> int:

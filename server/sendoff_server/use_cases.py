@@ -13,6 +13,7 @@ from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.action_service import ActionService
 from sendoff_server.runs.dispatch_service import DispatchService
+from sendoff_server.runs.queue_stats import QueueStats
 from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
 from sendoff_server.toolbox.service import ToolService
@@ -33,6 +34,7 @@ class UseCases:
     files: FileService
     models: Catalogue
     dispatch: DispatchService
+    queue: QueueStats
     info: v1.GetServerInfoResponse
 
     def drain(self, lasts_s: float = 0.0) -> None:

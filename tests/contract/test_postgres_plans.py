@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sendoff import v1
-from sendoff_server.store.items import Key
+from sendoff_server.store.items import Key, WhenPending
 from sendoff_server.store.port import DEFAULT_TENANT as TENANT
 from sendoff_server.store.port import Store
 from sendoff_server.store.postgres.connection import Pool
@@ -27,7 +27,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
-from tests.contract.making import accept, claim_of, conversation, new_lane, run_to_end
+from tests.contract.making import accept, claim_of, conversation, new_lane, run_to_end, stopped
 from tests.postgres import Session, new_database
 
 Filters = tuple[dict[str, Any], ...]
@@ -107,6 +107,7 @@ async def _ask_everything(store: Store) -> None:
     await _list_messages(store)
     await _list_others(store)
     await _read(store)
+    await _explain(store, lane)
     await store.delete_run(TENANT, "run-1")
     await store.purge(40, 20)
     await store.delete_conversation(TENANT, fork.id)
@@ -165,6 +166,9 @@ async def _read(store: Store) -> None:
         store.run_marks(["x"]),
         store.wanted_cancels(),
         store.queued("x"),
+        store.count_queue(TENANT, []),
+        store.count_queue(TENANT, [1]),
+        store.slot_waits(TENANT),
         store.events("x", 0, 10),
         store.run_messages("x", -1, 10),
         store.run_request(TENANT, "x"),
@@ -174,6 +178,7 @@ async def _read(store: Store) -> None:
         store.steps("x"),
         store.step(TENANT, "x"),
         store.overdue_runs(1, 10),
+        store.next_start_s(),
         store.actions(TENANT, "x"),
         store.expired_actions(0, 10),
         store.claim_deliveries(0, 10, 10, {}),
@@ -185,6 +190,19 @@ async def _read(store: Store) -> None:
     )
     for answer in asked:
         await answer
+
+
+async def _explain(store: Store, lane: str) -> None:
+    """A run that waits for a slot, which is what most is told of."""
+    await store.flush([waiting := accept(await new_lane(store), lease=False)])
+    standing = await store.standing(TENANT, waiting.run.id)
+    assert standing is not None
+    assert standing.place is not None
+    stop = await stopped(store, lane)
+    await store.flush([held := accept(lane, when_pending=WhenPending.WAIT)])
+    standing = await store.standing(TENANT, held.run.id)
+    assert standing is not None
+    assert list(standing.awaited) == list(stop.pending_actions)
 
 
 async def _plans(pool: Pool) -> list[tuple[str, dict[str, Any]]]:

@@ -16,6 +16,7 @@ from sendoff.cli import (
     dispatch,
     exits,
     files,
+    queues,
     runs,
     sending,
     server,
@@ -62,6 +63,7 @@ app.command("cancel")(runs.cancel)
 app.command("messages")(runs.messages)
 app.command("health")(server.health)
 app.command("info")(server.info)
+app.command("queue")(queues.queue)
 app.add_typer(actions.actions, name="actions")
 app.add_typer(agents.agents, name="agents")
 app.add_typer(blocks.blocks, name="blocks")

@@ -140,6 +140,18 @@ def remove(context: typer.Context, run_id: RunId) -> None:
         client.delete_run(run_id)
 
 
+@runs.command("explain")
+def explain(context: typer.Context, run_id: RunId, as_json: Json = False) -> None:
+    """Tell in plain sentences what keeps a run from starting or going on, who does, and until when."""
+    with session(context).client() as client:
+        found = client.explain_run(run_id)
+    if as_json:
+        output.document(found)
+        return
+    for fact in found.facts:
+        output.say(output.one_line(fact))
+
+
 @runs.command("steps")
 def steps(context: typer.Context, run_id: RunId, as_json: Json = False) -> None:
     """Show the steps of a run: its model calls, and the tools that each called."""

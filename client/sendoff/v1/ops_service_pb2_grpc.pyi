@@ -34,6 +34,11 @@ class OpsServiceStub:
     """
     ListDispatchPauses: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.ListDispatchPausesRequest, _ops_service_pb2.ListDispatchPausesResponse]
     """Lists the pauses there are, oldest first, all of them."""
+    GetQueueStats: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.GetQueueStatsRequest, _ops_service_pb2.GetQueueStatsResponse]
+    """Tells how much waits and works, for whom, how long runs have lately waited for a slot, and who works.
+
+    Of all replicas together, whichever is asked, as of one moment.
+    """
 
 class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
     """For operators."""
@@ -78,5 +83,16 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_ops_service_pb2.ListDispatchPausesRequest, _abc.Awaitable[_ops_service_pb2.ListDispatchPausesResponse]],
     ) -> _abc.Awaitable[_ops_service_pb2.ListDispatchPausesResponse]:
         """Lists the pauses there are, oldest first, all of them."""
+
+    @_abc_1.abstractmethod
+    def GetQueueStats(
+        self,
+        request: _ops_service_pb2.GetQueueStatsRequest,
+        context: _aio.ServicerContext[_ops_service_pb2.GetQueueStatsRequest, _abc.Awaitable[_ops_service_pb2.GetQueueStatsResponse]],
+    ) -> _abc.Awaitable[_ops_service_pb2.GetQueueStatsResponse]:
+        """Tells how much waits and works, for whom, how long runs have lately waited for a slot, and who works.
+
+        Of all replicas together, whichever is asked, as of one moment.
+        """
 
 def add_OpsServiceServicer_to_server(servicer: OpsServiceServicer, server: _aio.Server) -> None: ...

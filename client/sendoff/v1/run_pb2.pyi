@@ -292,6 +292,7 @@ class Run(_message.Message):
     CANCEL_REASON_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
+    FAIRNESS_KEY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"run-<uuid4>", made by the server. Nobody may read a meaning into it."""
     agent_id: _builtins.str
@@ -330,6 +331,8 @@ class Run(_message.Message):
     """Why it was cancelled, as the caller of CancelRun said. Unset: not cancelled, or no reason given."""
     kind: Global___RunKind.ValueType
     """What it is for."""
+    fairness_key: _builtins.str
+    """As Scheduling.fairness_key. Unset: it shares slots as the tenant. Runs that were accepted before there was this field do not tell."""
     @_builtins.property
     def error(self) -> Global___RunError:
         """What went wrong. Set if and only if the status is FAILED."""
@@ -419,10 +422,11 @@ class Run(_message.Message):
         cancel_reason: _builtins.str | None = ...,
         kind: Global___RunKind.ValueType = ...,
         retention: _duration_pb2.Duration | None = ...,
+        fairness_key: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "metadata", b"metadata", "request_config", b"request_config", "retention", b"retention", "start_time", b"start_time", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_fairness_key", b"_fairness_key", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "fairness_key", b"fairness_key", "metadata", b"metadata", "request_config", b"request_config", "retention", b"retention", "start_time", b"start_time", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "agent_id", b"agent_id", "attempt", b"attempt", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "id", b"id", "kind", b"kind", "labels", b"labels", "last_sequence", b"last_sequence", "metadata", b"metadata", "pending_actions", b"pending_actions", "phase", b"phase", "request_config", b"request_config", "request_id", b"request_id", "retention", b"retention", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "turn_id", b"turn_id", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_fairness_key", b"_fairness_key", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "agent_id", b"agent_id", "attempt", b"attempt", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "fairness_key", b"fairness_key", "id", b"id", "kind", b"kind", "labels", b"labels", "last_sequence", b"last_sequence", "metadata", b"metadata", "pending_actions", b"pending_actions", "phase", b"phase", "request_config", b"request_config", "request_id", b"request_id", "retention", b"retention", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "turn_id", b"turn_id", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__background: _TypeAlias = _typing.Literal["background"]  # noqa: Y015
     _WhichOneofArgType__background: _TypeAlias = _typing.Literal["_background", b"_background"]  # noqa: Y015
@@ -436,6 +440,8 @@ class Run(_message.Message):
     _WhichOneofArgType__continues_run_id: _TypeAlias = _typing.Literal["_continues_run_id", b"_continues_run_id"]  # noqa: Y015
     _WhichOneofReturnType__conversation_id: _TypeAlias = _typing.Literal["conversation_id"]  # noqa: Y015
     _WhichOneofArgType__conversation_id: _TypeAlias = _typing.Literal["_conversation_id", b"_conversation_id"]  # noqa: Y015
+    _WhichOneofReturnType__fairness_key: _TypeAlias = _typing.Literal["fairness_key"]  # noqa: Y015
+    _WhichOneofArgType__fairness_key: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key"]  # noqa: Y015
     _WhichOneofReturnType__stop_reason: _TypeAlias = _typing.Literal["stop_reason"]  # noqa: Y015
     _WhichOneofArgType__stop_reason: _TypeAlias = _typing.Literal["_stop_reason", b"_stop_reason"]  # noqa: Y015
     _WhichOneofReturnType__total_duration_ns: _TypeAlias = _typing.Literal["total_duration_ns"]  # noqa: Y015
@@ -454,6 +460,8 @@ class Run(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__continues_run_id) -> _WhichOneofReturnType__continues_run_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__conversation_id) -> _WhichOneofReturnType__conversation_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fairness_key) -> _WhichOneofReturnType__fairness_key | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_reason) -> _WhichOneofReturnType__stop_reason | None: ...
     @_typing.overload

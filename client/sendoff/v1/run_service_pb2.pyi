@@ -872,7 +872,9 @@ class WatchRunRequest(_message.Message):
     snapshot: _builtins.bool
     """One snapshot of what is so far, then what happens from there on. Rule: const = true."""
     include_deltas: _builtins.bool
-    """Send the text being written as it comes. Of a run that another replica executes messages come as a whole, without it."""
+    """Send the text being written as it comes. Of a run that another replica executes it comes a moment later, or not at all while
+    replicas cannot reach each other through the database; messages come as a whole in any case.
+    """
     follow_continuations: _builtins.bool
     """Go on with the runs that continue this one in its turn, each from its first event, and wait for them as long as answers are
     pending. The position is that of the first run.
@@ -1301,3 +1303,175 @@ class DeleteRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteRunResponse: _TypeAlias = DeleteRunResponse  # noqa: Y015
+
+@_typing.final
+class ExplainRunRequest(_message.Message):
+    """Asks why a run does not start, or not go on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run. Rule: as GetRunRequest.run_id."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRunRequest: _TypeAlias = ExplainRunRequest  # noqa: Y015
+
+@_typing.final
+class ExplainRunResponse(_message.Message):
+    """What keeps a run. What is told of its conversation holds for the first of its runs, behind which the others wait."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    BLOCKING_RUN_IDS_FIELD_NUMBER: _builtins.int
+    PENDING_ACTIONS_FIELD_NUMBER: _builtins.int
+    LATEST_START_TIME_FIELD_NUMBER: _builtins.int
+    SLOT_QUEUE_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> _run_pb2.Run:
+        """The run as GetRun tells it; `wait` is what it waits for."""
+
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The same and more in words, a sentence each, what keeps it first. For people: the words may change. Never empty."""
+
+    @_builtins.property
+    def blocking_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whose end, or whose actions, it waits for: the runs in front of it in its conversation, in their order; or the run whose actions are
+        pending; or, if it waits for a slot, runs that have one. At most 20, and only runs of the tenant.
+        """
+
+    @_builtins.property
+    def pending_actions(self) -> _containers.RepeatedCompositeFieldContainer[_action_pb2.PendingAction]:
+        """What its conversation waits for from outside, each with its deadline. Empty: nothing."""
+
+    @_builtins.property
+    def latest_start_time(self) -> _timestamp_pb2.Timestamp:
+        """If it has not started by then it ends FAILED with stop reason EXPIRED_IN_QUEUE. Unset: it may wait for ever, or has started."""
+
+    @_builtins.property
+    def slot_queue(self) -> Global___SlotQueue:
+        """Where its conversation stands among those that wait for a slot. Unset: it does not wait for one."""
+
+    @_builtins.property
+    def lease(self) -> Global___Lease:
+        """Who works on its conversation. Unset: nobody."""
+
+    def __init__(
+        self,
+        *,
+        run: _run_pb2.Run | None = ...,
+        facts: _abc.Iterable[_builtins.str] | None = ...,
+        blocking_run_ids: _abc.Iterable[_builtins.str] | None = ...,
+        pending_actions: _abc.Iterable[_action_pb2.PendingAction] | None = ...,
+        latest_start_time: _timestamp_pb2.Timestamp | None = ...,
+        slot_queue: Global___SlotQueue | None = ...,
+        lease: Global___Lease | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["latest_start_time", b"latest_start_time", "lease", b"lease", "run", b"run", "slot_queue", b"slot_queue"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocking_run_ids", b"blocking_run_ids", "facts", b"facts", "latest_start_time", b"latest_start_time", "lease", b"lease", "pending_actions", b"pending_actions", "run", b"run", "slot_queue", b"slot_queue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRunResponse: _TypeAlias = ExplainRunResponse  # noqa: Y015
+
+@_typing.final
+class SlotQueue(_message.Message):
+    """Where a conversation stands among those that wait for a slot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAIRNESS_KEY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    READY_TIME_FIELD_NUMBER: _builtins.int
+    AHEAD_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    SLOTS_USED_FIELD_NUMBER: _builtins.int
+    fairness_key: _builtins.str
+    """As Scheduling.fairness_key of its first run. Unset: the tenant."""
+    priority: _builtins.int
+    """As Scheduling.priority of its first run."""
+    ahead: _builtins.int
+    """How many conversations with the same key get a slot before it. 1000: that many, or more."""
+    keys: _builtins.int
+    """How many keys have conversations that wait for a slot, its own among them. 1000: that many, or more."""
+    slots: _builtins.int
+    """How many slots the replicas have that are alive."""
+    slots_used: _builtins.int
+    """How many of them are taken."""
+    @_builtins.property
+    def ready_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it waits for a slot."""
+
+    def __init__(
+        self,
+        *,
+        fairness_key: _builtins.str | None = ...,
+        priority: _builtins.int = ...,
+        ready_time: _timestamp_pb2.Timestamp | None = ...,
+        ahead: _builtins.int = ...,
+        keys: _builtins.int = ...,
+        slots: _builtins.int = ...,
+        slots_used: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "fairness_key", b"fairness_key", "ready_time", b"ready_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "ahead", b"ahead", "fairness_key", b"fairness_key", "keys", b"keys", "priority", b"priority", "ready_time", b"ready_time", "slots", b"slots", "slots_used", b"slots_used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fairness_key: _TypeAlias = _typing.Literal["fairness_key"]  # noqa: Y015
+    _WhichOneofArgType__fairness_key: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fairness_key) -> _WhichOneofReturnType__fairness_key | None: ...
+
+Global___SlotQueue: _TypeAlias = SlotQueue  # noqa: Y015
+
+@_typing.final
+class Lease(_message.Message):
+    """A replica's hold on a conversation: while it lasts nobody else works on it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPLICA_ID_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    BEAT_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    replica_id: _builtins.str
+    """Who holds it."""
+    run_id: _builtins.str
+    """The run that it works on, or is about to."""
+    @_builtins.property
+    def beat_time(self) -> _timestamp_pb2.Timestamp:
+        """When the replica was last heard of."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """If nothing is heard of the replica until then, others take over. Each beat moves it."""
+
+    def __init__(
+        self,
+        *,
+        replica_id: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        beat_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["beat_time", b"beat_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_time", b"beat_time", "expire_time", b"expire_time", "replica_id", b"replica_id", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lease: _TypeAlias = Lease  # noqa: Y015

@@ -76,6 +76,11 @@ class RunServiceStub(object):
                 request_serializer=sendoff_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=sendoff_dot_v1_dot_run__pb2.Run.FromString,
                 _registered_method=True)
+        self.ExplainRun = channel.unary_unary(
+                '/sendoff.v1.RunService/ExplainRun',
+                request_serializer=sendoff_dot_v1_dot_run__service__pb2.ExplainRunRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_run__service__pb2.ExplainRunResponse.FromString,
+                _registered_method=True)
         self.DeleteRun = channel.unary_unary(
                 '/sendoff.v1.RunService/DeleteRun',
                 request_serializer=sendoff_dot_v1_dot_run__service__pb2.DeleteRunRequest.SerializeToString,
@@ -173,6 +178,16 @@ class RunServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainRun(self, request, context):
+        """Tells what keeps a run from starting or going on, who does it, and until when; in words and as data, all as of one moment.
+
+        Never disagrees with GetRun: `run.wait` is what it explains. Of a run that has ended it tells that. Costs the same however much
+        waits. Fails with NOT_FOUND (RUN_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteRun(self, request, context):
         """Deletes a run that has ended, with its log, its request and its steps.
 
@@ -232,6 +247,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.CancelRun,
                     request_deserializer=sendoff_dot_v1_dot_run__service__pb2.CancelRunRequest.FromString,
                     response_serializer=sendoff_dot_v1_dot_run__pb2.Run.SerializeToString,
+            ),
+            'ExplainRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainRun,
+                    request_deserializer=sendoff_dot_v1_dot_run__service__pb2.ExplainRunRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_run__service__pb2.ExplainRunResponse.SerializeToString,
             ),
             'DeleteRun': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteRun,
@@ -456,6 +476,33 @@ class RunService(object):
             '/sendoff.v1.RunService/CancelRun',
             sendoff_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
             sendoff_dot_v1_dot_run__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.RunService/ExplainRun',
+            sendoff_dot_v1_dot_run__service__pb2.ExplainRunRequest.SerializeToString,
+            sendoff_dot_v1_dot_run__service__pb2.ExplainRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -68,6 +68,12 @@ class RunServiceStub:
     A run that has stopped and still waits for answers stays COMPLETED: what it waits for is denied, by a run that continues it,
     calls no model and ends CANCELLED. Fails with FAILED_PRECONDITION (UNSUPPORTED_FEATURE) if that is to be rolled back.
     """
+    ExplainRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ExplainRunRequest, _run_service_pb2.ExplainRunResponse]
+    """Tells what keeps a run from starting or going on, who does it, and until when; in words and as data, all as of one moment.
+
+    Never disagrees with GetRun: `run.wait` is what it explains. Of a run that has ended it tells that. Costs the same however much
+    waits. Fails with NOT_FOUND (RUN_NOT_FOUND).
+    """
     DeleteRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.DeleteRunRequest, _run_service_pb2.DeleteRunResponse]
     """Deletes a run that has ended, with its log, its request and its steps.
 
@@ -182,6 +188,18 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A run that has stopped and still waits for answers stays COMPLETED: what it waits for is denied, by a run that continues it,
         calls no model and ends CANCELLED. Fails with FAILED_PRECONDITION (UNSUPPORTED_FEATURE) if that is to be rolled back.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainRun(
+        self,
+        request: _run_service_pb2.ExplainRunRequest,
+        context: _aio.ServicerContext[_run_service_pb2.ExplainRunRequest, _abc.Awaitable[_run_service_pb2.ExplainRunResponse]],
+    ) -> _abc.Awaitable[_run_service_pb2.ExplainRunResponse]:
+        """Tells what keeps a run from starting or going on, who does it, and until when; in words and as data, all as of one moment.
+
+        Never disagrees with GetRun: `run.wait` is what it explains. Of a run that has ended it tells that. Costs the same however much
+        waits. Fails with NOT_FOUND (RUN_NOT_FOUND).
         """
 
     @_abc_1.abstractmethod

@@ -9,6 +9,7 @@ from sendoff_server.api.caller import TENANT
 from sendoff_server.api.status import Context
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.dispatch_service import DispatchService
+from sendoff_server.runs.queue_stats import QueueStats
 
 
 class ModelServicer(ModelServiceServicer):
@@ -22,11 +23,12 @@ class ModelServicer(ModelServiceServicer):
 
 
 class OpsServicer(OpsServiceServicer):
-    """Tells what it was given, and hands the other calls to the use cases."""
+    """Tells what it was given, and asks the use cases for the rest."""
 
-    def __init__(self, info: v1.GetServerInfoResponse, dispatch: DispatchService) -> None:
+    def __init__(self, info: v1.GetServerInfoResponse, dispatch: DispatchService, queue: QueueStats) -> None:
         self._info = info
         self._dispatch = dispatch
+        self._queue = queue
 
     async def GetServerInfo(self, request: v1.GetServerInfoRequest, context: Context) -> v1.GetServerInfoResponse:
         return self._info
@@ -41,3 +43,6 @@ class OpsServicer(OpsServiceServicer):
         self, request: v1.ListDispatchPausesRequest, context: Context
     ) -> v1.ListDispatchPausesResponse:
         return await self._dispatch.list_pauses(TENANT)
+
+    async def GetQueueStats(self, request: v1.GetQueueStatsRequest, context: Context) -> v1.GetQueueStatsResponse:
+        return await self._queue.get(TENANT, request)

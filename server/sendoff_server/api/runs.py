@@ -47,5 +47,8 @@ class RunServicer(RunServiceServicer):
     async def CancelRun(self, request: v1.CancelRunRequest, context: Context) -> v1.Run:
         return await self._runs.cancel(TENANT, request)
 
+    async def ExplainRun(self, request: v1.ExplainRunRequest, context: Context) -> v1.ExplainRunResponse:
+        return await self._runs.explain(TENANT, request)
+
     async def DeleteRun(self, request: v1.DeleteRunRequest, context: Context) -> v1.DeleteRunResponse:
         return await self._runs.delete(TENANT, request)

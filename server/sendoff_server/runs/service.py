@@ -18,6 +18,7 @@ from sendoff_server.runs.accepting import Acceptance, Keyed, keyed, one_request_
 from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.decisions import answers
 from sendoff_server.runs.draft import Draft
+from sendoff_server.runs.explaining import explained
 from sendoff_server.runs.hub import Hub
 from sendoff_server.runs.message_list import DEFAULT_ENTRIES, MessageList
 from sendoff_server.runs.scheduler import Scheduler
@@ -27,7 +28,7 @@ from sendoff_server.runs.watching import Watching
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Accepted, Cancel, Key, MarkCancel, Marked, Outdated, Pending
 from sendoff_server.store.port import Store
-from sendoff_server.store.questions import RunDeletion, RunQuery
+from sendoff_server.store.questions import Queued, RunDeletion, RunQuery
 from sendoff_server.validation import limits
 
 DEFAULT_RUNS = 50
@@ -156,17 +157,25 @@ class RunService:
             self._hub.remember(tenant, run)
         if run.status != v1.RUN_STATUS_CREATED:
             return run
-        return await self._with_wait(run)
+        return self._with_wait(run, await self._store.queued(run.id))
 
-    async def _with_wait(self, run: v1.Run) -> v1.Run:
-        """A run that has not started, with what it waits for."""
-        queued = await self._store.queued(run.id)
-        if queued is None or self._scheduler.executes(run.id):
+    def _with_wait(self, run: v1.Run, queued: Queued | None) -> v1.Run:
+        """A run as stored; if it has not started, with what it waits for."""
+        if run.status != v1.RUN_STATUS_CREATED or queued is None or self._scheduler.executes(run.id):
             return run
         told = v1.Run()
         told.CopyFrom(run)
         show_wait(told, queued, self._clock.now_ns())
         return told
+
+    async def explain(self, tenant: str, request: v1.ExplainRunRequest) -> v1.ExplainRunResponse:
+        """What keeps a run, as of one moment. Raises RunNotFound."""
+        validation.check_explain_run(request)
+        standing = await self._store.standing(tenant, request.run_id)
+        if standing is None:
+            raise RunNotFound(request.run_id)
+        run = self._hub.known(tenant, request.run_id) or self._with_wait(standing.run, standing.queued)
+        return explained(run, standing)
 
     # ---- follow ----
 

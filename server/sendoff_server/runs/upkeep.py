@@ -17,6 +17,7 @@ from sendoff_server.clock import SECOND_NS, Clock
 from sendoff_server.context.context import MAX_HISTORY_BYTES, ids_shown
 from sendoff_server.context.summary import outcome_of
 from sendoff_server.errors import CompactionFailed, NothingToCompact, ResetFailed
+from sendoff_server.fairness import share_of
 from sendoff_server.lifecycle import first_event, lane_of, new_run
 from sendoff_server.runs.accepting import Acceptance
 from sendoff_server.runs.answering import Answering
@@ -112,6 +113,7 @@ class Upkeep(UpkeepPort):
             lease=self._scheduler.has_room(),
             reject_if_busy=True,
             max_open=1,
+            share=share_of(tenant, ""),
             reject_if_pending=kind == v1.RUN_KIND_COMPACTION,
             repeats_since_ns=None if since_s is None else now_ns - int(since_s * SECOND_NS),
         )

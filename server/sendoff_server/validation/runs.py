@@ -102,6 +102,12 @@ def check_delete_run(request: v1.DeleteRunRequest) -> None:
     found.refuse()
 
 
+def check_explain_run(request: v1.ExplainRunRequest) -> None:
+    found = Violations()
+    check_id(found, "run_id", request.run_id, RUN_ID)
+    found.refuse()
+
+
 def check_cancel_run(request: v1.CancelRunRequest) -> None:
     found = Violations()
     check_id(found, "run_id", request.run_id, RUN_ID)

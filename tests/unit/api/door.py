@@ -22,6 +22,7 @@ from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.action_service import ActionService
 from sendoff_server.runs.dispatch_service import DispatchService
+from sendoff_server.runs.queue_stats import QueueStats
 from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
 from sendoff_server.server_info import server_info
@@ -92,6 +93,10 @@ class FakeRuns:
     async def cancel(self, tenant: str, request: v1.CancelRunRequest) -> v1.Run:
         await self._call(tenant, request)
         return RUN
+
+    async def explain(self, tenant: str, request: v1.ExplainRunRequest) -> v1.ExplainRunResponse:
+        await self._call(tenant, request)
+        return v1.ExplainRunResponse(run=RUN)
 
     async def delete(self, tenant: str, request: v1.DeleteRunRequest) -> v1.DeleteRunResponse:
         await self._call(tenant, request)
@@ -382,6 +387,17 @@ class FakeTools:
         return v1.DeleteToolResponse()
 
 
+class FakeQueue:
+    """The use case of queues."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def get(self, tenant: str, request: v1.GetQueueStatsRequest) -> v1.GetQueueStatsResponse:
+        self.calls.append((tenant, request))
+        return v1.GetQueueStatsResponse(slots=1)
+
+
 class FakeModels:
     """A catalogue of one model."""
 
@@ -405,6 +421,7 @@ class Door:
         self.steps = FakeSteps()
         self.dispatch = FakeDispatch()
         self.tools = FakeTools()
+        self.queue = FakeQueue()
         self.settings = Settings().model_copy(update={"grpc_address": "127.0.0.1:0"} | settings)
         self.server = GrpcServer(
             self.settings,
@@ -424,6 +441,7 @@ class Door:
                 tools=cast(ToolService, self.tools),
                 models=cast(Catalogue, FakeModels()),
                 dispatch=cast(DispatchService, self.dispatch),
+                queue=cast(QueueStats, self.queue),
                 info=server_info(self.settings),
             ),
             stop_grace_s=0.1,

@@ -29,6 +29,8 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "ListRunEventsRequest": validation.check_list_run_events,
     "ListRunMessagesRequest": validation.check_list_run_messages,
     "CancelRunRequest": validation.check_cancel_run,
+    "ExplainRunRequest": validation.check_explain_run,
+    "GetQueueStatsRequest": validation.check_get_queue_stats,
     "DeleteRunRequest": validation.check_delete_run,
     "ListPendingActionsRequest": validation.check_list_pending_actions,
     "RespondToActionsRequest": validation.check_respond_to_actions,

@@ -826,6 +826,13 @@ RUNS: Sequence[Field] = (
     ),
     Field("CancelRunRequest.run_id", "run_id", lambda v: v1.CancelRunRequest(run_id=v), AS_RUN_ID),
     Field("DeleteRunRequest.run_id", "run_id", lambda v: v1.DeleteRunRequest(run_id=v), AS_RUN_ID),
+    Field(
+        "GetQueueStatsRequest.fairness_key",
+        "fairness_key",
+        lambda v: v1.GetQueueStatsRequest(fairness_key=v),
+        size(64),
+    ),
+    Field("ExplainRunRequest.run_id", "run_id", lambda v: v1.ExplainRunRequest(run_id=v), AS_RUN_ID),
     Field("CancelRunRequest.reason", "reason", lambda v: v1.CancelRunRequest(run_id=RUN, reason=v), characters(1_024)),
 )
 

@@ -79,7 +79,8 @@ class Schemas:
 
     def _field(self, field: FieldDescriptor) -> Schema:
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
-            return {"type": "object", "additionalProperties": {"type": "string"}}
+            values = field.message_type.fields_by_name["value"]
+            return {"type": "object", "additionalProperties": self._value(values)}
         one = self._value(field)
         return {"type": "array", "items": one} if field.is_repeated else one
 

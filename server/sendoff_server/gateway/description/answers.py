@@ -12,11 +12,12 @@ from sendoff_server.gateway.codec.schemas import Schema
 from sendoff_server.gateway.codec.shapes import union
 from sendoff_server.gateway.codec.written_schemas import WrittenSchemas
 from sendoff_server.gateway.description.examples import drawn, examples, examples_of
-from sendoff_server.gateway.description.forms import OBJECT, TEXT, always, an_id, list_of, noun, one_of
+from sendoff_server.gateway.description.forms import NOTHING, OBJECT, TEXT, always, an_id, list_of, noun, one_of
 from sendoff_server.gateway.nouns.agents import Relations, agent_json
 from sendoff_server.gateway.nouns.blocks import block_json
 from sendoff_server.gateway.nouns.conversations import conversation_json
 from sendoff_server.gateway.nouns.messages import head, message_json
+from sendoff_server.gateway.nouns.queues import PHASES
 from sendoff_server.gateway.nouns.runs import (
     API_REASONS,
     API_STATUSES,
@@ -150,8 +151,17 @@ def _logs() -> dict[str, Schema]:
         "DispatchPauses": contract.ref(v1.ListDispatchPausesResponse.DESCRIPTOR),
         "DispatchResumption": contract.ref(v1.ResumeDispatchResponse.DESCRIPTOR),
         "CallbackRedelivery": contract.ref(v1.RedeliverResponse.DESCRIPTOR),
+        "ServerInfo": contract.ref(v1.GetServerInfoResponse.DESCRIPTOR),
+        "QueueStats": contract.ref(v1.GetQueueStatsResponse.DESCRIPTOR),
+        "RunExplanation": _explanation(contract),
         **contract.components,
     }
+
+
+def _explanation(contract: WrittenSchemas) -> Schema:
+    told = contract.members(v1.ExplainRunResponse.DESCRIPTOR, without=frozenset({"run"}))["properties"]
+    wait = {"anyOf": [contract.ref(v1.WaitInfo.DESCRIPTOR), NOTHING]}
+    return always(run=noun("RunState"), phase=one_of([*PHASES.values(), None]), wait=wait, **told)
 
 
 def _content(kind: str) -> dict[str, Schema]:

@@ -86,6 +86,7 @@ def _beyond(bodies: Bodies) -> Table:
         ("GET", "/v1/runs/{run_id}:wait"): Described(
             query=query_of(v1.WaitRunRequest.DESCRIPTOR, "run_id"), answers=_RUN
         ),
+        ("GET", "/v1/runs/{run_id}:explain"): Described(answers=noun("RunExplanation")),
         ("GET", "/v1/runs/{run_id}:watch"): Described(
             query=watched, answers=None, events=noun("WatchedFrame"), headers=("last-event-id",), can_be_over=True
         ),

@@ -19,6 +19,7 @@ from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, message_of, path_id, queried
 from sendoff_server.gateway.codec.writing import written
 from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.nouns.queues import explanation_json
 from sendoff_server.gateway.nouns.runs import run_json
 from sendoff_server.gateway.presence import while_present
 from sendoff_server.gateway.streams.sse import streamed
@@ -40,6 +41,12 @@ async def wait(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}:wait"""
     waiting = use_cases.runs.wait(TENANT, _at_run(v1.WaitRunRequest, request))
     return answer(run_json(await while_present(request, waiting)))
+
+
+async def explain(use_cases: UseCases, request: Request) -> Response:
+    """GET /v1/runs/{run_id}:explain"""
+    wanted = v1.ExplainRunRequest(run_id=path_id(request, "run_id", "run"))
+    return answer(explanation_json(await use_cases.runs.explain(TENANT, wanted)))
 
 
 async def cancel(use_cases: UseCases, request: Request) -> Response:
@@ -122,6 +129,7 @@ TABLE: Table = (
     ("POST", "/v1/conversations/{conversation_id}/actions:respond", respond),
     ("GET", "/v1/runs/{run_id}/events", events),
     ("POST", "/v1/runs/{run_id}:cancel", cancel),
+    ("GET", "/v1/runs/{run_id}:explain", explain),
     ("GET", "/v1/runs/{run_id}:wait", wait),
     ("GET", "/v1/runs/{run_id}:watch", watch),
 )

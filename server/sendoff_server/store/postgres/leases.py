@@ -10,16 +10,16 @@ from sendoff_server.store.postgres.connection import Connection, fenced
 from sendoff_server.store.postgres.queries import named
 
 
-async def register(connection: Connection, replica_id: str) -> int:
+async def register(connection: Connection, replica_id: str, slots: int | None) -> int:
     """Write this replica's row and return its number."""
     async with connection.transaction():
         await pauses.lock(connection)
-        no: int = await connection.fetchval(named("register"), replica_id)
+        no: int = await connection.fetchval(named("register"), replica_id, slots)
         return no
 
 
-async def beat(connection: Connection, replica_no: int) -> None:
-    if await connection.fetchval(named("beat"), replica_no) is None:
+async def beat(connection: Connection, replica_no: int, timeout_s: float) -> None:
+    if await connection.fetchval(named("beat"), replica_no, timeout=timeout_s) is None:
         raise Fenced("this replica was declared dead")
 
 

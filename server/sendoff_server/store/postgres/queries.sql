@@ -3,17 +3,21 @@
 -- last_place, and left_out where it is to be inherited), `:order` and `:behind` for a direction, `:key` for the time that
 -- conversations go by, `:owner` for whose they are, `:list` for the rows of a list of messages.
 -- LATERAL with a LIMIT or OFFSET 0 is for the planner, which else may walk the larger table in its order.
--- Rows are locked in one order by all: replica, lanes by number, endpoints by number, keys, entries of agents by number, listing by
--- tenant.
+-- Rows are locked in one order by all: replica, agents, lanes by number, endpoints by number, keys, entries of agents by number,
+-- listing by tenant.
 
 -- name: fence
 SELECT no FROM replica WHERE no = $1 FOR KEY SHARE;
 
 -- name: begin_batch
--- Is replica $1 alive (else no row), what is the time, has anybody an endpoint, which pauses are there; and the lanes $2 and those of the runs $3 and of the
--- deliveries $4, which nobody else changes from now on.
+-- Is replica $1 alive (else no row), what is the time, has anybody an endpoint, which pauses are there; and the lanes $2 and those of
+-- the runs $3 and of the deliveries $4, which nobody else changes from now on. And was one of the keys ($5, $6, $7) known before the
+-- locks were granted: what came while this waited for them is found when the keys are written.
 WITH fence AS MATERIALIZED (SELECT no, pauses FROM replica WHERE no = $1 FOR KEY SHARE)
-SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now_ns, EXISTS (SELECT FROM endpoint), fence.pauses, l.*
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now_ns, EXISTS (SELECT FROM endpoint), EXISTS (
+  SELECT FROM unnest($5::text[], $6::bytea[], $7::text[]) wanted (tenant, value, scope)
+  JOIN run_key k ON k.tenant = wanted.tenant AND k.value = wanted.value AND k.scope = wanted.scope
+), fence.pauses, l.*
 FROM fence LEFT JOIN (
   SELECT no, id, tenant, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, priority, share, scheduled, barred, agent_no
   FROM lane
@@ -70,7 +74,7 @@ SELECT r.no, r.body, request.body FROM run r JOIN run_log request ON request.key
 -- The first numbers of $1 blocks.
 SELECT nextval('run_no') FROM generate_series(1, $1);
 
--- name: write_runs
+-- name: add_runs
 INSERT INTO run (
   no, id, tenant, lane_no, seq, create_time_ns, status, stop_reason, background, last_sequence, cancel_wanted, cancel_kind, waits,
   start_ns, priority, share, start_before_ns, fingerprint, body
@@ -79,10 +83,15 @@ SELECT * FROM unnest(
   $1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::smallint[], $8::integer[], $9::boolean[],
   $10::bigint[], $11::bytea[], $12::smallint[], $13::boolean[], $14::bigint[], $15::smallint[], $16::bigint[], $17::bigint[], $18::bytea[],
   $19::bytea[]
-)
-ON CONFLICT (no) DO UPDATE SET
-  status = excluded.status, stop_reason = excluded.stop_reason, last_sequence = excluded.last_sequence,
-  cancel_wanted = excluded.cancel_wanted, cancel_kind = excluded.cancel_kind, body = excluded.body;
+);
+
+-- name: change_runs
+UPDATE run SET
+  status = n.status, stop_reason = n.stop_reason, last_sequence = n.last_sequence, cancel_wanted = n.cancel_wanted,
+  cancel_kind = n.cancel_kind, body = n.body
+FROM unnest($1::bigint[], $2::smallint[], $3::integer[], $4::bigint[], $5::bytea[], $6::smallint[], $7::bytea[])
+  n (no, status, stop_reason, last_sequence, cancel_wanted, cancel_kind, body)
+WHERE run.no = n.no;
 
 -- name: write_lanes
 UPDATE lane SET
@@ -180,8 +189,8 @@ WHERE e.agent_no = n.agent_no AND n.time_ns >= e.last_run_time_ns;
 
 -- name: register
 -- While nobody changes pauses.
-INSERT INTO replica (id, beat_at, pauses) VALUES (
-  $1, clock_timestamp(), CASE WHEN EXISTS (SELECT FROM dispatch_pause) THEN nextval('pauses_change') ELSE 0 END
+INSERT INTO replica (id, beat_at, slots, pauses) VALUES (
+  $1, clock_timestamp(), $2, CASE WHEN EXISTS (SELECT FROM dispatch_pause) THEN nextval('pauses_change') ELSE 0 END
 ) RETURNING no;
 
 -- name: beat
@@ -224,6 +233,11 @@ WHERE no = ANY (ARRAY(
   SELECT no FROM lane WHERE scheduled AND ready_at_ns <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000
   ORDER BY ready_at_ns LIMIT $1 FOR UPDATE SKIP LOCKED
 ));
+
+-- name: next_start
+-- Nanoseconds until it.
+SELECT ready_at_ns - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 FROM lane
+WHERE scheduled ORDER BY ready_at_ns LIMIT 1;
 
 -- name: waiting_shares
 -- Of which lanes wait: the first $3 behind ($1, $2), each with its tenant, none of tenants $4. Goes from share to share, and past such a
@@ -398,6 +412,91 @@ SELECT
   ] END
 FROM run r JOIN lane l ON l.no = r.lane_no
 WHERE r.id = $1 AND r.status <= 2;
+
+-- name: standing
+-- Of run $2 of tenant $1, with the numbers of its lane.
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000, r.body, l.no, l.agent_no, r.seq, l.share, l.priority, l.ready_at_ns, r.start_before_ns, l.owner,
+  l.owner IS NULL AND l.open > 0 AND NOT l.held AND NOT l.scheduled
+FROM run r JOIN lane l ON l.no = r.lane_no
+WHERE r.id = $2 AND r.tenant = $1 AND r.status <> 9;
+
+-- name: in_front
+-- The first $3 open runs of lane $1 before $2.
+SELECT o.body FROM lane l JOIN run o ON o.lane_no = l.no AND o.seq >= l.head_seq AND o.seq < $2 AND o.status <= 2
+WHERE l.no = $1
+ORDER BY o.seq LIMIT $3::bigint;
+
+-- name: run_body
+SELECT body FROM run WHERE id = $1;
+
+-- name: lanes_ahead
+-- How many lanes of share $2 of tenant $1 go before rank $3, up to $4.
+SELECT count(*) FROM (
+  SELECT FROM lane
+  WHERE owner IS NULL AND open > 0 AND NOT held AND NOT scheduled AND barred = 0
+    AND tenant = $1 AND share = $2 AND ready_at_ns + priority * 60000000000 < $3
+  LIMIT $4::bigint
+) ahead;
+
+-- name: slot_holders
+-- Runs of tenant $1, of agent $2 unless it is NULL, in lanes that are held, $3 of them.
+SELECT r.id FROM replica p
+JOIN lane l ON l.owner = p.no
+JOIN run r ON r.lane_no = l.no AND r.seq = l.head_seq AND r.status <= 2
+WHERE r.tenant = $1 AND ($2::bigint IS NULL OR l.agent_no = $2)
+LIMIT $3::bigint;
+
+-- name: replicas
+-- The first $1, with the number of each and how many lanes it holds.
+SELECT p.no, p.id, (extract(epoch FROM p.beat_at) * 1000000)::bigint * 1000, p.slots, (SELECT count(*) FROM lane l WHERE l.owner = p.no)
+FROM replica p ORDER BY p.no LIMIT $1::bigint;
+
+-- name: now_ns
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000;
+
+-- name: count_queue
+-- Open runs of tenant $1, and of shares $2 unless they are NULL, by share and priority, $3 runs and $4 groups at most. $5 is now, $6 and
+-- $7 are the caps of an agent and of a tenant.
+WITH at_work AS MATERIALIZED (
+  SELECT agent_no, count(*) AS leases FROM lane WHERE owner IS NOT NULL AND tenant = $1 GROUP BY agent_no
+), capped AS MATERIALIZED (
+  SELECT array_agg(agent_no) AS agents FROM at_work WHERE $6::bigint > 0 AND leases >= $6
+), tenant_full AS MATERIALIZED (
+  SELECT $7::bigint > 0 AND coalesce(sum(leases), 0) >= $7 AS yes FROM at_work
+)
+SELECT r.body, g.* FROM (
+  SELECT min(o.no) AS no, o.share, o.priority,
+    count(*) FILTER (WHERE o.state = 1), count(*) FILTER (WHERE o.state = 2), count(*) FILTER (WHERE o.state = 3),
+    count(*) FILTER (WHERE o.state = 4), min(o.ready_at_ns) FILTER (WHERE o.state = 1), count(*) AS runs, sum(count(*)) OVER ()
+  FROM (
+    SELECT r.no, r.share, r.priority, l.ready_at_ns, CASE
+      WHEN r.seq <> l.head_seq THEN 2
+      WHEN l.owner IS NOT NULL THEN 4
+      WHEN r.start_ns > $5 THEN 3
+      WHEN l.held OR (SELECT yes FROM tenant_full) OR l.agent_no = ANY ((SELECT agents FROM capped)::bigint[]) THEN 2
+      WHEN r.status = 1 AND r.cancel_wanted IS NULL AND EXISTS (
+        SELECT FROM dispatch_pause p
+        WHERE NOT p.lifted AND p.tenant = l.tenant AND (p.agent_no, p.share) IN ((l.agent_no, -1), (0, r.share), (0, -1))
+      ) THEN 2
+      ELSE 1 END AS state
+    FROM lane l JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
+    WHERE l.open > 0 AND l.tenant = $1 AND ($2::bigint[] IS NULL OR r.share = ANY ($2::bigint[]))
+    LIMIT $3::bigint
+  ) o
+  GROUP BY o.share, o.priority
+  ORDER BY count(*) DESC, o.share, o.priority LIMIT $4::bigint
+) g JOIN run r USING (no)
+ORDER BY g.runs DESC, g.share, g.priority;
+
+-- name: first_steps
+-- The runs of tenant $1 whose first step is among its newest $2, each with the run before it in its lane.
+SELECT r.body, r.start_ns, (
+  SELECT b.body FROM run b WHERE b.lane_no = r.lane_no AND b.seq < r.seq AND b.status <> 9 ORDER BY b.seq DESC LIMIT 1
+)
+FROM (SELECT key, start_ns FROM step WHERE tenant = $1 ORDER BY start_ns DESC, key DESC LIMIT $2::bigint) s
+JOIN run r ON r.no = s.key >> 20
+WHERE s.key & 1048575 = 0 AND r.status <> 9
+ORDER BY s.start_ns DESC;
 
 -- name: events
 -- Of run $1 after $2: $3 at most, and no more once $4 bytes are there.
@@ -697,8 +796,9 @@ FROM lane l WHERE l.no = ANY ($1::bigint[]);
 -- name: update_conversation
 UPDATE conversation SET etag = $4, body = $5 WHERE tenant = $1 AND id = $2 AND etag = $3 RETURNING no;
 
--- name: conversation_number
-SELECT no FROM conversation WHERE tenant = $1 AND id = $2;
+-- name: conversation_to_delete
+-- Locks its agent, so that of those that share messages, all of one agent, one goes after the other and the last takes them along.
+SELECT c.no FROM agent a JOIN conversation c ON c.agent_no = a.no WHERE c.tenant = $1 AND c.id = $2 FOR NO KEY UPDATE OF a;
 
 -- name: lock_lanes
 SELECT count(*) FROM (SELECT FROM lane WHERE no IN (:lanes) ORDER BY no FOR UPDATE) locked;

@@ -19,6 +19,7 @@ from sendoff_server.store.batch import claiming
 from sendoff_server.store.batch.dispatch import NO_CAPS, Caps, Claimed, Dispatch, Scope
 from sendoff_server.store.batch.shares import Wheel
 from sendoff_server.store.group_read import GroupRead
+from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import OnHint, Poisoned, Store
 from sendoff_server.store.questions import (
@@ -69,6 +70,7 @@ from sendoff_server.store.sqlite import (
     pauses,
     purge,
     reads,
+    standing,
     steps,
     tags,
     tools,
@@ -79,6 +81,7 @@ from sendoff_server.store.sqlite.connection import Synchronous, connect, connect
 from sendoff_server.store.sqlite.lock import FileLock
 from sendoff_server.store.sqlite.migrations import migrate
 from sendoff_server.store.sqlite.threads import ConnectionThreads
+from sendoff_server.store.standing import QueueCount, SlotWait, Standing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -100,13 +103,16 @@ class SqliteStore(Store):
         clock: Clock | None = None,
         caps: Caps = NO_CAPS,
         weights: Mapping[int, float] | None = None,
+        slots: int | None = None,
     ) -> None:
-        """`exclusive`: one process, which takes over at once what an earlier one held. Else replicas share the file."""
+        """`exclusive`: one process, which takes over at once what an earlier one held. Else replicas share the file.
+        `slots`: how many runs this one executes at once, to be told."""
         self._path = path
         self._exclusive = exclusive
         self._clock = clock or SystemClock()
         self._replica_id = ids.new("replica")
         self._replica_no = 0
+        self._slots = slots
         self._dispatch = Dispatch(caps, Wheel(weights))
         self._writer = ConnectionThreads("write", 1, partial(connect, path, synchronous))
         self._readers = ConnectionThreads("read", _READERS, partial(connect_reader, path))
@@ -189,6 +195,9 @@ class SqliteStore(Store):
     async def dispatch_pauses(self, tenant: str) -> list[v1.DispatchPause]:
         return await self._readers.submit(pauses.read_all, tenant)
 
+    async def next_start_s(self) -> float | None:
+        return await self._readers.submit(claims.next_start_s, self._clock.now_ns())
+
     async def beat(self) -> None:
         if self._exclusive:  # nobody is there who could look at the time of it
             await self._write(leases.check_alive, self._replica_no)
@@ -201,6 +210,9 @@ class SqliteStore(Store):
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext()  # nobody is there to send any
+
+    async def tell(self, hints: Sequence[Hint]) -> None:
+        pass  # nobody is there to hear any
 
     # -- runs --
 
@@ -222,6 +234,15 @@ class SqliteStore(Store):
 
     async def queued(self, run_id: str) -> Queued | None:
         return await self._readers.submit(reads.queued, run_id, self._dispatch.caps)
+
+    async def standing(self, tenant: str, run_id: str) -> Standing | None:
+        return await self._readers.submit(standing.of_run, tenant, run_id, self._dispatch.caps, self._clock.now_ns())
+
+    async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
+        return await self._readers.submit(standing.count, tenant, shares, self._dispatch.caps, self._clock.now_ns())
+
+    async def slot_waits(self, tenant: str) -> list[SlotWait]:
+        return await self._readers.submit(standing.waits, tenant)
 
     async def events(self, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:
         return await self._readers.submit(reads.events, run_id, after_sequence, limit)
@@ -472,7 +493,7 @@ class SqliteStore(Store):
     def _open(self, connection: sqlite3.Connection) -> int:
         now_ns = self._clock.now_ns()
         migrate(connection, now_ns)
-        return leases.register(connection, self._replica_id, now_ns, alone=self._exclusive)
+        return leases.register(connection, self._replica_id, self._slots, now_ns, alone=self._exclusive)
 
     async def _leave(self) -> None:
         await self._write(leases.leave, self._replica_no, self._clock.now_ns())

@@ -9,10 +9,10 @@ from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.queries import named
 
 
-def register(connection: sqlite3.Connection, replica_id: str, now_ns: int, *, alone: bool) -> int:
+def register(connection: sqlite3.Connection, replica_id: str, slots: int | None, now_ns: int, *, alone: bool) -> int:
     """Write this replica's row and return its number. `alone`: all other replicas are declared dead at once."""
     with transaction(connection):
-        no: int = connection.execute(named("register"), (replica_id, now_ns)).fetchone()[0]
+        no: int = connection.execute(named("register"), (replica_id, now_ns, slots)).fetchone()[0]
         if alone:
             _bury(connection, no, now_ns + 1, now_ns)
         return no

@@ -316,7 +316,7 @@ WHERE run_no IN (SELECT d.run_no FROM json_each(?1) wanted CROSS JOIN delivery d
   AND status = 1;
 
 -- name: register
-INSERT INTO replica (id, beat_ns) VALUES (?1, ?2) RETURNING no;
+INSERT INTO replica (id, beat_ns, slots) VALUES (?1, ?2, ?3) RETURNING no;
 
 -- name: alive
 SELECT count(*) FROM replica WHERE no = ?1;
@@ -349,6 +349,9 @@ UPDATE lane SET scheduled = 0, held = paused_by IS NOT NULL AND EXISTS (
   WHERE r.lane_no = lane.no AND r.seq = lane.head_seq AND r.waits AND r.status = 1 AND r.cancel_wanted IS NULL
 )
 WHERE no IN (SELECT no FROM lane WHERE scheduled = 1 AND ready_at_ns <= ?1 ORDER BY ready_at_ns LIMIT ?2);
+
+-- name: next_start
+SELECT ready_at_ns FROM lane WHERE scheduled = 1 ORDER BY ready_at_ns LIMIT 1;
 
 -- name: waiting_shares
 -- Of which lanes wait: the first ?3 behind (?1, ?2), each with its tenant, none of tenants ?4. Goes from share to share, and past such
@@ -509,6 +512,90 @@ SELECT
   ) END
 FROM run r CROSS JOIN lane l ON l.no = r.lane_no
 WHERE r.id = ?1 AND r.status <= 2;
+
+-- name: standing
+-- Of run ?2 of tenant ?1, with the numbers of its lane.
+SELECT r.body, l.no, l.agent_no, r.seq, l.share, l.priority, l.ready_at_ns, r.start_before_ns, l.owner,
+  l.owner IS NULL AND l.open > 0 AND NOT l.held AND NOT l.scheduled
+FROM run r CROSS JOIN lane l ON l.no = r.lane_no
+WHERE r.id = ?2 AND r.tenant = ?1 AND r.status <> 9;
+
+-- name: in_front
+-- The first ?3 open runs of lane ?1 before ?2.
+SELECT o.body FROM lane l CROSS JOIN run o ON o.lane_no = l.no AND o.seq >= l.head_seq AND o.seq < ?2 AND o.status <= 2
+WHERE l.no = ?1
+ORDER BY o.seq LIMIT ?3;
+
+-- name: run_body
+SELECT body FROM run WHERE id = ?1;
+
+-- name: lanes_ahead
+-- How many lanes of share ?2 of tenant ?1 go before rank ?3, up to ?4.
+SELECT count(*) FROM (
+  SELECT 1 FROM lane INDEXED BY lane_waiting
+  WHERE held = 0 AND scheduled = 0 AND barred = 0 AND owner IS NULL AND open > 0
+    AND tenant = ?1 AND share = ?2 AND ready_at_ns + priority * 60000000000 < ?3
+  LIMIT ?4
+);
+
+-- name: slot_holders
+-- Runs of tenant ?1, of agent ?2 unless it is NULL, in lanes that are held, ?3 of them.
+SELECT r.id FROM replica p
+CROSS JOIN lane l INDEXED BY lane_active ON l.held = 0 AND l.owner = p.no AND (l.open > 0 OR l.owner IS NOT NULL)
+CROSS JOIN run r ON r.lane_no = l.no AND r.seq = l.head_seq AND r.status <= 2
+WHERE r.tenant = ?1 AND (?2 IS NULL OR l.agent_no = ?2)
+LIMIT ?3;
+
+-- name: replicas
+-- The first ?1, with the number of each and how many lanes it holds.
+SELECT p.no, p.id, p.beat_ns, p.slots, (
+  SELECT count(*) FROM lane l INDEXED BY lane_active
+  WHERE l.held = 0 AND l.owner = p.no AND (l.open > 0 OR l.owner IS NOT NULL)
+) FROM replica p ORDER BY p.no LIMIT ?1;
+
+-- name: count_queue
+-- Open runs of tenant ?1, and of shares ?2 unless they are NULL, by share and priority, ?3 runs and ?4 groups at most. ?5 is now, ?6 and
+-- ?7 are the caps of an agent and of a tenant.
+WITH at_work AS MATERIALIZED (
+  SELECT agent_no, count(*) AS leases FROM lane
+  WHERE (open > 0 OR owner IS NOT NULL) AND owner IS NOT NULL AND tenant = ?1 GROUP BY agent_no
+), capped AS MATERIALIZED (
+  SELECT agent_no FROM at_work WHERE ?6 > 0 AND leases >= ?6
+), tenant_full AS MATERIALIZED (
+  SELECT ?7 > 0 AND coalesce(sum(leases), 0) >= ?7 AS yes FROM at_work
+)
+SELECT r.body, g.* FROM (
+SELECT min(o.no) AS no, o.share, o.priority, sum(o.state = 1), sum(o.state = 2), sum(o.state = 3), sum(o.state = 4),
+  min(CASE WHEN o.state = 1 THEN o.ready_at_ns END), count(*) AS runs, sum(count(*)) OVER ()
+FROM (
+  SELECT r.no, r.share, r.priority, l.ready_at_ns, CASE
+    WHEN r.seq <> l.head_seq THEN 2
+    WHEN l.owner IS NOT NULL THEN 4
+    WHEN r.start_ns > ?5 THEN 3
+    WHEN l.held OR (SELECT yes FROM tenant_full) OR l.agent_no IN (SELECT agent_no FROM capped) THEN 2
+    WHEN r.status = 1 AND r.cancel_wanted IS NULL AND EXISTS (
+      SELECT 1 FROM dispatch_pause p
+      WHERE p.lifted = 0 AND p.tenant = l.tenant AND (p.agent_no, p.share) IN (VALUES (l.agent_no, -1), (0, r.share), (0, -1))
+    ) THEN 2
+    ELSE 1 END AS state
+  FROM lane l INDEXED BY lane_active CROSS JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
+  WHERE l.open > 0 AND l.tenant = ?1 AND (?2 IS NULL OR r.share IN (SELECT value FROM json_each(?2)))
+  LIMIT ?3
+) o
+GROUP BY o.share, o.priority
+ORDER BY count(*) DESC, o.share, o.priority LIMIT ?4
+) g CROSS JOIN run r USING (no)
+ORDER BY g.runs DESC, g.share, g.priority;
+
+-- name: first_steps
+-- The runs of tenant ?1 whose first step is among its newest ?2, each with the run before it in its lane.
+SELECT r.body, r.start_ns, (
+  SELECT b.body FROM run b WHERE b.lane_no = r.lane_no AND b.seq < r.seq AND b.status <> 9 ORDER BY b.seq DESC LIMIT 1
+)
+FROM (SELECT key, start_ns FROM step WHERE tenant = ?1 ORDER BY start_ns DESC LIMIT ?2) s
+CROSS JOIN run r ON r.no = s.key >> 20
+WHERE s.key & 1048575 = 0 AND r.status <> 9
+ORDER BY s.start_ns DESC;
 
 -- name: events
 -- Of run ?1 after ?2: ?3 at most, and no more once ?4 bytes are there.
