@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+from google.protobuf.message import Message
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.errors import InvalidRequest, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, message_of
 from sendoff_server.gateway.codec.writing import written
 from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.use_cases import UseCases
 
+M = TypeVar("M", bound=Message)
+
+
+async def _asked(kind: type[M], request: Request) -> M:
+    """What a body asks. Members that nobody knows are refused here: a scope that is misspelled would be everything."""
+    body = await body_of(request)
+    unknown = [Violation(name, "is not known") for name in body if name not in kind.DESCRIPTOR.fields_by_name]
+    if unknown:
+        raise InvalidRequest(unknown)
+    return message_of(kind, body)
+
 
 async def pause(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/dispatch:pause: no run of `agent_id` or of `fairness_key`, without both no run at all, is begun until it
     is lifted; runs under way go on, and new ones are accepted and wait"""
-    wanted = message_of(v1.PauseDispatchRequest, await body_of(request))
+    wanted = await _asked(v1.PauseDispatchRequest, request)
     return answer(written(await use_cases.dispatch.pause(TENANT, wanted)))
 
 
 async def resume(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/dispatch:resume: lifts the pause of exactly that scope"""
-    wanted = message_of(v1.ResumeDispatchRequest, await body_of(request))
+    wanted = await _asked(v1.ResumeDispatchRequest, request)
     return answer(written(await use_cases.dispatch.resume(TENANT, wanted)))
 
 
