@@ -15,7 +15,22 @@ import typer
 
 from bench import machine, table
 from bench.lab import Lab, lab
-from bench.rows import accepts, at_rest, completed, library, long_conversation, reads, rest, slow_model, watches
+from bench.rows import (
+    accepts,
+    across,
+    at_rest,
+    completed,
+    library,
+    long_conversation,
+    neighbour,
+    piled,
+    reads,
+    recovery,
+    replicas,
+    rest,
+    slow_model,
+    watches,
+)
 from bench.table import Row
 
 DIRECTORY = Path(tempfile.gettempdir())
@@ -35,6 +50,15 @@ MEASUREMENTS: dict[str, Callable[[Lab], Awaitable[list[Row]]]] = {
     "rest": rest.measure,
     "library": library.measure,
     "long": long_conversation.measure,
+    "pg-accepts": replicas.measure_accepts,
+    "pg-completed": replicas.measure_completed,
+    "pg-idle": replicas.measure_idle,
+    "pg-reads": replicas.measure_reads,
+    "pg-neighbour": neighbour.measure,
+    "pg-piled": piled.measure,
+    "pg-recovery": recovery.measure,
+    "pg-events": across.measure_events,
+    "pg-deltas": across.measure_deltas,
 }
 
 cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

@@ -7,14 +7,15 @@ import json
 import statistics
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
 from bench import machine
+from bench.database import Database, database
 from bench.load.target import TEXT
 from bench.processes import Child, child
 from sendoff import v1
@@ -67,6 +68,31 @@ def cpu_us(figures: Figures) -> float:
     return float(figures["server_cpu_s"] / figures["calls"] * 1e6)
 
 
+class Server(Protocol):
+    """What calls can be measured of."""
+
+    @property
+    def address(self) -> str: ...
+
+    def cpu_s(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Equal servers on one database; calls go to each of them in turn."""
+
+    database: Database
+    servers: Sequence[Child]
+
+    @property
+    def address(self) -> str:
+        """Of all of them, as gRPC writes it."""
+        return "ipv4:" + ",".join(server.address for server in self.servers)
+
+    def cpu_s(self) -> float:
+        return sum(server.cpu_s() for server in self.servers)
+
+
 @dataclass(frozen=True)
 class Lab:
     """Where it is measured."""
@@ -87,27 +113,42 @@ class Lab:
         """How long one side of one round is loaded."""
         return 0.2 if self.quick else 2.0
 
-    async def call(self, server: Child, do: str, **arguments: Any) -> Figures:
+    async def call(self, server: Server, do: str, **arguments: Any) -> Figures:
         """Load a server, and see what CPU time that took it."""
         used_s = server.cpu_s()
         figures = await self.load.call(do, **{"address": server.address, **arguments})
         figures["server_cpu_s"] = server.cpu_s() - used_s
         return figures
 
+    async def call_all(self, replicas: Replicas, do: str, **arguments: Any) -> Figures:
+        """As `call`, of replicas; and see what CPU time it took their database."""
+        used_s = replicas.database.cpu_s()
+        figures = await self.call(replicas, do, **arguments)
+        figures["database_cpu_s"] = replicas.database.cpu_s() - used_s
+        return figures
+
     async def take_turns(
-        self, ours: Callable[[], Awaitable[Figures]], bare: Callable[[], Awaitable[Figures]]
+        self,
+        ours: Callable[[], Awaitable[Figures]],
+        bare: Callable[[], Awaitable[Figures]],
+        *,
+        most_rounds: int | None = None,
     ) -> Compared:
         """Measure both once unrecorded, to warm up, then in turns: what disturbs the machine disturbs both."""
         await bare()
         await ours()
         compared = Compared([], [])
-        for _ in range(self.rounds):
+        for _ in range(min(self.rounds, most_rounds or self.rounds)):
             compared = Compared([*compared.ours, await ours()], [*compared.bare, await bare()])
         return compared
 
     @asynccontextmanager
     async def server(
-        self, *flags: str, data_dir: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        *flags: str,
+        data_dir: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        cores: frozenset[int] | None = None,
     ) -> AsyncIterator[Child]:
         """`sendoff-server serve` with scripted models, on a database of its own or the one in `data_dir`."""
         with tempfile.TemporaryDirectory(dir=self.directory) as scratch:
@@ -116,9 +157,23 @@ class Lab:
                 flags = (*flags, "--http-address", "off")
             where = ("--data-dir", str(data_dir or scratch), "--scripted-model", "--default-model", ECHO)
             async with child(
-                "sendoff_server", *arguments, *where, *flags, cores=machine.cores().server, env=env
+                "sendoff_server", *arguments, *where, *flags, cores=cores or machine.cores().server, env=env
             ) as started:
                 yield started
+
+    @asynccontextmanager
+    async def replicas(self, count: int, *flags: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Replicas]:
+        """So many servers on a PostgreSQL of their own. They and it share all cores, as the system gives them out."""
+        async with AsyncExitStack() as stack:
+            shared = await stack.enter_async_context(database(self.directory))
+            servers = [await stack.enter_async_context(self.replica(shared, *flags, env=env)) for _ in range(count)]
+            yield Replicas(shared, servers)
+
+    def replica(
+        self, shared: Database, *flags: str, env: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[Child]:
+        """One more server on that database."""
+        return self.server("--database-url", shared.dsn, *flags, env=env, cores=machine.cores().all)
 
 
 @asynccontextmanager
@@ -144,9 +199,13 @@ async def agents(address: str, count: int, model: str = ECHO, system: str = "") 
         return [agent.id for agent in await _each(count, lambda _: stub.CreateAgent(request))]
 
 
-async def accepted(address: str, agent_ids: Sequence[str], count: int) -> list[str]:
+async def accepted(address: str, agent_ids: Sequence[str], count: int, fairness_key: str = "") -> list[str]:
     """Ids of that many new runs, agent after agent."""
-    requests = [v1.CreateMessageAsyncRequest(agent_id=agent_id, input=v1.Content(text=TEXT)) for agent_id in agent_ids]
+    scheduling = v1.Scheduling(fairness_key=fairness_key) if fairness_key else None
+    requests = [
+        v1.CreateMessageAsyncRequest(agent_id=agent_id, input=v1.Content(text=TEXT), scheduling=scheduling)
+        for agent_id in agent_ids
+    ]
     async with grpc.aio.insecure_channel(address) as channel:
         stub = RunServiceStub(channel)
         runs = await _each(count, lambda number: stub.CreateMessageAsync(requests[number % len(requests)]))

@@ -24,6 +24,10 @@ class Cores:
     client: frozenset[int]
 
     @property
+    def all(self) -> frozenset[int]:
+        return self.server | self.client
+
+    @property
     def told(self) -> str:
         if self.server == self.client:
             return "server and client share one core"

@@ -13,11 +13,12 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,21 +52,31 @@ _SETTINGS = {
 
 
 def begin_run() -> None:
-    """In the process that begins a run of pytest: nothing is started yet, and what runs that were killed have left
-    running is stopped."""
+    """In the process that begins a run of pytest: nothing is started yet."""
+    stop_leftovers()
+    os.environ[_FOLDER] = new_folder()
+
+
+def new_folder() -> str:
+    """For a cluster, named by the process that stops it; see `stop_leftovers`."""
+    return tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
+
+
+def stop_leftovers() -> None:
+    """Stop the clusters of processes that were killed, and take their folders away."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError, ValueError):  # of somebody else, or ended at the same moment
             if not _is_alive(int(folder.name.split("-")[2])):
-                _stop(folder)
-    os.environ[_FOLDER] = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
+                stop_at_once(folder)
 
 
 def end_run() -> None:
     """Stop the server, if one was started, and take its folder away."""
-    _stop(Path(os.environ.pop(_FOLDER)))
+    stop_at_once(Path(os.environ.pop(_FOLDER)))
 
 
-def _stop(folder: Path) -> None:
+def stop_at_once(folder: Path) -> None:
+    """Stop the cluster of a folder, if there is one, and take all of it away."""
     pid_file = folder / "data" / "postmaster.pid"
     if pid_file.exists():
         pid = int(pid_file.read_text().split()[0])
@@ -88,16 +99,18 @@ def server(folder: Path) -> str:
     if dsn := os.environ.get(_DSN):
         return dsn
     if not (folder / "data" / "postmaster.pid").exists():
-        _start(folder)
+        make_cluster(folder, _SETTINGS)
+        control(folder, "start")
     return f"postgresql://postgres@/postgres?host={folder}"
 
 
-def _start(folder: Path) -> None:
-    programs, user = _programs(folder), _user()
-    if user is not None:
-        account = pwd.getpwnam(user)
+def make_cluster(folder: Path, settings: Mapping[str, str]) -> None:
+    """An empty cluster with a superuser `postgres`, whom everybody may be who reaches it."""
+    programs = _programs(folder)
+    if _is_root():
+        account = pwd.getpwnam(_UNPRIVILEGED)
         os.chown(folder, account.pw_uid, account.pw_gid)
-    data, log = folder / "data", folder / "log"
+    data = folder / "data"
     initdb: list[str | Path] = [
         programs / "initdb",
         "-D",
@@ -111,18 +124,59 @@ def _start(folder: Path) -> None:
         "--locale=C",
         "-N",
     ]
-    subprocess.run(initdb, user=user, check=True, stdout=subprocess.DEVNULL, cwd=folder)
-    with (data / "postgresql.conf").open("a") as settings:
-        settings.writelines(f"{name} = '{value}'\n" for name, value in _SETTINGS.items())
-        settings.write(f"unix_socket_directories = '{folder}'\n")
-    start: list[str | Path] = [programs / "pg_ctl", "start", "--wait", "-D", data, "-l", log]
-    if subprocess.run(start, user=user, stdout=subprocess.DEVNULL, cwd=folder).returncode:
-        raise RuntimeError(f"PostgreSQL did not start: {log.read_text()}")
+    subprocess.run(_unprivileged(initdb), check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    with (data / "postgresql.conf").open("a") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        file.write(f"unix_socket_directories = '{folder}'\n")
 
 
-def _user() -> str | None:
+def copy_cluster(folder: Path, dsn: str, settings: Mapping[str, str]) -> None:
+    """A standby of a running server, which follows it once it is started."""
+    if _is_root():
+        account = pwd.getpwnam(_UNPRIVILEGED)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    data = folder / "data"
+    backup: list[str | Path] = [_programs(folder) / "pg_basebackup"]
+    backup += ["-D", data, "-d", dsn, "-R", "-X", "stream", "-c", "fast"]
+    subprocess.run(_unprivileged(backup), check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    with (data / "postgresql.conf").open("a") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        file.write(f"unix_socket_directories = '{folder}'\n")
+
+
+def control(folder: Path, *command: str) -> None:
+    """`pg_ctl start`, `stop`, `restart` or `promote` for the cluster of a folder; returns when that is done."""
+    log = folder / "log"
+    arguments: list[str | Path] = [_programs(folder) / "pg_ctl", *command, "--wait", "-D", folder / "data", "-l", log]
+    # Not over a pipe: the server would keep it open.
+    with (folder / "control").open("w+") as told:
+        done = subprocess.run(_unprivileged(arguments), stdout=told, stderr=told, cwd=folder)
+        told.seek(0)
+        if done.returncode:
+            told_by_both = f"{told.read()}{log.read_text()}"
+            raise RuntimeError(f"pg_ctl {command[0]} ended with {done.returncode}: {told_by_both}")
+
+
+def _is_root() -> bool:
     """PostgreSQL refuses to run as root."""
-    return None if os.geteuid() else _UNPRIVILEGED
+    return os.geteuid() == 0
+
+
+def _unprivileged(command: Sequence[str | Path]) -> Sequence[str | Path]:
+    """A process forked from one in which gRPC works may crash before it has become another program. Without `user`,
+    which subprocess takes too, there is no fork: the parent stands still until then."""
+    if not _is_root():
+        return command
+    account = pwd.getpwnam(_UNPRIVILEGED)
+    become = f"os.setgroups([]); os.setgid({account.pw_gid}); os.setuid({account.pw_uid})"
+    return [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        f"import os, sys; {become}; os.execv(sys.argv[1], sys.argv[1:])",
+        *command,
+    ]
 
 
 def _programs(folder: Path) -> Path:
@@ -134,7 +188,8 @@ def _programs(folder: Path) -> Path:
     if os.geteuid() or all(parent.stat().st_mode & 0o001 for parent in package.parents):
         return package / "pginstall18" / "bin"
     for name in (f"{package.name}/pginstall18", f"{package.name}.libs"):
-        shutil.copytree(package.parent / name, folder / name, symlinks=True)
+        if not (folder / name).exists():
+            shutil.copytree(package.parent / name, folder / name, symlinks=True)
     return folder / package.name / "pginstall18" / "bin"
 
 

@@ -6,19 +6,22 @@ from bench.load.accepts import accepts
 from bench.load.reads import reads
 from bench.load.rest import rest_accepts, rest_delays, rest_reads
 from bench.load.runs import completed, one_by_one
-from bench.load.watches import WATCHERS, delays, tokens
+from bench.load.waits import waits
+from bench.load.watches import WATCHERS, delays, event_delays, tokens
 from bench.orders import Scenario, obey
 
 SCENARIOS: dict[str, Scenario] = {
     "accepts": accepts,
     "completed": completed,
     "delays": delays,
+    "event_delays": event_delays,
     "one_by_one": one_by_one,
     "reads": reads,
     "rest_accepts": rest_accepts,
     "rest_delays": rest_delays,
     "rest_reads": rest_reads,
     "tokens": tokens,
+    "waits": waits,
     "watchers_close": WATCHERS.close,
     "watchers_open": WATCHERS.open,
 }

@@ -27,7 +27,7 @@ async def completed(
         accepted_s = time.perf_counter() - begun
         last = list(itertools.chain.from_iterable(accepted))
         # Runs of a conversation end in order of acceptance, so that its last one ends last.
-        await asyncio.gather(*(_end(called[number % callers], run_id) for number, run_id in enumerate(last)))
+        await asyncio.gather(*(end(called[number % callers], run_id) for number, run_id in enumerate(last)))
         return {"calls": runs, "seconds": time.perf_counter() - begun, "accepted_s": accepted_s}
 
 
@@ -41,7 +41,7 @@ async def _accept(target: Target, agent_ids: Sequence[str], runs: int, text: str
     return last
 
 
-async def _end(target: Target, run_id: str) -> v1.Run:
+async def end(target: Target, run_id: str) -> v1.Run:
     request = v1.WaitRunRequest(run_id=run_id)
     request.timeout.FromSeconds(55)
     body = request.SerializeToString()
@@ -68,7 +68,7 @@ async def one_by_one(
             called = time.perf_counter()
             run = v1.Run.FromString(await target.accept(body))
             if executed:
-                ended.append(await _end(target, run.id))
+                ended.append(await end(target, run.id))
             else:
                 await target.get(v1.GetRunRequest(run_id=run.id).SerializeToString())
             durations_s.append(time.perf_counter() - called)

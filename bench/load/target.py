@@ -21,6 +21,7 @@ _SERVICE = "/sendoff.v1.RunService/"
 _OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),  # else all channels share one connection
     ("grpc.max_receive_message_length", -1),
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),  # for an address of several servers
 ]
 _numbers = itertools.count()
 _own = uuid.uuid4().hex[:12]

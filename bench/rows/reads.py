@@ -6,10 +6,12 @@ import tempfile
 from pathlib import Path
 
 from bench.lab import Compared, Lab, cpu_us, median, rate
-from bench.seed import seed
+from bench.seed import new_agents, seed
 from bench.table import Row
+from sendoff_server.store.sqlite.engine import SqliteStore
 
 CALLERS = 16
+RUNS_PER_AGENT = 200
 READ = 5_000
 """So many of the stored runs are asked for, spread over all."""
 LEAST_SHARE = 0.7
@@ -37,7 +39,8 @@ async def measure(lab: Lab) -> list[Row]:
 
 async def _compare(lab: Lab, stored: int) -> Compared:
     with tempfile.TemporaryDirectory(dir=lab.directory) as directory:
-        run_ids = await seed(Path(directory) / "sendoff.db", stored)
+        async with SqliteStore(Path(directory) / "sendoff.db", synchronous="NORMAL") as store:
+            run_ids = await seed(store, await new_agents(store, -(-stored // RUNS_PER_AGENT)), stored)
         asked = {"run_ids": run_ids[:: max(1, stored // READ)], "callers": CALLERS, "seconds": lab.seconds}
         async with lab.server(data_dir=Path(directory)) as ours:
             return await lab.take_turns(

@@ -156,20 +156,66 @@ def serve(settings: Settings) -> None:
 
     Each setting is a flag or an environment variable; the flag wins.
     """
-    from sendoff_server import app
-
     providers = _providers()
     mcp_servers = _mcp_servers(settings)
     _announce(settings, _catalogue(settings), mcp_servers)
     _make_data_dir(settings)
+    if settings.processes > 1:
+        _serve_with_many(settings)
+    else:
+        _serve_alone(settings, providers)
+
+
+def _serve_alone(settings: Settings, providers: ProviderSettings) -> None:
+    from sendoff_server import app
 
     def ready(server: app.Server) -> None:
         process.settle_memory()
         http_address = server.http.address if server.http is not None else "off"
-        structlog.get_logger("sendoff_server").info("ready", address=server.grpc.address, http_address=http_address)
+        structlog.get_logger("sendoff_server").info(
+            "ready", address=server.grpc.address, http_address=http_address, replica=server.replica_id
+        )
 
     async def main(stop: asyncio.Event) -> None:
         await app.serve(settings, providers, ready=ready, stop=stop)
+
+    _run(main)
+
+
+def _serve_with_many(settings: Settings) -> None:
+    from sendoff_server import processes
+
+    def ready(shared: Settings) -> None:
+        structlog.get_logger("sendoff_server").info(
+            "ready", address=shared.grpc_address, http_address=shared.http_address, processes=shared.processes
+        )
+
+    async def main(stop: asyncio.Event) -> None:
+        await processes.serve(settings, stop=stop, ready=ready)
+
+    _run_telling(main)
+
+
+@cli.command(hidden=True)
+def replica() -> None:
+    """One process of `serve --processes`, which starts it."""
+    from sendoff_server import app
+    from sendoff_server.lifeline import Lifeline
+
+    try:
+        lifeline = Lifeline()
+    except ValueError:
+        _fail("this command is for `sendoff-server serve --processes`, which says what it is to do", code=2)
+    settings = Settings(**lifeline.settings)
+    logs.configure(settings.log_format, settings.log_level, process=lifeline.process)
+
+    def ready(_: app.Server) -> None:
+        process.settle_memory()
+        lifeline.tell_ready()
+
+    async def main(stop: asyncio.Event) -> None:
+        lifeline.hold(stop)
+        await app.serve(settings, _providers(), ready=ready, stop=stop)
 
     _run(main)
 
@@ -184,6 +230,8 @@ def demo(
     """Serve, and show one message on its way: an agent, its answer as it is written, the finished run."""
     from sendoff_server import demo as demonstration
 
+    if settings.processes > 1:
+        _fail("the demonstration has one process; leave SENDOFF_PROCESSES out", code=2)
     providers = _providers()
     _make_data_dir(settings)
     if (settings.default_model or demonstration.EMBEDDED) == demonstration.EMBEDDED:
@@ -213,7 +261,7 @@ def migrate(
 
     async def main(stop: asyncio.Event) -> None:
         number = await store_parts.migrate(url, only_check=check)
-        print(f"{settings.database_told} has schema {number}, which is this version's.")
+        print(f"{settings.database_told} has schema {number}, which this version can use.")
 
     _run_telling(main)
 

@@ -7,6 +7,7 @@ whose loop breaks takes the process down, loudly.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,14 +23,16 @@ from sendoff_server.gateway.nouns.callbacks import callback_body
 from sendoff_server.gateway.server import HttpServer
 from sendoff_server.models.catalogue import catalogue
 from sendoff_server.networks import is_local
+from sendoff_server.runs.beating import Beating
+from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
-from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import LEASE_S as LEASE_S
-from sendoff_server.store.port import Store, StoreFailed
 from sendoff_server.store_parts import store_of
 from sendoff_server.use_cases import UseCases
 
 BEAT_S = 2.0
+SURE_S = 7.0
+"""So long after a beat a replica that shares its store begins calls of models and tools: a while less than a lease."""
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +45,8 @@ class Server:
     grpc: GrpcServer
     http: HttpServer | None
     """None: there is no REST door."""
+    replica_id: str
+    """As the store knows this process."""
 
     @property
     def use_cases(self) -> UseCases:
@@ -63,6 +68,7 @@ async def serve(
         if ready is not None:
             ready(server)
         await stop.wait()
+        await _give_notice(server.grpc, settings.drain_notice_s)
         log.info("stopping", runs_under_way=server.parts.scheduler.under_way, grace_s=settings.drain_grace_s)
 
 
@@ -74,34 +80,50 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         store = await stack.enter_async_context(store_of(settings, clock))
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
-        parts = Assembly(settings, store, models, await shed_of(settings, store, clock), clock).parts()
+        presence = Presence(clock, math.inf if store.is_alone else SURE_S)
+        parts = Assembly(settings, store, models, await shed_of(settings, store, clock), presence, clock).parts()
         stack.push_async_callback(parts.pictures.aclose)
         grpc = GrpcServer(settings, parts.use_cases)
-        http = _http(settings, parts.use_cases)
+        http = _http(settings, parts.use_cases, grpc)
         for part in (
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
             parts.shed.mcp_servers.running(),
             parts.scheduler.running(parts.executor),
             parts.lookout.running(),
+            parts.herald.running(),
             parts.expiry.running(),
             parts.purging.running(),
             grpc,
             *([http] if http is not None else ()),
-            _beating(store, parts.commits, grpc, clock),
+            Beating(store, parts.commits, presence, grpc.set_serving, clock, beat_s=BEAT_S, lease_s=LEASE_S).running(),
         ):
             await stack.enter_async_context(part)
         try:
-            yield Server(parts, grpc, http)
+            yield Server(parts, grpc, http, store.replica_id)
         finally:
             await _drain(parts, grpc, settings.drain_grace_s)
 
 
-def _http(settings: Settings, use_cases: UseCases) -> HttpServer | None:
+def _http(settings: Settings, use_cases: UseCases, grpc: GrpcServer) -> HttpServer | None:
     if settings.http_address == "off":
         return None
-    limits = Limits(connections=settings.max_http_connections)
-    return HttpServer(settings.http_address, use_cases, max_body_bytes=settings.max_request_bytes, limits=limits)
+    return HttpServer(
+        settings.http_address,
+        use_cases,
+        max_body_bytes=settings.max_request_bytes,
+        limits=Limits(connections=settings.max_http_connections),
+        shares_port=settings.processes > 1,
+        is_ready=lambda: grpc.is_serving,
+    )
+
+
+async def _give_notice(grpc: GrpcServer, notice_s: float) -> None:
+    """Tell load balancers, and serve on until they have understood: nobody whom they still send is turned away."""
+    if notice_s:
+        await grpc.announce_drain()
+        log.info("stopping soon", notice_s=notice_s)
+        await asyncio.sleep(notice_s)
 
 
 async def _drain(parts: Parts, grpc: GrpcServer, grace_s: float) -> None:
@@ -112,30 +134,3 @@ async def _drain(parts: Parts, grpc: GrpcServer, grace_s: float) -> None:
         await parts.scheduler.drain(grace_s)
     finally:
         parts.use_cases.stop()
-
-
-@asynccontextmanager
-async def _beating(store: Store, commits: GroupCommit, grpc: GrpcServer, clock: Clock) -> AsyncIterator[None]:
-    """Keep this replica alive inside the block, free what dead ones held, and tell health whether the store works."""
-    async with asyncio.TaskGroup() as group:
-        beating = group.create_task(_beat_forever(store, commits, grpc, clock), name="beat")
-        try:
-            yield
-        finally:
-            beating.cancel()
-
-
-async def _beat_forever(store: Store, commits: GroupCommit, grpc: GrpcServer, clock: Clock) -> None:
-    reap_from = clock.monotonic()
-    while True:
-        alive = False
-        try:
-            await store.beat()
-            if clock.monotonic() >= reap_from:
-                await store.reap(LEASE_S)
-            alive = not commits.failing
-        except StoreFailed:
-            # Others may not have reached the store either; they get the time of a lease to show that they are alive.
-            reap_from = clock.monotonic() + LEASE_S
-        await grpc.set_serving(alive)
-        await clock.sleep(BEAT_S)

@@ -45,8 +45,10 @@ from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.dispatch_service import DispatchService
 from sendoff_server.runs.executor import Executor
 from sendoff_server.runs.expiry import Expiry
+from sendoff_server.runs.herald import Herald
 from sendoff_server.runs.hub import Hub
 from sendoff_server.runs.lookout import Lookout
+from sendoff_server.runs.presence import Presence
 from sendoff_server.runs.purging import Purging
 from sendoff_server.runs.queue_stats import QueueStats
 from sendoff_server.runs.retention import Retention
@@ -90,6 +92,7 @@ class Parts:
     scheduler: Scheduler
     executor: Executor
     lookout: Lookout
+    herald: Herald
     expiry: Expiry
     purging: Purging
     callbacks: Dispatcher
@@ -100,14 +103,20 @@ class Parts:
 class Assembly:
     """Puts the parts of one server together around a store and models that are there already."""
 
-    def __init__(self, settings: Settings, store: Store, models: ModelCatalogue, shed: Shed, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, models: ModelCatalogue, shed: Shed, presence: Presence, clock: Clock
+    ) -> None:
         self._settings = settings
         self._store = store
         self._models = models
         self._shed = shed
+        self._presence = presence
         self._clock = clock
         self._hub = Hub(shared=not store.is_alone)
-        self._scheduler = Scheduler(store, self._hub, clock, max_running=settings.max_running)
+        self._herald = Herald(store, self._hub, clock)
+        self._scheduler = Scheduler(
+            store, self._hub, clock, max_running=settings.max_running, tell_lanes_wait=self._herald.lanes_wait
+        )
         self._history = HistoryMemory(store)
         self._agents = AgentDirectory(store)
         self._conversations = ConversationDirectory(store)
@@ -144,8 +153,9 @@ class Assembly:
             commits=self._commits,
             shed=self._shed,
             scheduler=self._scheduler,
-            executor=Executor(self._store, self._commits, self._hub, self._body(), self._clock),
-            lookout=Lookout(self._store, self._hub, self._scheduler, self._clock),
+            executor=Executor(self._store, self._commits, self._hub, self._body(), self._presence, self._clock),
+            lookout=Lookout(self._store, self._hub, self._scheduler, self._herald, self._clock),
+            herald=self._herald,
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
             purging=Purging(self._store, self._hub, self._clock),
             callbacks=self._callbacks,
@@ -229,8 +239,8 @@ class Assembly:
             ),
             files=self._files,
             models=self._models,
-            dispatch=DispatchService(store, clock, self._scheduler.lanes_wait),
             queue=QueueStats(store),
+            dispatch=DispatchService(store, clock, self._scheduler.lanes_wait),
             info=server_info(self._settings),
         )
 
@@ -273,6 +283,7 @@ class Assembly:
         self._history.on_result(item, result)
         self._scheduler.on_result(item, result)
         self._callbacks.on_result(item, result)
+        self._herald.on_result(item, result)
 
     def _agent_deleted(self, agent_id: str) -> None:
         self._conversations.forget_agent(agent_id)

@@ -183,6 +183,11 @@ class Live(Protocol):
         """The attempt of the run: 1, 2, 3."""
         ...
 
+    async def sure(self) -> None:
+        """Return once this replica surely is the one that executes the run: to be asked right before each call of a
+        model or a tool, which cannot be taken back."""
+        ...
+
     async def calling(self, model: v1.Model, message_id: str) -> None:
         """The model is called now and its answer will have that id. Returns once that is durable."""
         ...

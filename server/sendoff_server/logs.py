@@ -7,19 +7,21 @@ import sys
 from typing import Literal
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 _LIBRARIES = logging.WARNING
 """Libraries are heard from this level on, whatever our own level is: below it they tell requests and headers."""
 
 
-def configure(log_format: Literal["console", "json"], log_level: str) -> None:
-    """Send every log line of this process to standard error. To be called once, by the command line."""
+def configure(log_format: Literal["console", "json"], log_level: str, *, process: int | None = None) -> None:
+    """Send every log line of this process to standard error, with which of several it is. To be called once, by the
+    command line."""
     level = logging.getLevelNamesMapping()[log_level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([_naming(process)] if process is not None else ()),
     ]
     renderers = _renderers(log_format)
     structlog.configure(
@@ -36,6 +38,13 @@ def configure(log_format: Literal["console", "json"], log_level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, _LIBRARIES), force=True)
+
+
+def _naming(process: int) -> Processor:
+    def name(_logger: object, _method: str, event: EventDict) -> EventDict:
+        return {"process": process, **event}
+
+    return name
 
 
 def _renderers(log_format: Literal["console", "json"]) -> list[Processor]:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sendoff_server.fairness import weights_of
@@ -50,11 +50,22 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "",
         description="sqlite:///PATH, for one server; or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which servers "
-        "share. Empty: sendoff.db in the data directory.",
+        "share; several HOST:PORT with commas between them: the first that takes writes. Empty: sendoff.db in the data "
+        "directory.",
         repr=False,
+    )
+    database_connections: Annotated[int, Field(ge=4, le=1_000)] = Field(
+        7,
+        description="Most connections of this process to PostgreSQL: one writes, one keeps the leases, one hears of "
+        "other servers, the rest is for all else. Those of all servers must fit into its max_connections.",
     )
     default_model: str = Field(
         "", description="Model of an agent that names none, as provider/name. Empty: the embedded model."
+    )
+    processes: Annotated[int, Field(ge=1, le=128)] = Field(
+        1,
+        description="How many processes `sendoff-server serve` starts, for as many cores; they share both ports, and a "
+        "database on PostgreSQL. What is said of a process or a server is true of each of them.",
     )
     max_running: Annotated[int, Field(ge=1, le=100_000)] = Field(
         500, description="Most runs under way at once in this process; more wait their turn."
@@ -82,6 +93,11 @@ class Settings(BaseSettings):
         900,
         description="Most connections to the REST door at once, each open stream is one; more are refused with 503. "
         "Keep it below the number of files that the process may open.",
+    )
+    drain_notice_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        0.0,
+        description="On SIGTERM, for how many seconds everything is still served while health checks say already that "
+        "the server goes. Behind a load balancer longer than that takes to notice; then comes the grace.",
     )
     drain_grace_s: Annotated[float, Field(ge=0)] = Field(
         10.0, description="On SIGTERM, how many seconds runs under way may go on before they are handed back."
@@ -195,7 +211,20 @@ class Settings(BaseSettings):
             raise ValueError(
                 "expected sqlite:///relative.db, sqlite:////absolute.db or postgresql://user:password@host:port/database"
             )
+        wanted = re.search(r"[?&]target_session_attrs=([^&]*)", url)
+        if wanted and wanted[1] not in ("read-write", "primary"):
+            raise ValueError("target_session_attrs must be read-write, as it is without, or primary")
         return url
+
+    @field_validator("processes")
+    @classmethod
+    def _can_share_a_database(cls, processes: int, info: ValidationInfo) -> int:
+        url = info.data.get("database_url")  # missing if it is wrong itself
+        if processes > 1 and url is not None and not re.match(_POSTGRES, url):
+            raise ValueError(
+                "a database on SQLite has one process; several share one on PostgreSQL, see SENDOFF_DATABASE_URL"
+            )
+        return processes
 
     @field_validator("default_model")
     @classmethod

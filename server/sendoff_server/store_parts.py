@@ -14,16 +14,27 @@ from sendoff_server.store.sqlite.engine import SqliteStore
 
 def store_of(settings: Settings, clock: Clock) -> Store:
     """PostgreSQL goes by its own clock. Raises EngineMissing."""
-    slots = settings.max_running
     caps = Caps(per_agent=settings.max_running_per_agent, per_tenant=settings.max_running_per_tenant)
     weights = {share_of(DEFAULT_TENANT, key): weight for key, weight in weights_of(settings.fairness_weights).items()}
     if settings.postgres_url is not None:
-        store: Store = _postgres().PostgresStore(settings.postgres_url, caps=caps, weights=weights, slots=slots)
+        store: Store = _postgres().PostgresStore(
+            settings.postgres_url,
+            connections=settings.database_connections,
+            caps=caps,
+            weights=weights,
+            slots=settings.max_running,
+        )
         return store
     path = settings.database_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    synchronous = settings.sqlite_synchronous
-    return SqliteStore(path, synchronous=synchronous, clock=clock, caps=caps, weights=weights, slots=slots)
+    return SqliteStore(
+        path,
+        synchronous=settings.sqlite_synchronous,
+        clock=clock,
+        caps=caps,
+        weights=weights,
+        slots=settings.max_running,
+    )
 
 
 async def migrate(postgres_url: str, *, only_check: bool) -> int:

@@ -41,8 +41,9 @@ class Database(Protocol):
         """Make it look as if all of them had passed."""
         ...
 
-    def claim_newer_schema(self) -> None:
-        """Make it look as if a later version of the program had written it."""
+    def claim_newer_schema(self, oldest: int | None = None) -> None:
+        """Make it look as if a later version of the program had written it, which lets programs stay that know this
+        migration; unset: none but itself."""
         ...
 
     def count_rows(self) -> dict[str, int]:
@@ -79,8 +80,8 @@ class SqliteDatabase(Database):
         for statement in _TIMES_COME:
             self.execute(statement)
 
-    def claim_newer_schema(self) -> None:
-        self.execute("INSERT INTO schema_version (number, applied_at_ns) VALUES (9999, 0)")
+    def claim_newer_schema(self, oldest: int | None = None) -> None:
+        self.execute("INSERT INTO schema_version (number, applied_at_ns, oldest) VALUES (?, 0, ?)", _NEWER, oldest)
 
     def count_rows(self) -> dict[str, int]:
         names = [str(name) for (name,) in self.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
@@ -128,8 +129,9 @@ class PostgresDatabase(Database):
         for statement in _TIMES_COME:
             self.execute(statement)
 
-    def claim_newer_schema(self) -> None:
-        self.execute(f"INSERT INTO schema_version VALUES ({_NEWER}, now())")
+    def claim_newer_schema(self, oldest: int | None = None) -> None:
+        told = "NULL" if oldest is None else oldest
+        self.execute(f"INSERT INTO schema_version (number, applied_at, oldest) VALUES ({_NEWER}, now(), {told})")
 
     def count_rows(self) -> dict[str, int]:
         names = [name for (name,) in self.fetch(f"SELECT name::text FROM ({_TABLES}) each_table")]

@@ -336,6 +336,6 @@ def _without_lists(path: Path) -> None:
         connection.execute(f"ALTER TABLE step DROP COLUMN {column}")
     migrations.tell_of_bodies(connection)
     (lists,) = [each for each in migrations.known() if each.name.endswith("_lists.sql")]
-    for statement in lists.statements:
+    for statement in migrations.statements(lists.text):
         connection.execute(statement)
     connection.close()

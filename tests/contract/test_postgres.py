@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,12 +14,22 @@ import pytest
 
 from sendoff import v1
 from sendoff_server.store.items import Mismatched, Placed, Recorded, Repeated
-from sendoff_server.store.port import DEFAULT_TENANT, Store, StoreFailed
-from sendoff_server.store.postgres import migrations
+from sendoff_server.store.port import DEFAULT_TENANT, Fenced, Store, StoreFailed
+from sendoff_server.store.postgres import connection, engine, migrations
 from sendoff_server.store.postgres.engine import PostgresStore
-from sendoff_server.store.questions import Listed, MessageQuery, MessageScope
+from sendoff_server.store.questions import Fork, Listed, MessageQuery, MessageScope
 from tests.contract.databases import PostgresDatabase
-from tests.contract.making import accept, claim_of, finish, flush_one, new_conversation, new_lane, run_to_end, stored
+from tests.contract.making import (
+    accept,
+    claim_of,
+    conversation,
+    finish,
+    flush_one,
+    new_conversation,
+    new_lane,
+    run_to_end,
+    stored,
+)
 from tests.postgres import Session, new_database
 
 ROOT = Path(__file__).parents[2]
@@ -189,3 +199,65 @@ async def test_a_replica_that_slept_through_its_lease_writes_nothing_when_it_wak
         assert await process.wait() == 1
         assert database.count_rows() == before
         assert len(await living.claim(10)) == 4
+
+
+async def test_what_takes_long_to_delete_is_deleted(
+    database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statements that delete an agent's belongings have other limits than those that callers and runs wait for."""
+    monkeypatch.setitem(connection._SESSION, "statement_timeout", "100ms")
+    monkeypatch.setattr(engine, "pool", connection.pool)
+    async with PostgresStore(database.dsn) as store:
+        agent = await new_lane(store)
+        beside = await new_conversation(store, agent)
+        with _slow_deletes(database):
+            assert await store.delete_conversation(DEFAULT_TENANT, beside) == {"active_runs": 0}
+            assert await store.delete_agent(DEFAULT_TENANT, agent) == {"active_runs": 0}
+    assert set(database.count_rows().values()) == {0}
+
+
+_SLEEPING = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+
+
+@contextmanager
+def _slow_deletes(database: PostgresDatabase) -> Iterator[None]:
+    database.execute(
+        """
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;
+        CREATE TRIGGER slow BEFORE DELETE ON lane FOR EACH STATEMENT EXECUTE FUNCTION slow()
+        """
+    )
+    yield
+    database.execute("DROP FUNCTION slow CASCADE")
+
+
+async def test_a_long_delete_keeps_nobody_from_declaring_its_replica_dead(database: PostgresDatabase) -> None:
+    async with database.replica() as deleter, database.replica() as other:
+        agent = await new_lane(deleter)
+        with _slow_deletes(database):
+            deleting = asyncio.create_task(deleter.delete_agent(DEFAULT_TENANT, agent))
+            while not await asyncio.to_thread(
+                database.fetch, "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            ):
+                assert not deleting.done()
+            database.age_beats(60)
+            await other.beat()
+            assert await other.reap(30) == 1
+            with pytest.raises(Fenced):
+                await deleting
+        assert await other.agent(DEFAULT_TENANT, agent) is not None
+
+
+async def test_a_conversation_and_its_fork_that_are_deleted_at_once_leave_nothing(database: PostgresDatabase) -> None:
+    async with database.replica() as one, database.replica() as two:
+        agent = await new_lane(one)
+        for _ in range(ROUNDS):
+            source = await new_conversation(one, agent)
+            await run_to_end(one, await claim_of(one, accept(source, agent_id=agent)), texts=["inherited"])
+            fork = conversation(agent)
+            await one.create_conversation(DEFAULT_TENANT, fork, None, b"", Fork(source, None))
+            await asyncio.gather(
+                one.delete_conversation(DEFAULT_TENANT, source), two.delete_conversation(DEFAULT_TENANT, fork.id)
+            )
+            rows = database.count_rows()
+            assert (rows["message"], rows["listed"], rows["inherited"]) == (0, 0, 0)

@@ -181,6 +181,7 @@ async def _read(store: Store) -> None:
         store.steps("x"),
         store.step(TENANT, "x"),
         store.overdue_runs(1, 10),
+        store.next_start_s(),
         store.actions(TENANT, "x"),
         store.expired_actions(0, 10),
         store.claim_deliveries(0, 10, 10, {}),

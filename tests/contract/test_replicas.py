@@ -93,6 +93,15 @@ async def test_a_database_of_a_newer_version_is_refused(database: Database) -> N
             pass
 
 
+async def test_a_database_of_a_newer_version_that_lets_this_one_stay_is_worked_on(database: Database) -> None:
+    async with database.replica():
+        pass
+    database.claim_newer_schema(oldest=1)
+    async with database.replica() as store:
+        claim = await claim_of(store, accept(await new_lane(store)))
+        assert await flush_one(store, finish(claim)) == Recorded(None)
+
+
 async def test_what_was_accepted_outlives_a_kill(database: Database) -> None:
     arguments = (sys.executable, "-m", "tests.contract.accept_until_killed", database.address)
     process = await asyncio.create_subprocess_exec(*arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE)

@@ -28,8 +28,8 @@ PATIENCE_S = 30.0
 """Nothing that a test waits for takes longer."""
 
 # The least backoff is also what an attempt to connect may take, and a busy machine takes longer than the first one.
-_OPTIONS = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 5_000)]
-_OPTIONS += [("grpc.max_reconnect_backoff_ms", 200), ("grpc.use_local_subchannel_pool", 1)]
+CHANNEL_OPTIONS = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 5_000)]
+CHANNEL_OPTIONS += [("grpc.max_reconnect_backoff_ms", 200), ("grpc.use_local_subchannel_pool", 1)]
 _PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 Stream = grpc.aio.UnaryStreamCall[v1.WatchRunRequest, v1.WatchRunResponse]
@@ -178,7 +178,7 @@ def request(agent_id: str, text: str, **fields: Any) -> v1.CreateMessageAsyncReq
 @asynccontextmanager
 async def calling(address: str) -> AsyncIterator[Caller]:
     """A caller with a connection of its own, which is soon back when the server is."""
-    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+    async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
         yield Caller(channel)
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from sendoff import v1
+from sendoff_server import app
 from sendoff_server.api.server import AddressUnavailable
 from sendoff_server.app import Server
+from sendoff_server.store.group_commit import GroupCommit
+from tests.faults.caller import calling
 from tests.fixtures.server import Serve, ServerProcess
 
 PATIENCE_S = 20.0
@@ -49,6 +56,54 @@ async def test_a_process_that_is_told_to_stop_says_so_before_it_goes(server_proc
         stopping = asyncio.create_task(server_process.stop())
         assert (await anext(watching)).status == NOT_SERVING
         assert await stopping == 0
+
+
+async def test_while_notice_is_given_balancers_are_told_at_both_doors_and_calls_are_served(
+    server_process: ServerProcess,
+) -> None:
+    server_process.http_address = "127.0.0.1:0"
+    await server_process.start("--drain-notice-s", "600")
+    base = f"http://{server_process.http_address}"
+    async with calling(server_process.address) as caller, httpx.AsyncClient(base_url=base) as http:
+        assert (await http.get("/v1/ready/")).status_code == 200
+        server_process.signal(signal.SIGTERM)
+        await server_process.logged("stopping soon")
+        told = await http.get("/v1/ready/")
+        assert (told.status_code, told.json()["reason"], told.headers["retry-after"]) == (503, "NOT_READY", "1")
+        assert (await http.get("/v1/health/")).status_code == 200
+        async with grpc.aio.insecure_channel(server_process.address) as channel:
+            assert (await stub(channel).Check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
+        agent = await caller.agent("scripted/echo")
+        run = await caller.send(agent, "hello")
+        answer = await http.post(f"/v1/agents/{agent}/messages", json={"input": "hello"}, timeout=PATIENCE_S)
+        assert answer.status_code == 200
+        assert (await caller.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
+
+
+async def test_once_notice_is_given_the_server_drains(server_process: ServerProcess) -> None:
+    await server_process.start("--drain-notice-s", "0.1")
+    assert await server_process.stop() == 0
+    events = [json.loads(line)["event"] for line in server_process.log]
+    assert events.index("stopping soon") < events.index("stopping")
+
+
+async def test_a_server_whose_store_fails_is_not_ready_and_alive(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "BEAT_S", 0.01)
+    async with serve(http_address="127.0.0.1:0") as server:
+        assert server.http is not None
+        async with httpx.AsyncClient(base_url=f"http://{server.http.address}") as http:
+            assert (await http.get("/v1/ready/")).status_code == 200
+            monkeypatch.setattr(GroupCommit, "failing", True)
+            await _answers(http, "/v1/ready/", 503)
+            assert (await http.get("/v1/health/")).status_code == 200
+            monkeypatch.setattr(GroupCommit, "failing", False)
+            await _answers(http, "/v1/ready/", 200)
+
+
+async def _answers(http: httpx.AsyncClient, path: str, status: int) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while (await http.get(path)).status_code != status:
+            pass
 
 
 async def test_a_second_server_on_the_same_port_is_refused(server: Server, serve: Serve, tmp_path: Path) -> None:

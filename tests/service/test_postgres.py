@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sendoff import v1
 from sendoff_server import app
-from sendoff_server.store.port import Fenced
+from sendoff_server.store.port import Fenced, NewerSchema
 from tests.contract.databases import PostgresDatabase
 from tests.faults.caller import PATIENCE_S, calling, patiently, refused, script
 from tests.faults.gated import hold_calls
@@ -89,7 +89,8 @@ async def test_a_server_that_may_not_create_tables_serves_what_the_command_has_m
 ) -> None:
     with new_database() as dsn:
         assert (await _command(dsn, "migrate", "--check"))[0] == 1
-        assert (await _command(dsn, "migrate")) == (await _command(dsn, "migrate", "--check"))
+        code, told = await _command(dsn, "migrate")
+        assert (code, told.splitlines()[-1:]) == (0, (await _command(dsn, "migrate", "--check"))[1].splitlines())
         session = Session(dsn)
         role = f"role_{uuid.uuid4().hex}"
         session.execute(
@@ -184,17 +185,30 @@ async def test_while_the_database_is_away_accepts_are_refused_runs_wait_and_noth
         assert (await caller.ended(again.id)).status == v1.RUN_STATUS_COMPLETED
 
 
+async def test_a_server_stops_once_the_database_is_not_for_its_version_any_more(
+    serve: Serve, postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "BEAT_S", 0.05)
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(NewerSchema, match="start the version that wrote it"), flatten_subgroups=True
+    ):
+        async with serve(database_url=postgres.dsn):
+            postgres.claim_newer_schema()
+            await asyncio.sleep(PATIENCE_S)
+
+
 async def test_a_server_that_was_declared_dead_stops_and_another_one_goes_on(
     serve: Serve, postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "BEAT_S", 0.05)
     gate = hold_calls(monkeypatch, HeldCalls())
-    with pytest.RaisesGroup(pytest.RaisesExc(Fenced), flatten_subgroups=True):
+    with pytest.raises(ExceptionGroup) as failed:  # noqa: PT012 -- the end of the block is what raises
         async with serve(database_url=postgres.dsn) as dead, calling(dead.grpc.address) as caller:
             run = await caller.send(await caller.agent(), script(text="an answer"))
             await patiently(gate.held.get())
             postgres.execute("DELETE FROM replica; UPDATE lane SET owner = NULL")
             await asyncio.sleep(PATIENCE_S)
+    assert failed.value.split(Fenced)[1] is None, "whatever of it writes next is refused, and nothing else goes wrong"
     gate.release(10)
     async with serve(database_url=postgres.dsn) as living, calling(living.grpc.address) as caller:
         ended = await caller.ended(run.id)

@@ -588,7 +588,7 @@ class Scheduling(_message.Message):
     """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """The run is not started before this time; as a rule it is within 2 seconds of it, if there is a slot. Later runs of the
+        """The run is not started before this time; as a rule it is some milliseconds after it, if there is a slot. Later runs of the
         conversation wait behind it all the same. A time that has passed is met at once. Not for a request that answers what a run waits
         for. At most 366 days ahead. Unset: at once.
         """
@@ -873,7 +873,9 @@ class WatchRunRequest(_message.Message):
     snapshot: _builtins.bool
     """One snapshot of what is so far, then what happens from there on. Rule: const = true."""
     include_deltas: _builtins.bool
-    """Send the text being written as it comes. Of a run that another replica executes messages come as a whole, without it."""
+    """Send the text being written as it comes. Of a run that another replica executes it comes a moment later, or not at all while
+    replicas cannot reach each other through the database; messages come as a whole in any case.
+    """
     follow_continuations: _builtins.bool
     """Go on with the runs that continue this one in its turn, each from its first event, and wait for them as long as answers are
     pending. The position is that of the first run.

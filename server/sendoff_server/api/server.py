@@ -98,8 +98,9 @@ class GrpcServer:
                 ),
             )
         }
-        self._options = server_options(settings.max_request_bytes)
+        self._options = server_options(settings.max_request_bytes, shares_port=settings.processes > 1)
         self._health = Health()
+        self._works = self._drains = False
         self.stop_grace_s = stop_grace_s
         self._server: grpc.aio.Server | None = None
 
@@ -137,22 +138,29 @@ class GrpcServer:
             server, self._server = self._server, None
             await server.stop(self.stop_grace_s)
 
+    @property
+    def is_serving(self) -> bool:
+        """What health checks see of the server."""
+        return self._works and not self._drains
+
     async def set_serving(self, serving: bool) -> None:
         """What health checks see, of the server and of each service; without effect once it drains."""
+        self._works = serving
         told = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in [health.OVERALL_HEALTH, *(service.full_name for service in self._services)]:
             await self._health.set(name, told)
 
     async def announce_drain(self) -> None:
         """Have health checks see NOT_SERVING for good, so that callers go elsewhere. Calls are still served."""
+        self._drains = True
         await self._health.enter_graceful_shutdown()
 
 
-def server_options(max_request_bytes: int) -> list[tuple[str, int]]:
-    """How gRPC is set."""
+def server_options(max_request_bytes: int, *, shares_port: bool = False) -> list[tuple[str, int]]:
+    """How gRPC is set; `shares_port` with other processes of this server."""
     return [
         # The default lets a second server have the same port without a word.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shares_port)),
         ("grpc.max_receive_message_length", max_request_bytes + _ROOM_FOR_REFUSAL),
         # Metadata: the default turns calls away at random between 8 and 16 KB.
         ("grpc.max_metadata_size", 16 * 1024),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -70,8 +71,8 @@ def ensure_secrets(path: Path) -> Sequence[str]:
 def _create(path: Path, secret: str) -> None:
     """Write the file whole or not at all. Who comes second takes what the first one wrote."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # Not by the process's number, which is 1 in every container that shares the directory.
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(f"{secret}\n")
@@ -80,7 +81,7 @@ def _create(path: Path, secret: str) -> None:
         with suppress(FileExistsError):
             os.link(draft, path)
     finally:
-        draft.unlink()
+        os.unlink(draft)
 
 
 def new_secret() -> str:

@@ -269,6 +269,7 @@ def _asking(call: StepCall, writer: Summarizer, question: ModelCall) -> Callable
     async def ask(attempt: int) -> Answer:
         if attempt:
             await call.live.compacting()
+        await call.live.sure()
         async with aclosing(writer.model.stream(replace(question, attempt=attempt))) as stream:
             async for event in stream:
                 if isinstance(event, Answer):

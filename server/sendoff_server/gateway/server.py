@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, cast
@@ -84,13 +84,24 @@ class HttpAddressUnavailable(Exception):
 class HttpServer:
     """Serves while it is entered."""
 
-    def __init__(self, address: str, use_cases: UseCases, *, max_body_bytes: int, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        use_cases: UseCases,
+        *,
+        max_body_bytes: int,
+        limits: Limits | None = None,
+        shares_port: bool = False,
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`shares_port` with other processes of this server."""
+        self._shares_port = shares_port
         self.address = address
         """host:port. Once entered, with the port that was taken in place of port 0."""
         self.keep_alive_s = _KEEP_ALIVE_S
         """How long a connection may stay open between two requests."""
         config = uvicorn.Config(
-            application(use_cases, max_body_bytes),
+            application(use_cases, max_body_bytes, is_ready),
             # What is built is all that the server asks for, and a class is only one way to build it.
             http=cast(Any, partial(GuardedConnection, limits=limits or Limits())),
             lifespan="off",
@@ -115,7 +126,7 @@ class HttpServer:
         """Listen and serve. Raises HttpAddressUnavailable."""
         host, _, port = self.address.rpartition(":")
         try:
-            listening = _listening(host.strip("[]"), int(port))
+            listening = _listening(host.strip("[]"), int(port), self._shares_port)
         except OSError as error:
             raise HttpAddressUnavailable(self.address) from error
         self.address = f"{host}:{listening.getsockname()[1]}"
@@ -150,11 +161,13 @@ class _Server(uvicorn.Server):
         self.began.set()
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening(host: str, port: int, shares_port: bool) -> socket.socket:
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.bind(address)
         listening.listen(_BACKLOG)
         listening.setblocking(False)
@@ -164,12 +177,13 @@ def _listening(host: str, port: int) -> socket.socket:
     return listening
 
 
-def application(use_cases: UseCases, max_body_bytes: int) -> Starlette:
-    """The door as an ASGI application."""
+def application(use_cases: UseCases, max_body_bytes: int, is_ready: Callable[[], bool] = lambda: True) -> Starlette:
+    """The door as an ASGI application. `is_ready` says whether balancers should send callers here."""
     made = Starlette(
         routes=routes(use_cases, *_TABLES, describing(_TABLES)), exception_handlers={HTTPException: _unrouted}
     )
     made.state.max_body_bytes = max_body_bytes
+    made.state.is_ready = is_ready
     made.state.body_room = BodyRoom(max_body_bytes * _BODIES_AT_ONCE)
     return made
 

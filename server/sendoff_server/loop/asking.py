@@ -104,6 +104,7 @@ class Asker:
             if not context.is_plain:
                 fetches = call.model.wants_image_bytes
                 messages = await self._pictures.shown(call.work.tenant, messages, fetches=fetches, needed=context.input)
+            await call.live.sure()
             answer = await _streamed(call.model.stream(_question(call, context, messages, offer, attempt)), call.live)
             calls = _calls(answer, message_id, context, offer, done)
             end = answers.unusable(answer, calls_tools=bool(calls))

@@ -88,6 +88,7 @@ class Callers:
         async def work_off(line: Sequence[Planned]) -> None:
             for plan in line:
                 async with slots:
+                    await live.sure()
                     ended.put_nowait(await self._timed(batch, plan))
 
         tasks = [asyncio.create_task(work_off(line), name="tool calls") for line in (in_order, *lines) if line]

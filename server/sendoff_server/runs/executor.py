@@ -25,6 +25,7 @@ from sendoff_server.runs.deadline import alarm, overdue
 from sendoff_server.runs.draft import run_error
 from sendoff_server.runs.following import PAGE_EVENTS
 from sendoff_server.runs.hub import Hub
+from sendoff_server.runs.presence import Presence
 from sendoff_server.runs.recorder import MovedOn, Recorder
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Cancel, Claim, LeftOut, Release
@@ -69,18 +70,21 @@ class Interruption:
 class Executor:
     """Executes runs, one call of `execute` each."""
 
-    def __init__(self, store: Store, commits: GroupCommit, hub: Hub, body: Body, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, commits: GroupCommit, hub: Hub, body: Body, presence: Presence, clock: Clock
+    ) -> None:
         self._store = store
         self._commits = commits
         self._hub = hub
         self._body = body
+        self._presence = presence
         self._clock = clock
 
     async def execute(self, claim: Claim, interruption: Interruption, keep_lease: Callable[[], bool]) -> None:
         """Take the run to its end, and hand its lane on or, if `keep_lease` says so then, let go of it."""
         try:
             with self._hub.executing(claim.tenant, claim.run) as topic:
-                recorder = Recorder(self._commits, self._clock, claim, topic, keep_lease)
+                recorder = Recorder(self._commits, self._clock, claim, topic, self._presence, keep_lease)
                 await self._to_recorded_end(claim, recorder, interruption)
         except MovedOn:
             # Outside of the block above, because what is launched by the release may be this same run.

@@ -24,19 +24,40 @@ class Cursor:
     """The last event that it has seen."""
     pieces: dict[PartKey, int] = field(default_factory=dict)
     """Per part being written, how many of its pieces it has seen."""
+    seen_changes: int | None = None
+    """Of a run that is executed elsewhere: up to where the topic's changes are known to bring nothing more."""
+
+    def look_again(self) -> None:
+        """There may be something new though the topic does not know."""
+        self.seen_changes = None
 
 
 async def next_events(store: Store, topic: Topic, cursor: Cursor) -> Sequence[v1.RunEvent]:
     """Events behind the cursor, from memory if it holds them, else a page from the store. Empty: nothing is new."""
     events = topic.tail(cursor.sequence)
-    if events is None:
-        events = await store.events(topic.run_id, cursor.sequence, PAGE_EVENTS)
+    if events is not None:
+        return events
+    if not topic.is_elsewhere:
+        return await store.events(topic.run_id, cursor.sequence, PAGE_EVENTS)
+    return await _written_elsewhere(store, topic, cursor)
+
+
+async def _written_elsewhere(store: Store, topic: Topic, cursor: Cursor) -> Sequence[v1.RunEvent]:
+    changes = topic.changes
+    if cursor.seen_changes == changes:
+        return []
+    events = await store.events(topic.run_id, cursor.sequence, PAGE_EVENTS)
+    topic.read(events)
+    if not events:
+        cursor.seen_changes = changes
     return events
 
 
 def next_deltas(topic: Topic, cursor: Cursor) -> list[v1.MessageDelta]:
     """The text behind the cursor, one delta per part; whoever comes late gets the text so far as one delta that
     replaces."""
+    if topic.is_elsewhere and cursor.sequence != topic.text_sequence:
+        return []
     deltas = [
         _delta(key, part, cursor.pieces.get(key, 0))
         for key, part in topic.parts.items()

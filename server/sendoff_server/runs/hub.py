@@ -9,14 +9,16 @@ two awaits.
 
 Where other processes write to the store, only of a run that is executed here a topic knows all. Of others watchers read
 the store; that there is something new to read is told by the lookout (`lookout.py`), and no run that has ended is
-remembered.
+remembered. Text of theirs comes in hints (`remote_text.py`), each piece with how far the log was when it was written:
+it is shown to those alone who have seen the log up to there and no further, so that it is never of a message that they
+do not know, or that is over.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -31,6 +33,8 @@ DELETED_OWNERS = 1_000
 
 PartKey = tuple[str, int]
 """(message_id, part_index)."""
+OnRun = Callable[[str], None]
+"""Takes the id of a run."""
 
 
 @dataclass(slots=True)
@@ -69,6 +73,15 @@ class Topic:
         self.seen_mark: str | None = None
         """Of the run, as the lookout saw it last."""
         self.parts: dict[PartKey, Part] = {}
+        self.text_sequence = 0
+        """Of text that is written elsewhere: the last event of the log when the newest of it was written."""
+        self.text_watchers = 0
+        """Those who want the text that is being written."""
+        self.on_text: OnRun | None = None
+        """Told when text is written here."""
+        self.changes = 0
+        """Grows when there may be something new in the log. Text alone does not count: else whoever watches a run that
+        is executed elsewhere would ask the store at each piece."""
         self._tail: deque[v1.RunEvent] = deque(maxlen=TAIL_EVENTS)
         self._changed: asyncio.Future[None] | None = None
 
@@ -79,6 +92,11 @@ class Topic:
         return self._changed
 
     def wake(self) -> None:
+        """Have those who watch look at the log, and at the text."""
+        self.changes += 1
+        self._rouse()
+
+    def _rouse(self) -> None:
         if self._changed is not None:
             self._changed.set_result(None)
             self._changed = None
@@ -88,10 +106,16 @@ class Topic:
         """Whether another process may write to the run."""
         return self._shared and self.tenant is None
 
+    @property
+    def text_length(self) -> int:
+        """Code points of what is being written."""
+        return sum(part.length for part in self.parts.values())
+
     def take_up(self, tenant: str, run: v1.Run) -> None:
         """The run is executed here from now on."""
         if self._tail and self._tail[-1].sequence != run.last_sequence:
             self._tail.clear()  # another process has written meanwhile
+        self.parts.clear()
         self.tenant = tenant
         if self.run is None or self.run.last_sequence < run.last_sequence:
             self.run = run
@@ -109,14 +133,14 @@ class Topic:
     def recorded(self, run: v1.Run, events: Sequence[v1.RunEvent]) -> None:
         """These events are durable now, and this is the run."""
         self.run = run
-        for event in events:
-            self._tail.append(event)
-            kind = event.WhichOneof("event")
-            if kind == "message":
-                self._drop_parts(event.message.id)
-            elif kind == "message_retracted":
-                self._drop_parts(event.message_retracted.message_id)
+        self._tail.extend(events)
+        self._drop_told(events)
         self.wake()
+
+    def read(self, events: Sequence[v1.RunEvent]) -> None:
+        """Somebody has read these in the store, of a run that is executed elsewhere."""
+        if self._drop_told(events):
+            self.text_sequence = max(self.text_sequence, events[-1].sequence)  # what comes late is not shown any more
 
     def write(self, message_id: str, part_index: int, kind: str, text: str) -> None:
         """More text of a message that is being written."""
@@ -124,11 +148,38 @@ class Topic:
         if part is None:
             part = self.parts[message_id, part_index] = Part(kind)
         part.add(text)
-        self.wake()
+        self._rouse()
+        if self.on_text is not None:
+            self.on_text(self.run_id)
 
-    def _drop_parts(self, message_id: str) -> None:
-        if self.parts:
-            self.parts = {key: part for key, part in self.parts.items() if key[0] != message_id}
+    def write_from_elsewhere(self, sequence: int, delta: v1.MessageDelta) -> bool:
+        """A piece of a message that another process is writing, of when the log was so far. False if one in front of
+        it is missing. One that came before, or is of a message that was over by then, changes nothing."""
+        if sequence < self.text_sequence:
+            return True
+        if sequence > self.text_sequence:
+            self.text_sequence = sequence
+            self.parts = {key: part for key, part in self.parts.items() if key[0] == delta.message_id}
+            self.changes += 1
+        key = (delta.message_id, delta.part_index)
+        held = self.parts[key].length if key in self.parts else 0
+        kind = delta.WhichOneof("delta") or "text"
+        if delta.offset <= held and (new := getattr(delta, kind)[held - delta.offset :]):
+            self.write(*key, kind, new)
+        return delta.offset <= held
+
+    def _drop_told(self, events: Sequence[v1.RunEvent]) -> bool:
+        """Whether one of them ends a message."""
+        ended = {_ended_by(event) for event in events} - {""}
+        if self.parts and ended:
+            self.parts = {key: part for key, part in self.parts.items() if key[0] not in ended}
+        return bool(ended)
+
+
+def _ended_by(event: v1.RunEvent) -> str:
+    """The message that is final or retracted with that event."""
+    kind = event.WhichOneof("event")
+    return event.message.id if kind == "message" else event.message_retracted.message_id
 
 
 class Hub:
@@ -141,16 +192,26 @@ class Hub:
         self._finished: OrderedDict[str, tuple[str, v1.Run]] = OrderedDict()
         self._deleted: OrderedDict[str, None] = OrderedDict()
         """Agents, conversations and runs deleted lately, because a run may just be on its way from the store."""
+        self.on_text: OnRun | None = None
+        """Told when text of a run is written here."""
+        self.on_forgotten: Callable[[str], None] | None = None
+        """Told what was deleted here."""
+        self.on_watched: Callable[[], None] | None = None
+        """Told when `wanting_text` may have changed."""
 
     @contextmanager
-    def watching(self, run_id: str) -> Iterator[Topic]:
-        """A run's topic, for as long as somebody looks at it."""
+    def watching(self, run_id: str, *, text: bool = False) -> Iterator[Topic]:
+        """A run's topic, for as long as somebody looks at it. `text`: also at what is being written."""
         topic = self._open(run_id)
         topic.watchers += 1
+        topic.text_watchers += text
+        self._text_watched(topic)
         try:
             yield topic
         finally:
+            self._text_watched(topic)
             topic.watchers -= 1
+            topic.text_watchers -= text
             self._close_if_idle(topic)
 
     @contextmanager
@@ -158,11 +219,15 @@ class Hub:
         """A run's topic, while the run is executed here and nobody else changes it."""
         topic = self._open(run.id)
         topic.take_up(tenant, run)
+        topic.on_text = self.on_text if self._shared else None
+        self._text_watched(topic)
         try:
             yield topic
         finally:
-            topic.tenant = None
+            topic.tenant = topic.on_text = None
             topic.parts.clear()
+            topic.text_sequence = topic.run.last_sequence if topic.run is not None else 0
+            self._text_watched(topic)
             if topic.is_elsewhere:
                 topic.wake()  # what comes next, if anything does, is for the store to tell
             self._close_if_idle(topic)
@@ -211,6 +276,8 @@ class Hub:
         self._deleted[owner_id] = None
         if len(self._deleted) > DELETED_OWNERS:
             self._deleted.popitem(last=False)
+        if self.on_forgotten is not None:
+            self.on_forgotten(owner_id)
         for run_id in [run_id for run_id, (_, run) in self._finished.items() if owner_id in owners(run)]:
             del self._finished[run_id]
         for topic in self._topics.values():
@@ -221,6 +288,15 @@ class Hub:
     def elsewhere(self) -> dict[str, Topic]:
         """The topics of runs that are watched here and that another process may write to, by run."""
         return {topic.run_id: topic for topic in self._topics.values() if topic.is_elsewhere}
+
+    def wanting_text(self) -> dict[str, Topic]:
+        """Those of them of which somebody wants the text that is being written."""
+        return {run_id: topic for run_id, topic in self.elsewhere().items() if topic.text_watchers}
+
+    def executed(self, run_id: str) -> Topic | None:
+        """The topic of a run that is executed here."""
+        topic = self._topics.get(run_id)
+        return topic if topic is not None and topic.tenant is not None else None
 
     def wake_all(self) -> None:
         """Have every watcher look around, because the server is stopping."""
@@ -242,6 +318,10 @@ class Hub:
         if topic is None:
             topic = self._topics[run_id] = Topic(run_id, shared=self._shared)
         return topic
+
+    def _text_watched(self, topic: Topic) -> None:
+        if self._shared and topic.text_watchers and self.on_watched is not None:
+            self.on_watched()
 
     def _close_if_idle(self, topic: Topic) -> None:
         if topic.tenant is None and topic.watchers == 0:

@@ -4,24 +4,25 @@ Where only this process writes to the store there is nothing to notice. Else the
 once for all runs that are watched here and executed elsewhere, whether something of them was written; their watchers
 then read what it is. It is asked as well which of the runs that are executed here somebody has cancelled elsewhere.
 
-Text that is being written stays with the replica that executes the run. Watchers on others get each message once it is
-complete.
-
 Other replicas hint at what they have just written, so that the next look comes at once; looking goes on without hints.
+Text that is being written comes in hints alone (`remote_text.py`): without them watchers elsewhere get each message
+once it is complete.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import islice
 
 import structlog
 
 from sendoff_server.clock import Clock
+from sendoff_server.runs.herald import Herald
 from sendoff_server.runs.hub import Hub, Topic
 from sendoff_server.runs.scheduler import Scheduler
+from sendoff_server.store.hints import Gone, Hint, LanesWait, Missed, Wrote
 from sendoff_server.store.port import Store, StoreFailed
 
 POLL_S = 0.2
@@ -33,10 +34,11 @@ log = structlog.get_logger(__name__)
 class Lookout:
     """Asks the store on behalf of all watchers, and of the scheduler."""
 
-    def __init__(self, store: Store, hub: Hub, scheduler: Scheduler, clock: Clock) -> None:
+    def __init__(self, store: Store, hub: Hub, scheduler: Scheduler, herald: Herald, clock: Clock) -> None:
         self._store = store
         self._hub = hub
         self._scheduler = scheduler
+        self._herald = herald
         self._clock = clock
         self._hint: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -53,9 +55,24 @@ class Lookout:
             finally:
                 looking.cancel()
 
-    def _on_hint(self, run_ids: Collection[str]) -> None:
-        elsewhere = self._hub.elsewhere()
-        if not self._hint.done() and any(id in elsewhere or self._scheduler.executes(id) for id in run_ids):
+    def _on_hint(self, replica_id: str, hint: Hint) -> None:
+        match hint:
+            case Wrote(run_ids):
+                elsewhere = self._hub.elsewhere()
+                if any(run_id in elsewhere or self._scheduler.executes(run_id) for run_id in run_ids):
+                    self._look_now()
+            case Gone():
+                self._look_now()
+            case LanesWait():
+                self._scheduler.lanes_wait_elsewhere()
+            case Missed():
+                self._look_now()
+                self._herald.heard(replica_id, hint)
+            case _:
+                self._herald.heard(replica_id, hint)
+
+    def _look_now(self) -> None:
+        if not self._hint.done():
             self._hint.set_result(None)
 
     async def _look_forever(self) -> None:

@@ -13,6 +13,7 @@ from sendoff_server.clock import SECOND_NS, Clock, timestamp
 from sendoff_server.lifecycle import elapsed_ns, left_out_by
 from sendoff_server.runs.draft import Draft
 from sendoff_server.runs.hub import Topic
+from sendoff_server.runs.presence import Presence
 from sendoff_server.runs.retrace import fold
 from sendoff_server.runs.step_record import StepRecord
 from sendoff_server.runs.usage import add_tokens, add_usage
@@ -30,11 +31,18 @@ class Recorder:
     """Writes one run's progress. Is its body's `Live`, and keeps what the run has done."""
 
     def __init__(
-        self, commits: GroupCommit, clock: Clock, claim: Claim, topic: Topic, keep_lease: Callable[[], bool]
+        self,
+        commits: GroupCommit,
+        clock: Clock,
+        claim: Claim,
+        topic: Topic,
+        presence: Presence,
+        keep_lease: Callable[[], bool],
     ) -> None:
         self._commits = commits
         self._clock = clock
         self._topic = topic
+        self._presence = presence
         self._keep_lease = keep_lease
         self._stored = claim.run
         self._step: StepRecord | None = None
@@ -66,6 +74,9 @@ class Recorder:
             self._step = StepRecord(newest, self._clock)
 
     # ---- Live ----
+
+    async def sure(self) -> None:
+        await self._presence.sure()
 
     async def calling(self, model: v1.Model, message_id: str) -> None:
         assert self._step is not None

@@ -75,7 +75,7 @@ class Watching:
     async def _all_frames(self, run: v1.Run, watch: Watch) -> AsyncGenerator[v1.WatchRunResponse]:
         watch.following = run
         while (run_now := watch.following) is not None:
-            with self._hub.watching(run_now.id) as topic:
+            with self._hub.watching(run_now.id, text=watch.wants_text) as topic:
                 topic.owners = owners(run_now)
                 watch.begin(topic, run_now)
                 async with aclosing(self._frames_of_one(watch, topic)) as frames:
@@ -152,6 +152,10 @@ class Watch:
             onward.ClearField("position")
             self._request = onward
 
+    @property
+    def wants_text(self) -> bool:
+        return self._request.include_deltas
+
     async def goes_on_elsewhere(self) -> bool:
         """Whether the run, all of which was sent, is followed by another one of this watch."""
         try:
@@ -193,7 +197,6 @@ class View:
         if position != "snapshot":
             return []
         snapshot = await self._snapshot(look)
-        self.cursor.sequence = snapshot.as_of_sequence
         self.finished = is_terminal(snapshot.run)
         return [v1.WatchRunResponse(snapshot=part) for part in _parts(snapshot)]
 
@@ -221,10 +224,12 @@ class View:
         cursor = Cursor(0)
         messages: list[v1.Message] = []
         while (run := await look(self.run_id)).last_sequence != cursor.sequence:
+            cursor.look_again()
             while events := await next_events(self._store, self._topic, cursor):
                 cursor.sequence = events[-1].sequence
                 messages += [e.message for e in events if e.HasField("message")]
         messages = [message for message in messages if of_type(self._request.message_types, message)]
+        self.cursor.sequence = cursor.sequence
         in_progress = next_deltas(self._topic, self.cursor) if self._request.include_deltas else []
         return v1.RunSnapshot(run=run, messages=messages, in_progress=in_progress, as_of_sequence=cursor.sequence)
 

@@ -13,12 +13,13 @@ Times are nanoseconds since 1970.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
 from sendoff import v1
+from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.questions import (
     ActionQuery,
@@ -68,8 +69,8 @@ INPUT_PLACE = 8
 """Places inside a run below this one are for what settles calls of runs before it; its input begins here."""
 
 
-OnHint = Callable[[Collection[str]], None]
-"""Takes ids of runs."""
+OnHint = Callable[[str, Hint], None]
+"""Takes the replica that sent it, and what it tells."""
 
 
 class StoreFailed(Exception):
@@ -175,19 +176,27 @@ class Store(Protocol):
         """Oldest first. Those of an agent go with it."""
         ...
 
+    async def next_start_s(self) -> float | None:
+        """Seconds until the next start time comes that a lane waits for, by the store's clock; not above zero if it
+        has come and nobody has claimed since. None if no lane waits for one."""
+        ...
+
     async def beat(self) -> None:
         """Tell that this replica is alive. Raises Fenced if it was declared dead."""
         ...
 
     async def reap(self, lease_s: float) -> int:
         """Declare dead every other replica whose last beat is older than that, by the store's clock, and free its
-        lanes; how many."""
+        lanes; how many. Raises NewerSchema if the database was migrated to what this program may not work on."""
         ...
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
-        """Inside the block `on_hint` is called with runs that other replicas have just written.
+        """Inside the block `on_hint` is called with what other replicas tell, and hints can be sent."""
+        ...
 
-        A hint may come late, or never: who needs to know asks for `run_marks` and `wanted_cancels` now and then."""
+    async def tell(self, hints: Sequence[Hint]) -> None:
+        """Send hints to all other replicas, and text to whom it is for. Raises StoreFailed: then some may not have
+        come. Sends nothing where replicas have no way to hear each other."""
         ...
 
     # -- runs --

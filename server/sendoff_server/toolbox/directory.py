@@ -76,9 +76,10 @@ class ToolDirectory:
         """The tool as this tenant has it; None if there is none. Raises StoreFailed."""
         made = self.server_tools.find(tool_id)
         row = await self.row(tenant, tool_id)
-        if made is not None:
-            return made if row is None else laid_over(made, row)
-        return None if row is None or row.type in SERVER_TYPES else row
+        if row is not None and row.type not in SERVER_TYPES:
+            return row
+        made = made or await self.server_tools.learn(tool_id)
+        return made if made is None or row is None else laid_over(made, row)
 
     async def row(self, tenant: str, tool_id: str) -> v1.Tool | None:
         """What the tenant has put under that id."""

@@ -25,7 +25,8 @@ _log = structlog.get_logger(__name__)
 
 
 class ServerTools:
-    """All of them, in memory. Every process lists MCP servers itself, so none misses what another has written."""
+    """All of them, in memory. Every process lists MCP servers itself; until it has, it goes by what others have
+    written."""
 
     def __init__(self, store: Store, clock: Clock, built_in: Sequence[v1.Tool] = ()) -> None:
         """`built_in` come with id and etag."""
@@ -33,11 +34,13 @@ class ServerTools:
         self._clock = clock
         self._built_in = {tool.name: tool for tool in built_in}
         self._tools = {tool.id: tool for tool in built_in}
+        self._mcp_servers: Collection[str] = ()
         self._writing = asyncio.Lock()
 
     async def load(self, mcp_servers: Collection[str] = ()) -> None:
         """Read what these servers offered when they were last heard of; what others offered is deleted. To be called
         once, before anything is looked for. Raises StoreFailed."""
+        self._mcp_servers = mcp_servers
         after = ""
         while rows := await self._store.list_tools(NOBODY, after, _READ):
             after = rows[-1].name
@@ -49,6 +52,14 @@ class ServerTools:
 
     def find(self, tool_id: str) -> v1.Tool | None:
         return self._tools.get(tool_id)
+
+    async def learn(self, tool_id: str) -> v1.Tool | None:
+        """A tool that an MCP server of ours has offered to another process and not yet to this one; None if there is
+        none. Raises StoreFailed."""
+        row = None if self._store.is_alone else await self._store.tool(NOBODY, tool_id)
+        if row is None or row.mcp_server not in self._mcp_servers or row.name in self._built_in:
+            return None
+        return self._tools.setdefault(tool_id, row)
 
     def named(self, name: str) -> v1.Tool | None:
         return next((tool for tool in self._tools.values() if tool.name == name), None)

@@ -1,12 +1,15 @@
 """Every promise is held over each door, on a server of its own with SQLite and on two that share PostgreSQL.
 
-Of two servers calls go to one and the other by turns, so that hardly anything is asked of the one that does the work.
+Between callers and the two stands the balancer of `deploy/`. It hands calls to one and the other by turns, so that
+hardly anything is asked of the one that does the work. Where there is no program of it for the machine, the test's
+own door takes turns.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,8 @@ from tests.contract.databases import PostgresDatabase
 from tests.contract.promises.by_turns import ByTurns
 from tests.contract.promises.doors import DOORS, Door, Open
 from tests.faults.gated import at, hold_calls
+from tests.fixtures import balancer
+from tests.fixtures.balancer import Addresses
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve
 from tests.fixtures.tools import Workshop, open_workshop
@@ -43,10 +48,6 @@ def workshop(monkeypatch: pytest.MonkeyPatch) -> Workshop:
     return made
 
 
-Addresses = tuple[str, str]
-"""Where gRPC and REST are served."""
-
-
 @pytest.fixture(params=["sqlite", "two replicas"])
 def shared_database(request: pytest.FixtureRequest) -> str:
     """Of two servers; empty for one with a database of its own."""
@@ -67,18 +68,24 @@ async def servers(
 
 
 @pytest.fixture
-def addresses(servers: list[app.Server]) -> Addresses:
-    """Of both doors; of two servers those of one each."""
-    http = servers[-1].http
-    assert http is not None
-    return servers[0].grpc.address, http.address
+async def callable_at(servers: list[app.Server], tmp_path: Path) -> AsyncIterator[list[Addresses]]:
+    """Where callers call: at the balancer, or at each server."""
+    places = [(server.grpc.address, server.http.address) for server in servers if server.http is not None]
+    if len(places) == 1 or not balancer.IS_INSTALLED:
+        yield places
+        return
+    async with balancer.balancing(places, tmp_path, by_turns=True) as between:
+        yield [(between.grpc_address, between.http_address)]
 
 
 @pytest.fixture
-async def door(servers: list[app.Server], opened: Open) -> AsyncIterator[Door]:
+def addresses(callable_at: list[Addresses]) -> Addresses:
+    """Of both doors, if need be those of different servers."""
+    return callable_at[0][0], callable_at[-1][1]
+
+
+@pytest.fixture
+async def door(callable_at: list[Addresses], opened: Open) -> AsyncIterator[Door]:
     async with AsyncExitStack() as stack:
-        doors = []
-        for server in servers:
-            assert server.http is not None
-            doors.append(await stack.enter_async_context(opened(server.grpc.address, server.http.address)))
+        doors = [await stack.enter_async_context(opened(*each)) for each in callable_at]
         yield doors[0] if len(doors) == 1 else ByTurns(doors)

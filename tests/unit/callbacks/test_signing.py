@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +51,21 @@ def test_every_secret_signs_so_that_one_can_be_replaced() -> None:
     headers = dict(Signer([secret(b"n"), secret(b"o")]).headers("delivery-1", now_ns(), "{}"))
     for each in (secret(b"n"), secret(b"o")):
         assert Webhook(each).verify("{}", headers) == {}
+
+
+def test_two_who_miss_it_at_once_have_the_same_though_their_processes_have_the_same_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, others, link = tmp_path / "callback.secret", list[str](), os.link
+
+    def second(draft: str, target: Path) -> None:
+        monkeypatch.setattr(os, "link", link)
+        others.extend(ensure_secrets(path))
+        link(draft, target)
+
+    monkeypatch.setattr(os, "link", second)
+    assert ensure_secrets(path) == others
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_missing_file_is_made_once_with_a_secret_that_is_nobody_elses(tmp_path: Path) -> None:

@@ -57,6 +57,17 @@ async def test_after_a_restart_tools_are_there_before_their_server_answers(toolb
     assert {tool.mcp_server for tool in toolbox.store.rows.values()} == {"s"}
 
 
+async def test_what_a_server_has_offered_to_another_replica_only_can_be_named_here(toolbox: Toolbox) -> None:
+    other = Toolbox(store=toolbox.store)
+    toolbox.store.is_alone = False
+    await other.server_tools.load({"s", "r"})
+    await toolbox.server_tools.load({"s"})
+    await other.server_tools.listed("s", [of_mcp("pay")])
+    await other.server_tools.listed("r", [of_mcp("pay", "r")])
+    assert await toolbox.get(of_mcp("pay").id) == await other.get(of_mcp("pay").id)
+    assert await toolbox.directory.find(TENANT, of_mcp("pay", "r").id) is None, "we do not know its server"
+
+
 async def test_a_tool_with_the_name_of_a_built_in_one_is_left_out_and_told_of(toolbox: Toolbox) -> None:
     with capture_logs() as logs:
         await toolbox.server_tools.listed("memory", [of_mcp("insert", "memory"), of_mcp("b", "memory")])

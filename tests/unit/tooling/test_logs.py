@@ -11,7 +11,7 @@ import logging
 import structlog
 from sendoff_server import logs
 
-logs.configure({log_format!r}, {log_level!r})
+logs.configure({log_format!r}, {log_level!r}, process={process!r})
 log = structlog.get_logger("test")
 with structlog.contextvars.bound_contextvars(run_id="run-1"):
     log.info("accepted", agent_id="agent-1")
@@ -27,8 +27,8 @@ except ValueError:
 """
 
 
-def logged(log_format: str, log_level: str = "info") -> str:
-    program = PROGRAM.format(log_format=log_format, log_level=log_level)
+def logged(log_format: str, log_level: str = "info", process: int | None = None) -> str:
+    program = PROGRAM.format(log_format=log_format, log_level=log_level, process=process)
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     assert outcome.stdout == ""
     return outcome.stderr
@@ -47,6 +47,11 @@ def test_as_json_every_line_is_one_event_with_its_fields() -> None:
     assert library["level"] == "warning"
     assert failed["exception"][0]["exc_value"] == "broken"
     assert library_failed["exception"][0]["exc_value"] == "broken"
+
+
+def test_every_line_of_one_of_several_processes_tells_which_it_is() -> None:
+    assert {json.loads(line)["process"] for line in logged("json", process=2).splitlines()} == {2}
+    assert "process" not in json.loads(logged("json").splitlines()[0])
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])

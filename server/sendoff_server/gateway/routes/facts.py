@@ -13,15 +13,32 @@ from sendoff_server.gateway.asked import Query, queried
 from sendoff_server.gateway.codec.writing import written
 from sendoff_server.gateway.doors import TENANT, Table
 from sendoff_server.gateway.nouns.provider_types import endpoint_type, provider_type, window_of
+from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.use_cases import UseCases
 
 API_VERSION = "0.16.8"
 """The version of the API that the door speaks; ours is told by GetServerInfo."""
 
 
+class NotReady(RefusedHere):
+    reason = "NOT_READY"
+    http_status = 503
+    retry_after_s = 1
+
+    def __init__(self) -> None:
+        super().__init__("this server stops, or its store does not answer; another one may be ready")
+
+
 async def health(use_cases: UseCases, request: Request) -> Response:
-    """GET /v1/health/"""
+    """GET /v1/health/: the server answers, whatever it can do."""
     return answer({"version": API_VERSION, "status": "ok"})
+
+
+async def ready(use_cases: UseCases, request: Request) -> Response:
+    """GET /v1/ready/: balancers may send callers here. 503 while the server stops or its store does not answer."""
+    if not request.app.state.is_ready():
+        raise NotReady
+    return await health(use_cases, request)
 
 
 async def models(use_cases: UseCases, request: Request) -> Response:
@@ -80,7 +97,7 @@ def model_json(model: v1.Model) -> dict[str, Any]:
 
 TABLE: Table = (
     ("GET", "/v1/health/", health),
-    ("GET", "/v1/ready/", health),
+    ("GET", "/v1/ready/", ready),
     ("GET", "/v1/server-info", server_info),
     ("GET", "/v1/queue-stats", queue_stats),
     ("GET", "/v1/models/", models),

@@ -49,5 +49,5 @@ def _narrow(tenant: str, wanted: v1.AgentFilter) -> list[Condition]:
         asked.append(("e.name = ?", (sought_bytes(wanted.name),)))
     if wanted.agent_ids:
         ids, values = one_of("id", "text", list(wanted.agent_ids))
-        asked.append((f"e.agent_no IN (SELECT no FROM agent WHERE {ids})", values))  # noqa: S608
+        asked.append((f"e.agent_no = ANY (ARRAY(SELECT no FROM agent WHERE {ids}))", values))  # noqa: S608
     return asked

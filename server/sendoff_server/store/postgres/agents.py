@@ -7,7 +7,7 @@ from sendoff_server.clock import nanoseconds
 from sendoff_server.store.items import Key, Mismatched
 from sendoff_server.store.postgres import tags
 from sendoff_server.store.postgres.connection import Connection, fenced, folded, sought_bytes
-from sendoff_server.store.postgres.deletes import LANES_OF_AGENT, delete_lanes
+from sendoff_server.store.postgres.deletes import LANES_OF_AGENT, delete_lanes, deleting
 from sendoff_server.store.postgres.keys import key_columns
 from sendoff_server.store.postgres.queries import named
 
@@ -51,7 +51,7 @@ async def update(connection: Connection, replica_no: int, tenant: str, agent: v1
 
 
 async def delete(connection: Connection, replica_no: int, tenant: str, agent_id: str) -> dict[str, int] | None:
-    async with fenced(connection, replica_no):
+    async with deleting(connection, replica_no):
         no = await connection.fetchval(named("agent_to_delete"), tenant, agent_id)
         if no is None:
             return None

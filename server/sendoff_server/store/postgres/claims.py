@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sendoff import v1
+from sendoff_server.clock import SECOND_NS
 from sendoff_server.store.batch.dispatch import AGENTS_AT_ONCE, BARRED_AT_ONCE, Candidate, Claimed, Dispatch, Gate
 from sendoff_server.store.batch.shares import BEFORE_ALL, DUE_AT_ONCE, Share
 from sendoff_server.store.batch.snapshot import read_cancel
@@ -130,3 +131,8 @@ def _claim(
         cancel_wanted=read_cancel(reason.decode() if reason is not None else None, kind),
         paused_by=paused_by or "",
     )
+
+
+async def next_start_s(connection: Connection) -> float | None:
+    left_ns: int | None = await connection.fetchval(named("next_start"))
+    return None if left_ns is None else left_ns / SECOND_NS

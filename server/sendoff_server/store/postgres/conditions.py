@@ -42,11 +42,13 @@ def follows(columns: tuple[str, str], after: tuple[int, str] | None, *, newest_f
 
 
 def tagged(table: str, owner: str, tenant: str, tags: Sequence[str], *, all_of_them: bool) -> Sequence[Condition]:
-    """The thing with the number `owner`, a column, has one of the tags, or all of them; `table` has its tags."""
+    """The thing with the number `owner`, a column, has one of the tags, or all of them; `table` has its tags.
+
+    Its owners are gathered first: PostgreSQL before 18 may else walk all things and look at the tags of each."""
     if not tags:
         return ()
     wanted = sorted(set(map(sought_bytes, tags)))
     owners = f"SELECT owner_no FROM {table} WHERE tenant = ? AND tag = ANY (?::bytea[])"  # noqa: S608
     if all_of_them:
         owners += f" GROUP BY owner_no HAVING count(*) = {len(wanted)}"
-    return [(f"{owner} IN ({owners})", (tenant, wanted))]
+    return [(f"{owner} = ANY (ARRAY({owners}))", (tenant, wanted))]

@@ -8,7 +8,7 @@ from sendoff import v1
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.items import Key, LaneMissing, Mismatched
 from sendoff_server.store.postgres.connection import Connection, fenced, sought, sought_bytes
-from sendoff_server.store.postgres.deletes import ONE_LANE, delete_lanes
+from sendoff_server.store.postgres.deletes import ONE_LANE, delete_lanes, deleting
 from sendoff_server.store.postgres.keys import key_columns
 from sendoff_server.store.postgres.messages import ENDED, INHERITED, LAST_POSITION, OWN
 from sendoff_server.store.postgres.queries import named
@@ -100,8 +100,8 @@ async def update(
 
 
 async def delete(connection: Connection, replica_no: int, tenant: str, conversation_id: str) -> dict[str, int] | None:
-    async with fenced(connection, replica_no):
-        no = await connection.fetchval(named("conversation_number"), tenant, conversation_id)
+    async with deleting(connection, replica_no):
+        no = await connection.fetchval(named("conversation_to_delete"), tenant, conversation_id)
         return None if no is None else {"active_runs": await delete_lanes(connection, ONE_LANE, no)}
 
 

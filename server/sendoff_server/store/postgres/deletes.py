@@ -6,10 +6,13 @@ it the messages of the run keep their places, forks go on finding them, and keys
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from sendoff_server.store.batch.mentions import OPEN
 from sendoff_server.store.items import LeftOut
 from sendoff_server.store.port import INPUT_PLACE
-from sendoff_server.store.postgres.connection import Connection, fenced
+from sendoff_server.store.postgres.connection import Connection, check_fence, fenced
 from sendoff_server.store.postgres.queries import named
 from sendoff_server.store.questions import RunDeletion
 
@@ -36,6 +39,20 @@ _DELETES = (
 runs are gone, because a run of these lanes does not keep them."""
 
 
+PATIENCE_S = 600
+"""What belongs to an agent can be millions of rows. A statement that deletes them may take longer than others do."""
+
+
+@asynccontextmanager
+async def deleting(connection: Connection, replica_no: int) -> AsyncIterator[None]:
+    """A transaction that may take minutes. Raises Fenced, in the end: the replica's row, held all the time, would keep
+    others from declaring the replica dead."""
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE_S}s'")
+        yield
+        await check_fence(connection, replica_no)
+
+
 async def delete_lanes(connection: Connection, lanes: str, no: int) -> int:
     """Inside a transaction, delete the lanes, ONE_LANE by its number or LANES_OF_AGENT by the agent's, if they have no
     open runs; how many open runs there are. From now on nobody else is at these lanes."""
@@ -43,7 +60,7 @@ async def delete_lanes(connection: Connection, lanes: str, no: int) -> int:
     open_runs = int(await connection.fetchval(named("open_runs", lanes=lanes), no))
     if not open_runs:
         for name in _DELETES:
-            await connection.execute(named(name, lanes=lanes), no)
+            await connection.execute(named(name, lanes=lanes), no, timeout=PATIENCE_S)
     return open_runs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
@@ -14,6 +14,7 @@ from sendoff_server.store.batch import claiming
 from sendoff_server.store.batch.dispatch import NO_CAPS, Caps, Claimed, Dispatch, Scope
 from sendoff_server.store.batch.shares import Wheel
 from sendoff_server.store.group_read import GroupRead
+from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import OnHint, Poisoned, Store, StoreFailed
 from sendoff_server.store.postgres import (
@@ -32,6 +33,7 @@ from sendoff_server.store.postgres import (
     leases,
     listing,
     messages,
+    migrations,
     pauses,
     purge,
     reads,
@@ -41,10 +43,20 @@ from sendoff_server.store.postgres import (
     tools,
     write,
 )
-from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, failures, opened, pool, sought
+from sendoff_server.store.postgres.connection import (
+    MEETINGS,
+    TRIES,
+    Connection,
+    Pool,
+    check_session,
+    failures,
+    opened,
+    pool,
+    sought,
+)
 from sendoff_server.store.postgres.hints import Hints
-from sendoff_server.store.postgres.migrations import check, migrate
 from sendoff_server.store.postgres.pauses import KnownPauses
+from sendoff_server.store.postgres.reach import MUTE_S, Reach
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 from sendoff_server.store.questions import (
     ActionQuery,
@@ -80,7 +92,9 @@ from sendoff_server.store.standing import QueueCount, SlotWait, Standing
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_CONNECTIONS = 4
+_CONNECTIONS = 7
+_OF_THEIR_OWN = 3
+"""Connections that are for one thing each: batches, beats, hints."""
 _BITE = 500
 """Rows of what may be large, written at once before others get their turn."""
 
@@ -92,7 +106,8 @@ async def bring_schema(dsn: str, *, only_check: bool) -> int:
     """
     with failures():
         async with opened(connections := pool(dsn, 1)), connections.acquire() as connection:
-            return await (check if only_check else migrate)(connection)
+            await check_session(connection)
+            return await (migrations.check if only_check else migrations.migrate)(connection)
 
 
 class PostgresStore(Store):
@@ -112,19 +127,21 @@ class PostgresStore(Store):
         weights: Mapping[int, float] | None = None,
         slots: int | None = None,
     ) -> None:
-        """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed. `slots`:
-        how many runs this replica executes at once, to be told."""
+        """`connections`: at most, of which one each is for batches, beats and hints; opened as they are needed.
+        `slots`: how many runs this replica executes at once, to be told."""
         self._replica_id = ids.new("replica")
         self._replica_no = 0
+        self._schema = len(migrations.known())
         self._slots = slots
         self._dispatch = Dispatch(caps, Wheel(weights))
         self._known_pauses = KnownPauses()
         self._batch_context = write.BatchContext(RunNumbers(), KnownPauses(), caps)
         self._flushing = pool(dsn, 1)
-        self._leases = pool(dsn, 1)
-        self._others = pool(dsn, connections)
+        self._leases = pool(dsn, 1, migrations.show_program)
+        self._others = pool(dsn, connections - _OF_THEIR_OWN)
+        self._reach = Reach(dsn, (self._flushing, self._leases, self._others), abandoned=self._abandon_hints)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
-        self._hints = Hints(dsn, self._others, self._replica_id) if sends_hints else None
+        self._hints = Hints(dsn, self._replica_id) if sends_hints else None
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -132,8 +149,9 @@ class PostgresStore(Store):
             with failures():
                 for each in (self._others, self._leases, self._flushing):
                     await stack.enter_async_context(opened(each))
-                async with self._flushing.acquire() as connection:
-                    await migrate(connection)
+                async with self._reach.lent(self._flushing) as connection:
+                    await check_session(connection)
+                    await migrations.migrate(connection)
                     self._replica_no = await leases.register(connection, self._replica_id, self._slots)
             stack.push_async_callback(self._leave)
             while not self._dispatch.caps.per_agent and await self._write(claims.forget_caps, _BITE):
@@ -158,11 +176,8 @@ class PostgresStore(Store):
 
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
         with failures():
-            async with self._flushing.acquire() as connection:
-                results = await write.flush(connection, self._replica_no, self._batch_context, batch)
-        if self._hints is not None:
-            self._hints.wrote(batch, results)
-        return results
+            async with self._reach.lent(self._flushing) as connection:
+                return await write.flush(connection, self._replica_no, self._batch_context, batch)
 
     # -- leases --
 
@@ -201,18 +216,27 @@ class PostgresStore(Store):
     async def dispatch_pauses(self, tenant: str) -> list[v1.DispatchPause]:
         return await self._read(pauses.read_all, tenant)
 
+    async def next_start_s(self) -> float | None:
+        return await self._read(claims.next_start_s)
+
     async def beat(self) -> None:
         with failures():
-            async with self._leases.acquire() as connection:
-                await leases.beat(connection, self._replica_no)
+            async with self._reach.noticing_silence(), self._reach.lent(self._leases) as connection:
+                await leases.beat(connection, self._replica_no, MUTE_S)
 
     async def reap(self, lease_s: float) -> int:
-        with failures():
-            async with self._leases.acquire() as connection:
-                return await leases.reap(connection, self._replica_no, lease_s)
+        await self._read(migrations.refuse_newer, self._schema)
+        reaped = await self._write(leases.reap, self._replica_no, lease_s)
+        if reaped and self._hints is not None:
+            await self._hints.lanes_are_free()
+        return reaped
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._hints is None else self._hints.running(on_hint)
+
+    async def tell(self, hints: Sequence[Hint]) -> None:
+        if self._hints is not None:
+            await self._hints.tell(hints)
 
     # -- runs --
 
@@ -493,28 +517,52 @@ class PostgresStore(Store):
 
     # -- connections --
 
+    def _abandon_hints(self) -> None:
+        if self._hints is not None:
+            self._hints.abandon_connection()
+
     async def _leave(self) -> None:
-        with failures():
-            async with self._flushing.acquire() as connection:
-                await leases.leave(connection, self._replica_no)
+        await self._again(self._flushing, leases.leave, self._replica_no)
+        if self._hints is not None:
+            with suppress(StoreFailed):
+                await self._once(self._flushing, self._hints.farewell)
 
     async def _read(
         self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Ids among the arguments may be any text."""
-        with failures():
-            async with self._others.acquire() as connection:
-                return await function(connection, *map(sought, args), **kwargs)  # type: ignore[arg-type]
+        return await self._once(self._others, function, *map(sought, args), **kwargs)  # type: ignore[arg-type]
 
     async def _write(
         self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """As `_read`; what met another replica at the same rows is done again."""
+        """As `_read`, and `_again`."""
+        return await self._again(self._others, function, *map(sought, args), **kwargs)  # type: ignore[arg-type]
+
+    async def _again(
+        self,
+        connections: Pool,
+        function: Callable[Concatenate[Connection, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """What met another replica at the same rows is done again."""
         for _ in range(TRIES):
             try:
-                return await self._read(function, *args, **kwargs)
+                return await self._once(connections, function, *args, **kwargs)
             except StoreFailed as failed:
                 if not isinstance(failed.__cause__, MEETINGS):
                     raise
                 met = failed
         raise met
+
+    async def _once(
+        self,
+        connections: Pool,
+        function: Callable[Concatenate[Connection, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        with failures():
+            async with self._reach.lent(connections) as connection:
+                return await function(connection, *args, **kwargs)

@@ -1,122 +1,130 @@
-"""Hints between replicas: which runs one has just written, so that the others need not wait until they ask again.
+"""Hints between replicas, by NOTIFY, on a connection that does nothing else.
 
-A hint may be late, or lost, or of something that is known; nothing depends on it. Those of a moment go into one
-NOTIFY, outside of the transactions that write: a transaction that notifies takes a lock of the whole server.
+A transaction that notifies takes a lock of the whole server until its commit is on the disk. So hints are sent outside
+of the transactions that write, many at once, and without waiting for the disk. What is for all goes to a channel of
+all; text goes to the channel of the replica that it is for, so that the others are not sent it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
-from sendoff_server.store.items import Item, MarkCancel, Noted, Placed, Progress, Recorded, Result
-from sendoff_server.store.port import OnHint, Poisoned, StoreFailed
-from sendoff_server.store.postgres.connection import Pool, failures
+from sendoff_server.store.hints import Hint, LanesWait, Missed
+from sendoff_server.store.port import OnHint, StoreFailed
+from sendoff_server.store.postgres.connection import Connection, connect, failures
+from sendoff_server.store.postgres.hint_payloads import read, written
 
 CHANNEL = "sendoff_runs"
-GATHER_S = 0.05
 RECONNECT_S = 1.0
-IDS_PER_NOTIFY = 150
-"""A payload has less than 8,000 bytes."""
+PAYLOADS_AT_ONCE = 64
+PATIENCE_S = 5.0
+"""A connection that does not answer within that time is given up, and is asked that often whether it does."""
+
+_NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS hint (channel, payload)"
+_SESSION = {"application_name": "sendoff hints", "synchronous_commit": "off"}
 
 
 class Hints:
-    """Sends those of one replica, and hears those of all others on a connection of its own."""
+    """Sends those of one replica, and hears those of all others."""
 
-    def __init__(self, dsn: str, sending: Pool, replica_id: str) -> None:
+    def __init__(self, dsn: str, replica_id: str) -> None:
         self._dsn = dsn
-        self._sending = sending
         self._replica_id = replica_id
-        self._is_running = False
-        self._written: dict[str, None] = {}
-        self._some = asyncio.Event()
-        self._heard_first = asyncio.Event()
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._sending = asyncio.Lock()
+        self._on_hint: OnHint | None = None
 
-    def wrote(self, batch: Sequence[Item], results: Sequence[Result | Poisoned]) -> None:
-        """This is durable now."""
-        if not self._is_running:
-            return
-        for item, result in zip(batch, results, strict=True):
-            self._written.update(dict.fromkeys(_runs_of(item, result)))
-        if self._written:
-            self._some.set()
+    async def tell(self, hints: Sequence[Hint]) -> None:
+        payloads = list(written(self._replica_id, hints))
+        for start in range(0, len(payloads), PAYLOADS_AT_ONCE):
+            some = payloads[start : start + PAYLOADS_AT_ONCE]
+            await self._execute(_NOTIFY, [to or CHANNEL for to, _ in some], [payload for _, payload in some])
+
+    async def lanes_are_free(self) -> None:
+        """Have all claim, this replica too."""
+        if self._on_hint is not None:
+            self._on_hint(self._replica_id, LanesWait())
+        with suppress(StoreFailed):
+            await self.tell([LanesWait()])
+
+    async def farewell(self, connection: Connection) -> None:
+        """The last hint: this replica has given its lanes back. It hears none any more."""
+        ((_, payload),) = written(self._replica_id, [LanesWait()])
+        await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, payload)
+
+    def abandon_connection(self) -> None:
+        """Hear on another one: the server behind this one may say nothing any more."""
+        if self._connection is not None:
+            self._connection.terminate()
 
     @asynccontextmanager
     async def running(self, on_hint: OnHint) -> AsyncIterator[None]:
-        """Send and hear inside the block; it begins once hearing has begun, or failed for the first time."""
+        """Hear inside the block; it begins once hearing has begun, or failed for the first time."""
+        tried = asyncio.Event()
+        self._on_hint = on_hint
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._hear_forever(on_hint), name="hear hints"),
-                group.create_task(self._send_forever(), name="send hints"),
-            ]
-            await self._heard_first.wait()
-            self._is_running = True
+            hearing = group.create_task(self._hear_forever(on_hint, tried), name="hear hints")
+            await tried.wait()
             try:
                 yield
             finally:
-                self._is_running = False
-                for task in tasks:
-                    task.cancel()
+                self._on_hint = None
+                hearing.cancel()
 
-    async def _send_forever(self) -> None:
-        while True:
-            await self._some.wait()
-            await asyncio.sleep(GATHER_S)
-            self._some.clear()
-            run_ids, self._written = list(self._written), {}
-            with suppress(StoreFailed), failures():
-                await self._send(run_ids)
-
-    async def _send(self, run_ids: Sequence[str]) -> None:
-        async with self._sending.acquire() as connection:
-            for start in range(0, len(run_ids), IDS_PER_NOTIFY):
-                payload = " ".join([self._replica_id, *run_ids[start : start + IDS_PER_NOTIFY]])
-                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, payload)
-
-    async def _hear_forever(self, on_hint: OnHint) -> None:
+    async def _hear_forever(self, on_hint: OnHint, tried: asyncio.Event) -> None:
         while True:
             try:
                 with suppress(StoreFailed), failures():
-                    await self._hear(on_hint)
+                    await self._hear(on_hint, tried)
             finally:
-                self._heard_first.set()
+                tried.set()
             await asyncio.sleep(RECONNECT_S)
 
-    async def _hear(self, on_hint: OnHint) -> None:
+    async def _hear(self, on_hint: OnHint, tried: asyncio.Event) -> None:
         """Until the connection is lost."""
         lost = asyncio.Event()
 
         def told(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-            sender, *run_ids = str(payload).split(" ")
+            sender, hints = read(str(payload))
             if sender != self._replica_id:
-                on_hint(run_ids)
+                for hint in hints:
+                    on_hint(sender, hint)
 
-        connection = await asyncpg.connect(self._dsn)
+        connection = await connect(self._dsn, server_settings=_SESSION)
         try:
             connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(CHANNEL, told)
-            self._heard_first.set()
-            await lost.wait()
+            for channel in (CHANNEL, self._replica_id):
+                await connection.add_listener(channel, told)
+            self._connection = connection
+            on_hint(self._replica_id, Missed())
+            tried.set()
+            await self._until(lost)
         finally:
+            self._connection = None
             connection.terminate()
 
+    async def _until(self, lost: asyncio.Event) -> None:
+        """A connection that nobody sends on is not known to be lost unless it is asked."""
+        while not lost.is_set():
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await lost.wait()
+            except TimeoutError:
+                await self._execute("SELECT")
 
-def _runs_of(item: Item, result: Result | Poisoned) -> Iterator[str]:
-    """Runs that are not as they were. A new one is not among them: nobody elsewhere can know it yet."""
-    match item:
-        case Progress():
-            yield item.run.id
-        case MarkCancel():
-            yield item.run_id
-    match result:
-        case Recorded(_, continued) if continued is not None:
-            yield continued.id
-        case Placed():
-            yield from result.superseded
-            if result.continued is not None:
-                yield result.continued.id
-        case Noted(run):
-            yield run.id
+    async def _execute(self, statement: str, *values: object) -> None:
+        """Raises StoreFailed, and gives the connection up then."""
+        async with self._sending:
+            connection = self._connection
+            if connection is None:
+                raise StoreFailed("there is no connection to send hints on")
+            try:
+                with failures():
+                    await connection.execute(statement, *values, timeout=PATIENCE_S)
+            except StoreFailed:
+                connection.terminate()
+                raise

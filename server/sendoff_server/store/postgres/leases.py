@@ -18,8 +18,8 @@ async def register(connection: Connection, replica_id: str, slots: int | None) -
         return no
 
 
-async def beat(connection: Connection, replica_no: int) -> None:
-    if await connection.fetchval(named("beat"), replica_no) is None:
+async def beat(connection: Connection, replica_no: int, timeout_s: float) -> None:
+    if await connection.fetchval(named("beat"), replica_no, timeout=timeout_s) is None:
         raise Fenced("this replica was declared dead")
 
 

@@ -3,17 +3,21 @@
 -- last_place, and left_out where it is to be inherited), `:order` and `:behind` for a direction, `:key` for the time that
 -- conversations go by, `:owner` for whose they are, `:list` for the rows of a list of messages.
 -- LATERAL with a LIMIT or OFFSET 0 is for the planner, which else may walk the larger table in its order.
--- Rows are locked in one order by all: replica, lanes by number, endpoints by number, keys, entries of agents by number, listing by
--- tenant.
+-- Rows are locked in one order by all: replica, agents, lanes by number, endpoints by number, keys, entries of agents by number,
+-- listing by tenant.
 
 -- name: fence
 SELECT no FROM replica WHERE no = $1 FOR KEY SHARE;
 
 -- name: begin_batch
--- Is replica $1 alive (else no row), what is the time, has anybody an endpoint, which pauses are there; and the lanes $2 and those of the runs $3 and of the
--- deliveries $4, which nobody else changes from now on.
+-- Is replica $1 alive (else no row), what is the time, has anybody an endpoint, which pauses are there; and the lanes $2 and those of
+-- the runs $3 and of the deliveries $4, which nobody else changes from now on. And was one of the keys ($5, $6, $7) known before the
+-- locks were granted: what came while this waited for them is found when the keys are written.
 WITH fence AS MATERIALIZED (SELECT no, pauses FROM replica WHERE no = $1 FOR KEY SHARE)
-SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now_ns, EXISTS (SELECT FROM endpoint), fence.pauses, l.*
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now_ns, EXISTS (SELECT FROM endpoint), EXISTS (
+  SELECT FROM unnest($5::text[], $6::bytea[], $7::text[]) wanted (tenant, value, scope)
+  JOIN run_key k ON k.tenant = wanted.tenant AND k.value = wanted.value AND k.scope = wanted.scope
+), fence.pauses, l.*
 FROM fence LEFT JOIN (
   SELECT no, id, tenant, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, priority, share, scheduled, barred, agent_no
   FROM lane
@@ -70,7 +74,7 @@ SELECT r.no, r.body, request.body FROM run r JOIN run_log request ON request.key
 -- The first numbers of $1 blocks.
 SELECT nextval('run_no') FROM generate_series(1, $1);
 
--- name: write_runs
+-- name: add_runs
 INSERT INTO run (
   no, id, tenant, lane_no, seq, create_time_ns, status, stop_reason, background, last_sequence, cancel_wanted, cancel_kind, waits,
   start_ns, priority, share, start_before_ns, fingerprint, body
@@ -79,10 +83,15 @@ SELECT * FROM unnest(
   $1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::smallint[], $8::integer[], $9::boolean[],
   $10::bigint[], $11::bytea[], $12::smallint[], $13::boolean[], $14::bigint[], $15::smallint[], $16::bigint[], $17::bigint[], $18::bytea[],
   $19::bytea[]
-)
-ON CONFLICT (no) DO UPDATE SET
-  status = excluded.status, stop_reason = excluded.stop_reason, last_sequence = excluded.last_sequence,
-  cancel_wanted = excluded.cancel_wanted, cancel_kind = excluded.cancel_kind, body = excluded.body;
+);
+
+-- name: change_runs
+UPDATE run SET
+  status = n.status, stop_reason = n.stop_reason, last_sequence = n.last_sequence, cancel_wanted = n.cancel_wanted,
+  cancel_kind = n.cancel_kind, body = n.body
+FROM unnest($1::bigint[], $2::smallint[], $3::integer[], $4::bigint[], $5::bytea[], $6::smallint[], $7::bytea[])
+  n (no, status, stop_reason, last_sequence, cancel_wanted, cancel_kind, body)
+WHERE run.no = n.no;
 
 -- name: write_lanes
 UPDATE lane SET
@@ -224,6 +233,11 @@ WHERE no = ANY (ARRAY(
   SELECT no FROM lane WHERE scheduled AND ready_at_ns <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000
   ORDER BY ready_at_ns LIMIT $1 FOR UPDATE SKIP LOCKED
 ));
+
+-- name: next_start
+-- Nanoseconds until it.
+SELECT ready_at_ns - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 FROM lane
+WHERE scheduled ORDER BY ready_at_ns LIMIT 1;
 
 -- name: waiting_shares
 -- Of which lanes wait: the first $3 behind ($1, $2), each with its tenant, none of tenants $4. Goes from share to share, and past such a
@@ -782,8 +796,9 @@ FROM lane l WHERE l.no = ANY ($1::bigint[]);
 -- name: update_conversation
 UPDATE conversation SET etag = $4, body = $5 WHERE tenant = $1 AND id = $2 AND etag = $3 RETURNING no;
 
--- name: conversation_number
-SELECT no FROM conversation WHERE tenant = $1 AND id = $2;
+-- name: conversation_to_delete
+-- Locks its agent, so that of those that share messages, all of one agent, one goes after the other and the last takes them along.
+SELECT c.no FROM agent a JOIN conversation c ON c.agent_no = a.no WHERE c.tenant = $1 AND c.id = $2 FOR NO KEY UPDATE OF a;
 
 -- name: lock_lanes
 SELECT count(*) FROM (SELECT FROM lane WHERE no IN (:lanes) ORDER BY no FOR UPDATE) locked;

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
+from sendoff_server.clock import SECOND_NS
 from sendoff_server.store.batch.dispatch import (
     AGENTS_AT_ONCE,
     BARRED_AT_ONCE,
@@ -125,3 +126,8 @@ def _claims(connection: sqlite3.Connection, lane_nos: Sequence[int]) -> list[Cla
         )
         for lane_id, run_no, tenant, seq, reason, kind, paused_by in heads
     ]
+
+
+def next_start_s(connection: sqlite3.Connection, now_ns: int) -> float | None:
+    row = connection.execute(named("next_start")).fetchone()
+    return None if row is None else (row[0] - now_ns) / SECOND_NS

@@ -19,6 +19,7 @@ from sendoff_server.store.batch import claiming
 from sendoff_server.store.batch.dispatch import NO_CAPS, Caps, Claimed, Dispatch, Scope
 from sendoff_server.store.batch.shares import Wheel
 from sendoff_server.store.group_read import GroupRead
+from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.port import OnHint, Poisoned, Store
 from sendoff_server.store.questions import (
@@ -194,6 +195,9 @@ class SqliteStore(Store):
     async def dispatch_pauses(self, tenant: str) -> list[v1.DispatchPause]:
         return await self._readers.submit(pauses.read_all, tenant)
 
+    async def next_start_s(self) -> float | None:
+        return await self._readers.submit(claims.next_start_s, self._clock.now_ns())
+
     async def beat(self) -> None:
         if self._exclusive:  # nobody is there who could look at the time of it
             await self._write(leases.check_alive, self._replica_no)
@@ -206,6 +210,9 @@ class SqliteStore(Store):
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext()  # nobody is there to send any
+
+    async def tell(self, hints: Sequence[Hint]) -> None:
+        pass  # nobody is there to hear any
 
     # -- runs --
 

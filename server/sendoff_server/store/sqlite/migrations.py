@@ -1,37 +1,20 @@
-"""Brings a database to this program's schema: numbered files, forward only, each in one transaction with its record."""
+"""Brings a database to this program's schema, each migration in one transaction with its record."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib.resources import files
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds, timestamp
 from sendoff_server.message_types import message_type
-from sendoff_server.store.port import NewerSchema
+from sendoff_server.store.schema import Migration, Schema, read_migrations
 from sendoff_server.store.sqlite.connection import transaction
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    number: int
-    name: str
-    statements: tuple[str, ...]
-
-
 def known() -> list[Migration]:
-    """The migrations of this program, in order. Raises ValueError if they are not numbered 1, 2, 3."""
-    found = []
-    for entry in (files(__package__) / "migrations").iterdir():
-        if entry.name.endswith(".sql"):
-            statements = _statements(entry.read_text(encoding="utf-8"))
-            found.append(Migration(int(entry.name.partition("_")[0]), entry.name, statements))
-    found.sort(key=lambda migration: migration.number)
-    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
-        raise ValueError(f"migrations are not numbered 1 to {len(found)}: {[migration.name for migration in found]}")
-    return found
+    """The migrations of this program, in order."""
+    return read_migrations(__name__.rpartition(".")[0])
 
 
 def migrate(connection: sqlite3.Connection, now_ns: int) -> int:
@@ -40,17 +23,15 @@ def migrate(connection: sqlite3.Connection, now_ns: int) -> int:
     tell_of_bodies(connection)
     while True:
         with transaction(connection):
-            at = _version(connection)
-            if at > len(migrations):
-                raise NewerSchema(
-                    f"the database has schema {at}, this program knows {len(migrations)}; "
-                    "start the version that wrote it, or a newer one"
-                )
-            if at == len(migrations):
-                return at
-            for statement in migrations[at].statements:
+            schema = _schema(connection)
+            if schema.number >= len(migrations):
+                schema.admit(len(migrations))
+                return schema.number
+            migration = migrations[schema.number]
+            for statement in statements(migration.text):
                 connection.execute(statement)
-            connection.execute("INSERT INTO schema_version (number, applied_at_ns) VALUES (?, ?)", (at + 1, now_ns))
+            record = "INSERT INTO schema_version (number, applied_at_ns, oldest) VALUES (?, ?, ?)"
+            connection.execute(record, (migration.number, now_ns, migration.oldest))
 
 
 _BODIES: Mapping[str, Callable[[bytes], int | str]] = {
@@ -76,15 +57,18 @@ def _delivery_attempt_of(start_ns: int, status_code: int | None, error: str) -> 
     return attempt.SerializeToString()
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def _schema(connection: sqlite3.Connection) -> Schema:
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS schema_version (number INTEGER PRIMARY KEY, applied_at_ns INTEGER NOT NULL)"
+        "CREATE TABLE IF NOT EXISTS schema_version "
+        "(number INTEGER PRIMARY KEY, applied_at_ns INTEGER NOT NULL, oldest INTEGER)"
     )
-    number: int = connection.execute("SELECT coalesce(max(number), 0) FROM schema_version").fetchone()[0]
-    return number
+    if not connection.execute("SELECT 1 FROM pragma_table_info('schema_version') WHERE name = 'oldest'").fetchone():
+        connection.execute("ALTER TABLE schema_version ADD COLUMN oldest INTEGER")
+    asked = "SELECT coalesce(max(number), 0), coalesce(max(coalesce(oldest, number)), 0) FROM schema_version"
+    return Schema(*connection.execute(asked).fetchone())
 
 
-def _statements(text: str) -> tuple[str, ...]:
+def statements(text: str) -> tuple[str, ...]:
     """The statements of a file. `executescript` would commit before each of them."""
     found, gathered = [], ""
     for line in text.splitlines(keepends=True):

@@ -350,6 +350,9 @@ UPDATE lane SET scheduled = 0, held = paused_by IS NOT NULL AND EXISTS (
 )
 WHERE no IN (SELECT no FROM lane WHERE scheduled = 1 AND ready_at_ns <= ?1 ORDER BY ready_at_ns LIMIT ?2);
 
+-- name: next_start
+SELECT ready_at_ns FROM lane WHERE scheduled = 1 ORDER BY ready_at_ns LIMIT 1;
+
 -- name: waiting_shares
 -- Of which lanes wait: the first ?3 behind (?1, ?2), each with its tenant, none of tenants ?4. Goes from share to share, and past such
 -- a tenant at once, so it costs what it gives.
