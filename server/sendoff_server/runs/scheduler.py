@@ -116,7 +116,7 @@ class Scheduler:
                 if following is not None:
                     self._launch(following)
                 elif is_terminal(item.run) and not (item.keep_lease and item.holds_lease):
-                    self._lane_waits()
+                    self.lanes_wait()
             case Placed():
                 assert isinstance(item, Accept)
                 self._placed(item, result)
@@ -126,7 +126,7 @@ class Scheduler:
                 if following is not None:
                     self._launch(following)
                 else:
-                    self._lane_waits()
+                    self.lanes_wait()
             case _:
                 pass
 
@@ -139,7 +139,7 @@ class Scheduler:
         if placed.claim is not None:
             self._launch_in_slot(placed.claim)
         elif not item.lease or placed.superseded:
-            self._lane_waits()
+            self.lanes_wait()
         elif item.start_ns is not None:
             self._start_time_set()
 
@@ -182,17 +182,18 @@ class Scheduler:
 
     # ---- lanes without a holder ----
 
+    def lanes_wait(self) -> None:
+        """Whoever has a slot claims: this replica, or one of the others."""
+        self.lanes_wait_elsewhere()
+        if not self._has_slot():
+            self._tell_lanes_wait()
+
     def lanes_wait_elsewhere(self) -> None:
         """Another replica has no slot for them. They go before what is accepted here."""
         self._waiting_lanes = True
         self._wait_count += 1
         if self._has_slot():
             self._wake()
-
-    def _lane_waits(self) -> None:
-        self.lanes_wait_elsewhere()
-        if not self._has_slot():
-            self._tell_lanes_wait()
 
     def _wake(self) -> None:
         if not self._free.done():
@@ -217,7 +218,7 @@ class Scheduler:
                 # Runs that began together end together; one claim is for all of their slots.
                 await self._clock.sleep(GATHER_S)
             elif start_s is not None:
-                self._lane_waits()
+                self.lanes_wait()
 
     async def _next_start_s(self) -> float | None:
         """When a lane's time comes, if that is soon. Where lanes wait already, whoever gets room claims, and finds
