@@ -55,6 +55,21 @@ def run_columns(row: RunRow) -> tuple[object, ...]:
     )
 
 
+def changed_columns(row: RunRow) -> tuple[object, ...]:
+    """Of a run that was there before: what may change of it."""
+    run = row.run
+    if run is None:
+        raise AssertionError("a changed run has its new state")
+    return (
+        row.no,
+        run.status,
+        run.stop_reason if run.HasField("stop_reason") else None,
+        run.last_sequence,
+        *(cancel_columns(row.cancel) if row.cancel is not None else _NOT_CANCELLED),
+        run.SerializeToString(),
+    )
+
+
 def has_ended(row: RunRow) -> bool:
     return row.run is not None and row.run.status not in OPEN
 

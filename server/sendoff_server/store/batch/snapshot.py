@@ -36,6 +36,11 @@ class RunRow:
     """Set for runs of this batch."""
 
     @property
+    def is_new(self) -> bool:
+        """Accepted by this batch."""
+        return self.request is not None
+
+    @property
     def is_idle(self) -> bool:
         """Not begun, and not to be cancelled either."""
         return self.cancel is None and self.status == v1.RUN_STATUS_CREATED

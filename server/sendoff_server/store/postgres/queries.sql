@@ -10,10 +10,14 @@
 SELECT no FROM replica WHERE no = $1 FOR KEY SHARE;
 
 -- name: begin_batch
--- Is replica $1 alive (else no row), what is the time, has anybody an endpoint, which pauses are there; and the lanes $2 and those of the runs $3 and of the
--- deliveries $4, which nobody else changes from now on.
+-- Is replica $1 alive (else no row), what is the time, has anybody an endpoint, which pauses are there; and the lanes $2 and those of
+-- the runs $3 and of the deliveries $4, which nobody else changes from now on. And was one of the keys ($5, $6, $7) known before the
+-- locks were granted: what came while this waited for them is found when the keys are written.
 WITH fence AS MATERIALIZED (SELECT no, pauses FROM replica WHERE no = $1 FOR KEY SHARE)
-SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now_ns, EXISTS (SELECT FROM endpoint), fence.pauses, l.*
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now_ns, EXISTS (SELECT FROM endpoint), EXISTS (
+  SELECT FROM unnest($5::text[], $6::bytea[], $7::text[]) wanted (tenant, value, scope)
+  JOIN run_key k ON k.tenant = wanted.tenant AND k.value = wanted.value AND k.scope = wanted.scope
+), fence.pauses, l.*
 FROM fence LEFT JOIN (
   SELECT no, id, tenant, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, priority, share, scheduled, barred, agent_no
   FROM lane
@@ -70,7 +74,7 @@ SELECT r.no, r.body, request.body FROM run r JOIN run_log request ON request.key
 -- The first numbers of $1 blocks.
 SELECT nextval('run_no') FROM generate_series(1, $1);
 
--- name: write_runs
+-- name: add_runs
 INSERT INTO run (
   no, id, tenant, lane_no, seq, create_time_ns, status, stop_reason, background, last_sequence, cancel_wanted, cancel_kind, waits,
   start_ns, priority, share, start_before_ns, fingerprint, body
@@ -79,10 +83,15 @@ SELECT * FROM unnest(
   $1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::smallint[], $8::integer[], $9::boolean[],
   $10::bigint[], $11::bytea[], $12::smallint[], $13::boolean[], $14::bigint[], $15::smallint[], $16::bigint[], $17::bigint[], $18::bytea[],
   $19::bytea[]
-)
-ON CONFLICT (no) DO UPDATE SET
-  status = excluded.status, stop_reason = excluded.stop_reason, last_sequence = excluded.last_sequence,
-  cancel_wanted = excluded.cancel_wanted, cancel_kind = excluded.cancel_kind, body = excluded.body;
+);
+
+-- name: change_runs
+UPDATE run SET
+  status = n.status, stop_reason = n.stop_reason, last_sequence = n.last_sequence, cancel_wanted = n.cancel_wanted,
+  cancel_kind = n.cancel_kind, body = n.body
+FROM unnest($1::bigint[], $2::smallint[], $3::integer[], $4::bigint[], $5::bytea[], $6::smallint[], $7::bytea[])
+  n (no, status, stop_reason, last_sequence, cancel_wanted, cancel_kind, body)
+WHERE run.no = n.no;
 
 -- name: write_lanes
 UPDATE lane SET

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.batch.changes import Changes
-from sendoff_server.store.batch.columns import ended_columns, has_ended, lane_columns, run_columns
+from sendoff_server.store.batch.columns import changed_columns, ended_columns, has_ended, lane_columns, run_columns
 from sendoff_server.store.batch.decide import Decider, complete, wanted
 from sendoff_server.store.batch.dispatch import Caps
 from sendoff_server.store.batch.outbox import OutboxChanges
@@ -37,6 +37,7 @@ class BatchContext:
 
 
 _RUN_TEXTS = (10,)
+_CHANGE_TEXTS = (4,)
 _MARK_TEXTS = (1,)
 _DELIVERY_TEXTS = (6, 7, 13)
 _NOTED_TEXTS = (5,)
@@ -148,8 +149,10 @@ def _listed(now_ns: int, changes: Changes) -> Sequence[Part]:
 def _own(changes: Changes) -> Sequence[Part]:
     """What only the holder of the lanes writes."""
     marked = [(row.no, *cancel_columns(row.cancel)) for row in changes.marked.values() if row.no not in changes.runs]
+    runs = changes.runs.values()
     parts: dict[str, Rows] = {
-        "write_runs": [_encoded(run_columns(row), _RUN_TEXTS) for row in changes.runs.values()],
+        "add_runs": [_encoded(run_columns(row), _RUN_TEXTS) for row in runs if row.is_new],
+        "change_runs": [_encoded(changed_columns(row), _CHANGE_TEXTS) for row in runs if not row.is_new],
         "write_lanes": [lane_columns(lane) for lane in changes.lanes.values()],
         "write_log": changes.log,
         "write_messages": changes.messages,
