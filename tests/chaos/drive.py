@@ -98,6 +98,8 @@ async def _tools(caller: Caller) -> Sequence[v1.Tool]:
     """Those of the outside, as soon as a replica has asked it what it has."""
     ask = v1.ListToolsRequest(names=[outside.CHARGE, outside.NOTE, outside.RISKY])
     async with asyncio.timeout(PATIENCE_S):
-        while len(tools := (await caller.tools.ListTools(ask, timeout=PATIENCE_S)).tools) < len(ask.names):
+        while True:
+            listed = await caller.tools.ListTools(ask, timeout=PATIENCE_S)
+            if len(listed.tools) == len(ask.names):
+                return listed.tools
             await asyncio.sleep(_LOOK_S)
-    return tools
