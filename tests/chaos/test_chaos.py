@@ -16,9 +16,9 @@ async def test_replicas_keep_every_promise_whatever_breaks() -> None:
     print(f"SENDOFF_TEST_SEED={seed}")
     plan = Plan(
         seed=seed,
-        minutes=6 / 60,
-        runs=50,
-        conversations=12,
+        minutes=5 / 60,
+        runs=40,
+        conversations=8,
         senders=8,
         watchers=8,
         samplers=1,
