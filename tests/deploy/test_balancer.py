@@ -200,7 +200,7 @@ async def test_a_kill_fails_no_call_that_its_client_repeats_and_later_calls_go_t
     replicas: list[Replica], between: Balancer
 ) -> None:
     accepted: dict[str, list[str]] = {}
-    half, over = asyncio.Event(), asyncio.Event()
+    begun, over = asyncio.Event(), asyncio.Event()
 
     async def by_grpc() -> None:
         async with AsyncClient(between.grpc_address) as client:
@@ -211,7 +211,7 @@ async def test_a_kill_fails_no_call_that_its_client_repeats_and_later_calls_go_t
                     return
                 mine.append((await client.send(agent, script(text=f"answer {number}"))).id)
                 await client.get_run(mine[-1])
-                half.set()
+                begun.set()
 
     async def by_rest() -> None:
         async with AsyncLetta(api_key="any", base_url=f"http://{between.http_address}") as sdk:
@@ -227,7 +227,7 @@ async def test_a_kill_fails_no_call_that_its_client_repeats_and_later_calls_go_t
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
         for behave in (by_grpc, by_rest, by_grpc, by_rest):
             group.create_task(behave())
-        await half.wait()
+        await begun.wait()
         await replicas[0].kill()
         await between.settled(1)
         over.set()
