@@ -239,8 +239,8 @@ class Assembly:
             ),
             files=self._files,
             models=self._models,
+            dispatch=DispatchService(store, clock, self._scheduler.lanes_were_freed),
             queue=QueueStats(store),
-            dispatch=DispatchService(store, clock, self._scheduler.lanes_wait),
             info=server_info(self._settings),
         )
 

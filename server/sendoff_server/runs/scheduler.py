@@ -116,7 +116,7 @@ class Scheduler:
                 if following is not None:
                     self._launch(following)
                 elif is_terminal(item.run) and not (item.keep_lease and item.holds_lease):
-                    self.lanes_wait()
+                    self._lane_waits()
             case Placed():
                 assert isinstance(item, Accept)
                 self._placed(item, result)
@@ -126,7 +126,7 @@ class Scheduler:
                 if following is not None:
                     self._launch(following)
                 else:
-                    self.lanes_wait()
+                    self._lane_waits()
             case _:
                 pass
 
@@ -139,7 +139,7 @@ class Scheduler:
         if placed.claim is not None:
             self._launch_in_slot(placed.claim)
         elif not item.lease or placed.superseded:
-            self.lanes_wait()
+            self._lane_waits()
         elif item.start_ns is not None:
             self._start_time_set()
 
@@ -189,8 +189,12 @@ class Scheduler:
         if self._has_slot():
             self._wake()
 
-    def lanes_wait(self) -> None:
-        """Lanes may wait for a holder that did not before."""
+    def lanes_were_freed(self) -> None:
+        """Lanes that could not be had may be had from now on, and nobody else knows."""
+        self.lanes_wait_elsewhere()
+        self._tell_lanes_wait()
+
+    def _lane_waits(self) -> None:
         self.lanes_wait_elsewhere()
         if not self._has_slot():
             self._tell_lanes_wait()
@@ -218,7 +222,7 @@ class Scheduler:
                 # Runs that began together end together; one claim is for all of their slots.
                 await self._clock.sleep(GATHER_S)
             elif start_s is not None:
-                self.lanes_wait()
+                self._lane_waits()
 
     async def _next_start_s(self) -> float | None:
         """When a lane's time comes, if that is soon. Where lanes wait already, whoever gets room claims, and finds
