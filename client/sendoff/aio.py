@@ -531,6 +531,12 @@ class AsyncClient(AsyncCallbackCalls):
         """What this server is and can, and its limits."""
         return await self._call(requests.get_server_info(), timeout_s)
 
+    async def queue_stats(
+        self, *, fairness_key: str | None = None, timeout_s: float | None = None
+    ) -> v1.GetQueueStatsResponse:
+        """How much waits and works, of all keys or of one, how long runs have lately waited, and who works."""
+        return await self._call(requests.get_queue_stats(fairness_key), timeout_s)
+
     async def pause_dispatch(
         self,
         *,
@@ -552,12 +558,6 @@ class AsyncClient(AsyncCallbackCalls):
     async def dispatch_pauses(self, *, timeout_s: float | None = None) -> Sequence[v1.DispatchPause]:
         """All pauses, oldest first."""
         return (await self._call(requests.list_dispatch_pauses(), timeout_s)).pauses
-
-    async def queue_stats(
-        self, *, fairness_key: str | None = None, timeout_s: float | None = None
-    ) -> v1.GetQueueStatsResponse:
-        """How much waits and works, of all keys or of one, how long runs have lately waited, and who works."""
-        return await self._call(requests.get_queue_stats(fairness_key), timeout_s)
 
     async def health(self, service: str = "", *, timeout_s: float | None = None) -> bool:
         """Whether the server, or one of its services, takes requests. Raises Unavailable when none answers."""

@@ -527,6 +527,12 @@ class Client(CallbackCalls):
         """What this server is and can, and its limits."""
         return self._call(requests.get_server_info(), timeout_s)
 
+    def queue_stats(
+        self, *, fairness_key: str | None = None, timeout_s: float | None = None
+    ) -> v1.GetQueueStatsResponse:
+        """How much waits and works, of all keys or of one, how long runs have lately waited, and who works."""
+        return self._call(requests.get_queue_stats(fairness_key), timeout_s)
+
     def pause_dispatch(
         self,
         *,
@@ -548,12 +554,6 @@ class Client(CallbackCalls):
     def dispatch_pauses(self, *, timeout_s: float | None = None) -> Sequence[v1.DispatchPause]:
         """All pauses, oldest first."""
         return self._call(requests.list_dispatch_pauses(), timeout_s).pauses
-
-    def queue_stats(
-        self, *, fairness_key: str | None = None, timeout_s: float | None = None
-    ) -> v1.GetQueueStatsResponse:
-        """How much waits and works, of all keys or of one, how long runs have lately waited, and who works."""
-        return self._call(requests.get_queue_stats(fairness_key), timeout_s)
 
     def health(self, service: str = "", *, timeout_s: float | None = None) -> bool:
         """Whether the server, or one of its services, takes requests. Raises Unavailable when none answers."""

@@ -497,6 +497,10 @@ def get_server_info() -> Call[v1.GetServerInfoRequest, v1.GetServerInfoResponse]
     return _call(methods.GET_SERVER_INFO, v1.GetServerInfoRequest())
 
 
+def get_queue_stats(fairness_key: str | None) -> Call[v1.GetQueueStatsRequest, v1.GetQueueStatsResponse]:
+    return _call(methods.GET_QUEUE_STATS, v1.GetQueueStatsRequest(fairness_key=fairness_key))
+
+
 def pause_dispatch(
     agent_id: str | None, fairness_key: str | None, reason: str
 ) -> Call[v1.PauseDispatchRequest, v1.DispatchPause]:
@@ -512,10 +516,6 @@ def resume_dispatch(
 
 def list_dispatch_pauses() -> Call[v1.ListDispatchPausesRequest, v1.ListDispatchPausesResponse]:
     return _call(methods.LIST_DISPATCH_PAUSES, v1.ListDispatchPausesRequest())
-
-
-def get_queue_stats(fairness_key: str | None) -> Call[v1.GetQueueStatsRequest, v1.GetQueueStatsResponse]:
-    return _call(methods.GET_QUEUE_STATS, v1.GetQueueStatsRequest(fairness_key=fairness_key))
 
 
 def check_health(service: str) -> Call[StringValue, Int32Value]:

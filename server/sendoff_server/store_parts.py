@@ -20,9 +20,9 @@ def store_of(settings: Settings, clock: Clock) -> Store:
         store: Store = _postgres().PostgresStore(
             settings.postgres_url,
             connections=settings.database_connections,
-            slots=settings.max_running,
             caps=caps,
             weights=weights,
+            slots=settings.max_running,
         )
         return store
     path = settings.database_path
@@ -31,9 +31,9 @@ def store_of(settings: Settings, clock: Clock) -> Store:
         path,
         synchronous=settings.sqlite_synchronous,
         clock=clock,
-        slots=settings.max_running,
         caps=caps,
         weights=weights,
+        slots=settings.max_running,
     )
 
 

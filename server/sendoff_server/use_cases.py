@@ -33,8 +33,8 @@ class UseCases:
     tools: ToolService
     files: FileService
     models: Catalogue
-    dispatch: DispatchService
     queue: QueueStats
+    dispatch: DispatchService
     info: v1.GetServerInfoResponse
 
     def drain(self, lasts_s: float = 0.0) -> None:

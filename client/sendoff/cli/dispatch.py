@@ -6,7 +6,6 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from sendoff import v1
 from sendoff.cli import output, wording
 from sendoff.cli.session import Json, session
 
@@ -30,7 +29,7 @@ def pause(
     if as_json:
         output.document(made)
     else:
-        output.note(f"{_scope(made)} paused since {wording.moment(made.create_time)}")
+        output.note(f"{wording.pause_scope(made)} paused since {wording.moment(made.create_time)}")
 
 
 @dispatch.command("resume")
@@ -50,11 +49,5 @@ def list_pauses(context: typer.Context, as_json: Json = False) -> None:
         for each in found:
             output.line(each)
     else:
-        rows = ((_scope(each), wording.moment(each.create_time), each.reason) for each in found)
+        rows = ((wording.pause_scope(each), wording.moment(each.create_time), each.reason) for each in found)
         output.table(("WHAT", "SINCE", "REASON"), rows)
-
-
-def _scope(pause: v1.DispatchPause) -> str:
-    if pause.HasField("agent_id"):
-        return pause.agent_id
-    return f"key {pause.fairness_key}" if pause.HasField("fairness_key") else "everything"

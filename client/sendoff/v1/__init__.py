@@ -272,6 +272,7 @@ from sendoff.v1.run_service_pb2 import ListRunMessagesRequest as ListRunMessages
 from sendoff.v1.run_service_pb2 import ListRunMessagesResponse as ListRunMessagesResponse
 from sendoff.v1.run_service_pb2 import ListRunsRequest as ListRunsRequest
 from sendoff.v1.run_service_pb2 import ListRunsResponse as ListRunsResponse
+from sendoff.v1.run_service_pb2 import RunCap as RunCap
 from sendoff.v1.run_service_pb2 import RunSnapshot as RunSnapshot
 from sendoff.v1.run_service_pb2 import Scheduling as Scheduling
 from sendoff.v1.run_service_pb2 import SlotQueue as SlotQueue

@@ -97,6 +97,247 @@ class GetServerInfoResponse(_message.Message):
 Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
 
 @_typing.final
+class GetQueueStatsRequest(_message.Message):
+    """Asks how much waits and works."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAIRNESS_KEY_FIELD_NUMBER: _builtins.int
+    fairness_key: _builtins.str
+    """Only runs with this Scheduling.fairness_key; empty: those without one. Unset: all. Rule: string.max_bytes = 64."""
+    def __init__(
+        self,
+        *,
+        fairness_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "fairness_key", b"fairness_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "fairness_key", b"fairness_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fairness_key: _TypeAlias = _typing.Literal["fairness_key"]  # noqa: Y015
+    _WhichOneofArgType__fairness_key: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fairness_key) -> _WhichOneofReturnType__fairness_key | None: ...
+
+Global___GetQueueStatsRequest: _TypeAlias = GetQueueStatsRequest  # noqa: Y015
+
+@_typing.final
+class GetQueueStatsResponse(_message.Message):
+    """How much waits and works."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    SLOT_WAITS_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    SLOTS_USED_FIELD_NUMBER: _builtins.int
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    PAUSES_FIELD_NUMBER: _builtins.int
+    MAX_RUNNING_PER_AGENT_FIELD_NUMBER: _builtins.int
+    MAX_RUNNING_PER_TENANT_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    """There is more than is told: more buckets, or more than 50,000 runs that have not ended, of which that many are counted."""
+    slots: _builtins.int
+    """How many slots they have."""
+    slots_used: _builtins.int
+    """How many of them are taken, by runs of whatever key."""
+    max_running_per_agent: _builtins.int
+    """How many runs of one agent may be under way at once, over all replicas. Unset: as many as may be."""
+    max_running_per_tenant: _builtins.int
+    """How many of the tenant may. Unset: as many as may be."""
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueBucket]:
+        """Runs that have not ended, by key and priority, those with most of them first. At most 200."""
+
+    @_builtins.property
+    def slot_waits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotWaits]:
+        """How long runs have lately waited, by key, those with most of them first. At most 200."""
+
+    @_builtins.property
+    def replicas(self) -> _containers.RepeatedCompositeFieldContainer[Global___Replica]:
+        """The replicas that are alive, or were until a moment ago. At most 1000."""
+
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """As of when."""
+
+    @_builtins.property
+    def pauses(self) -> _containers.RepeatedCompositeFieldContainer[_dispatch_pause_pb2.DispatchPause]:
+        """What is paused, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        buckets: _abc.Iterable[Global___QueueBucket] | None = ...,
+        truncated: _builtins.bool = ...,
+        slot_waits: _abc.Iterable[Global___SlotWaits] | None = ...,
+        replicas: _abc.Iterable[Global___Replica] | None = ...,
+        slots: _builtins.int = ...,
+        slots_used: _builtins.int = ...,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        pauses: _abc.Iterable[_dispatch_pause_pb2.DispatchPause] | None = ...,
+        max_running_per_agent: _builtins.int | None = ...,
+        max_running_per_tenant: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_running_per_agent", b"_max_running_per_agent", "_max_running_per_tenant", b"_max_running_per_tenant", "as_of_time", b"as_of_time", "max_running_per_agent", b"max_running_per_agent", "max_running_per_tenant", b"max_running_per_tenant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_running_per_agent", b"_max_running_per_agent", "_max_running_per_tenant", b"_max_running_per_tenant", "as_of_time", b"as_of_time", "buckets", b"buckets", "max_running_per_agent", b"max_running_per_agent", "max_running_per_tenant", b"max_running_per_tenant", "pauses", b"pauses", "replicas", b"replicas", "slot_waits", b"slot_waits", "slots", b"slots", "slots_used", b"slots_used", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_running_per_agent: _TypeAlias = _typing.Literal["max_running_per_agent"]  # noqa: Y015
+    _WhichOneofArgType__max_running_per_agent: _TypeAlias = _typing.Literal["_max_running_per_agent", b"_max_running_per_agent"]  # noqa: Y015
+    _WhichOneofReturnType__max_running_per_tenant: _TypeAlias = _typing.Literal["max_running_per_tenant"]  # noqa: Y015
+    _WhichOneofArgType__max_running_per_tenant: _TypeAlias = _typing.Literal["_max_running_per_tenant", b"_max_running_per_tenant"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_running_per_agent) -> _WhichOneofReturnType__max_running_per_agent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_running_per_tenant) -> _WhichOneofReturnType__max_running_per_tenant | None: ...
+
+Global___GetQueueStatsResponse: _TypeAlias = GetQueueStatsResponse  # noqa: Y015
+
+@_typing.final
+class QueueBucket(_message.Message):
+    """The runs of one fairness key and one priority that have not ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAIRNESS_KEY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    BLOCKED_FIELD_NUMBER: _builtins.int
+    SCHEDULED_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    OLDEST_AGE_FIELD_NUMBER: _builtins.int
+    fairness_key: _builtins.str
+    """As Scheduling.fairness_key. Unset: the tenant."""
+    priority: _builtins.int
+    """As Scheduling.priority."""
+    queued: _builtins.int
+    """Those whose turn has come and that wait for a slot."""
+    blocked: _builtins.int
+    """Those that wait behind an earlier run of their conversation, for answers to its actions, or because of a pause or a cap."""
+    scheduled: _builtins.int
+    """Those whose start time has not come."""
+    running: _builtins.int
+    """Those that are under way, or about to be."""
+    @_builtins.property
+    def oldest_age(self) -> _duration_pb2.Duration:
+        """For how long the oldest of those waits that wait for a slot. Unset: none does."""
+
+    def __init__(
+        self,
+        *,
+        fairness_key: _builtins.str | None = ...,
+        priority: _builtins.int = ...,
+        queued: _builtins.int = ...,
+        blocked: _builtins.int = ...,
+        scheduled: _builtins.int = ...,
+        running: _builtins.int = ...,
+        oldest_age: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "fairness_key", b"fairness_key", "oldest_age", b"oldest_age"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "blocked", b"blocked", "fairness_key", b"fairness_key", "oldest_age", b"oldest_age", "priority", b"priority", "queued", b"queued", "running", b"running", "scheduled", b"scheduled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fairness_key: _TypeAlias = _typing.Literal["fairness_key"]  # noqa: Y015
+    _WhichOneofArgType__fairness_key: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fairness_key) -> _WhichOneofReturnType__fairness_key | None: ...
+
+Global___QueueBucket: _TypeAlias = QueueBucket  # noqa: Y015
+
+@_typing.final
+class SlotWaits(_message.Message):
+    """How long runs of one fairness key have lately waited for a slot: from when their turn in their conversation had come, and their
+    start time, until they were started. Of those among the tenant's newest 1000 steps that were the first of their run.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAIRNESS_KEY_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    P50_FIELD_NUMBER: _builtins.int
+    P95_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    fairness_key: _builtins.str
+    """As Scheduling.fairness_key. Unset: the tenant."""
+    runs: _builtins.int
+    """How many runs this is told of."""
+    @_builtins.property
+    def p50(self) -> _duration_pb2.Duration:
+        """Half of them waited no longer."""
+
+    @_builtins.property
+    def p95(self) -> _duration_pb2.Duration:
+        """95 of 100 waited no longer."""
+
+    @_builtins.property
+    def max(self) -> _duration_pb2.Duration:
+        """None waited longer."""
+
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """The first of them started then."""
+
+    def __init__(
+        self,
+        *,
+        fairness_key: _builtins.str | None = ...,
+        runs: _builtins.int = ...,
+        p50: _duration_pb2.Duration | None = ...,
+        p95: _duration_pb2.Duration | None = ...,
+        max: _duration_pb2.Duration | None = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "fairness_key", b"fairness_key", "max", b"max", "p50", b"p50", "p95", b"p95", "since_time", b"since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "fairness_key", b"fairness_key", "max", b"max", "p50", b"p50", "p95", b"p95", "runs", b"runs", "since_time", b"since_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fairness_key: _TypeAlias = _typing.Literal["fairness_key"]  # noqa: Y015
+    _WhichOneofArgType__fairness_key: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fairness_key) -> _WhichOneofReturnType__fairness_key | None: ...
+
+Global___SlotWaits: _TypeAlias = SlotWaits  # noqa: Y015
+
+@_typing.final
+class Replica(_message.Message):
+    """A process that executes runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    BEAT_TIME_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    SLOTS_USED_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """New at every start."""
+    slots: _builtins.int
+    """How many runs it executes at once, at most. Unset: it has not told."""
+    slots_used: _builtins.int
+    """Of how many conversations it holds the lease: their runs are under way, or about to be."""
+    @_builtins.property
+    def beat_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last heard of."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        beat_time: _timestamp_pb2.Timestamp | None = ...,
+        slots: _builtins.int | None = ...,
+        slots_used: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_slots", b"_slots", "beat_time", b"beat_time", "slots", b"slots"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_slots", b"_slots", "beat_time", b"beat_time", "id", b"id", "slots", b"slots", "slots_used", b"slots_used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__slots: _TypeAlias = _typing.Literal["slots"]  # noqa: Y015
+    _WhichOneofArgType__slots: _TypeAlias = _typing.Literal["_slots", b"_slots"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__slots) -> _WhichOneofReturnType__slots | None: ...
+
+Global___Replica: _TypeAlias = Replica  # noqa: Y015
+
+@_typing.final
 class PauseDispatchRequest(_message.Message):
     """Asks for a pause. Neither agent_id nor fairness_key: of all runs of the tenant. Rule: not both."""
 
@@ -228,223 +469,3 @@ class ListDispatchPausesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDispatchPausesResponse: _TypeAlias = ListDispatchPausesResponse  # noqa: Y015
-
-@_typing.final
-class GetQueueStatsRequest(_message.Message):
-    """Asks how much waits and works."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FAIRNESS_KEY_FIELD_NUMBER: _builtins.int
-    fairness_key: _builtins.str
-    """Only runs with this Scheduling.fairness_key; empty: those without one. Unset: all. Rule: string.max_bytes = 64."""
-    def __init__(
-        self,
-        *,
-        fairness_key: _builtins.str | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "fairness_key", b"fairness_key"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "fairness_key", b"fairness_key"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__fairness_key: _TypeAlias = _typing.Literal["fairness_key"]  # noqa: Y015
-    _WhichOneofArgType__fairness_key: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__fairness_key) -> _WhichOneofReturnType__fairness_key | None: ...
-
-Global___GetQueueStatsRequest: _TypeAlias = GetQueueStatsRequest  # noqa: Y015
-
-@_typing.final
-class GetQueueStatsResponse(_message.Message):
-    """How much waits and works."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    BUCKETS_FIELD_NUMBER: _builtins.int
-    TRUNCATED_FIELD_NUMBER: _builtins.int
-    SLOT_WAITS_FIELD_NUMBER: _builtins.int
-    REPLICAS_FIELD_NUMBER: _builtins.int
-    SLOTS_FIELD_NUMBER: _builtins.int
-    SLOTS_USED_FIELD_NUMBER: _builtins.int
-    AS_OF_TIME_FIELD_NUMBER: _builtins.int
-    truncated: _builtins.bool
-    """There is more than is told: more buckets, or more than 50,000 runs that have not ended, of which that many are counted."""
-    slots: _builtins.int
-    """How many slots they have."""
-    slots_used: _builtins.int
-    """How many of them are taken, by runs of whatever key."""
-    @_builtins.property
-    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueBucket]:
-        """Runs that have not ended, by key and priority, those with most of them first. At most 200."""
-
-    @_builtins.property
-    def slot_waits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotWaits]:
-        """How long runs have lately waited, by key, those with most of them first. At most 200."""
-
-    @_builtins.property
-    def replicas(self) -> _containers.RepeatedCompositeFieldContainer[Global___Replica]:
-        """The replicas that are alive, or were until a moment ago. At most 1000."""
-
-    @_builtins.property
-    def as_of_time(self) -> _timestamp_pb2.Timestamp:
-        """As of when."""
-
-    def __init__(
-        self,
-        *,
-        buckets: _abc.Iterable[Global___QueueBucket] | None = ...,
-        truncated: _builtins.bool = ...,
-        slot_waits: _abc.Iterable[Global___SlotWaits] | None = ...,
-        replicas: _abc.Iterable[Global___Replica] | None = ...,
-        slots: _builtins.int = ...,
-        slots_used: _builtins.int = ...,
-        as_of_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "buckets", b"buckets", "replicas", b"replicas", "slot_waits", b"slot_waits", "slots", b"slots", "slots_used", b"slots_used", "truncated", b"truncated"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetQueueStatsResponse: _TypeAlias = GetQueueStatsResponse  # noqa: Y015
-
-@_typing.final
-class QueueBucket(_message.Message):
-    """The runs of one fairness key and one priority that have not ended."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FAIRNESS_KEY_FIELD_NUMBER: _builtins.int
-    PRIORITY_FIELD_NUMBER: _builtins.int
-    QUEUED_FIELD_NUMBER: _builtins.int
-    BLOCKED_FIELD_NUMBER: _builtins.int
-    SCHEDULED_FIELD_NUMBER: _builtins.int
-    RUNNING_FIELD_NUMBER: _builtins.int
-    OLDEST_AGE_FIELD_NUMBER: _builtins.int
-    fairness_key: _builtins.str
-    """As Scheduling.fairness_key. Unset: the tenant."""
-    priority: _builtins.int
-    """As Scheduling.priority."""
-    queued: _builtins.int
-    """Those whose turn has come and that wait for a slot."""
-    blocked: _builtins.int
-    """Those that wait behind an earlier run of their conversation, for answers to its actions, or because of a pause or a quota."""
-    scheduled: _builtins.int
-    """Those whose start time has not come."""
-    running: _builtins.int
-    """Those that are under way, or about to be."""
-    @_builtins.property
-    def oldest_age(self) -> _duration_pb2.Duration:
-        """For how long the oldest of those waits that wait for a slot. Unset: none does."""
-
-    def __init__(
-        self,
-        *,
-        fairness_key: _builtins.str | None = ...,
-        priority: _builtins.int = ...,
-        queued: _builtins.int = ...,
-        blocked: _builtins.int = ...,
-        scheduled: _builtins.int = ...,
-        running: _builtins.int = ...,
-        oldest_age: _duration_pb2.Duration | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "fairness_key", b"fairness_key", "oldest_age", b"oldest_age"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "blocked", b"blocked", "fairness_key", b"fairness_key", "oldest_age", b"oldest_age", "priority", b"priority", "queued", b"queued", "running", b"running", "scheduled", b"scheduled"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__fairness_key: _TypeAlias = _typing.Literal["fairness_key"]  # noqa: Y015
-    _WhichOneofArgType__fairness_key: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__fairness_key) -> _WhichOneofReturnType__fairness_key | None: ...
-
-Global___QueueBucket: _TypeAlias = QueueBucket  # noqa: Y015
-
-@_typing.final
-class SlotWaits(_message.Message):
-    """How long runs of one fairness key have lately waited for a slot: from when their turn in their conversation had come, and their
-    start time, until they were started. Of those among the tenant's newest 1000 steps that were the first of their run.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FAIRNESS_KEY_FIELD_NUMBER: _builtins.int
-    RUNS_FIELD_NUMBER: _builtins.int
-    P50_FIELD_NUMBER: _builtins.int
-    P95_FIELD_NUMBER: _builtins.int
-    MAX_FIELD_NUMBER: _builtins.int
-    SINCE_TIME_FIELD_NUMBER: _builtins.int
-    fairness_key: _builtins.str
-    """As Scheduling.fairness_key. Unset: the tenant."""
-    runs: _builtins.int
-    """How many runs this is told of."""
-    @_builtins.property
-    def p50(self) -> _duration_pb2.Duration:
-        """Half of them waited no longer."""
-
-    @_builtins.property
-    def p95(self) -> _duration_pb2.Duration:
-        """95 of 100 waited no longer."""
-
-    @_builtins.property
-    def max(self) -> _duration_pb2.Duration:
-        """None waited longer."""
-
-    @_builtins.property
-    def since_time(self) -> _timestamp_pb2.Timestamp:
-        """The first of them started then."""
-
-    def __init__(
-        self,
-        *,
-        fairness_key: _builtins.str | None = ...,
-        runs: _builtins.int = ...,
-        p50: _duration_pb2.Duration | None = ...,
-        p95: _duration_pb2.Duration | None = ...,
-        max: _duration_pb2.Duration | None = ...,
-        since_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "fairness_key", b"fairness_key", "max", b"max", "p50", b"p50", "p95", b"p95", "since_time", b"since_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key", "fairness_key", b"fairness_key", "max", b"max", "p50", b"p50", "p95", b"p95", "runs", b"runs", "since_time", b"since_time"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__fairness_key: _TypeAlias = _typing.Literal["fairness_key"]  # noqa: Y015
-    _WhichOneofArgType__fairness_key: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__fairness_key) -> _WhichOneofReturnType__fairness_key | None: ...
-
-Global___SlotWaits: _TypeAlias = SlotWaits  # noqa: Y015
-
-@_typing.final
-class Replica(_message.Message):
-    """A process that executes runs."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ID_FIELD_NUMBER: _builtins.int
-    BEAT_TIME_FIELD_NUMBER: _builtins.int
-    SLOTS_FIELD_NUMBER: _builtins.int
-    SLOTS_USED_FIELD_NUMBER: _builtins.int
-    id: _builtins.str
-    """New at every start."""
-    slots: _builtins.int
-    """How many runs it executes at once, at most. Unset: it has not told."""
-    slots_used: _builtins.int
-    """Of how many conversations it holds the lease: their runs are under way, or about to be."""
-    @_builtins.property
-    def beat_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was last heard of."""
-
-    def __init__(
-        self,
-        *,
-        id: _builtins.str = ...,
-        beat_time: _timestamp_pb2.Timestamp | None = ...,
-        slots: _builtins.int | None = ...,
-        slots_used: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_slots", b"_slots", "beat_time", b"beat_time", "slots", b"slots"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_slots", b"_slots", "beat_time", b"beat_time", "id", b"id", "slots", b"slots", "slots_used", b"slots_used"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__slots: _TypeAlias = _typing.Literal["slots"]  # noqa: Y015
-    _WhichOneofArgType__slots: _TypeAlias = _typing.Literal["_slots", b"_slots"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__slots) -> _WhichOneofReturnType__slots | None: ...
-
-Global___Replica: _TypeAlias = Replica  # noqa: Y015

@@ -41,6 +41,11 @@ class OpsServiceStub(object):
                 request_serializer=sendoff_dot_v1_dot_ops__service__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=sendoff_dot_v1_dot_ops__service__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.GetQueueStats = channel.unary_unary(
+                '/sendoff.v1.OpsService/GetQueueStats',
+                request_serializer=sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsResponse.FromString,
+                _registered_method=True)
         self.PauseDispatch = channel.unary_unary(
                 '/sendoff.v1.OpsService/PauseDispatch',
                 request_serializer=sendoff_dot_v1_dot_ops__service__pb2.PauseDispatchRequest.SerializeToString,
@@ -56,11 +61,6 @@ class OpsServiceStub(object):
                 request_serializer=sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesRequest.SerializeToString,
                 response_deserializer=sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesResponse.FromString,
                 _registered_method=True)
-        self.GetQueueStats = channel.unary_unary(
-                '/sendoff.v1.OpsService/GetQueueStats',
-                request_serializer=sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsRequest.SerializeToString,
-                response_deserializer=sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsResponse.FromString,
-                _registered_method=True)
 
 
 class OpsServiceServicer(object):
@@ -69,6 +69,15 @@ class OpsServiceServicer(object):
 
     def GetServerInfo(self, request, context):
         """Tells what this server is and can.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetQueueStats(self, request, context):
+        """Tells how much waits and works, for whom, how long runs have lately waited for a slot, and who works.
+
+        Of all replicas together, whichever is asked, as of one moment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,15 +111,6 @@ class OpsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetQueueStats(self, request, context):
-        """Tells how much waits and works, for whom, how long runs have lately waited for a slot, and who works.
-
-        Of all replicas together, whichever is asked, as of one moment.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_OpsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -118,6 +118,11 @@ def add_OpsServiceServicer_to_server(servicer, server):
                     servicer.GetServerInfo,
                     request_deserializer=sendoff_dot_v1_dot_ops__service__pb2.GetServerInfoRequest.FromString,
                     response_serializer=sendoff_dot_v1_dot_ops__service__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'GetQueueStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQueueStats,
+                    request_deserializer=sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsResponse.SerializeToString,
             ),
             'PauseDispatch': grpc.unary_unary_rpc_method_handler(
                     servicer.PauseDispatch,
@@ -133,11 +138,6 @@ def add_OpsServiceServicer_to_server(servicer, server):
                     servicer.ListDispatchPauses,
                     request_deserializer=sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesRequest.FromString,
                     response_serializer=sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesResponse.SerializeToString,
-            ),
-            'GetQueueStats': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetQueueStats,
-                    request_deserializer=sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsRequest.FromString,
-                    response_serializer=sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -168,6 +168,33 @@ class OpsService(object):
             '/sendoff.v1.OpsService/GetServerInfo',
             sendoff_dot_v1_dot_ops__service__pb2.GetServerInfoRequest.SerializeToString,
             sendoff_dot_v1_dot_ops__service__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQueueStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.OpsService/GetQueueStats',
+            sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsRequest.SerializeToString,
+            sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -249,33 +276,6 @@ class OpsService(object):
             '/sendoff.v1.OpsService/ListDispatchPauses',
             sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesRequest.SerializeToString,
             sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetQueueStats(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/sendoff.v1.OpsService/GetQueueStats',
-            sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsRequest.SerializeToString,
-            sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

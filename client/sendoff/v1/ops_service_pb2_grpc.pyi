@@ -19,6 +19,11 @@ class OpsServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.GetServerInfoRequest, _ops_service_pb2.GetServerInfoResponse]
     """Tells what this server is and can."""
+    GetQueueStats: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.GetQueueStatsRequest, _ops_service_pb2.GetQueueStatsResponse]
+    """Tells how much waits and works, for whom, how long runs have lately waited for a slot, and who works.
+
+    Of all replicas together, whichever is asked, as of one moment.
+    """
     PauseDispatch: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.PauseDispatchRequest, _dispatch_pause_pb2.DispatchPause]
     """Has no run of an agent, of a fairness key or of the tenant begun until ResumeDispatch lifts it. Idempotent: a scope that is paused
     stays so, with the pause that is there.
@@ -34,11 +39,6 @@ class OpsServiceStub:
     """
     ListDispatchPauses: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.ListDispatchPausesRequest, _ops_service_pb2.ListDispatchPausesResponse]
     """Lists the pauses there are, oldest first, all of them."""
-    GetQueueStats: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.GetQueueStatsRequest, _ops_service_pb2.GetQueueStatsResponse]
-    """Tells how much waits and works, for whom, how long runs have lately waited for a slot, and who works.
-
-    Of all replicas together, whichever is asked, as of one moment.
-    """
 
 class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
     """For operators."""
@@ -50,6 +50,17 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_ops_service_pb2.GetServerInfoRequest, _abc.Awaitable[_ops_service_pb2.GetServerInfoResponse]],
     ) -> _abc.Awaitable[_ops_service_pb2.GetServerInfoResponse]:
         """Tells what this server is and can."""
+
+    @_abc_1.abstractmethod
+    def GetQueueStats(
+        self,
+        request: _ops_service_pb2.GetQueueStatsRequest,
+        context: _aio.ServicerContext[_ops_service_pb2.GetQueueStatsRequest, _abc.Awaitable[_ops_service_pb2.GetQueueStatsResponse]],
+    ) -> _abc.Awaitable[_ops_service_pb2.GetQueueStatsResponse]:
+        """Tells how much waits and works, for whom, how long runs have lately waited for a slot, and who works.
+
+        Of all replicas together, whichever is asked, as of one moment.
+        """
 
     @_abc_1.abstractmethod
     def PauseDispatch(
@@ -83,16 +94,5 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_ops_service_pb2.ListDispatchPausesRequest, _abc.Awaitable[_ops_service_pb2.ListDispatchPausesResponse]],
     ) -> _abc.Awaitable[_ops_service_pb2.ListDispatchPausesResponse]:
         """Lists the pauses there are, oldest first, all of them."""
-
-    @_abc_1.abstractmethod
-    def GetQueueStats(
-        self,
-        request: _ops_service_pb2.GetQueueStatsRequest,
-        context: _aio.ServicerContext[_ops_service_pb2.GetQueueStatsRequest, _abc.Awaitable[_ops_service_pb2.GetQueueStatsResponse]],
-    ) -> _abc.Awaitable[_ops_service_pb2.GetQueueStatsResponse]:
-        """Tells how much waits and works, for whom, how long runs have lately waited for a slot, and who works.
-
-        Of all replicas together, whichever is asked, as of one moment.
-        """
 
 def add_OpsServiceServicer_to_server(servicer: OpsServiceServicer, server: _aio.Server) -> None: ...

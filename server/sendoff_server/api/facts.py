@@ -23,15 +23,18 @@ class ModelServicer(ModelServiceServicer):
 
 
 class OpsServicer(OpsServiceServicer):
-    """Tells what it was given, and asks the use cases for the rest."""
+    """Tells what it was given, and hands the other calls to the use cases."""
 
-    def __init__(self, info: v1.GetServerInfoResponse, dispatch: DispatchService, queue: QueueStats) -> None:
+    def __init__(self, info: v1.GetServerInfoResponse, queue: QueueStats, dispatch: DispatchService) -> None:
         self._info = info
-        self._dispatch = dispatch
         self._queue = queue
+        self._dispatch = dispatch
 
     async def GetServerInfo(self, request: v1.GetServerInfoRequest, context: Context) -> v1.GetServerInfoResponse:
         return self._info
+
+    async def GetQueueStats(self, request: v1.GetQueueStatsRequest, context: Context) -> v1.GetQueueStatsResponse:
+        return await self._queue.get(TENANT, request)
 
     async def PauseDispatch(self, request: v1.PauseDispatchRequest, context: Context) -> v1.DispatchPause:
         return await self._dispatch.pause(TENANT, request)
@@ -43,6 +46,3 @@ class OpsServicer(OpsServiceServicer):
         self, request: v1.ListDispatchPausesRequest, context: Context
     ) -> v1.ListDispatchPausesResponse:
         return await self._dispatch.list_pauses(TENANT)
-
-    async def GetQueueStats(self, request: v1.GetQueueStatsRequest, context: Context) -> v1.GetQueueStatsResponse:
-        return await self._queue.get(TENANT, request)

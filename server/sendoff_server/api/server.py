@@ -94,7 +94,7 @@ class GrpcServer:
                 (
                     ops_service_pb2.DESCRIPTOR,
                     "OpsService",
-                    OpsServicer(use_cases.info, use_cases.dispatch, use_cases.queue),
+                    OpsServicer(use_cases.info, use_cases.queue, use_cases.dispatch),
                 ),
             )
         }

@@ -52,6 +52,9 @@ class QueueStats:
             slots=slots_of(count.replicas),
             slots_used=leases_of(count.replicas),
             as_of_time=timestamp(count.now_ns),
+            pauses=count.pauses,
+            max_running_per_agent=count.most_per_agent or None,
+            max_running_per_tenant=count.most_per_tenant or None,
         )
 
 
