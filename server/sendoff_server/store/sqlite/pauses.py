@@ -12,7 +12,7 @@ from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.leases import check_alive
 from sendoff_server.store.sqlite.queries import named
 
-_NOT_BARRED, _AT_CAP = "l.barred = 0", "l.barred = 2"
+_NOT_BARRED, _AT_CAP = "l.barred = 0", "l.barred > 0 AND l.barred = 2"
 
 
 def known(connection: sqlite3.Connection) -> Pauses:
