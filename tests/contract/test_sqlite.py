@@ -299,7 +299,7 @@ def _statements() -> list[tuple[str, str]]:
     choices = [
         {
             **{"list": queries.named(of), "runs": runs, "lanes": lanes, "order": order, "behind": behind},
-            **{"key": key, "owner": owner, "waiting": waiting},
+            **{"key": key, "owner": owner, "waiting": waiting, "of_agent": "?2 = 0"},
             **tagging,
         }
         for of in lists
