@@ -359,11 +359,11 @@ UPDATE lane SET barred = 1 WHERE no = ANY (ARRAY(
 -- one counts.
 WITH found AS MATERIALIZED (
   SELECT l.no FROM lane l
-  WHERE l.barred = 1 AND l.tenant = $1 AND ($2::bigint = 0 OR l.agent_no = $2) AND ($3::bigint = -1 OR l.share = $3) AND NOT EXISTS (
+  WHERE l.barred = 1 AND :of_agent AND l.tenant = $1 AND ($3::bigint = -1 OR l.share = $3) AND NOT EXISTS (
     SELECT FROM dispatch_pause p
     WHERE NOT p.lifted AND p.tenant = l.tenant AND (p.agent_no, p.share) IN ((l.agent_no, -1), (0, l.share), (0, -1))
   )
-  ORDER BY l.ready_at_ns + l.priority * 60000000000 LIMIT $4
+  ORDER BY l.agent_no, l.ready_at_ns + l.priority * 60000000000 LIMIT $4
 ), locked AS MATERIALIZED (
   SELECT l.no FROM lane l WHERE l.no IN (SELECT no FROM found) AND l.barred = 1 ORDER BY l.no FOR UPDATE
 ), written AS (

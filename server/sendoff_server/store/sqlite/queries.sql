@@ -388,7 +388,8 @@ SELECT json_group_array(json_array(no, tenant, share, agent_no, is_idle)) FROM (
 -- name: leases
 -- How many there are, by tenant and agent.
 SELECT json_group_array(json_array(tenant, agent_no, count)) FROM (
-  SELECT tenant, agent_no, count(*) AS count FROM lane WHERE (open > 0 OR owner IS NOT NULL) AND owner IS NOT NULL GROUP BY tenant, agent_no
+  SELECT tenant, agent_no, count(*) AS count FROM lane INDEXED BY lane_active
+  WHERE (open > 0 OR owner IS NOT NULL) AND held = 0 AND owner > 0 GROUP BY tenant, agent_no
 );
 
 -- name: heads
@@ -408,7 +409,7 @@ UPDATE lane SET barred = wanted.column2 FROM (VALUES :rows) wanted WHERE lane.no
 -- name: free_lanes_of_agent
 -- The first ?2 lanes of agent ?1 that are barred by its cap may be looked at again.
 UPDATE lane SET barred = 0 WHERE no IN (
-  SELECT no FROM lane WHERE barred = 2 AND agent_no = ?1 ORDER BY ready_at_ns + priority * 60000000000 LIMIT ?2
+  SELECT no FROM lane WHERE barred > 0 AND barred = 2 AND agent_no = ?1 ORDER BY ready_at_ns + priority * 60000000000 LIMIT ?2
 );
 
 -- name: barred_agents
@@ -417,7 +418,7 @@ WITH RECURSIVE behind (agent_no) AS (
   SELECT ?1
   UNION ALL
   SELECT (
-    SELECT l.agent_no FROM lane l WHERE l.barred = 2 AND l.agent_no > behind.agent_no ORDER BY l.agent_no LIMIT 1
+    SELECT l.agent_no FROM lane l WHERE l.barred > 0 AND l.barred = 2 AND l.agent_no > behind.agent_no ORDER BY l.agent_no LIMIT 1
   ) FROM behind WHERE behind.agent_no IS NOT NULL
   LIMIT ?2 + 1
 )
@@ -425,7 +426,7 @@ SELECT json_group_array(agent_no) FROM (SELECT agent_no FROM behind WHERE agent_
 
 -- name: free_capped_lanes
 -- The first ?1 of all that are barred by caps.
-UPDATE lane SET barred = 0 WHERE no IN (SELECT no FROM lane WHERE barred = 2 LIMIT ?1);
+UPDATE lane SET barred = 0 WHERE no IN (SELECT no FROM lane WHERE barred > 0 AND barred = 2 LIMIT ?1);
 
 -- name: dispatch_pauses
 -- Those that count, and those that are lifted.
@@ -472,11 +473,11 @@ UPDATE lane SET barred = 1 WHERE no IN (
 -- one counts.
 UPDATE lane SET barred = 0 WHERE no IN (
   SELECT l.no FROM lane l
-  WHERE l.barred = 1 AND l.tenant = ?1 AND (?2 = 0 OR l.agent_no = ?2) AND (?3 = -1 OR l.share = ?3) AND NOT EXISTS (
+  WHERE l.barred > 0 AND l.barred = 1 AND :of_agent AND l.tenant = ?1 AND (?3 = -1 OR l.share = ?3) AND NOT EXISTS (
     SELECT 1 FROM dispatch_pause p
     WHERE p.lifted = 0 AND p.tenant = l.tenant AND (p.agent_no, p.share) IN (VALUES (l.agent_no, -1), (0, l.share), (0, -1))
   )
-  ORDER BY l.ready_at_ns + l.priority * 60000000000 LIMIT ?4
+  ORDER BY l.agent_no, l.ready_at_ns + l.priority * 60000000000 LIMIT ?4
 );
 
 -- name: take_lanes
@@ -507,8 +508,8 @@ SELECT
     ORDER BY p.no LIMIT 1
   ),
   CASE WHEN ?2 AND l.owner IS NULL AND r.seq = l.head_seq THEN json_array(
-    (SELECT count(*) FROM lane o WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.owner IS NOT NULL AND o.agent_no = l.agent_no),
-    (SELECT count(*) FROM lane o WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.owner IS NOT NULL AND o.tenant = l.tenant)
+    (SELECT count(*) FROM lane o INDEXED BY lane_active WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.held = 0 AND o.owner > 0 AND o.agent_no = l.agent_no),
+    (SELECT count(*) FROM lane o INDEXED BY lane_active WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.held = 0 AND o.owner > 0 AND o.tenant = l.tenant)
   ) END
 FROM run r CROSS JOIN lane l ON l.no = r.lane_no
 WHERE r.id = ?1 AND r.status <= 2;
@@ -563,8 +564,8 @@ SELECT coalesce(sum(open), 0) FROM (
 -- Of the first ?3 open runs of tenant ?1 how many there are by share and priority; ?4 groups at most, of shares ?2 unless they are NULL.
 -- ?5 is now, ?6 and ?7 are the caps of an agent and of a tenant.
 WITH at_work AS MATERIALIZED (
-  SELECT agent_no, count(*) AS leases FROM lane
-  WHERE (open > 0 OR owner IS NOT NULL) AND owner IS NOT NULL AND tenant = ?1 GROUP BY agent_no
+  SELECT agent_no, count(*) AS leases FROM lane INDEXED BY lane_active
+  WHERE (open > 0 OR owner IS NOT NULL) AND held = 0 AND owner > 0 AND tenant = ?1 GROUP BY agent_no
 ), capped AS MATERIALIZED (
   SELECT agent_no FROM at_work WHERE ?6 > 0 AND leases >= ?6
 ), tenant_full AS MATERIALIZED (
