@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -131,7 +132,7 @@ async def test_hints_are_heard_again_after_the_silence_though_their_connection_s
 class Unheard(engine.PostgresStore):
     """A store that works, but for its beats for as long as a test wants."""
 
-    def __init__(self, dsn: str, *, unheard: asyncio.Event, **options: bool) -> None:
+    def __init__(self, dsn: str, *, unheard: asyncio.Event, **options: Any) -> None:
         super().__init__(dsn, **options)
         self._unheard = unheard
 
