@@ -6,7 +6,7 @@ nothing is polled. Only when all slots are taken do lanes stay without a holder;
 back to the tail of those that wait, accepts take no lease either, and a free slot claims the lane whose turn it is
 (`Store.claim` says whose). At start the same claim finds what a process that is gone has left. Accepts that were
 written together may take more leases than there are slots; those runs keep theirs and begin before other lanes are
-claimed.
+claimed. Under a cap on what is under way (`Store.is_capped`) only claims take leases, so that none is ever too many.
 
 Lanes whose heads may not start yet are claimed when the next start time comes, which the store tells. A replica that
 has no slot for a lane lets the others know. A slow poll stands behind all of this.
@@ -91,7 +91,7 @@ class Scheduler:
 
     def has_room(self) -> bool:
         """Whether an accept may take the lease of its lane. Not in front of lanes that wait: then it waits its turn."""
-        return self._has_slot() and not self._waiting_lanes
+        return self._has_slot() and not self._waiting_lanes and not self._store.is_capped
 
     def executes(self, run_id: str) -> bool:
         return run_id in self._running
@@ -173,7 +173,7 @@ class Scheduler:
             self._wake()
 
     def _may_keep_lease(self) -> bool:
-        return not self._draining and not self._waiting_lanes
+        return not self._draining and not self._waiting_lanes and not self._store.is_capped
 
     def _interrupt_all(self) -> None:
         for interruption in self._running.values():
@@ -188,6 +188,11 @@ class Scheduler:
         self._wait_count += 1
         if self._has_slot():
             self._wake()
+
+    def lanes_were_freed(self) -> None:
+        """Lanes that could not be had may be had from now on, and nobody else knows."""
+        self.lanes_wait_elsewhere()
+        self._tell_lanes_wait()
 
     def _lane_waits(self) -> None:
         self.lanes_wait_elsewhere()
