@@ -54,6 +54,10 @@ format: $(READY) ## Format Python and protos, and mend what the linter can mend
 bench: $(READY) ## Measure against the ceilings (ARGS=--write-readme: and put the table into the README)
 	@$(BIN)/python -m bench $(ARGS)
 
+.PHONY: chaos
+chaos: $(READY) ## Break three replicas and their database under load, then check every promise (ARGS='--minutes 4 --seed 7')
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 .PHONY: clean
 clean: ## Remove environments, caches and build results; the data in .data stays
 	@rm -rf .venv .venv-gen dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

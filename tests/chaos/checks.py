@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from sendoff import v1
-from tests.chaos.cluster import Cluster
 from tests.chaos.findings import Findings, brief
 from tests.chaos.hooks import Hooks
 from tests.chaos.jobs import LAST, Job
-from tests.chaos.load import Load
 from tests.chaos.looking import Looks, Seen, lasting
 from tests.chaos.outcomes import Outcomes
 from tests.chaos.outside import Ledger
-from tests.chaos.world import Told, World, read
+from tests.chaos.replica import Replica
+from tests.chaos.world import Told, World
 from tests.faults.run_log import Screen, check_log
 from tests.service.history_checks import faults_of_history
 
@@ -24,10 +23,9 @@ _TURN_SHIFT = 30
 _STATUSES = {v1.RUN_STATUS_COMPLETED: "completed", v1.RUN_STATUS_FAILED: "failed", v1.RUN_STATUS_CANCELLED: "cancelled"}
 
 
-async def check(load: Load, looks: Looks, hooks: Hooks, ledger: Ledger, replicas: Cluster, findings: Findings) -> World:
-    """All of it; what the replicas told."""
-    world = await read(replicas.callers)
-    known = [job for job in load.acknowledged if _is_there(job, world, findings)]
+def check(world: World, jobs: Sequence[Job], looks: Looks, hooks: Hooks, ledger: Ledger, findings: Findings) -> None:
+    """Hold what the replicas tell now against what was asked, acknowledged, seen and counted outside."""
+    known = [job for job in jobs if _is_there(job, world, findings)]
     checks = _Checks(world, {job.run_id: job for job in known}, findings)
     checks.runs()
     checks.requests()
@@ -38,8 +36,6 @@ async def check(load: Load, looks: Looks, hooks: Hooks, ledger: Ledger, replicas
     outcomes = Outcomes(world, ledger, findings)
     for job in known:
         outcomes.check(job)
-    _check_memory(replicas, findings)
-    return world
 
 
 def _is_there(job: Job, world: World, findings: Findings) -> bool:
@@ -59,9 +55,8 @@ class _Checks:
             with self._findings.holding("P5", told.run.id):
                 assert told.log, "no log"
                 check_log(told.log[-1].finished.run, told.log)
-                assert lasting(told.log[-1].finished.run) == lasting(told.run), (
-                    f"{brief(told.log[-1].finished.run)} is not {brief(told.run)}"
-                )
+                end = told.log[-1].finished.run
+                assert lasting(end) == lasting(told.run), f"{brief(end)} is not {brief(told.run)}"
                 if told.started:  # else its input is told, which never came into the conversation
                     assert logged(told) == list(told.messages), "log and run tell different messages"
             self._findings.count(f"runs {_STATUSES.get(told.run.status, 'that have not ended')}")
@@ -117,6 +112,9 @@ class _Checks:
         """What was seen on the way is what is told in the end."""
         for run_id, screen in looks.screens.items():
             self._check_screen(run_id, screen)
+        for run_id in looks.rest.followed:
+            if told := self._world.runs.get(run_id):
+                looks.rest.check(run_id, told.log)
         for run_id, seen in looks.seen.items():
             if told := self._world.runs.get(run_id):
                 looks.compare(seen, Seen(told.run, list(told.messages)))
@@ -147,15 +145,15 @@ def logged(told: Told) -> list[v1.Message]:
 
 
 _LEAST_SAMPLES = 12
-MOST_GROWTH_BYTES = 48 << 20
+_MOST_GROWTH_BYTES = 48 << 20
 
 
-def _check_memory(replicas: Cluster, findings: Findings) -> None:
+def check_memory(replicas: Sequence[Replica], findings: Findings) -> None:
     """Of lives that were long enough to tell: the last third takes about what the first does."""
-    for replica in replicas.replicas:
+    for replica in replicas:
         for life in replica.lives:
             if len(life) >= _LEAST_SAMPLES:
                 third = len(life) // 3
-                first, last = (max(size for _, size in part) for part in (life[:third], life[-third:]))
-                told = f"{replica.name} grew from {first >> 20} to {last >> 20} MiB in {len(life) * 2} s"
-                findings.expect("P11", last - first < MOST_GROWTH_BYTES, told)
+                first, last = max(life[:third]), max(life[-third:])
+                told = f"{replica.name} grew from {first >> 20} to {last >> 20} MiB in {len(life)} looks"
+                findings.expect("P11", last - first < _MOST_GROWTH_BYTES, told)

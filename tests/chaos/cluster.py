@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import grpc.aio
+import httpx
 
 from tests.chaos.findings import Findings
 from tests.chaos.plan import Plan
 from tests.chaos.replica import Replica, replica
+from tests.chaos.rest import Rest
 from tests.faults.caller import CHANNEL_OPTIONS, Caller, Refusal, is_passing
 from tests.fixtures.own_postgres import OwnPostgres, own_postgres
 
@@ -37,16 +39,19 @@ class Stuck(Exception):
 
 
 class Callers:
-    """One that goes round all replicas, and one of each."""
+    """The first goes round all replicas; the others each have one of their own."""
 
-    def __init__(self, balanced: Caller, each: Sequence[Caller], findings: Findings, chance: random.Random) -> None:
-        self.balanced = balanced
-        self.each = each
+    def __init__(self, callers: Sequence[Caller], findings: Findings, chance: random.Random) -> None:
+        self._callers = callers
         self._findings = findings
         self._chance = chance
 
+    @property
+    def balanced(self) -> Caller:
+        return self._callers[0]
+
     def any(self) -> Caller:
-        return self._chance.choice((self.balanced, *self.each))
+        return self._chance.choice(self._callers)
 
     async def insist(self, call: Callable[[Caller], Awaitable[T]]) -> T:
         """Call one of them after the other until there is an answer. Raises AioRpcError for one that is final, and
@@ -70,6 +75,7 @@ class Cluster:
     database: OwnPostgres
     replicas: Sequence[Replica]
     callers: Callers
+    rest: Rest
     secret: str
     """Signs callbacks."""
 
@@ -91,9 +97,11 @@ async def cluster(plan: Plan, folder: Path, tools: object, findings: Findings) -
             ]
             addresses = [each.callers_wire.address for each in replicas]
             channels = [await stack.enter_async_context(_channel(address)) for address in (_all(addresses), *addresses)]
-            balanced, *each = map(Caller, channels)
-            callers = Callers(balanced, each, findings, random.Random(plan.seed))
-            yield Cluster(database, replicas, callers, secrets.read_text().strip())
+            callers = Callers([Caller(channel) for channel in channels], findings, random.Random(plan.seed))
+            bases = [f"http://{each.rest_wire.address}" for each in replicas]
+            doors = [await stack.enter_async_context(httpx.AsyncClient(base_url=base)) for base in bases]
+            rest = Rest(doors, findings, plan.seed)
+            yield Cluster(database, replicas, callers, rest, secrets.read_text().strip())
 
 
 def _channel(address: str) -> grpc.aio.Channel:

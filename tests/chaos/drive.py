@@ -6,25 +6,27 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from sendoff import v1
 from tests.chaos import outside
-from tests.chaos.checks import check
+from tests.chaos.checks import check, check_memory
 from tests.chaos.cluster import Cluster, cluster
 from tests.chaos.faults import Faults
 from tests.chaos.findings import Findings
 from tests.chaos.hooks import Hooks, hooked
 from tests.chaos.inbox import Inbox
-from tests.chaos.jobs import Job, make_jobs
+from tests.chaos.jobs import make_jobs
 from tests.chaos.load import Load
 from tests.chaos.looking import Looks
 from tests.chaos.plan import Plan
 from tests.chaos.recovery import Recovery
 from tests.chaos.report import Report
 from tests.chaos.settling import settle
+from tests.chaos.world import read
 from tests.faults.caller import Caller
 
 _TOOL_S = 0.4
@@ -51,29 +53,29 @@ async def _broken_and_checked(
     chance = random.Random(plan.seed)
     lanes = await _make_lanes(plan.conversations, replicas.callers.balanced)
     jobs = make_jobs(plan.runs, lanes, hooks.receiver.url(), chance)
-    load = Load(plan, jobs, replicas.callers, findings)
-    looks = Looks(load, replicas.callers, findings, plan.seed)
-    recovery = Recovery(replicas.database.dsn(database="sendoff"), findings)
+    load = Load(plan, jobs, replicas.callers, replicas.rest, findings)
+    looks = Looks(load, replicas.callers, replicas.rest, findings, plan.seed)
+    recovery = Recovery(replicas.database.dsn(database="sendoff"), [each.name for each in replicas.replicas], findings)
     faults = Faults(plan, replicas, recovery, findings)
     inbox = Inbox({job.key: job for job in jobs}, replicas.callers, findings, plan.seed)
     watched = chance.sample(jobs, min(plan.watchers, plan.runs))
+    looks.watch(watched, watched[::5])
     async with _going_on([inbox.answer_all(), *(looks.sample() for _ in range(plan.samplers))]):
-        async with asyncio.TaskGroup() as group:
-            for job in watched:
-                group.create_task(looks.watch(job))
-            group.create_task(faults.happen())
-            await load.send_all()
+        await asyncio.gather(faults.happen(), load.send_all())
         findings.tell("no more faults")
         await settle(load, hooks, inbox, replicas, findings)
-    world = await check(load, looks, hooks, ledger, replicas, findings)
+        await looks.end_watching()
+    world = await read(replicas.callers)
+    check(world, load.acknowledged, looks, hooks, ledger, findings)
+    check_memory(replicas.replicas, findings)
     return Report.of(plan, faults, recovery, replicas, world, findings, time.monotonic() - begun)
 
 
 @asynccontextmanager
-async def _going_on(works: Sequence[object]) -> AsyncIterator[None]:
+async def _going_on(works: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """What never ends by itself goes on inside the block."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in works]  # type: ignore[arg-type]
+        tasks = [group.create_task(work) for work in works]
         yield
         for task in tasks:
             task.cancel()
@@ -84,12 +86,10 @@ async def _make_lanes(count: int, caller: Caller) -> list[tuple[str, str | None]
     names = [outside.CHARGE, outside.NOTE, outside.RISKY]
     listed = await caller.tools.ListTools(v1.ListToolsRequest(names=names), timeout=10)
     assert len(listed.tools) == len(names), f"not all tools are known: {listed}"
-    lanes: list[tuple[str, str | None]] = []
-    while len(lanes) < count:
+
+    async def of_one_agent() -> list[tuple[str, str | None]]:
         agent = await caller.agent(tool_ids=[tool.id for tool in listed.tools])
-        lanes += [(agent, None), *[(agent, await caller.conversation(agent)) for _ in range(3)]]
-    return lanes[:count]
+        return [(agent, None), *[(agent, await caller.conversation(agent)) for _ in range(3)]]
 
-
-def jobs_by_run(jobs: Sequence[Job]) -> dict[str, Job]:
-    return {job.run_id: job for job in jobs if job.run_id}
+    lanes = await asyncio.gather(*(of_one_agent() for _ in range(-(-count // 4))))
+    return [lane for each in lanes for lane in each][:count]

@@ -37,6 +37,11 @@ KINDS = {
 }
 
 
+_LOOK_S = 0.05
+_START_S = 5.0
+"""A replica that was ended can take over again after so long, about."""
+
+
 class Faults:
     """Done one beside the other, but to one replica one at a time."""
 
@@ -80,11 +85,17 @@ class Faults:
     @asynccontextmanager
     async def _victim(self) -> AsyncIterator[Replica]:
         """One that serves and to which nothing is done, as soon as there is one; nothing else is done to it inside."""
-        while not (well := [each for each in self._cluster.replicas if self._is_well(each)]):
-            await asyncio.sleep(0.05)
-        victim = self._chance.choice(well)
+        victim = await self._well()
         async with victim.busy:
+            begun_s = time.time()
             yield victim
+        self._recovery.unwell[victim.name].append((begun_s, time.time() + _START_S))
+
+    async def _well(self) -> Replica:
+        while True:
+            if well := [each for each in self._cluster.replicas if self._is_well(each)]:
+                return self._chance.choice(well)
+            await asyncio.sleep(_LOOK_S)
 
     def _is_well(self, replica: Replica) -> bool:
         return replica.serving.is_set() and not replica.busy.locked()
@@ -117,6 +128,7 @@ class Faults:
         async with self._victim() as victim:
             self._findings.tell(f"cut callers of {victim.name}")
             victim.callers_wire.cut()
+            victim.rest_wire.cut()
 
     async def _cut_database(self) -> None:
         async with self._victim() as victim:
@@ -137,4 +149,7 @@ class Faults:
     async def _restart_database(self, mode: Mode) -> None:
         async with self._database:
             self._findings.tell(f"restart the database, {mode}")
+            begun_s = time.time()
             await self._cluster.database.restart(mode)
+        for replica in self._cluster.replicas:
+            self._recovery.unwell[replica.name].append((begun_s, time.time()))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from sendoff import v1
 
-_MOST_TOLD = 600
+_MOST_TOLD = 2_000
 """Characters of one finding."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,8 +23,8 @@ _ACTION_TIMEOUT_S = 3.0
 class Kind(Enum):
     """What a run does, and what is done to it. The number is how many of a hundred are such."""
 
-    TEXT = "answers", 34
-    LONG = "answers at length", 14
+    TEXT = "answers", 30
+    LONG = "answers at length", 18
     CHARGE = "calls a tool that may run once", 14
     NOTE = "calls a tool that may run again", 12
     RISKY = "calls a tool that needs an approval", 8
@@ -57,19 +58,18 @@ class Job:
     """The id of its conversation, or of the agent whose default one it is."""
     request: v1.CreateMessageAsyncRequest
     answer: str
-    watched: bool = False
     begun_s: float = 0.0
     """When it was first sent, by the driver's stopwatch."""
     acknowledged_s: float = 0.0
+    accepted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set with `run_id`."""
     run_id: str = ""
     cancel_reply: v1.Run | None = None
     """What was said to the cancel."""
     cancelled_s: float = 0.0
     """When, by the clock of the system."""
-    given: v1.ActionDecision | None = None
-    """What was answered to what it waits for, and acknowledged."""
-    told_ids: set[str] = field(default_factory=set)
-    """The runs that its senders were told of."""
+    given: list[v1.ActionDecision] = field(default_factory=list)
+    """What was answered to what it waited for, and acknowledged."""
 
     @property
     def approves(self) -> bool:
@@ -115,5 +115,5 @@ def _script(key: str, kind: Kind, answer: str, chance: random.Random) -> str:
         call = {"name": tool, "arguments": {"job": key}}
         return script(steps=[{"text": "Let me see.", "tool_calls": [call], **pace}, {"text": answer, **pace}])
     if kind is not Kind.TEXT:
-        pace = {"delay_ms": chance.choice((60, 120, 300)), "first_delay_ms": 10}
+        pace = {"delay_ms": chance.choice((100, 300, 700)), "first_delay_ms": 10}
     return script(text=answer, **pace)

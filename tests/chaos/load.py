@@ -16,6 +16,7 @@ from tests.chaos.cluster import CALL_S, Callers, Stuck
 from tests.chaos.findings import Findings
 from tests.chaos.jobs import Job, Kind
 from tests.chaos.plan import Plan
+from tests.chaos.rest import Refused, Rest
 from tests.faults.caller import Caller, Refusal
 
 _DOUBLED = 0.2
@@ -25,11 +26,12 @@ _ALTERED = 0.03
 class Load:
     """The requests, and how far they are."""
 
-    def __init__(self, plan: Plan, jobs: Sequence[Job], callers: Callers, findings: Findings) -> None:
+    def __init__(self, plan: Plan, jobs: Sequence[Job], callers: Callers, rest: Rest, findings: Findings) -> None:
         self.jobs = jobs
         self.acknowledged: list[Job] = []
         self._plan = plan
         self._callers = callers
+        self._rest = rest
         self._findings = findings
         self._chance = random.Random(plan.seed + 1)
         self._waiting: asyncio.Queue[Job | None] = asyncio.Queue()
@@ -55,42 +57,48 @@ class Load:
         while (job := await self._waiting.get()) is not None:
             try:
                 await self._send(job)
-            except (grpc.aio.AioRpcError, Stuck) as error:
+            except (grpc.aio.AioRpcError, Refused, Stuck) as error:
                 self._findings.break_of("every request is answered", f"{job.key}: {_told(error)}")
 
     async def _send(self, job: Job) -> None:
         """As a caller does that must have it, and some as two that do not know of each other."""
         times = 3 if self._chance.random() < _DOUBLED else 1
+        senders = [self._accepted(job.request) for _ in range(times)]
+        if self._rest.can_send(job):
+            senders.append(self._rest.send(job))
         job.begun_s = time.monotonic()
-        runs = await asyncio.gather(*(self._callers.insist(partial(_accept, job.request)) for _ in range(times)))
+        told = await asyncio.gather(*senders)
         job.acknowledged_s = time.monotonic()
         self._findings.count("requests sent again on purpose", times - 1)
-        job.told_ids |= {run.id for run in runs}
-        self._findings.expect("P2", len(job.told_ids) == 1, f"{job.key} is {job.told_ids}")
-        job.run_id = runs[0].id
+        self._findings.expect("P2", len(set(told)) == 1, f"{job.key} is {told}")
+        job.run_id = told[0]
         self.acknowledged.append(job)
+        job.accepted.set()
         if job.kind is Kind.CANCELLED:
             self._cancels.add(asyncio.create_task(self._cancel(job)))
         if self._chance.random() < _ALTERED:
             await self._send_altered(job)
 
+    async def _accepted(self, request: v1.CreateMessageAsyncRequest) -> str:
+        return (await self._callers.insist(partial(_accept, request))).id
+
     async def send_again(self, job: Job) -> None:
         """Long after: it is still the same."""
-        run = await self._callers.insist(partial(_accept, job.request))
-        self._findings.expect("P2", run.id == job.run_id, f"{job.key} is {job.run_id} and {run.id}")
+        run_id = await self._accepted(job.request)
+        self._findings.expect("P2", run_id == job.run_id, f"{job.key} is {job.run_id} and {run_id}")
 
     async def _send_altered(self, job: Job) -> None:
         altered = v1.CreateMessageAsyncRequest.FromString(job.request.SerializeToString())
         altered.input.text += " "
         try:
-            run = await self._callers.insist(partial(_accept, altered))
+            run_id = await self._accepted(altered)
         except grpc.aio.AioRpcError as error:
             refusal = Refusal(error)
             right = (refusal.code, refusal.reason) == (grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_MISMATCH")
             self._findings.expect("P2", right, f"{job.key} altered: {_told(error)}")
             self._findings.count("requests refused because their key had another body")
         else:
-            self._findings.break_of("P2", f"{job.key} was taken with another body, as {run.id}")
+            self._findings.break_of("P2", f"{job.key} was taken with another body, as {run_id}")
 
     async def _cancel(self, job: Job) -> None:
         await asyncio.sleep(self._chance.uniform(0, 2))

@@ -15,15 +15,15 @@ from tests.chaos.cluster import CALL_S, Callers, Stuck
 from tests.chaos.findings import Findings, brief
 from tests.chaos.jobs import Job
 from tests.chaos.load import Load
+from tests.chaos.rest import Rest
 from tests.faults.caller import is_passing, seconds
 from tests.faults.run_log import TERMINAL, Screen
 
 _LOOK_S = 0.05
+_PATIENCE_S = 30.0
 _HEARTBEAT_S = 2.0
 _SILENCE_S = 8.0
 """A stream that shows nothing for so long, not even a heartbeat, is given up."""
-_CHANGES_LATER = ("callback", "continued_by_run_id", "pending_actions", "etag", "expire_time")
-"""What is told of a run, and tells of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +36,28 @@ class Seen:
 
 
 def lasting(run: v1.Run) -> v1.Run:
-    """What may not change any more once it has ended."""
+    """What may not change any more once it has ended: all but what is told there of others."""
     kept = v1.Run.FromString(run.SerializeToString())
-    for field in _CHANGES_LATER:
-        kept.ClearField(field)
+    kept.ClearField("callback")
+    kept.ClearField("continued_by_run_id")
+    kept.ClearField("pending_actions")
+    kept.ClearField("etag")
+    kept.ClearField("expire_time")
     return kept
 
 
 class Looks:
     """Of samplers, by run, and of watchers."""
 
-    def __init__(self, load: Load, callers: Callers, findings: Findings, seed: int) -> None:
+    def __init__(self, load: Load, callers: Callers, rest: Rest, findings: Findings, seed: int) -> None:
+        self.rest = rest
         self.seen: dict[str, Seen] = {}
         self.screens: dict[str, Screen] = {}
         self._load = load
         self._callers = callers
         self._findings = findings
         self._chance = random.Random(seed)
+        self._watching: set[asyncio.Task[None]] = set()
 
     async def sample(self) -> None:
         """Look at one run after the other, old ones and new ones, for ever."""
@@ -91,10 +96,21 @@ class Looks:
             forward &= before.run.last_sequence <= now.run.last_sequence
             self._findings.expect("P5", forward, f"{brief(before.run)} went back to {brief(now.run)}")
 
-    async def watch(self, job: Job) -> None:
-        """Follow a run from its accept to its end, over as many streams as it takes."""
-        while not job.run_id:
-            await asyncio.sleep(_LOOK_S)
+    def watch(self, jobs: Sequence[Job], by_rest: Sequence[Job]) -> None:
+        """From now on, each from its accept to its end."""
+        self._watching |= {asyncio.create_task(self._watch(job)) for job in jobs}
+        self._watching |= {asyncio.create_task(self.rest.follow(job)) for job in by_rest}
+
+    async def end_watching(self) -> None:
+        """Once all runs have ended watchers soon know it."""
+        _, waiting = await asyncio.wait(self._watching, timeout=_PATIENCE_S)
+        for task in waiting:
+            task.cancel()
+        self._findings.expect("P5", not waiting, f"{len(waiting)} watchers never saw the end")
+
+    async def _watch(self, job: Job) -> None:
+        """Follow a run over as many streams as it takes."""
+        await job.accepted.wait()
         screen = self.screens[job.run_id] = Screen()
         while not screen.finished:
             screen.reconnect()

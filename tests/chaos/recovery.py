@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -39,9 +40,12 @@ class Interrupted:
 class Recovery:
     """Of all kills."""
 
-    def __init__(self, dsn: str, findings: Findings) -> None:
+    def __init__(self, dsn: str, replicas: Sequence[str], findings: Findings) -> None:
         self.interrupted: list[Interrupted] = []
+        self.unwell: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        """By replica, when it could not take over from others: from and until, by the clock of the system."""
         self._dsn = dsn
+        self._replicas = replicas
         self._findings = findings
 
     async def killed(self, replica_id: str, at_s: float) -> None:
@@ -63,17 +67,27 @@ class Recovery:
         finally:
             await connection.close()
 
-    def times_s(self, logs: Mapping[str, Sequence[v1.RunEvent]]) -> list[float]:
-        """From each kill to the first event behind it of each run that it met, shortest first."""
+    def times_s(self, logs: Mapping[str, Sequence[v1.RunEvent]], *, well: bool = False) -> list[float]:
+        """From each kill to the first event behind it of each run that it met, shortest first. `well`: only where some
+        other replica was well all that time."""
         return sorted(
-            event.event_time.ToNanoseconds() / 1e9 - each.killed_at_s
-            for each in self.interrupted
-            if each.run_id in logs
-            for event in logs[each.run_id][each.last_sequence : each.last_sequence + 1]
+            moved_s - each.killed_at_s
+            for each, moved_s in self._moved(logs)
+            if not well or self._one_was_well(each.killed_at_s, moved_s)
         )
+
+    def _one_was_well(self, from_s: float, until_s: float) -> bool:
+        return any(
+            all(until_s < begun_s or end_s < from_s for begun_s, end_s in self.unwell[name]) for name in self._replicas
+        )
+
+    def _moved(self, logs: Mapping[str, Sequence[v1.RunEvent]]) -> Iterator[tuple[Interrupted, float]]:
+        for each in self.interrupted:
+            for event in logs.get(each.run_id, ())[each.last_sequence : each.last_sequence + 1]:
+                yield each, event.event_time.ToNanoseconds() / 1e9
 
 
 def told(times_s: Sequence[float]) -> str:
     if not times_s:
-        return "no run was interrupted by a kill"
+        return "no run"
     return f"{len(times_s)} runs, p50 {median(times_s):.1f} s, longest {times_s[-1]:.1f} s"

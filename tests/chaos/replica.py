@@ -25,16 +25,23 @@ _CANNOT_START = ("PostgreSQL:", "the database system is", "Connection refused", 
 class Replica:
     """A server process that is kept running. Callers and its database are at the other ends of wires."""
 
-    def __init__(self, process: ServerProcess, wires: Sequence[Wire], flags: Sequence[str], findings: Findings) -> None:
+    def __init__(
+        self,
+        process: ServerProcess,
+        wires: Sequence[Wire],
+        database: OwnPostgres,
+        flags: Sequence[str],
+        findings: Findings,
+    ) -> None:
         self.process = process
         self.name = process.data_dir.name
         self.callers_wire, self.rest_wire, self.database_wire = wires
         self.busy = asyncio.Lock()
         """Held by a fault that is being done to it."""
         self.serving = asyncio.Event()
-        self.memory: list[tuple[float, int]] = []
-        """Of its present life: seconds, and resident bytes then."""
-        self.lives: list[list[tuple[float, int]]] = [self.memory]
+        self.lives: list[list[int]] = []
+        """Of each life what it took of memory, in bytes, look by look."""
+        self._database = database
         self._flags = flags
         self._findings = findings
         self._down_s = 0.0
@@ -83,9 +90,8 @@ class Replica:
         while True:
             await asyncio.sleep(2)
             if self.serving.is_set():
-                with contextlib.suppress(OSError, AssertionError):
-                    pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-                    self.memory.append((time.monotonic(), int(pages) * _PAGE_BYTES))
+                with contextlib.suppress(OSError, AssertionError):  # it has just ended
+                    self.lives[-1].append(_resident_bytes(self.process.pid))
 
     async def _ends(self, number: signal.Signals, down_s: float) -> None:
         self._ended.clear()
@@ -96,18 +102,25 @@ class Replica:
         self._end_expected = False
 
     async def _started(self) -> bool:
-        self.memory = []
-        self.lives.append(self.memory)
+        self.lives.append([])
         try:
             await self.process.start(*self._flags)
-        except AssertionError as error:  # the database may be away
-            if not any(reason in str(error) for reason in _CANNOT_START):
-                self._findings.break_of("replicas run", f"{self.name}: {error}")
-            self._findings.count("starts that failed because the database was away")
+        except (AssertionError, TimeoutError) as error:
+            await self._tell_of_start(error)
             await self.process.close()
             return False
         self.serving.set()
         return True
+
+    async def _tell_of_start(self, error: Exception) -> None:
+        """It may end at once because the database is away, but it must not hang."""
+        if isinstance(error, TimeoutError):
+            told = "\n".join([*self.process.log[-6:], *await self._database.sessions()])
+            self._findings.break_of("replicas run", f"{self.name} does not begin to serve: {told}")
+        elif any(reason in str(error) for reason in _CANNOT_START):
+            self._findings.count("starts that failed because the database was away")
+        else:
+            self._findings.break_of("replicas run", f"{self.name}: {error}")
 
     async def _end(self) -> int:
         try:
@@ -128,6 +141,10 @@ class Replica:
             self._findings.break_of("replicas run", f"{self.name} ended by itself with {code}: {told}")
 
 
+def _resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
 @asynccontextmanager
 async def replica(
     name: str, folder: Path, database: OwnPostgres, module: str, flags: Sequence[str], findings: Findings
@@ -140,7 +157,7 @@ async def replica(
         addresses = (process.address, process.http_address, database.address)
         wires = [await stack.enter_async_context(wired(address)) for address in addresses]
         own = ("--database-url", database.dsn(wires[2].address, _DATABASE), *flags)
-        kept = Replica(process, wires, own, findings)
+        kept = Replica(process, wires, database, own, findings)
         stack.push_async_callback(process.close)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each) for each in (kept.keep(), kept.watch_memory())]

@@ -46,11 +46,13 @@ class Report:
         findings: Findings,
         took_s: float,
     ) -> Report:
-        times_s = recovery.times_s({run_id: each.log for run_id, each in world.runs.items()})
+        logs = {run_id: each.log for run_id, each in world.runs.items()}
+        times_s = recovery.times_s(logs)
         parts = [
             _table("Faults", faults.done),
             _table("Work", {"requests": plan.runs, "conversations": plan.conversations, **findings.counts}),
-            f"From kill -9 until a run moves on: {told(times_s)}",
+            f"From kill -9 until a run moves on: {told(times_s)}\n"
+            f"  with another replica well all that time: {told(recovery.times_s(logs, well=True))}",
             _memory(replicas),
             _verdict(findings),
             f"{took_s:.0f} s, seed {plan.seed}.",
@@ -64,7 +66,7 @@ def _table(title: str, lines: Mapping[str, int]) -> str:
 
 
 def _memory(replicas: Cluster) -> str:
-    sizes = [size for replica in replicas.replicas for life in replica.lives for _, size in life]
+    sizes = [size for replica in replicas.replicas for life in replica.lives for size in life]
     if not sizes:
         return "Memory of a replica: not looked at"
     return f"Memory of a replica: at most {max(sizes) >> 20} MiB"

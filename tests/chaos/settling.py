@@ -84,9 +84,7 @@ class _Settling:
         )
         run = await self._callers.insist(lambda caller: caller.runs.CreateMessageAsync(sent, timeout=CALL_S))
         run = await self._ends(run.id, v1.WAIT_UNTIL_TERMINAL, f"the last message of {job.lane}")
-        self._findings.expect(
-            "P6", run.stop_reason == v1.STOP_REASON_END_TURN, f"{job.lane} does not go on: {brief(run)}"
-        )
+        self._findings.expect("P6", run.stop_reason == v1.STOP_REASON_END_TURN, f"{job.lane} stands: {brief(run)}")
 
     async def _ends(self, run_id: str, until: v1.WaitUntil.ValueType, about: str) -> v1.Run:
         ask = v1.WaitRunRequest(run_id=run_id, until=until, timeout=seconds(2))
@@ -98,8 +96,7 @@ class _Settling:
             until == v1.WAIT_UNTIL_TURN_END and run.pending_actions
         ):
             if time.monotonic() > self._end_s:
-                self._findings.break_of(
-                    "P1" if run.status not in TERMINAL else "P7", f"{about} does not end: {brief(run)}"
-                )
+                promise = "P1" if run.status not in TERMINAL else "P7"
+                self._findings.break_of(promise, f"{about} does not end: {brief(run)}")
                 break
         return run

@@ -34,16 +34,27 @@ class Wire:
         self._open.set()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):  # nobody listens there, or one of the two has left
-            await self._open.wait()
-            upstream, downstream = await asyncio.open_connection(self._host, self._port)
-            self._ends |= {writer, downstream}
-            try:
-                await self._pass_on(reader, downstream, upstream, writer)
-            finally:
-                self._ends -= {writer, downstream}
-                downstream.transport.abort()
-        writer.transport.abort()
+        try:
+            with contextlib.suppress(OSError):  # nobody listens there
+                await self._open.wait()
+                upstream, downstream = await asyncio.open_connection(self._host, self._port)
+                await self._join(reader, downstream, upstream, writer)
+        finally:
+            writer.transport.abort()
+
+    async def _join(
+        self,
+        reader: asyncio.StreamReader,
+        downstream: asyncio.StreamWriter,
+        upstream: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._ends |= {writer, downstream}
+        try:
+            await self._pass_on(reader, downstream, upstream, writer)
+        finally:
+            self._ends -= {writer, downstream}
+            downstream.transport.abort()
 
     async def _pass_on(
         self,

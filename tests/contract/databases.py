@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from sendoff_server.store.batch.dispatch import NO_CAPS, Caps
 from sendoff_server.store.port import Store
 from sendoff_server.store.postgres.engine import PostgresStore
 from sendoff_server.store.sqlite.engine import SqliteStore
@@ -22,7 +23,9 @@ class Database(Protocol):
         """Names it in another process; `of_address` is the way back."""
         ...
 
-    def replica(self) -> AbstractAsyncContextManager[Store]:
+    def replica(
+        self, caps: Caps = NO_CAPS, weights: Mapping[int, float] | None = None
+    ) -> AbstractAsyncContextManager[Store]:
         """Open it beside other replicas."""
         ...
 
@@ -60,9 +63,9 @@ class SqliteDatabase(Database):
     def address(self) -> str:
         return f"sqlite:{self.path}"
 
-    def replica(self) -> SqliteStore:
+    def replica(self, caps: Caps = NO_CAPS, weights: Mapping[int, float] | None = None) -> SqliteStore:
         # A process that is killed loses nothing either way; only a power cut would tell, and syncing is slow.
-        return SqliteStore(self.path, synchronous="NORMAL", exclusive=False)
+        return SqliteStore(self.path, synchronous="NORMAL", exclusive=False, caps=caps, weights=weights)
 
     def alone(self) -> SqliteStore:
         return SqliteStore(self.path, synchronous="NORMAL")
@@ -113,8 +116,8 @@ class PostgresDatabase(Database):
     def address(self) -> str:
         return f"postgres:{self.dsn}"
 
-    def replica(self) -> PostgresStore:
-        return PostgresStore(self.dsn)
+    def replica(self, caps: Caps = NO_CAPS, weights: Mapping[int, float] | None = None) -> PostgresStore:
+        return PostgresStore(self.dsn, caps=caps, weights=weights)
 
     def age_beats(self, seconds: float) -> None:
         self.execute(f"UPDATE replica SET beat_at = beat_at - interval '{seconds} s'")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from sendoff_server.store.items import Accept
 from sendoff_server.store.port import Store
 from tests.contract.databases import Database
@@ -131,3 +133,34 @@ async def test_a_run_behind_the_head_does_not_change_its_lane_s_priority(store: 
     await flush_one(store, accept(head.lane, lease=False, share=1, priority=1))
     (other,) = await _queue(store, 1, 1)
     assert await _order(store) == [other.run.id, head.run.id]
+
+
+# ---- weights ----
+
+
+async def _counts(database: Database, weights: dict[int, float], claims: int, at_once: int) -> Counter[int]:
+    """How many lanes of the shares 1, 2 and 3 so many claims take, while all have more."""
+    async with database.replica(weights=weights) as store:
+        share_of = {item.run.id: share for share in (1, 2, 3) for item in await _queue(store, 60, share)}
+        taken = [claim.run.id for _ in range(claims) for claim in await store.claim(at_once)]
+        assert len(set(taken)) == claims * at_once
+        return Counter(share_of[run_id] for run_id in taken)
+
+
+@pytest.mark.parametrize(("claims", "at_once"), [(45, 1), (15, 3), (9, 5), (1, 45)])
+async def test_shares_are_served_by_their_weights(database: Database, claims: int, at_once: int) -> None:
+    assert await _counts(database, {1: 3.0, 3: 0.5}, claims, at_once) == {1: 30, 2: 10, 3: 5}
+
+
+async def test_weights_are_kept_to_from_claim_to_claim(database: Database) -> None:
+    async with database.replica(weights={1: 2.0, 2: 0.5}) as store:
+        share_of = {item.run.id: share for share in (1, 2, 3) for item in await _queue(store, 8, share)}
+        order = await _order(store)
+        assert [share_of[run_id] for run_id in order[:10]] == [1, 1, 3, 1, 1, 2, 3, 1, 1, 3]
+
+
+async def test_a_light_share_alone_waits_for_nobody(database: Database) -> None:
+    async with database.replica(weights={1: 0.001}) as store:
+        items = await _queue(store, 5, 1)
+        assert [claim.run.id for claim in await store.claim(3)] == [item.run.id for item in items[:3]]
+        assert len(await store.claim(10)) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,21 @@ async def test_a_run_is_not_handed_out_before_its_time(store: Store, database: D
 async def test_a_time_that_has_passed_is_met_at_once(store: Store) -> None:
     item = accept(await new_lane(store), start_ns=1)
     assert (await claim_of(store, item)).run == item.run
+
+
+async def test_the_next_start_time_is_told_until_it_has_come(store: Store, database: Database) -> None:
+    assert await store.next_start_s() is None
+    now_ns = time.time_ns()
+    later, first = [accept(await new_lane(store), start_ns=now_ns + span_s * 10**9) for span_s in (2_000, 1_000)]
+    await store.flush([later, first])
+    assert 900 < (await store.next_start_s() or 0) <= 1_000
+    await flush_one(store, cancel_queued(first))
+    assert 1_900 < (await store.next_start_s() or 0) <= 2_000
+
+    database.let_start_times_come()
+    assert (await store.next_start_s() or 1) <= 0, "it has come"
+    assert await _claimed(store) == [later.run.id]
+    assert await store.next_start_s() is None
 
 
 async def test_later_runs_of_the_conversation_wait_behind_it(store: Store, database: Database) -> None:

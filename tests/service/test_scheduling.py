@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sendoff import v1
 from sendoff_server import app
 from sendoff_server.clock import SECOND_NS
+from sendoff_server.runs import scheduler
 from sendoff_server.settings import ProviderSettings, Settings
 from tests.faults.caller import Caller, calling, patiently, refused, request, script, seconds
 from tests.faults.gated import hold_calls
@@ -98,6 +99,21 @@ async def test_a_run_starts_when_its_time_has_come_and_tells_until_then_when_tha
         done = await ended(caller, clock, run)
         assert done.status == v1.RUN_STATUS_COMPLETED
         assert done.start_time.ToNanoseconds() >= wanted.start_time.ToNanoseconds()
+
+
+async def test_a_run_starts_on_time_and_not_when_somebody_looks(
+    start: Start, gate: HeldCalls, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "POLL_S", 1_000_000.0)
+    async with start() as caller:
+        later = await caller.send(await caller.agent(), script(text="2"), scheduling=in_s(clock, 500))
+        first = await caller.send(await caller.agent(), script(text="1"), scheduling=in_s(clock, 100))
+        for run, span_s in ((first, 100), (later, 400)):
+            await clock.advance(span_s - 0.1)
+            assert gate.begun.empty()
+            assert await begun(gate, clock) == run.id
+            gate.release()
+            await ended(caller, clock, run)
 
 
 async def test_a_start_time_is_kept_while_no_server_runs(start: Start, gate: HeldCalls, clock: ManualClock) -> None:

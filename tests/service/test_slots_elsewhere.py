@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import v1
 from sendoff_server.runs import scheduler
@@ -18,6 +20,8 @@ from tests.faults.caller import Caller, calling, patiently, script
 from tests.faults.gated import hold_calls
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve
+
+AHEAD_S = 0.3
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +86,24 @@ async def test_a_replica_that_stops_has_others_go_on_at_once(start: Started, gat
             assert await _begun(gate) == run.id
             gate.release(2)
             assert (await stays.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+async def test_a_run_starts_on_time_also_where_the_replica_that_accepted_it_is_full(
+    start: Started, gate: HeldCalls, is_full: bool
+) -> None:
+    async with start.replica(max_running=1) as here, start.replica() as there:
+        agents = [await here.agent() for _ in range(2)]
+        if is_full:
+            held = await here.send(agents[0], script(text="x"))
+            assert await _begun(gate) == held.id
+        wanted = Timestamp()
+        wanted.FromNanoseconds(time.time_ns() + int(AHEAD_S * 1e9))
+        run = await here.send(agents[1], script(text="y"), scheduling=v1.Scheduling(start_time=wanted))
+        assert await _begun(gate) == run.id
+        gate.release(2)
+        late_ns = (await there.ended(run.id)).start_time.ToNanoseconds() - wanted.ToNanoseconds()
+        assert 0 <= late_ns < 1e9, "and not when somebody would have looked"
 
 
 async def test_lanes_of_a_replica_that_is_declared_dead_are_told_of(postgres: PostgresDatabase) -> None:

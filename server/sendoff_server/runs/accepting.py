@@ -31,6 +31,7 @@ from sendoff_server.errors import (
     Unsupported,
     Violation,
 )
+from sendoff_server.fairness import share_of
 from sendoff_server.lifecycle import client_otids, first_event, input_of, model_of, new_run
 from sendoff_server.models.port import Catalogue, Model
 from sendoff_server.runs.decisions import answers, with_decisions
@@ -353,11 +354,6 @@ def fingerprint(request: v1.CreateMessageAsyncRequest) -> bytes:
     bare.CopyFrom(request)
     bare.ClearField("request_id")
     return _digest(bare.SerializeToString(deterministic=True))
-
-
-def share_of(tenant: str, fairness_key: str) -> int:
-    """Whom a run shares slots as: that key of the tenant or, without one, the tenant."""
-    return int.from_bytes(_digest(f"{tenant}\0{fairness_key}".encode())[:8]) >> 1
 
 
 def _digest(words: bytes) -> bytes:

@@ -4,10 +4,12 @@ Who holds the lease of a lane executes its head. On the usual path leases come b
 lease when nobody has it, and the end of a run hands it to the next run of its lane, each in its own transaction, so
 nothing is polled. Only when all slots are taken do lanes stay without a holder; then a run that ends gives its lane
 back to the tail of those that wait, accepts take no lease either, and a free slot claims the lane whose turn it is
-(`Store.claim` says whose). At start the same claim finds what a process that is gone has left. A slow poll stands
-behind, and finds lanes whose time has come. Accepts that were written together may take more leases than there are
-slots; those runs keep theirs and begin before other lanes are claimed. A replica that has no slot for a lane lets the
-others know.
+(`Store.claim` says whose). At start the same claim finds what a process that is gone has left. Accepts that were
+written together may take more leases than there are slots; those runs keep theirs and begin before other lanes are
+claimed. Under a cap on what is under way (`Store.is_capped`) only claims take leases, so that none is ever too many.
+
+Lanes whose heads may not start yet are claimed when the next start time comes, which the store tells. A replica that
+has no slot for a lane lets the others know. A slow poll stands behind all of this.
 
 Draining: nothing new is begun; runs under way get a time of grace; what is left is interrupted without a record, its
 lease is given back when the store is left, and the next process goes on with it.
@@ -89,7 +91,7 @@ class Scheduler:
 
     def has_room(self) -> bool:
         """Whether an accept may take the lease of its lane. Not in front of lanes that wait: then it waits its turn."""
-        return self._has_slot() and not self._waiting_lanes
+        return self._has_slot() and not self._waiting_lanes and not self._store.is_capped
 
     def executes(self, run_id: str) -> bool:
         return run_id in self._running
@@ -138,6 +140,8 @@ class Scheduler:
             self._launch_in_slot(placed.claim)
         elif not item.lease or placed.superseded:
             self._lane_waits()
+        elif item.start_ns is not None:
+            self._start_time_set()
 
     def _has_slot(self) -> bool:
         return not self._draining and len(self._running) < self._max_running
@@ -169,7 +173,7 @@ class Scheduler:
             self._wake()
 
     def _may_keep_lease(self) -> bool:
-        return not self._draining and not self._waiting_lanes
+        return not self._draining and not self._waiting_lanes and not self._store.is_capped
 
     def _interrupt_all(self) -> None:
         for interruption in self._running.values():
@@ -185,6 +189,11 @@ class Scheduler:
         if self._has_slot():
             self._wake()
 
+    def lanes_were_freed(self) -> None:
+        """Lanes that could not be had may be had from now on, and nobody else knows."""
+        self.lanes_wait_elsewhere()
+        self._tell_lanes_wait()
+
     def _lane_waits(self) -> None:
         self.lanes_wait_elsewhere()
         if not self._has_slot():
@@ -194,16 +203,34 @@ class Scheduler:
         if not self._free.done():
             self._free.set_result(None)
 
+    def _start_time_set(self) -> None:
+        """Whoever is to begin with it in time asks for its time now."""
+        self._wake()
+        if not self._has_slot():
+            self._tell_lanes_wait()
+
     async def _claim_forever(self) -> None:
         while True:
             self._free = asyncio.get_running_loop().create_future()
+            start_s = None
             try:
                 await self._claim()
+                start_s = await self._next_start_s()
             except StoreFailed as failure:
                 log.warning("store can not be asked for waiting lanes", error=str(failure))
-            if await self._clock.wait(self._free, POLL_S):
+            if await self._clock.wait(self._free, POLL_S if start_s is None else start_s):
                 # Runs that began together end together; one claim is for all of their slots.
                 await self._clock.sleep(GATHER_S)
+            elif start_s is not None:
+                self._lane_waits()
+
+    async def _next_start_s(self) -> float | None:
+        """When a lane's time comes, if that is soon. Where lanes wait already, whoever gets room claims, and finds
+        those as well whose time has come meanwhile."""
+        if self._waiting_lanes or self._draining:
+            return None
+        next_s = await self._store.next_start_s()
+        return None if next_s is None or next_s > POLL_S else max(next_s, GATHER_S)
 
     async def _claim(self) -> None:
         """Fill the free slots with lanes that wait."""

@@ -17,8 +17,9 @@ from sendoff_server.clock import SECOND_NS, Clock
 from sendoff_server.context.context import MAX_HISTORY_BYTES, ids_shown
 from sendoff_server.context.summary import outcome_of
 from sendoff_server.errors import CompactionFailed, NothingToCompact, ResetFailed
+from sendoff_server.fairness import share_of
 from sendoff_server.lifecycle import first_event, lane_of, new_run
-from sendoff_server.runs.accepting import Acceptance, share_of
+from sendoff_server.runs.accepting import Acceptance
 from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.retention import Retention
 from sendoff_server.runs.scheduler import Scheduler

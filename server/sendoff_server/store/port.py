@@ -32,6 +32,7 @@ from sendoff_server.store.questions import (
     ConversationQuery,
     Delivery,
     DeliveryQuery,
+    DispatchScope,
     Endpoint,
     Fork,
     History,
@@ -141,11 +142,43 @@ class Store(Protocol):
         """Take the leases of up to `limit` lanes that have runs and no holder, and whose heads may start. Fewer only if
         no more can be had.
 
-        One lane of each share in turn, from the share behind the last one that was served, so that a lane whose share
-        has no other waits for no more claims than there are shares that wait. Within a share a lane goes by the time
+        As many lanes of each share in turn as its weight says, one where it has none, from the share behind the last
+        one that was served, so that a lane whose share has no other waits for no more claims than the shares that wait
+        weigh. Within a share a lane goes by the time
         since which it waits and, a minute each, by the number of its priority: one of priority 1 goes before those of
         priority 5 that wait up to four minutes longer, and nobody is overtaken for ever.
+
+        None for which a pause counts, unless its head has begun or is to be cancelled; and none of an agent or a tenant
+        that is at its cap.
         """
+        ...
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether there are caps. Then leases are taken by `claim` only: an Accept takes none, none is kept."""
+        ...
+
+    async def pause_dispatch(
+        self, scope: DispatchScope, pause: v1.DispatchPause, most: int
+    ) -> v1.DispatchPause | Full | None:
+        """The pause that counts for exactly this scope from now on: this one, or the one that is there already.
+
+        Once it returns no replica takes a lease that it forbids; leases that are held stay, and lanes with them until
+        their runs end. Full: the tenant has `most` of them. None: there is no such agent.
+        """
+        ...
+
+    async def resume_dispatch(self, scope: DispatchScope) -> bool:
+        """Whether there was a pause for exactly this scope. Once it returns the lanes can be claimed."""
+        ...
+
+    async def dispatch_pauses(self, tenant: str) -> list[v1.DispatchPause]:
+        """Oldest first. Those of an agent go with it."""
+        ...
+
+    async def next_start_s(self) -> float | None:
+        """Seconds until the next start time comes that a lane waits for, by the store's clock; not above zero if it
+        has come and nobody has claimed since. None if no lane waits for one."""
         ...
 
     async def beat(self) -> None:

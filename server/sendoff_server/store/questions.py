@@ -266,6 +266,15 @@ class Fork:
     """The last one that is part of it; None for all."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchScope:
+    """Which lanes a pause is for: those of an agent, or of a share, or all of the tenant."""
+
+    tenant: str
+    agent_id: str | None = None
+    share: int | None = None
+
+
 class CapOf(Enum):
     """Whose runs a cap counts."""
 

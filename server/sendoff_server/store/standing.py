@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
-from sendoff_server.store.questions import Queued
+from sendoff_server.store.questions import CapOf, Queued
 
 MOST_TOLD = 20
 """Runs in front, and runs that have a slot."""
@@ -46,8 +46,6 @@ class SlotPlace:
     """How many lanes of its share are taken before it; MOST_COUNTED for that many or more."""
     shares: int
     """How many shares have lanes that wait, its own among them; counted as far."""
-    holders: Sequence[str]
-    """Runs of the tenant in lanes that are held, MOST_TOLD of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +70,9 @@ class Standing:
     """Who holds the lane; None: nobody."""
     place: SlotPlace | None
     """None: the lane does not wait for a slot."""
+    at_work: Sequence[str]
+    """Whose end would help, if the lane waits for a slot or is at a cap: MOST_TOLD runs of the tenant in lanes that are
+    held, of the agent only if that is at its cap."""
     replicas: Sequence[ReplicaSeen]
     """MOST_COUNTED of them."""
 
@@ -106,6 +107,11 @@ class QueueCount:
     is_whole: bool
     """False: there are more groups, or more than MOST_RUNS runs."""
     replicas: Sequence[ReplicaSeen]
+    pauses: Sequence[v1.DispatchPause]
+    """Oldest first."""
+    most_per_agent: int
+    """Runs under way at once, over all replicas; 0: as many as may be."""
+    most_per_tenant: int
 
 
 class SlotWait(NamedTuple):
@@ -114,6 +120,15 @@ class SlotWait(NamedTuple):
     fairness_key: str | None
     started_ns: int
     waited_ns: int
+
+
+def wants_slot(head: Queued | None) -> bool:
+    """Whether nothing but a slot is missing to a head that nobody executes."""
+    return head is not None and head.pause is None and head.at_cap is None
+
+
+def is_agent_at_cap(head: Queued | None) -> bool:
+    return head is not None and head.at_cap is not None and head.at_cap.of is CapOf.AGENT
 
 
 def slot_wait(run: v1.Run, start_ns: int | None, before: v1.Run | None) -> SlotWait | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -47,4 +48,6 @@ class Changes:
     """Numbers of runs that have ended, and when they are to be purged."""
     actions: dict[int, LaneRow] = field(default_factory=dict)
     """Lanes whose newest actions changed."""
+    freed: Counter[int] = field(default_factory=Counter)
+    """By number of the agent, how many of its lanes that are at its cap may be looked at again."""
     outbox: OutboxChanges = field(default_factory=OutboxChanges)

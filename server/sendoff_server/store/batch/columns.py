@@ -23,6 +23,7 @@ def lane_columns(lane: LaneRow) -> tuple[object, ...]:
         lane.priority,
         lane.share,
         lane.scheduled,
+        lane.barred,
         lane.last_message_ns,
         lane.last_run_ns,
     )
@@ -50,6 +51,21 @@ def run_columns(row: RunRow) -> tuple[object, ...]:
         row.share,
         row.start_before_ns,
         row.fingerprint,
+        run.SerializeToString(),
+    )
+
+
+def changed_columns(row: RunRow) -> tuple[object, ...]:
+    """Of a run that was there before: what may change of it."""
+    run = row.run
+    if run is None:
+        raise AssertionError("a changed run has its new state")
+    return (
+        row.no,
+        run.status,
+        run.stop_reason if run.HasField("stop_reason") else None,
+        run.last_sequence,
+        *(cancel_columns(row.cancel) if row.cancel is not None else _NOT_CANCELLED),
         run.SerializeToString(),
     )
 

@@ -14,6 +14,7 @@ from sendoff_server.clock import nanoseconds
 from sendoff_server.store.batch import listed, outbox
 from sendoff_server.store.batch.changes import PLACE_BITS, PLACES, Changes, NeedsStored, Outcome
 from sendoff_server.store.batch.checks import actions_of, answered, fault_of, next_seq, refused
+from sendoff_server.store.batch.dispatch import Bar, Caps
 from sendoff_server.store.batch.mentions import OPEN
 from sendoff_server.store.batch.snapshot import ActionsRow, EndpointRow, KnownKey, LaneRow, RunRow, Snapshot
 from sendoff_server.store.items import (
@@ -47,8 +48,9 @@ from sendoff_server.store.port import Poisoned
 class Decider:
     """Decides one batch for one replica."""
 
-    def __init__(self, snapshot: Snapshot, replica_no: int, now_ns: int) -> None:
+    def __init__(self, snapshot: Snapshot, replica_no: int, now_ns: int, caps: Caps) -> None:
         self._snapshot = snapshot
+        self._caps = caps
         self._replica_no = replica_no
         self._begun_ns = self._now_ns = now_ns
         self.changes = Changes()
@@ -118,7 +120,7 @@ class Decider:
         lane.head_seq = row.seq
         if not self._is_free(lane):
             return None
-        if not item.lease:
+        if not item.lease or self._caps.any:
             lane.ready_at_ns = self._tick()
             return None
         lane.owner = self._replica_no
@@ -139,7 +141,7 @@ class Decider:
 
     def _look_again(self, lane: LaneRow) -> None:
         """Its head is another one, or another thing is to be done with it: whether it waits may have changed."""
-        had_to_wait = lane.held or lane.scheduled
+        had_to_wait = lane.held or lane.scheduled or lane.barred
         if self._is_free(lane) and had_to_wait:
             lane.ready_at_ns = self._tick()
         self.changes.lanes[lane.no] = lane
@@ -148,7 +150,15 @@ class Decider:
         """Whether its lease can be had. What keeps it from those who look for one is noted in the lane."""
         self._note_head(lane)
         lane.held = lane.paused_by is not None and lane.owner is None and lane.head is not None and not lane.is_at_work
-        return lane.owner is None and not lane.held and not lane.scheduled
+        lane.barred = self._bar_of(lane)
+        return lane.owner is None and not lane.held and not lane.scheduled and not lane.barred
+
+    def _bar_of(self, lane: LaneRow) -> Bar:
+        if lane.owner is not None or lane.head is None:
+            return Bar.NONE
+        if lane.is_paused(self._snapshot.pauses):
+            return Bar.PAUSED
+        return Bar.AGENT_AT_CAP if lane.barred == Bar.AGENT_AT_CAP and self._caps.per_agent else Bar.NONE
 
     def _note_head(self, lane: LaneRow) -> None:
         """What the lane has of its head, which may be another one."""
@@ -252,6 +262,7 @@ class Decider:
             self.changes.purges.append((row.no, nanoseconds(item.run.expire_time)))
         if item.opens:
             self._open(item, row, lane)
+        self._free_place(lane)
         outbox.tell_end(self.changes.outbox, item, row, self._endpoints(row), self._begun_ns)
         if item.holds_lease:
             return self._go_on(lane, item.keep_lease, result)
@@ -327,7 +338,7 @@ class Decider:
         row = self._snapshot.runs.get(item.run_id)
         if row is None or row.tenant != item.tenant:
             return Marked(None)
-        if self._mark(row, item.cancel) and (row.waits or row.start_ns is not None):
+        if self._mark(row, item.cancel) and self._snapshot.may_wait(row):
             self._look_again(self._snapshot.lane_of(row))
         return _told(row, Marked)
 
@@ -343,13 +354,14 @@ class Decider:
         if lane is None or lane.owner != self._replica_no:
             return Released(None)
         self.changes.lanes[lane.no] = lane
+        self._free_place(lane)
         return self._go_on(lane, item.keep_lease, Released)
 
     def _go_on(self, lane: LaneRow, keep_lease: bool, result: Callable[[Claim | None], Result]) -> Outcome:
         """What becomes of a lease that we hold: on with the head, or given back behind those that wait."""
         head = lane.head
         self._note_head(lane)
-        if head is None or not keep_lease or not lane.is_at_work or lane.is_early(self._begun_ns):
+        if head is None or not keep_lease or not lane.is_at_work or self._has_to_wait(lane):
             lane.owner, lane.ready_at_ns = None, self._tick()
             self._is_free(lane)
             return result(None)
@@ -358,6 +370,15 @@ class Decider:
             return result(claim(run=head.run, request=head.request))
         written = head.run  # by this batch so far; only the request is missing
         return NeedsStored(head.no, lambda run, request: result(claim(run=written or run, request=request)))
+
+    def _has_to_wait(self, lane: LaneRow) -> bool:
+        """Whether the lease goes back though the head has work to do."""
+        return self._caps.any or lane.is_early(self._begun_ns) or lane.is_paused(self._snapshot.pauses)
+
+    def _free_place(self, lane: LaneRow) -> None:
+        """Another lane of the agent may be taken instead."""
+        if self._caps.per_agent:
+            self.changes.freed[lane.agent_no] += 1
 
     def _tick(self) -> int:
         """Now, and a little later each time, so that lanes wait in the order of their items."""

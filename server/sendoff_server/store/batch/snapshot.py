@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sendoff import v1
+from sendoff_server.store.batch.dispatch import NO_PAUSES, Pauses
 from sendoff_server.store.items import Cancel, Item, Progress
 
 
@@ -33,6 +34,11 @@ class RunRow:
     """Set for runs of this batch."""
     start_before_ns: int | None = None
     """Set for runs of this batch."""
+
+    @property
+    def is_new(self) -> bool:
+        """Accepted by this batch."""
+        return self.request is not None
 
     @property
     def is_idle(self) -> bool:
@@ -71,6 +77,9 @@ class LaneRow:
     """Both are those of its head."""
     scheduled: bool
     """Nobody may take its lease before `ready_at_ns`, because its head may not start."""
+    barred: int
+    """A Bar: it was seen that nobody may take its lease for now."""
+    agent_no: int
     queue: list[RunRow] = field(default_factory=list)
     """The first open runs, in order: all of them, or more than this batch can end."""
     actions: ActionsRow | None = None
@@ -92,6 +101,11 @@ class LaneRow:
         return (
             head is not None and not self.scheduled and not (self.paused_by is not None and head.waits and head.is_idle)
         )
+
+    def is_paused(self, pauses: Pauses) -> bool:
+        """Whether a pause keeps its head from being begun."""
+        head = self.head
+        return head is not None and head.is_idle and pauses.hold(self.tenant, self.agent_no, head.share)
 
     def is_early(self, now_ns: int) -> bool:
         """Whether its head may not start yet. It need not wait to be cancelled."""
@@ -151,10 +165,15 @@ class Snapshot:
     """By id: those that items name and this replica holds."""
     endpoints: dict[str, list[EndpointRow]] = field(default_factory=dict)
     """By tenant, of runs that make progress."""
+    pauses: Pauses = NO_PAUSES
 
     def add(self, row: RunRow) -> None:
         self.runs[row.id] = row
         self.runs_by_no[row.no] = row
+
+    def may_wait(self, row: RunRow) -> bool:
+        """Whether a run may wait for what it need not wait for once it is to be cancelled."""
+        return row.waits or row.start_ns is not None or bool(self.pauses.scopes)
 
     def lane_of(self, row: RunRow) -> LaneRow:
         """The lane of a run of a lane that is here."""

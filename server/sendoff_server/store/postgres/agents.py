@@ -59,6 +59,7 @@ async def delete(connection: Connection, replica_no: int, tenant: str, agent_id:
         if not open_runs:
             await connection.execute(named("delete_agent"), no)
             await connection.execute(named("delete_agent_entry"), no)
+            await connection.execute(named("delete_pauses_of_agent"), no)
             await tags.delete(connection, tags.OF_AGENTS, no)
         return {"active_runs": open_runs}
 

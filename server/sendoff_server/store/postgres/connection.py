@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeAlias
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -70,6 +70,20 @@ _SESSION = {
 }
 
 
+if TYPE_CHECKING:
+    _Plain = asyncpg.Connection[asyncpg.Record]
+else:
+    _Plain = asyncpg.Connection  # has parameters in its stubs only
+
+
+class BoundedClose(_Plain):
+    """A connection that is not waited for for ever when the pool closes it, whoever is at its other end."""
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- the driver's signature
+        with suppress(*_FAILURES):  # it is gone either way
+            await super().close(timeout=_STALL_S if timeout is None else min(timeout, _STALL_S))
+
+
 def pool(dsn: str, size: int, init: Callable[[Connection], Awaitable[None]] | None = None) -> Pool:
     """Up to so many connections, each opened when it is first needed, and `init` done on it then; see `opened`."""
     return asyncpg.create_pool(
@@ -77,8 +91,9 @@ def pool(dsn: str, size: int, init: Callable[[Connection], Awaitable[None]] | No
         min_size=0,
         max_size=size,
         reset=_keep,
-        init=init,
-        connect=connect,
+        init=cast("Any", init),
+        connect=cast("Any", connect),  # the stubs want all parameters by name
+        connection_class=BoundedClose,
         statement_cache_size=_STATEMENTS,
         command_timeout=2 * _STATEMENT_TIMEOUT_S,
         server_settings=_SESSION,
@@ -106,16 +121,37 @@ async def connect(dsn: str, **options: Any) -> asyncpg.Connection[asyncpg.Record
     """
     if "target_session_attrs=" not in dsn:
         options["target_session_attrs"] = "read-write"
+    options.setdefault("server_settings", {"application_name": _SESSION["application_name"]})
     hosts = hosts_of(dsn)
     refusals: dict[str, Exception] = {}
     for host, each in hosts.items():
         try:
             return await asyncpg.connect(each, timeout=CONNECT_S, **options)
+        except asyncpg.ProtocolViolationError as refusal:
+            refusals[host] = StoreFailed(f"PostgreSQL: {_told(refusal)}; {_POOLER}") if _is_pooler(refusal) else refusal
         except _FAILURES as refusal:
             refusals[host] = refusal
     if len(refusals) == 1:
         raise next(iter(refusals.values()))
     raise StoreFailed("PostgreSQL: " + "; ".join(f"{host}: {_told(each)}" for host, each in refusals.items()))
+
+
+async def check_session(connection: Connection) -> None:
+    """Raises StoreFailed if the session is not as we asked for it when we connected."""
+    rows = await connection.fetch("SELECT name, current_setting(name) FROM unnest($1::text[]) name", list(_SESSION))
+    lost = [name for name, value in rows if value != _SESSION[name]]
+    if lost:
+        raise StoreFailed(f"PostgreSQL: settings of the session were dropped on the way ({', '.join(lost)}); {_POOLER}")
+
+
+def _is_pooler(refusal: Exception) -> bool:
+    return "startup parameter" in str(refusal)
+
+
+_POOLER = (
+    "a pooler such as PgBouncer seems to stand in between, and sessions that are shared or have no settings do not do: "
+    "connect to PostgreSQL itself; SENDOFF_DATABASE_CONNECTIONS says how many connections a server has"
+)
 
 
 def connect_s(dsn: str) -> float:
@@ -127,6 +163,8 @@ def hosts_of(dsn: str) -> dict[str, str]:
     """By host and port, the DSN of that one alone: the driver would give the first all the time that there is."""
     parts = urlsplit(dsn)
     user, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts:
+        return {hosts: dsn}
     return {host: urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")}
 
 

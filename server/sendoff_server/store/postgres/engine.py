@@ -10,7 +10,9 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.store.batch.shares import BEFORE_ALL
+from sendoff_server.store.batch import claiming
+from sendoff_server.store.batch.dispatch import NO_CAPS, Caps, Claimed, Dispatch, Scope
+from sendoff_server.store.batch.shares import Wheel
 from sendoff_server.store.group_read import GroupRead
 from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
@@ -20,6 +22,7 @@ from sendoff_server.store.postgres import (
     agent_lists,
     agents,
     blocks,
+    claims,
     conversation_list,
     conversations,
     deletes,
@@ -31,6 +34,7 @@ from sendoff_server.store.postgres import (
     listing,
     messages,
     migrations,
+    pauses,
     purge,
     reads,
     standing,
@@ -39,8 +43,19 @@ from sendoff_server.store.postgres import (
     tools,
     write,
 )
-from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, Pool, failures, opened, pool, sought
+from sendoff_server.store.postgres.connection import (
+    MEETINGS,
+    TRIES,
+    Connection,
+    Pool,
+    check_session,
+    failures,
+    opened,
+    pool,
+    sought,
+)
 from sendoff_server.store.postgres.hints import Hints
+from sendoff_server.store.postgres.pauses import KnownPauses
 from sendoff_server.store.postgres.reach import MUTE_S, Reach
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 from sendoff_server.store.questions import (
@@ -54,6 +69,7 @@ from sendoff_server.store.questions import (
     ConversationQuery,
     Delivery,
     DeliveryQuery,
+    DispatchScope,
     Endpoint,
     Fork,
     History,
@@ -76,7 +92,9 @@ from sendoff_server.store.standing import QueueCount, SlotWait, Standing
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_CONNECTIONS = 4
+_CONNECTIONS = 7
+_OF_THEIR_OWN = 3
+"""Connections that are for one thing each: batches, beats, hints."""
 _BITE = 500
 """Rows of what may be large, written at once before others get their turn."""
 
@@ -88,6 +106,7 @@ async def bring_schema(dsn: str, *, only_check: bool) -> int:
     """
     with failures():
         async with opened(connections := pool(dsn, 1)), connections.acquire() as connection:
+            await check_session(connection)
             return await (migrations.check if only_check else migrations.migrate)(connection)
 
 
@@ -99,20 +118,27 @@ class PostgresStore(Store):
     """
 
     def __init__(
-        self, dsn: str, *, connections: int = _CONNECTIONS, sends_hints: bool = True, slots: int | None = None
+        self,
+        dsn: str,
+        *,
+        connections: int = _CONNECTIONS,
+        sends_hints: bool = True,
+        caps: Caps = NO_CAPS,
+        weights: Mapping[int, float] | None = None,
+        slots: int | None = None,
     ) -> None:
-        """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed. `slots`:
-        how many runs this replica executes at once, to be told."""
+        """`connections`: at most, of which one each is for batches, beats and hints; opened as they are needed.
+        `slots`: how many runs this replica executes at once, to be told."""
         self._replica_id = ids.new("replica")
         self._replica_no = 0
         self._schema = len(migrations.known())
         self._slots = slots
-        self._served = BEFORE_ALL
-        """The share from which lanes were claimed last."""
-        self._run_nos = RunNumbers()
+        self._dispatch = Dispatch(caps, Wheel(weights))
+        self._known_pauses = KnownPauses()
+        self._batch_context = write.BatchContext(RunNumbers(), KnownPauses(), caps)
         self._flushing = pool(dsn, 1)
         self._leases = pool(dsn, 1, migrations.show_program)
-        self._others = pool(dsn, connections)
+        self._others = pool(dsn, connections - _OF_THEIR_OWN)
         self._reach = Reach(dsn, (self._flushing, self._leases, self._others), abandoned=self._abandon_hints)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
         self._hints = Hints(dsn, self._replica_id) if sends_hints else None
@@ -124,9 +150,12 @@ class PostgresStore(Store):
                 for each in (self._others, self._leases, self._flushing):
                     await stack.enter_async_context(opened(each))
                 async with self._reach.lent(self._flushing) as connection:
+                    await check_session(connection)
                     await migrations.migrate(connection)
                     self._replica_no = await leases.register(connection, self._replica_id, self._slots)
             stack.push_async_callback(self._leave)
+            while not self._dispatch.caps.per_agent and await self._write(claims.forget_caps, _BITE):
+                pass
             self._resources = stack.pop_all()
         return self
 
@@ -148,25 +177,56 @@ class PostgresStore(Store):
     async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
         with failures():
             async with self._reach.lent(self._flushing) as connection:
-                return await write.flush(connection, self._replica_no, self._run_nos, batch)
+                return await write.flush(connection, self._replica_no, self._batch_context, batch)
 
     # -- leases --
 
     async def claim(self, limit: int) -> list[Claim]:
-        claims, self._served = await self._write(leases.claim, self._replica_no, self._served, limit)
-        return claims
+        return await claiming.claim(limit, self._claim_some, self._free_paused)
+
+    async def _claim_some(self, limit: int) -> Claimed:
+        return await self._write(claims.claim, self._replica_no, self._dispatch, self._known_pauses, limit)
+
+    @property
+    def is_capped(self) -> bool:
+        return self._dispatch.caps.any
+
+    async def pause_dispatch(
+        self, scope: DispatchScope, pause: v1.DispatchPause, most: int
+    ) -> v1.DispatchPause | Full | None:
+        written = await self._write(pauses.write, self._replica_no, scope, pause, most)
+        if written is None:
+            return None
+        told, of = written
+        while not isinstance(told, Full) and await self._write(pauses.bar, self._replica_no, of, _BITE):
+            pass
+        return told
+
+    async def resume_dispatch(self, scope: DispatchScope) -> bool:
+        counted, of = await self._write(pauses.lift, self._replica_no, scope)
+        if of is not None:
+            await self._free_paused(of)
+        return counted
+
+    async def _free_paused(self, scope: Scope) -> None:
+        while await self._write(pauses.free, self._replica_no, scope, _BITE):
+            pass
+        await self._write(pauses.forget, self._replica_no, scope)
+
+    async def dispatch_pauses(self, tenant: str) -> list[v1.DispatchPause]:
+        return await self._read(pauses.read_all, tenant)
+
+    async def next_start_s(self) -> float | None:
+        return await self._read(claims.next_start_s)
 
     async def beat(self) -> None:
-        with failures(), self._reach.noticing_silence():
-            async with self._reach.lent(self._leases) as connection:
+        with failures():
+            async with self._reach.noticing_silence(), self._reach.lent(self._leases) as connection:
                 await leases.beat(connection, self._replica_no, MUTE_S)
 
     async def reap(self, lease_s: float) -> int:
         await self._read(migrations.refuse_newer, self._schema)
-        reaped = await self._write(leases.reap, self._replica_no, lease_s)
-        if reaped and self._hints is not None:
-            await self._hints.lanes_are_free()
-        return reaped
+        return await self._write(leases.reap, self._replica_no, lease_s)
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._hints is None else self._hints.running(on_hint)
@@ -194,13 +254,13 @@ class PostgresStore(Store):
         return await self._read(reads.list_runs, query)
 
     async def queued(self, run_id: str) -> Queued | None:
-        return await self._read(reads.queued, run_id)
+        return await self._read(reads.queued, run_id, self._dispatch.caps)
 
     async def standing(self, tenant: str, run_id: str) -> Standing | None:
-        return await self._read(standing.of_run, tenant, run_id)
+        return await self._read(standing.of_run, tenant, run_id, self._dispatch.caps)
 
     async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
-        return await self._read(standing.count, tenant, shares)
+        return await self._read(standing.count, tenant, shares, self._dispatch.caps)
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         return await self._read(standing.waits, tenant)

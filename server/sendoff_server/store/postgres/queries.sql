@@ -10,12 +10,17 @@
 SELECT no FROM replica WHERE no = $1 FOR KEY SHARE;
 
 -- name: begin_batch
--- Is replica $1 alive (else no row), what is the time, has anybody an endpoint; and the lanes $2 and those of the runs $3 and of the
--- deliveries $4, which nobody else changes from now on.
-WITH fence AS MATERIALIZED (SELECT no FROM replica WHERE no = $1 FOR KEY SHARE)
-SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now_ns, EXISTS (SELECT FROM endpoint), l.*
+-- Is replica $1 alive (else no row), what is the time, has anybody an endpoint, which pauses are there; and the lanes $2 and those of
+-- the runs $3 and of the deliveries $4, which nobody else changes from now on. And was one of the keys ($5, $6, $7) known before the
+-- locks were granted: what came while this waited for them is found when the keys are written.
+WITH fence AS MATERIALIZED (SELECT no, pauses FROM replica WHERE no = $1 FOR KEY SHARE)
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now_ns, EXISTS (SELECT FROM endpoint), EXISTS (
+  SELECT FROM unnest($5::text[], $6::bytea[], $7::text[]) wanted (tenant, value, scope)
+  JOIN run_key k ON k.tenant = wanted.tenant AND k.value = wanted.value AND k.scope = wanted.scope
+), fence.pauses, l.*
 FROM fence LEFT JOIN (
-  SELECT no, id, tenant, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, priority, share, scheduled FROM lane
+  SELECT no, id, tenant, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, priority, share, scheduled, barred, agent_no
+  FROM lane
   WHERE no IN (
     SELECT no FROM lane WHERE id = ANY ($2::text[])
     UNION SELECT lane_no FROM run WHERE id = ANY ($3::text[])
@@ -69,7 +74,7 @@ SELECT r.no, r.body, request.body FROM run r JOIN run_log request ON request.key
 -- The first numbers of $1 blocks.
 SELECT nextval('run_no') FROM generate_series(1, $1);
 
--- name: write_runs
+-- name: add_runs
 INSERT INTO run (
   no, id, tenant, lane_no, seq, create_time_ns, status, stop_reason, background, last_sequence, cancel_wanted, cancel_kind, waits,
   start_ns, priority, share, start_before_ns, fingerprint, body
@@ -78,22 +83,27 @@ SELECT * FROM unnest(
   $1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::smallint[], $8::integer[], $9::boolean[],
   $10::bigint[], $11::bytea[], $12::smallint[], $13::boolean[], $14::bigint[], $15::smallint[], $16::bigint[], $17::bigint[], $18::bytea[],
   $19::bytea[]
-)
-ON CONFLICT (no) DO UPDATE SET
-  status = excluded.status, stop_reason = excluded.stop_reason, last_sequence = excluded.last_sequence,
-  cancel_wanted = excluded.cancel_wanted, cancel_kind = excluded.cancel_kind, body = excluded.body;
+);
+
+-- name: change_runs
+UPDATE run SET
+  status = n.status, stop_reason = n.stop_reason, last_sequence = n.last_sequence, cancel_wanted = n.cancel_wanted,
+  cancel_kind = n.cancel_kind, body = n.body
+FROM unnest($1::bigint[], $2::smallint[], $3::integer[], $4::bigint[], $5::bytea[], $6::smallint[], $7::bytea[])
+  n (no, status, stop_reason, last_sequence, cancel_wanted, cancel_kind, body)
+WHERE run.no = n.no;
 
 -- name: write_lanes
 UPDATE lane SET
   last_seq = n.last_seq, head_seq = n.head_seq, open = n.open, owner = n.owner, ready_at_ns = n.ready_at_ns, paused_by = n.paused_by,
-  held = n.held, priority = n.priority, share = n.share, scheduled = n.scheduled,
+  held = n.held, priority = n.priority, share = n.share, scheduled = n.scheduled, barred = n.barred,
   last_message_ns = coalesce(n.last_message_ns, lane.last_message_ns),
   last_run_ns = coalesce(n.last_run_ns, lane.last_run_ns)
 FROM unnest(
   $1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::bigint[], $6::bigint[], $7::text[], $8::boolean[], $9::smallint[],
-  $10::bigint[], $11::boolean[], $12::bigint[], $13::bigint[]
+  $10::bigint[], $11::boolean[], $12::smallint[], $13::bigint[], $14::bigint[]
 )
-n (no, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, priority, share, scheduled, last_message_ns, last_run_ns)
+n (no, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, priority, share, scheduled, barred, last_message_ns, last_run_ns)
 WHERE lane.no = n.no;
 
 -- name: write_keys
@@ -178,7 +188,10 @@ FROM newest n JOIN locked USING (agent_no)
 WHERE e.agent_no = n.agent_no AND n.time_ns >= e.last_run_time_ns;
 
 -- name: register
-INSERT INTO replica (id, beat_at, slots) VALUES ($1, clock_timestamp(), $2) RETURNING no;
+-- While nobody changes pauses.
+INSERT INTO replica (id, beat_at, slots, pauses) VALUES (
+  $1, clock_timestamp(), $2, CASE WHEN EXISTS (SELECT FROM dispatch_pause) THEN nextval('pauses_change') ELSE 0 END
+) RETURNING no;
 
 -- name: beat
 UPDATE replica SET beat_at = clock_timestamp() WHERE no = $1 RETURNING no;
@@ -221,34 +234,142 @@ WHERE no = ANY (ARRAY(
   ORDER BY ready_at_ns LIMIT $1 FOR UPDATE SKIP LOCKED
 ));
 
+-- name: next_start
+-- Nanoseconds until it.
+SELECT ready_at_ns - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 FROM lane
+WHERE scheduled ORDER BY ready_at_ns LIMIT 1;
+
 -- name: waiting_shares
--- Of which lanes wait: the first $2 behind $1. Goes from share to share, so it costs what it gives.
-WITH RECURSIVE behind (share) AS (
+-- Of which lanes wait: the first $3 behind ($1, $2), each with its tenant, none of tenants $4. Goes from share to share, and past such a
+-- tenant at once, so it costs what it gives.
+WITH RECURSIVE behind (tenant, share, place) AS (
+  SELECT $1::text COLLATE "C", $2::bigint, 0
+  UNION ALL
+  SELECT n.tenant, n.share, behind.place + 1 FROM behind CROSS JOIN LATERAL (
+    SELECT l.tenant, l.share FROM lane l
+    WHERE l.owner IS NULL AND l.open > 0 AND NOT l.held AND NOT l.scheduled AND l.barred = 0
+      AND (l.tenant, l.share) > (
+        behind.tenant, CASE WHEN behind.tenant = ANY ($4::text[]) THEN 9223372036854775807 ELSE behind.share END
+      )
+    ORDER BY l.tenant, l.share LIMIT 1
+  ) n
+)
+SELECT tenant, share FROM behind WHERE place > 0 AND tenant <> ALL ($4::text[]) LIMIT $3::bigint;
+
+-- name: waiting_lanes
+-- Of each of the shares $2 of tenants $1 the first $3 lanes with runs and no holder, in order; none whose head waits for answers or its
+-- time, and none that another one is at. Each with the place of its share, and with whether its head is neither begun nor to be cancelled.
+SELECT s.place, l.no, s.tenant, s.share, l.agent_no, EXISTS (
+  SELECT FROM run r WHERE r.lane_no = l.no AND r.seq = l.head_seq AND r.status = 1 AND r.cancel_wanted IS NULL
+) AS is_idle
+FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY s (tenant, share, depth, place) CROSS JOIN LATERAL (
+  SELECT no, agent_no, head_seq, ready_at_ns + priority * 60000000000 AS rank_ns FROM lane
+  WHERE owner IS NULL AND open > 0 AND NOT held AND NOT scheduled AND barred = 0 AND tenant = s.tenant AND share = s.share
+  ORDER BY ready_at_ns + priority * 60000000000 LIMIT s.depth FOR UPDATE SKIP LOCKED
+) l
+ORDER BY s.place, l.rank_ns;
+
+-- name: take_lanes
+UPDATE lane SET owner = $1 WHERE no = ANY ($2::bigint[]);
+
+-- name: leases
+-- How many there are, by tenant and agent.
+SELECT tenant, agent_no, count(*) FROM lane WHERE owner IS NOT NULL GROUP BY tenant, agent_no;
+
+-- name: bar_lanes
+UPDATE lane SET barred = n.barred FROM unnest($1::bigint[], $2::smallint[]) n (no, barred) WHERE lane.no = n.no;
+
+-- name: free_lanes_of_agents
+-- Of each of agents $1 the first $2 lanes that are barred by its cap, and that nobody is at: those may be looked at again.
+UPDATE lane SET barred = 0 WHERE no = ANY (ARRAY(
+  SELECT l.no FROM unnest($1::bigint[], $2::bigint[]) n (agent_no, count) CROSS JOIN LATERAL (
+    SELECT no FROM lane WHERE barred = 2 AND agent_no = n.agent_no
+    ORDER BY ready_at_ns + priority * 60000000000 LIMIT n.count FOR UPDATE SKIP LOCKED
+  ) l
+));
+
+-- name: barred_agents
+-- With lanes that are barred by their caps: the first $2 behind $1.
+WITH RECURSIVE behind (agent_no) AS (
   SELECT $1::bigint
   UNION ALL
   SELECT (
-    SELECT l.share FROM lane l
-    WHERE l.owner IS NULL AND l.open > 0 AND NOT l.held AND NOT l.scheduled AND l.share > behind.share
-    ORDER BY l.share LIMIT 1
-  ) FROM behind WHERE behind.share IS NOT NULL
+    SELECT l.agent_no FROM lane l WHERE l.barred = 2 AND l.agent_no > behind.agent_no ORDER BY l.agent_no LIMIT 1
+  ) FROM behind WHERE behind.agent_no IS NOT NULL
 )
-SELECT share FROM behind WHERE share IS NOT NULL OFFSET 1 LIMIT $2::bigint;
+SELECT agent_no FROM behind WHERE agent_no IS NOT NULL OFFSET 1 LIMIT $2::bigint;
 
--- name: take_lanes
--- For replica $1, up to $4 lanes with runs and no holder, of each of the shares $2 the first $3, one of each in turn; none whose
--- head waits for answers or its time, and none that another one is at. With the place of its share, in the order in which they go.
+-- name: free_capped_lanes
+-- The first $1 of all that are barred by caps, and that nobody is at.
+UPDATE lane SET barred = 0 WHERE no = ANY (ARRAY(SELECT no FROM lane WHERE barred = 2 LIMIT $1 FOR UPDATE SKIP LOCKED)) RETURNING no;
+
+-- name: fence_and_pauses
+SELECT pauses FROM replica WHERE no = $1 FOR KEY SHARE;
+
+-- name: lock_replicas
+-- All of them, once no transaction of theirs is under way.
+SELECT no FROM replica ORDER BY no FOR UPDATE;
+
+-- name: tell_of_pauses
+UPDATE replica SET pauses = changed.number
+FROM (SELECT CASE WHEN EXISTS (SELECT FROM dispatch_pause) THEN nextval('pauses_change') ELSE 0 END AS number) changed;
+
+-- name: dispatch_pauses
+-- Those that count, and those that are lifted.
+SELECT tenant, agent_no, share, lifted FROM dispatch_pause;
+
+-- name: list_dispatch_pauses
+-- Of tenant $1 those that count, oldest first.
+SELECT body FROM dispatch_pause WHERE tenant = $1 AND NOT lifted ORDER BY no;
+
+-- name: dispatch_pause
+-- Of tenant $1, agent $2 and share $3, if it counts.
+SELECT body FROM dispatch_pause WHERE tenant = $1 AND agent_no = $2 AND share = $3 AND NOT lifted;
+
+-- name: count_dispatch_pauses
+SELECT count(*) FROM dispatch_pause WHERE tenant = $1 AND NOT lifted;
+
+-- name: write_dispatch_pause
+INSERT INTO dispatch_pause (tenant, agent_no, share, body) VALUES ($1, $2, $3, $4)
+ON CONFLICT (tenant, agent_no, share) DO UPDATE SET lifted = false, body = excluded.body;
+
+-- name: lift_dispatch_pause
+UPDATE dispatch_pause SET lifted = true WHERE tenant = $1 AND agent_no = $2 AND share = $3 AND NOT lifted RETURNING no;
+
+-- name: delete_lifted_pause
+DELETE FROM dispatch_pause WHERE tenant = $1 AND agent_no = $2 AND share = $3 AND lifted;
+
+-- name: delete_pauses_of_agent
+DELETE FROM dispatch_pause WHERE agent_no = $1;
+
+-- name: pause_lanes
+-- Bar the first $4 lanes of tenant $1, agent $2 (0: any) and share $3 (-1: any) that wait, but for those whose head goes on or is to be
+-- cancelled, and for those that another one is at. None if the pause of these does not count.
+UPDATE lane SET barred = 1 WHERE no = ANY (ARRAY(
+  SELECT l.no FROM lane l
+  WHERE l.owner IS NULL AND l.open > 0 AND NOT l.held AND NOT l.scheduled AND :waiting
+    AND l.tenant = $1 AND ($2::bigint = 0 OR l.agent_no = $2) AND ($3::bigint = -1 OR l.share = $3)
+    AND EXISTS (SELECT FROM run r WHERE r.lane_no = l.no AND r.seq = l.head_seq AND r.status = 1 AND r.cancel_wanted IS NULL)
+    AND EXISTS (SELECT FROM dispatch_pause p WHERE p.tenant = $1 AND p.agent_no = $2 AND p.share = $3 AND NOT p.lifted)
+  LIMIT $4 FOR UPDATE OF l SKIP LOCKED
+)) RETURNING no;
+
+-- name: unpause_lanes
+-- The first $4 lanes of tenant $1, agent $2 (0: any) and share $3 (-1: any) that are barred by a pause, but for those for which another
+-- one counts.
 WITH found AS MATERIALIZED (
-  SELECT s.place, l.no, l.rank_ns FROM unnest($2::bigint[]) WITH ORDINALITY s (share, place) CROSS JOIN LATERAL (
-    SELECT no, ready_at_ns + priority * 60000000000 AS rank_ns FROM lane
-    WHERE owner IS NULL AND open > 0 AND NOT held AND NOT scheduled AND share = s.share
-    ORDER BY ready_at_ns + priority * 60000000000 LIMIT $3::bigint FOR UPDATE SKIP LOCKED
-  ) l
-), taken AS (
-  SELECT no, place, row_number() OVER (PARTITION BY place ORDER BY rank_ns) AS turn FROM found ORDER BY turn, place LIMIT $4::bigint
+  SELECT l.no FROM lane l
+  WHERE l.barred = 1 AND l.tenant = $1 AND ($2::bigint = 0 OR l.agent_no = $2) AND ($3::bigint = -1 OR l.share = $3) AND NOT EXISTS (
+    SELECT FROM dispatch_pause p
+    WHERE NOT p.lifted AND p.tenant = l.tenant AND (p.agent_no, p.share) IN ((l.agent_no, -1), (0, l.share), (0, -1))
+  )
+  ORDER BY l.ready_at_ns + l.priority * 60000000000 LIMIT $4
+), locked AS MATERIALIZED (
+  SELECT l.no FROM lane l WHERE l.no IN (SELECT no FROM found) AND l.barred = 1 ORDER BY l.no FOR UPDATE
 ), written AS (
-  UPDATE lane SET owner = $1 WHERE no = ANY (ARRAY(SELECT no FROM taken)) RETURNING no
+  UPDATE lane SET barred = 0 WHERE no IN (SELECT no FROM locked)
 )
-SELECT taken.no, taken.place FROM taken JOIN written USING (no) ORDER BY turn, place;
+SELECT count(*) FROM found;
 
 -- name: heads
 -- Of lanes $1, in that order.
@@ -278,13 +399,23 @@ SELECT
   (SELECT count(*) FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2),
   (SELECT o.id FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2 ORDER BY o.seq LIMIT 1),
   CASE WHEN l.held THEN l.paused_by ELSE '' END,
-  r.start_ns
+  r.start_ns,
+  (
+    SELECT p.body FROM dispatch_pause p
+    WHERE NOT p.lifted AND p.tenant = l.tenant AND (p.agent_no, p.share) IN ((l.agent_no, -1), (0, r.share), (0, -1))
+      AND l.owner IS NULL AND r.seq = l.head_seq AND r.status = 1 AND r.cancel_wanted IS NULL
+    ORDER BY p.no LIMIT 1
+  ),
+  CASE WHEN $2::boolean AND l.owner IS NULL AND r.seq = l.head_seq THEN ARRAY[
+    (SELECT count(*) FROM lane o WHERE o.owner IS NOT NULL AND o.agent_no = l.agent_no),
+    (SELECT count(*) FROM lane o WHERE o.owner IS NOT NULL AND o.tenant = l.tenant)
+  ] END
 FROM run r JOIN lane l ON l.no = r.lane_no
 WHERE r.id = $1 AND r.status <= 2;
 
 -- name: standing
 -- Of run $2 of tenant $1, with the numbers of its lane.
-SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000, r.body, l.no, r.seq, l.share, l.priority, l.ready_at_ns, r.start_before_ns, l.owner,
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000, r.body, l.no, l.agent_no, r.seq, l.share, l.priority, l.ready_at_ns, r.start_before_ns, l.owner,
   l.owner IS NULL AND l.open > 0 AND NOT l.held AND NOT l.scheduled
 FROM run r JOIN lane l ON l.no = r.lane_no
 WHERE r.id = $2 AND r.tenant = $1 AND r.status <> 9;
@@ -299,20 +430,21 @@ ORDER BY o.seq LIMIT $3::bigint;
 SELECT body FROM run WHERE id = $1;
 
 -- name: lanes_ahead
--- How many lanes of share $1 go before rank $2, up to $3.
+-- How many lanes of share $2 of tenant $1 go before rank $3, up to $4.
 SELECT count(*) FROM (
   SELECT FROM lane
-  WHERE owner IS NULL AND open > 0 AND NOT held AND NOT scheduled AND share = $1 AND ready_at_ns + priority * 60000000000 < $2
-  LIMIT $3::bigint
+  WHERE owner IS NULL AND open > 0 AND NOT held AND NOT scheduled AND barred = 0
+    AND tenant = $1 AND share = $2 AND ready_at_ns + priority * 60000000000 < $3
+  LIMIT $4::bigint
 ) ahead;
 
 -- name: slot_holders
--- Runs of tenant $1 in lanes that are held, $2 of them.
+-- Runs of tenant $1, of agent $2 unless it is NULL, in lanes that are held, $3 of them.
 SELECT r.id FROM replica p
 JOIN lane l ON l.owner = p.no
 JOIN run r ON r.lane_no = l.no AND r.seq = l.head_seq AND r.status <= 2
-WHERE r.tenant = $1
-LIMIT $2::bigint;
+WHERE r.tenant = $1 AND ($2::bigint IS NULL OR l.agent_no = $2)
+LIMIT $3::bigint;
 
 -- name: replicas
 -- The first $1, with the number of each and how many lanes it holds.
@@ -323,7 +455,15 @@ FROM replica p ORDER BY p.no LIMIT $1::bigint;
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000;
 
 -- name: count_queue
--- Open runs of tenant $1, and of shares $2 unless they are NULL, by share and priority, $3 runs and $4 groups at most; $5 is now.
+-- Open runs of tenant $1, and of shares $2 unless they are NULL, by share and priority, $3 runs and $4 groups at most. $5 is now, $6 and
+-- $7 are the caps of an agent and of a tenant.
+WITH at_work AS MATERIALIZED (
+  SELECT agent_no, count(*) AS leases FROM lane WHERE owner IS NOT NULL AND tenant = $1 GROUP BY agent_no
+), capped AS MATERIALIZED (
+  SELECT array_agg(agent_no) AS agents FROM at_work WHERE $6::bigint > 0 AND leases >= $6
+), tenant_full AS MATERIALIZED (
+  SELECT $7::bigint > 0 AND coalesce(sum(leases), 0) >= $7 AS yes FROM at_work
+)
 SELECT r.body, g.* FROM (
   SELECT min(o.no) AS no, o.share, o.priority,
     count(*) FILTER (WHERE o.state = 1), count(*) FILTER (WHERE o.state = 2), count(*) FILTER (WHERE o.state = 3),
@@ -333,7 +473,11 @@ SELECT r.body, g.* FROM (
       WHEN r.seq <> l.head_seq THEN 2
       WHEN l.owner IS NOT NULL THEN 4
       WHEN r.start_ns > $5 THEN 3
-      WHEN l.held THEN 2
+      WHEN l.held OR (SELECT yes FROM tenant_full) OR l.agent_no = ANY ((SELECT agents FROM capped)::bigint[]) THEN 2
+      WHEN r.status = 1 AND r.cancel_wanted IS NULL AND EXISTS (
+        SELECT FROM dispatch_pause p
+        WHERE NOT p.lifted AND p.tenant = l.tenant AND (p.agent_no, p.share) IN ((l.agent_no, -1), (0, r.share), (0, -1))
+      ) THEN 2
       ELSE 1 END AS state
     FROM lane l JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
     WHERE l.open > 0 AND l.tenant = $1 AND ($2::bigint[] IS NULL OR r.share = ANY ($2::bigint[]))

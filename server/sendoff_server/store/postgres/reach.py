@@ -8,8 +8,8 @@ if the DSN names several. Whoever beats notices within seconds, so that callers 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import asyncpg
 
@@ -47,8 +47,8 @@ class Reach:
             finally:
                 self._lent.discard(connection)
 
-    @contextmanager
-    def noticing_silence(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def noticing_silence(self) -> AsyncIterator[None]:
         """Around what a server that works answers at once: if it fails only after a while, all connections are given
         up, and whatever is under way on them fails now."""
         begun = asyncio.get_running_loop().time()
@@ -56,13 +56,10 @@ class Reach:
             yield
         except Exception:
             if asyncio.get_running_loop().time() - begun >= MUTE_S:
-                self._give_up()
+                for connection in list(self._lent):
+                    connection.terminate()
+                await self._replace()
             raise
-
-    def _give_up(self) -> None:
-        for connection in list(self._lent):
-            connection.terminate()
-        self._abandoned()
 
     async def _replace(self) -> None:
         """Have every connection made anew, those that are lent once they come back."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from sendoff import v1
+from sendoff_server.store.batch.dispatch import Caps
 from sendoff_server.store.batch.snapshot import read_cancel
+from sendoff_server.store.batch.told_waits import at_cap, told_pause
 from sendoff_server.store.items import Cancel
 from sendoff_server.store.postgres.conditions import Condition, follows, joined, of_tenant, one_of
 from sendoff_server.store.postgres.connection import Connection, sought, sought_bytes
@@ -34,9 +36,12 @@ async def wanted_cancels(connection: Connection, replica_no: int) -> list[tuple[
     return [(run_id, cancel) for run_id, cancel in found if cancel is not None]
 
 
-async def queued(connection: Connection, run_id: str) -> Queued | None:
-    row = await connection.fetchrow(named("queued"), run_id)
-    return None if row is None else Queued(*row)
+async def queued(connection: Connection, run_id: str, caps: Caps) -> Queued | None:
+    row = await connection.fetchrow(named("queued"), run_id, caps.any)
+    if row is None:
+        return None
+    position, blocking, paused_by, start_ns, pause, running = row
+    return Queued(position, blocking, paused_by, start_ns, told_pause(pause), at_cap(caps, running))
 
 
 async def events(connection: Connection, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sendoff import v1
@@ -20,9 +21,13 @@ from sendoff_server.store.batch.snapshot import (
 from sendoff_server.store.items import Accept, Item
 from sendoff_server.store.port import Fenced
 from sendoff_server.store.postgres.connection import Connection, sought
+from sendoff_server.store.postgres.pauses import KnownPauses
 from sendoff_server.store.postgres.queries import columns_of, named
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 
+Columns = Sequence[Sequence[object]]
+
+_NO_KEYS: Columns = ((), (), ())
 _WHOLE_QUEUE = 1 << 31
 _NEWEST_OF_LANE = 1_000
 _REASON = -2
@@ -30,41 +35,57 @@ _REASON = -2
 
 
 async def take(
-    connection: Connection, replica_no: int, run_nos: RunNumbers, items: Sequence[Item]
+    connection: Connection, replica_no: int, run_nos: RunNumbers, known: KnownPauses, items: Sequence[Item]
 ) -> tuple[Snapshot, int]:
     """Lock the lanes that items speak of and read what they refer to; and the time in ns. Inside a transaction.
 
     What is read after the locks were granted is as the last holder left it. Raises Fenced."""
     mentions = of_items(items)
-    lanes, now_ns, has_endpoints = await _locked(connection, replica_no, mentions)
+    wanted = _wanted_keys(mentions)
+    locked = await _locked(connection, replica_no, mentions, wanted)
     await run_nos.provide(connection, sum(isinstance(item, Accept) for item in items))
-    keys = await _known_keys(connection, mentions.keys) if mentions.keys else {}
-    snapshot = Snapshot(run_nos, has_endpoints, {lane.id: lane for lane in lanes}, {}, {}, keys, {})
+    keys = await _known_keys(connection, wanted) if locked.knows_keys else {}
+    snapshot = Snapshot(run_nos, locked.has_endpoints, {lane.id: lane for lane in locked.lanes}, {}, {}, keys, {})
+    snapshot.pauses = await known.at(connection, locked.pauses)
     await _read_runs(connection, snapshot, mentions)
     if mentions.actions:
         await _read_actions(connection, snapshot, mentions.actions)
     if mentions.deliveries:
         await _read_deliveries(connection, replica_no, snapshot, mentions.deliveries)
-    if has_endpoints:
+    if locked.has_endpoints:
         await _read_endpoints(connection, snapshot, items)
     for item in mentions.repeatable:
         await _read_repeated(connection, snapshot, item)
-    return snapshot, now_ns
+    return snapshot, locked.now_ns
 
 
 async def lock(connection: Connection, replica_no: int, items: Sequence[Item]) -> None:
     """Only lock the lanes that items speak of, as `take` does. Raises Fenced."""
-    await _locked(connection, replica_no, of_items(items))
+    await _locked(connection, replica_no, of_items(items), _NO_KEYS)
 
 
-async def _locked(connection: Connection, replica_no: int, mentions: Mentions) -> tuple[list[LaneRow], int, bool]:
-    """The lanes; the time in ns; whether anybody has an endpoint."""
-    wanted = (replica_no, _sought(mentions.lanes), _sought(mentions.runs), _sought(mentions.deliveries))
-    rows = await connection.fetch(named("begin_batch"), *wanted)
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What a batch begins with."""
+
+    lanes: Sequence[LaneRow]
+    now_ns: int
+    has_endpoints: bool
+    """Whether anybody has one."""
+    knows_keys: bool
+    """Whether one of the keys was known before the locks were granted."""
+    pauses: int
+    """The number of what there is of pauses."""
+
+
+async def _locked(connection: Connection, replica_no: int, mentions: Mentions, keys: Columns) -> Locked:
+    wanted = (_sought(mentions.lanes), _sought(mentions.runs), _sought(mentions.deliveries))
+    rows = await connection.fetch(named("begin_batch"), replica_no, *wanted, *keys)
     if not rows:
         raise Fenced("this replica was declared dead")
-    now_ns, has_endpoints, *_ = rows[0]
-    return [LaneRow(*columns) for _, _, *columns in rows if columns[0] is not None], now_ns, has_endpoints
+    now_ns, has_endpoints, knows_keys, pauses, *_ = rows[0]
+    lanes = [LaneRow(*columns) for _, _, _, _, *columns in rows if columns[0] is not None]
+    return Locked(lanes, now_ns, has_endpoints, knows_keys, pauses)
 
 
 async def _read_runs(connection: Connection, snapshot: Snapshot, mentions: Mentions) -> None:
@@ -127,11 +148,13 @@ async def _read_repeated(connection: Connection, snapshot: Snapshot, item: Accep
         snapshot.repeated[item.tenant, item.lane, item.fingerprint] = KnownKey(row[0], row[1], item.fingerprint)
 
 
-async def _known_keys(
-    connection: Connection, wanted: Sequence[tuple[str, str, str]]
-) -> dict[tuple[str, str, str], KnownKey]:
-    rows = [(tenant, value.encode(), sought(scope)) for tenant, value, scope in wanted]
-    found = await connection.fetch(named("known_keys"), *columns_of(rows))
+def _wanted_keys(mentions: Mentions) -> Columns:
+    rows = [(tenant, value.encode(), sought(scope)) for tenant, value, scope in mentions.keys]
+    return columns_of(rows) if rows else _NO_KEYS
+
+
+async def _known_keys(connection: Connection, wanted: Columns) -> dict[tuple[str, str, str], KnownKey]:
+    found = await connection.fetch(named("known_keys"), *wanted)
     return {
         (tenant, value.decode(), scope): KnownKey(no, run_id, fingerprint)
         for tenant, value, scope, no, run_id, fingerprint in found

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.batch.changes import Changes
-from sendoff_server.store.batch.columns import ended_columns, has_ended, lane_columns, run_columns
+from sendoff_server.store.batch.columns import changed_columns, ended_columns, has_ended, lane_columns, run_columns
 from sendoff_server.store.batch.decide import Decider, complete, wanted
+from sendoff_server.store.batch.dispatch import Caps
 from sendoff_server.store.batch.outbox import OutboxChanges
 from sendoff_server.store.batch.snapshot import LaneRow, cancel_columns
 from sendoff_server.store.items import Item, LeftOut, Result
 from sendoff_server.store.port import INPUT_PLACE, Poisoned
-from sendoff_server.store.postgres import endpoints, snapshot
+from sendoff_server.store.postgres import claims, endpoints, snapshot
 from sendoff_server.store.postgres.connection import DATA_ERRORS, MEETINGS, TRIES, Connection
+from sendoff_server.store.postgres.pauses import KnownPauses
 from sendoff_server.store.postgres.queries import columns_of, named, together
 from sendoff_server.store.postgres.run_numbers import RunNumbers
 
@@ -23,48 +26,61 @@ Rows = Sequence[Sequence[object]]
 Part = tuple[str, Sequence[object]]
 """The name of a statement, and the values of its parameters."""
 
+
+@dataclass(frozen=True, slots=True)
+class BatchContext:
+    """What a replica keeps from batch to batch."""
+
+    run_nos: RunNumbers
+    pauses: KnownPauses
+    caps: Caps
+
+
 _RUN_TEXTS = (10,)
+_CHANGE_TEXTS = (4,)
 _MARK_TEXTS = (1,)
 _DELIVERY_TEXTS = (6, 7, 13)
 _NOTED_TEXTS = (5,)
 
 
-async def flush(connection: Connection, replica_no: int, run_nos: RunNumbers, items: Sequence[Item]) -> Results:
+async def flush(connection: Connection, replica_no: int, context: BatchContext, items: Sequence[Item]) -> Results:
     """Write the batch in one transaction. Raises Fenced and errors of the database, all with nothing written."""
     for _ in range(TRIES):
         try:
             async with connection.transaction():
-                return await _apply(connection, replica_no, run_nos, items)
+                return await _apply(connection, replica_no, context, items)
         except MEETINGS as error:
             met = error
         except DATA_ERRORS as error:
-            return await _without_culprit(connection, replica_no, run_nos, items, error)
+            return await _without_culprit(connection, replica_no, context, items, error)
     if isinstance(met, DATA_ERRORS):
-        return await _without_culprit(connection, replica_no, run_nos, items, met)
+        return await _without_culprit(connection, replica_no, context, items, met)
     raise met
 
 
 async def _without_culprit(
-    connection: Connection, replica_no: int, run_nos: RunNumbers, items: Sequence[Item], error: Exception
+    connection: Connection, replica_no: int, context: BatchContext, items: Sequence[Item], error: Exception
 ) -> Results:
     if len(items) == 1:
         return [_poisoned(error)]
     async with connection.transaction():
         await snapshot.lock(connection, replica_no, items)  # of all at once, so that the halves lock in no other order
-        return await _apply_halves(connection, replica_no, run_nos, items)
+        return await _apply_halves(connection, replica_no, context, items)
 
 
-async def _apply_halves(connection: Connection, replica_no: int, run_nos: RunNumbers, items: Sequence[Item]) -> Results:
+async def _apply_halves(
+    connection: Connection, replica_no: int, context: BatchContext, items: Sequence[Item]
+) -> Results:
     """Apply a batch that failed as a whole, split until the culprit is alone. Later parts see what earlier did."""
     middle = len(items) // 2
     results: Results = []
     for half in (items[:middle], items[middle:]):
         try:
             async with connection.transaction():
-                results += await _apply(connection, replica_no, run_nos, half)
+                results += await _apply(connection, replica_no, context, half)
         except DATA_ERRORS as error:
             alone = len(half) == 1
-            results += [_poisoned(error)] if alone else await _apply_halves(connection, replica_no, run_nos, half)
+            results += [_poisoned(error)] if alone else await _apply_halves(connection, replica_no, context, half)
     return results
 
 
@@ -74,9 +90,9 @@ def _poisoned(error: Exception) -> Poisoned:
     return poisoned
 
 
-async def _apply(connection: Connection, replica_no: int, run_nos: RunNumbers, items: Sequence[Item]) -> Results:
-    taken, now_ns = await snapshot.take(connection, replica_no, run_nos, items)
-    decider = Decider(taken, replica_no, now_ns)
+async def _apply(connection: Connection, replica_no: int, context: BatchContext, items: Sequence[Item]) -> Results:
+    taken, now_ns = await snapshot.take(connection, replica_no, context.run_nos, context.pauses, items)
+    decider = Decider(taken, replica_no, now_ns, context.caps)
     outcomes = decider.decide(items)
     # Before anything is written over them.
     needed = wanted(outcomes)
@@ -96,6 +112,7 @@ async def _write(connection: Connection, now_ns: int, changes: Changes) -> None:
     if hidden:
         await connection.execute(named("leave_out_of_lists"), hidden, INPUT_PLACE)
     await _write_outbox(connection, now_ns, changes.outbox)
+    await claims.free_lanes(connection, list(changes.freed.items()))
 
 
 async def _execute(connection: Connection, parts: Sequence[Part]) -> None:
@@ -132,8 +149,10 @@ def _listed(now_ns: int, changes: Changes) -> Sequence[Part]:
 def _own(changes: Changes) -> Sequence[Part]:
     """What only the holder of the lanes writes."""
     marked = [(row.no, *cancel_columns(row.cancel)) for row in changes.marked.values() if row.no not in changes.runs]
+    runs = changes.runs.values()
     parts: dict[str, Rows] = {
-        "write_runs": [_encoded(run_columns(row), _RUN_TEXTS) for row in changes.runs.values()],
+        "add_runs": [_encoded(run_columns(row), _RUN_TEXTS) for row in runs if row.is_new],
+        "change_runs": [_encoded(changed_columns(row), _CHANGE_TEXTS) for row in runs if not row.is_new],
         "write_lanes": [lane_columns(lane) for lane in changes.lanes.values()],
         "write_log": changes.log,
         "write_messages": changes.messages,

@@ -65,6 +65,7 @@ def delete(connection: sqlite3.Connection, replica_no: int, tenant: str, agent_i
         if not open_runs:
             connection.execute(named("delete_agent"), found)
             connection.execute(named("delete_agent_entry"), found)
+            connection.execute(named("delete_pauses_of_agent"), found)
             tags.delete(connection, tags.OF_AGENTS, found[0])
         return {"active_runs": open_runs}
 

@@ -15,7 +15,9 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
-from sendoff_server.store.batch.shares import BEFORE_ALL
+from sendoff_server.store.batch import claiming
+from sendoff_server.store.batch.dispatch import NO_CAPS, Caps, Claimed, Dispatch, Scope
+from sendoff_server.store.batch.shares import Wheel
 from sendoff_server.store.group_read import GroupRead
 from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
@@ -31,6 +33,7 @@ from sendoff_server.store.questions import (
     ConversationQuery,
     Delivery,
     DeliveryQuery,
+    DispatchScope,
     Endpoint,
     Fork,
     History,
@@ -53,6 +56,7 @@ from sendoff_server.store.sqlite import (
     agent_lists,
     agents,
     blocks,
+    claims,
     conversation_list,
     conversations,
     deletes,
@@ -63,6 +67,7 @@ from sendoff_server.store.sqlite import (
     leases,
     listing,
     messages,
+    pauses,
     purge,
     reads,
     standing,
@@ -96,6 +101,8 @@ class SqliteStore(Store):
         synchronous: Synchronous = "FULL",
         exclusive: bool = True,
         clock: Clock | None = None,
+        caps: Caps = NO_CAPS,
+        weights: Mapping[int, float] | None = None,
         slots: int | None = None,
     ) -> None:
         """`exclusive`: one process, which takes over at once what an earlier one held. Else replicas share the file.
@@ -106,8 +113,7 @@ class SqliteStore(Store):
         self._replica_id = ids.new("replica")
         self._replica_no = 0
         self._slots = slots
-        self._served = BEFORE_ALL
-        """The share from which lanes were claimed last."""
+        self._dispatch = Dispatch(caps, Wheel(weights))
         self._writer = ConnectionThreads("write", 1, partial(connect, path, synchronous))
         self._readers = ConnectionThreads("read", _READERS, partial(connect_reader, path))
         self._checkpointer = Checkpointer(partial(connect, path, synchronous))
@@ -126,6 +132,8 @@ class SqliteStore(Store):
             stack.push_async_callback(self._readers.close)
             self._replica_no = await self._writer.submit(self._open)
             stack.push_async_callback(self._leave)
+            while not self._dispatch.caps.per_agent and await self._write(claims.forget_caps, _BITE):
+                pass
             self._resources = stack.pop_all()
         return self
 
@@ -149,15 +157,46 @@ class SqliteStore(Store):
 
     def _flush(self, connection: sqlite3.Connection, batch: Sequence[Item]) -> list[Result | Poisoned]:
         self._checkpointer.before_batch(connection)
-        return write.flush(connection, self._replica_no, self._clock.now_ns(), batch)
+        return write.flush(connection, self._replica_no, self._dispatch.caps, self._clock.now_ns(), batch)
 
     # -- leases --
 
     async def claim(self, limit: int) -> list[Claim]:
-        claims, self._served = await self._write(
-            leases.claim, self._replica_no, self._served, limit, self._clock.now_ns()
-        )
-        return claims
+        return await claiming.claim(limit, self._claim_some, self._free_paused)
+
+    async def _claim_some(self, limit: int) -> Claimed:
+        return await self._write(claims.claim, self._replica_no, self._dispatch, limit, self._clock.now_ns())
+
+    @property
+    def is_capped(self) -> bool:
+        return self._dispatch.caps.any
+
+    async def pause_dispatch(
+        self, scope: DispatchScope, pause: v1.DispatchPause, most: int
+    ) -> v1.DispatchPause | Full | None:
+        written = await self._write(pauses.write, self._replica_no, scope, pause, most)
+        if written is None:
+            return None
+        told, of = written
+        while not isinstance(told, Full) and await self._write(pauses.bar, self._replica_no, of, _BITE):
+            pass
+        return told
+
+    async def resume_dispatch(self, scope: DispatchScope) -> bool:
+        counted, of = await self._write(pauses.lift, self._replica_no, scope)
+        if of is not None:
+            await self._free_paused(of)
+        return counted
+
+    async def _free_paused(self, scope: Scope) -> None:
+        while await self._write(pauses.free, self._replica_no, scope, _BITE):
+            pass
+
+    async def dispatch_pauses(self, tenant: str) -> list[v1.DispatchPause]:
+        return await self._readers.submit(pauses.read_all, tenant)
+
+    async def next_start_s(self) -> float | None:
+        return await self._readers.submit(claims.next_start_s, self._clock.now_ns())
 
     async def beat(self) -> None:
         if self._exclusive:  # nobody is there who could look at the time of it
@@ -194,13 +233,13 @@ class SqliteStore(Store):
         return await self._readers.submit(reads.list_runs, query)
 
     async def queued(self, run_id: str) -> Queued | None:
-        return await self._readers.submit(reads.queued, run_id)
+        return await self._readers.submit(reads.queued, run_id, self._dispatch.caps)
 
     async def standing(self, tenant: str, run_id: str) -> Standing | None:
-        return await self._readers.submit(standing.of_run, tenant, run_id, self._clock.now_ns())
+        return await self._readers.submit(standing.of_run, tenant, run_id, self._dispatch.caps, self._clock.now_ns())
 
     async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
-        return await self._readers.submit(standing.count, tenant, shares, self._clock.now_ns())
+        return await self._readers.submit(standing.count, tenant, shares, self._dispatch.caps, self._clock.now_ns())
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         return await self._readers.submit(standing.waits, tenant)

@@ -13,7 +13,7 @@ SELECT
   max((SELECT coalesce(max(no), 0) FROM run), (SELECT coalesce(max(run_no), 0) FROM inherited)),
   (
     SELECT json_group_array(json_array(l.no, l.id, l.tenant, l.last_seq, l.head_seq, l.open, l.owner, l.ready_at_ns, l.paused_by, l.held,
-      l.priority, l.share, l.scheduled,
+      l.priority, l.share, l.scheduled, l.barred, l.agent_no,
       CASE WHEN ?3 > 0 THEN json((
         SELECT json_group_array(json_array(
           o.no, o.id, o.tenant, o.seq, o.status, o.last_sequence, o.waits, o.start_ns, o.priority, o.share, o.cancel_wanted, o.cancel_kind
@@ -33,7 +33,8 @@ SELECT
     ))
     FROM json_each(?4) wanted CROSS JOIN run r ON r.id = wanted.value
   ),
-  EXISTS (SELECT 1 FROM endpoint WHERE no > 0);
+  EXISTS (SELECT 1 FROM endpoint WHERE no > 0),
+  EXISTS (SELECT 1 FROM dispatch_pause);
 
 -- name: lane_of_run
 SELECT l.id FROM run r CROSS JOIN lane l ON l.no = r.lane_no WHERE r.no = ?1;
@@ -98,14 +99,14 @@ ON CONFLICT (no) DO UPDATE SET
 -- name: write_lanes
 -- Lanes are made with their agent; this only changes them.
 INSERT INTO lane (
-  no, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, priority, share, scheduled, last_message_ns,
+  no, last_seq, head_seq, open, owner, ready_at_ns, paused_by, held, priority, share, scheduled, barred, last_message_ns,
   last_run_ns, id, tenant, agent_no
 )
 SELECT *, '', '', 0 FROM (VALUES :rows) WHERE column1 IS NOT NULL
 ON CONFLICT (no) DO UPDATE SET
   last_seq = excluded.last_seq, head_seq = excluded.head_seq, open = excluded.open, owner = excluded.owner,
   ready_at_ns = excluded.ready_at_ns, paused_by = excluded.paused_by, held = excluded.held,
-  priority = excluded.priority, share = excluded.share, scheduled = excluded.scheduled,
+  priority = excluded.priority, share = excluded.share, scheduled = excluded.scheduled, barred = excluded.barred,
   last_message_ns = coalesce(excluded.last_message_ns, last_message_ns),
   last_run_ns = coalesce(excluded.last_run_ns, last_run_ns);
 
@@ -349,30 +350,133 @@ UPDATE lane SET scheduled = 0, held = paused_by IS NOT NULL AND EXISTS (
 )
 WHERE no IN (SELECT no FROM lane WHERE scheduled = 1 AND ready_at_ns <= ?1 ORDER BY ready_at_ns LIMIT ?2);
 
+-- name: next_start
+SELECT ready_at_ns FROM lane WHERE scheduled = 1 ORDER BY ready_at_ns LIMIT 1;
+
 -- name: waiting_shares
--- Of which lanes wait: the first ?2 behind ?1. Goes from share to share, so it costs what it gives.
-WITH RECURSIVE behind (share) AS (
-  SELECT ?1
+-- Of which lanes wait: the first ?3 behind (?1, ?2), each with its tenant, none of tenants ?4. Goes from share to share, and past such
+-- a tenant at once, so it costs what it gives.
+WITH RECURSIVE behind (tenant, share, place) AS (
+  SELECT ?1, ?2, 0
   UNION ALL
-  SELECT (
-    SELECT l.share FROM lane l INDEXED BY lane_waiting
-    WHERE l.held = 0 AND l.scheduled = 0 AND l.owner IS NULL AND l.open > 0 AND l.share > behind.share
-    ORDER BY l.share LIMIT 1
-  ) FROM behind WHERE behind.share IS NOT NULL
-  LIMIT ?2 + 1
+  SELECT n.tenant, n.share, behind.place + 1 FROM behind CROSS JOIN lane n ON n.no = (
+    SELECT l.no FROM lane l INDEXED BY lane_waiting
+    WHERE l.held = 0 AND l.scheduled = 0 AND l.barred = 0 AND l.owner IS NULL AND l.open > 0
+      AND (l.tenant, l.share) > (
+        behind.tenant, CASE WHEN behind.tenant IN (SELECT value FROM json_each(?4)) THEN 9223372036854775807 ELSE behind.share END
+      )
+    ORDER BY l.tenant, l.share LIMIT 1
+  )
+  LIMIT ?3 + 1 + json_array_length(?4)
 )
-SELECT json_group_array(share) FROM (SELECT share FROM behind WHERE share IS NOT NULL LIMIT -1 OFFSET 1);
+SELECT json_group_array(json_array(tenant, share)) FROM (
+  SELECT tenant, share FROM behind WHERE place > 0 AND tenant NOT IN (SELECT value FROM json_each(?4)) LIMIT ?3
+);
 
 -- name: waiting_lanes
--- The first ?2 lanes of share ?1 with runs and no holder, with the head of each; none whose head waits for answers or its time.
-SELECT json_group_array(json_array(lane_no, lane_id, no, tenant, seq, cancel_wanted, cancel_kind, paused_by, share)) FROM (
-  SELECT l.no AS lane_no, l.id AS lane_id, r.no, r.tenant, r.seq, r.cancel_wanted, r.cancel_kind, l.paused_by, l.share
+-- The first ?3 lanes of share ?2 of tenant ?1 with runs and no holder; none whose head waits for answers or its time. Each with whether
+-- its head is neither begun nor to be cancelled.
+SELECT json_group_array(json_array(no, tenant, share, agent_no, is_idle)) FROM (
+  SELECT l.no, l.tenant, l.share, l.agent_no, EXISTS (
+    SELECT 1 FROM run r WHERE r.lane_no = l.no AND r.seq = l.head_seq AND r.status = 1 AND r.cancel_wanted IS NULL
+  ) AS is_idle
   FROM lane l
+  WHERE l.held = 0 AND l.scheduled = 0 AND l.barred = 0 AND l.owner IS NULL AND l.open > 0 AND l.tenant = ?1 AND l.share = ?2
+  ORDER BY l.ready_at_ns + l.priority * 60000000000 LIMIT ?3
+);
+
+-- name: leases
+-- How many there are, by tenant and agent.
+SELECT json_group_array(json_array(tenant, agent_no, count)) FROM (
+  SELECT tenant, agent_no, count(*) AS count FROM lane WHERE (open > 0 OR owner IS NOT NULL) AND owner IS NOT NULL GROUP BY tenant, agent_no
+);
+
+-- name: heads
+-- Of lanes ?1, in that order.
+SELECT json_group_array(json_array(lane_id, no, tenant, seq, cancel_wanted, cancel_kind, paused_by)) FROM (
+  SELECT l.id AS lane_id, r.no, r.tenant, r.seq, r.cancel_wanted, r.cancel_kind, l.paused_by
+  FROM json_each(?1) wanted CROSS JOIN lane l ON l.no = wanted.value
   CROSS JOIN run r ON r.lane_no = l.no AND r.seq = (
     SELECT min(seq) FROM run o WHERE o.lane_no = l.no AND o.seq >= l.head_seq AND o.status <= 2
   )
-  WHERE l.held = 0 AND l.scheduled = 0 AND l.owner IS NULL AND l.open > 0 AND l.share = ?1
-  ORDER BY l.ready_at_ns + l.priority * 60000000000 LIMIT ?2
+  ORDER BY wanted.key
+);
+
+-- name: bar_lanes
+UPDATE lane SET barred = wanted.column2 FROM (VALUES :rows) wanted WHERE lane.no = wanted.column1;
+
+-- name: free_lanes_of_agent
+-- The first ?2 lanes of agent ?1 that are barred by its cap may be looked at again.
+UPDATE lane SET barred = 0 WHERE no IN (
+  SELECT no FROM lane WHERE barred = 2 AND agent_no = ?1 ORDER BY ready_at_ns + priority * 60000000000 LIMIT ?2
+);
+
+-- name: barred_agents
+-- With lanes that are barred by their caps: the first ?2 behind ?1.
+WITH RECURSIVE behind (agent_no) AS (
+  SELECT ?1
+  UNION ALL
+  SELECT (
+    SELECT l.agent_no FROM lane l WHERE l.barred = 2 AND l.agent_no > behind.agent_no ORDER BY l.agent_no LIMIT 1
+  ) FROM behind WHERE behind.agent_no IS NOT NULL
+  LIMIT ?2 + 1
+)
+SELECT json_group_array(agent_no) FROM (SELECT agent_no FROM behind WHERE agent_no IS NOT NULL LIMIT -1 OFFSET 1);
+
+-- name: free_capped_lanes
+-- The first ?1 of all that are barred by caps.
+UPDATE lane SET barred = 0 WHERE no IN (SELECT no FROM lane WHERE barred = 2 LIMIT ?1);
+
+-- name: dispatch_pauses
+-- Those that count, and those that are lifted.
+SELECT tenant, agent_no, share, lifted FROM dispatch_pause;
+
+-- name: list_dispatch_pauses
+-- Of tenant ?1 those that count, oldest first.
+SELECT body FROM dispatch_pause WHERE tenant = ?1 AND lifted = 0 ORDER BY no;
+
+-- name: dispatch_pause
+-- Of tenant ?1, agent ?2 and share ?3, if it counts.
+SELECT body FROM dispatch_pause WHERE tenant = ?1 AND agent_no = ?2 AND share = ?3 AND lifted = 0;
+
+-- name: count_dispatch_pauses
+SELECT count(*) FROM dispatch_pause WHERE tenant = ?1 AND lifted = 0;
+
+-- name: write_dispatch_pause
+INSERT INTO dispatch_pause (tenant, agent_no, share, body) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (tenant, agent_no, share) DO UPDATE SET lifted = 0, body = excluded.body;
+
+-- name: lift_dispatch_pause
+UPDATE dispatch_pause SET lifted = 1 WHERE tenant = ?1 AND agent_no = ?2 AND share = ?3 AND lifted = 0 RETURNING no;
+
+-- name: delete_lifted_pause
+DELETE FROM dispatch_pause WHERE tenant = ?1 AND agent_no = ?2 AND share = ?3 AND lifted = 1;
+
+-- name: delete_pauses_of_agent
+DELETE FROM dispatch_pause WHERE agent_no = ?1;
+
+-- name: pause_lanes
+-- Bar the first ?4 lanes of tenant ?1, agent ?2 (0: any) and share ?3 (-1: any) that wait, but for those whose head goes on or is to be
+-- cancelled. None if the pause of these does not count.
+UPDATE lane SET barred = 1 WHERE no IN (
+  SELECT l.no FROM lane l
+  WHERE l.held = 0 AND l.scheduled = 0 AND :waiting AND l.owner IS NULL AND l.open > 0
+    AND l.tenant = ?1 AND (?2 = 0 OR l.agent_no = ?2) AND (?3 = -1 OR l.share = ?3)
+    AND EXISTS (SELECT 1 FROM run r WHERE r.lane_no = l.no AND r.seq = l.head_seq AND r.status = 1 AND r.cancel_wanted IS NULL)
+    AND EXISTS (SELECT 1 FROM dispatch_pause p WHERE p.tenant = ?1 AND p.agent_no = ?2 AND p.share = ?3 AND p.lifted = 0)
+  LIMIT ?4
+);
+
+-- name: unpause_lanes
+-- The first ?4 lanes of tenant ?1, agent ?2 (0: any) and share ?3 (-1: any) that are barred by a pause, but for those for which another
+-- one counts.
+UPDATE lane SET barred = 0 WHERE no IN (
+  SELECT l.no FROM lane l
+  WHERE l.barred = 1 AND l.tenant = ?1 AND (?2 = 0 OR l.agent_no = ?2) AND (?3 = -1 OR l.share = ?3) AND NOT EXISTS (
+    SELECT 1 FROM dispatch_pause p
+    WHERE p.lifted = 0 AND p.tenant = l.tenant AND (p.agent_no, p.share) IN (VALUES (l.agent_no, -1), (0, l.share), (0, -1))
+  )
+  ORDER BY l.ready_at_ns + l.priority * 60000000000 LIMIT ?4
 );
 
 -- name: take_lanes
@@ -395,13 +499,23 @@ SELECT
   (SELECT count(*) FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2),
   (SELECT o.id FROM run o WHERE o.lane_no = r.lane_no AND o.seq >= l.head_seq AND o.seq < r.seq AND o.status <= 2 ORDER BY o.seq LIMIT 1),
   CASE WHEN l.held THEN l.paused_by ELSE '' END,
-  r.start_ns
+  r.start_ns,
+  (
+    SELECT p.body FROM dispatch_pause p
+    WHERE p.lifted = 0 AND p.tenant = l.tenant AND (p.agent_no, p.share) IN (VALUES (l.agent_no, -1), (0, r.share), (0, -1))
+      AND l.owner IS NULL AND r.seq = l.head_seq AND r.status = 1 AND r.cancel_wanted IS NULL
+    ORDER BY p.no LIMIT 1
+  ),
+  CASE WHEN ?2 AND l.owner IS NULL AND r.seq = l.head_seq THEN json_array(
+    (SELECT count(*) FROM lane o WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.owner IS NOT NULL AND o.agent_no = l.agent_no),
+    (SELECT count(*) FROM lane o WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.owner IS NOT NULL AND o.tenant = l.tenant)
+  ) END
 FROM run r CROSS JOIN lane l ON l.no = r.lane_no
 WHERE r.id = ?1 AND r.status <= 2;
 
 -- name: standing
 -- Of run ?2 of tenant ?1, with the numbers of its lane.
-SELECT r.body, l.no, r.seq, l.share, l.priority, l.ready_at_ns, r.start_before_ns, l.owner,
+SELECT r.body, l.no, l.agent_no, r.seq, l.share, l.priority, l.ready_at_ns, r.start_before_ns, l.owner,
   l.owner IS NULL AND l.open > 0 AND NOT l.held AND NOT l.scheduled
 FROM run r CROSS JOIN lane l ON l.no = r.lane_no
 WHERE r.id = ?2 AND r.tenant = ?1 AND r.status <> 9;
@@ -416,20 +530,21 @@ ORDER BY o.seq LIMIT ?3;
 SELECT body FROM run WHERE id = ?1;
 
 -- name: lanes_ahead
--- How many lanes of share ?1 go before rank ?2, up to ?3.
+-- How many lanes of share ?2 of tenant ?1 go before rank ?3, up to ?4.
 SELECT count(*) FROM (
   SELECT 1 FROM lane INDEXED BY lane_waiting
-  WHERE held = 0 AND scheduled = 0 AND owner IS NULL AND open > 0 AND share = ?1 AND ready_at_ns + priority * 60000000000 < ?2
-  LIMIT ?3
+  WHERE held = 0 AND scheduled = 0 AND barred = 0 AND owner IS NULL AND open > 0
+    AND tenant = ?1 AND share = ?2 AND ready_at_ns + priority * 60000000000 < ?3
+  LIMIT ?4
 );
 
 -- name: slot_holders
--- Runs of tenant ?1 in lanes that are held, ?2 of them.
+-- Runs of tenant ?1, of agent ?2 unless it is NULL, in lanes that are held, ?3 of them.
 SELECT r.id FROM replica p
 CROSS JOIN lane l INDEXED BY lane_active ON l.held = 0 AND l.owner = p.no AND (l.open > 0 OR l.owner IS NOT NULL)
 CROSS JOIN run r ON r.lane_no = l.no AND r.seq = l.head_seq AND r.status <= 2
-WHERE r.tenant = ?1
-LIMIT ?2;
+WHERE r.tenant = ?1 AND (?2 IS NULL OR l.agent_no = ?2)
+LIMIT ?3;
 
 -- name: replicas
 -- The first ?1, with the number of each and how many lanes it holds.
@@ -439,7 +554,16 @@ SELECT p.no, p.id, p.beat_ns, p.slots, (
 ) FROM replica p ORDER BY p.no LIMIT ?1;
 
 -- name: count_queue
--- Open runs of tenant ?1, and of shares ?2 unless they are NULL, by share and priority, ?3 runs and ?4 groups at most; ?5 is now.
+-- Open runs of tenant ?1, and of shares ?2 unless they are NULL, by share and priority, ?3 runs and ?4 groups at most. ?5 is now, ?6 and
+-- ?7 are the caps of an agent and of a tenant.
+WITH at_work AS MATERIALIZED (
+  SELECT agent_no, count(*) AS leases FROM lane
+  WHERE (open > 0 OR owner IS NOT NULL) AND owner IS NOT NULL AND tenant = ?1 GROUP BY agent_no
+), capped AS MATERIALIZED (
+  SELECT agent_no FROM at_work WHERE ?6 > 0 AND leases >= ?6
+), tenant_full AS MATERIALIZED (
+  SELECT ?7 > 0 AND coalesce(sum(leases), 0) >= ?7 AS yes FROM at_work
+)
 SELECT r.body, g.* FROM (
 SELECT min(o.no) AS no, o.share, o.priority, sum(o.state = 1), sum(o.state = 2), sum(o.state = 3), sum(o.state = 4),
   min(CASE WHEN o.state = 1 THEN o.ready_at_ns END), count(*) AS runs, sum(count(*)) OVER ()
@@ -448,7 +572,11 @@ FROM (
     WHEN r.seq <> l.head_seq THEN 2
     WHEN l.owner IS NOT NULL THEN 4
     WHEN r.start_ns > ?5 THEN 3
-    WHEN l.held THEN 2
+    WHEN l.held OR (SELECT yes FROM tenant_full) OR l.agent_no IN (SELECT agent_no FROM capped) THEN 2
+    WHEN r.status = 1 AND r.cancel_wanted IS NULL AND EXISTS (
+      SELECT 1 FROM dispatch_pause p
+      WHERE p.lifted = 0 AND p.tenant = l.tenant AND (p.agent_no, p.share) IN (VALUES (l.agent_no, -1), (0, r.share), (0, -1))
+    ) THEN 2
     ELSE 1 END AS state
   FROM lane l INDEXED BY lane_active CROSS JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
   WHERE l.open > 0 AND l.tenant = ?1 AND (?2 IS NULL OR r.share IN (SELECT value FROM json_each(?2)))

@@ -8,7 +8,9 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from sendoff import v1
+from sendoff_server.store.batch.dispatch import Caps
 from sendoff_server.store.batch.snapshot import read_cancel
+from sendoff_server.store.batch.told_waits import at_cap, told_pause
 from sendoff_server.store.items import Cancel
 from sendoff_server.store.questions import Queued, RunQuery
 from sendoff_server.store.sqlite.bodies import read_bodies
@@ -41,9 +43,13 @@ def wanted_cancels(connection: sqlite3.Connection, replica_no: int) -> list[tupl
     return [(run_id, cancel) for run_id, cancel in found if cancel is not None]
 
 
-def queued(connection: sqlite3.Connection, run_id: str) -> Queued | None:
-    row = connection.execute(named("queued"), (run_id,)).fetchone()
-    return None if row is None else Queued(*row)
+def queued(connection: sqlite3.Connection, run_id: str, caps: Caps) -> Queued | None:
+    row = connection.execute(named("queued"), (run_id, caps.any)).fetchone()
+    if row is None:
+        return None
+    position, blocking, paused_by, start_ns, pause, running = row
+    counts = json.loads(running) if running is not None else None
+    return Queued(position, blocking, paused_by, start_ns, told_pause(pause), at_cap(caps, counts))
 
 
 def events(connection: sqlite3.Connection, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:

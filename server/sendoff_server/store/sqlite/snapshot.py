@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 
 from sendoff import v1
+from sendoff_server.store.batch.dispatch import pauses_of
 from sendoff_server.store.batch.mentions import Mentions, of_items
 from sendoff_server.store.batch.snapshot import (
     ActionsRow,
@@ -46,12 +47,16 @@ def take(connection: sqlite3.Connection, replica_no: int, items: Sequence[Item])
 
 def _taken(connection: sqlite3.Connection, replica_no: int, mentions: Mentions, longest_queue: int) -> Snapshot:
     wanted = (replica_no, encode_list(mentions.lanes), longest_queue, encode_list(mentions.runs))
-    alive, last_run_no, lanes, runs, has_endpoints = connection.execute(named("snapshot"), wanted).fetchone()
+    alive, last_run_no, lanes, runs, has_endpoints, has_pauses = connection.execute(
+        named("snapshot"), wanted
+    ).fetchone()
     if not alive:
         raise Fenced("this replica was declared dead")
     snapshot = Snapshot(
         count(last_run_no + 1), bool(has_endpoints), {}, {}, {}, _known_keys(connection, mentions.keys), {}
     )
+    if has_pauses:
+        snapshot.pauses = pauses_of(connection.execute(named("dispatch_pauses")).fetchall())
     for *columns, queue in json.loads(lanes):
         lane = LaneRow(*columns)
         if queue:
@@ -63,9 +68,10 @@ def _taken(connection: sqlite3.Connection, replica_no: int, mentions: Mentions, 
 
 
 def _marked_that_wait(connection: sqlite3.Connection, snapshot: Snapshot, mentions: Mentions) -> list[str]:
-    """Lanes of runs that are to be cancelled and may wait for answers or a time; for that they need not."""
+    """Lanes of runs that are to be cancelled and may wait for answers, a time or the end of a pause; for that they need
+    not."""
     marked = [snapshot.runs.get(run_id) for run_id in mentions.cancels]
-    nos = [row.no for row in marked if row is not None and (row.waits or row.start_ns is not None)]
+    nos = [row.no for row in marked if row is not None and snapshot.may_wait(row)]
     return [lane_id for no in nos for (lane_id,) in connection.execute(named("lane_of_run"), (no,))]
 
 

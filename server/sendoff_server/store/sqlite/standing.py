@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sendoff import v1
+from sendoff_server.store.batch.dispatch import Caps
 from sendoff_server.store.batch.shares import BEFORE_ALL
 from sendoff_server.store.questions import Queued
 from sendoff_server.store.sqlite.connection import snapshot
@@ -26,22 +27,24 @@ from sendoff_server.store.standing import (
     SlotPlace,
     SlotWait,
     Standing,
+    is_agent_at_cap,
     slot_wait,
+    wants_slot,
 )
 
 
-def of_run(connection: sqlite3.Connection, tenant: str, run_id: str, now_ns: int) -> Standing | None:
+def of_run(connection: sqlite3.Connection, tenant: str, run_id: str, caps: Caps, now_ns: int) -> Standing | None:
     with snapshot(connection):
         row = connection.execute(named("standing"), (tenant, run_id)).fetchone()
         if row is None:
             return None
-        body, lane_no, seq, share, priority, ready_ns, start_before_ns, owner, waits = row
+        body, lane_no, agent_no, seq, share, priority, ready_ns, start_before_ns, owner, waits = row
         in_front = [
             v1.Run.FromString(each) for (each,) in connection.execute(named("in_front"), (lane_no, seq, MOST_TOLD))
         ]
         replicas = _replicas(connection)
-        own = queued(connection, run_id)
-        head = queued(connection, in_front[0].id) if in_front else own
+        own = queued(connection, run_id, caps)
+        head = queued(connection, in_front[0].id, caps) if in_front else own
         return Standing(
             now_ns=now_ns,
             run=v1.Run.FromString(body),
@@ -52,7 +55,8 @@ def of_run(connection: sqlite3.Connection, tenant: str, run_id: str, now_ns: int
             priority=priority,
             start_before_ns=start_before_ns,
             holder=replicas.get(owner),
-            place=_place(connection, tenant, share, priority, ready_ns) if waits else None,
+            place=_place(connection, tenant, share, priority, ready_ns) if waits and wants_slot(head) else None,
+            at_work=_at_work(connection, tenant, agent_no, head) if waits else (),
             replicas=list(replicas.values()),
         )
 
@@ -66,29 +70,38 @@ def _awaited(connection: sqlite3.Connection, queued: Queued | None) -> Sequence[
 
 def _place(connection: sqlite3.Connection, tenant: str, share: int, priority: int, ready_ns: int) -> SlotPlace:
     rank = ready_ns + priority * 60_000_000_000
-    (ahead,) = connection.execute(named("lanes_ahead"), (share, rank, MOST_COUNTED)).fetchone()
-    (shares,) = connection.execute(named("waiting_shares"), (BEFORE_ALL, MOST_COUNTED)).fetchone()
-    holders = connection.execute(named("slot_holders"), (tenant, MOST_TOLD)).fetchall()
-    return SlotPlace(
-        ready_ns=ready_ns, ahead=ahead, shares=len(json.loads(shares)), holders=[run_id for (run_id,) in holders]
-    )
+    (ahead,) = connection.execute(named("lanes_ahead"), (tenant, share, rank, MOST_COUNTED)).fetchone()
+    of_none = encode_list([])
+    (shares,) = connection.execute(named("waiting_shares"), (*BEFORE_ALL, MOST_COUNTED, of_none)).fetchone()
+    return SlotPlace(ready_ns=ready_ns, ahead=ahead, shares=len(json.loads(shares)))
+
+
+def _at_work(connection: sqlite3.Connection, tenant: str, agent_no: int, head: Queued | None) -> Sequence[str]:
+    if head is None or head.pause is not None:
+        return ()
+    values = (tenant, agent_no if is_agent_at_cap(head) else None, MOST_TOLD)
+    return [run_id for (run_id,) in connection.execute(named("slot_holders"), values)]
 
 
 def _replicas(connection: sqlite3.Connection) -> dict[int, ReplicaSeen]:
     return {no: ReplicaSeen(*told) for no, *told in connection.execute(named("replicas"), (MOST_COUNTED,))}
 
 
-def count(connection: sqlite3.Connection, tenant: str, shares: Sequence[int], now_ns: int) -> QueueCount:
+def count(connection: sqlite3.Connection, tenant: str, shares: Sequence[int], caps: Caps, now_ns: int) -> QueueCount:
     wanted = encode_list(shares) if shares else None
-    values = (tenant, wanted, MOST_RUNS + 1, MOST_GROUPS + 1, now_ns)
+    bounds = (MOST_RUNS + 1, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.per_tenant)
     with snapshot(connection):
-        rows: list[Sequence[Any]] = connection.execute(named("count_queue"), values).fetchall()
+        rows: list[Sequence[Any]] = connection.execute(named("count_queue"), (tenant, wanted, *bounds)).fetchall()
         replicas = _replicas(connection)
+        pauses = connection.execute(named("list_dispatch_pauses"), (tenant,)).fetchall()
     return QueueCount(
         now_ns,
         [QueueGroup(v1.Run.FromString(body), *told) for body, _, *told, _, _ in rows[:MOST_GROUPS]],
         len(rows) <= MOST_GROUPS and (not rows or rows[0][-1] <= MOST_RUNS),
         list(replicas.values()),
+        [v1.DispatchPause.FromString(body) for (body,) in pauses],
+        caps.per_agent,
+        caps.per_tenant,
     )
 
 

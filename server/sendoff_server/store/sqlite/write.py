@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from sendoff_server.store.batch.changes import Changes
 from sendoff_server.store.batch.columns import ended_columns, has_ended, lane_columns, run_columns
 from sendoff_server.store.batch.decide import Decider, complete, wanted
+from sendoff_server.store.batch.dispatch import Caps
 from sendoff_server.store.batch.outbox import OutboxChanges
 from sendoff_server.store.batch.snapshot import cancel_columns
 from sendoff_server.store.items import Item, Result
 from sendoff_server.store.port import Poisoned
-from sendoff_server.store.sqlite import endpoints, listing, snapshot, steps
+from sendoff_server.store.sqlite import claims, endpoints, listing, snapshot, steps
 from sendoff_server.store.sqlite.actions import write_actions
 from sendoff_server.store.sqlite.connection import DATA_ERRORS, transaction
 from sendoff_server.store.sqlite.queries import execute_rows
@@ -20,30 +21,32 @@ from sendoff_server.store.sqlite.queries import execute_rows
 Results = list[Result | Poisoned]
 
 
-def flush(connection: sqlite3.Connection, replica_no: int, now_ns: int, items: Sequence[Item]) -> Results:
+def flush(connection: sqlite3.Connection, replica_no: int, caps: Caps, now_ns: int, items: Sequence[Item]) -> Results:
     """Write the batch in one transaction. Raises Fenced and sqlite3.Error, both with nothing written."""
     try:
         with transaction(connection):
-            return _apply(connection, replica_no, now_ns, items)
+            return _apply(connection, replica_no, caps, now_ns, items)
     except DATA_ERRORS as error:
         if len(items) == 1:
             return [_poisoned(error)]
     with transaction(connection):
-        return _apply_halves(connection, replica_no, now_ns, items)
+        return _apply_halves(connection, replica_no, caps, now_ns, items)
 
 
-def _apply_halves(connection: sqlite3.Connection, replica_no: int, now_ns: int, items: Sequence[Item]) -> Results:
+def _apply_halves(
+    connection: sqlite3.Connection, replica_no: int, caps: Caps, now_ns: int, items: Sequence[Item]
+) -> Results:
     """Apply a batch that failed as a whole, split until the culprit is alone. Later parts see what earlier did."""
     middle = len(items) // 2
     results: Results = []
     for half in (items[:middle], items[middle:]):
         connection.execute("SAVEPOINT half")
         try:
-            results += _apply(connection, replica_no, now_ns, half)
+            results += _apply(connection, replica_no, caps, now_ns, half)
         except DATA_ERRORS as error:
             connection.execute("ROLLBACK TO half")
             alone = len(half) == 1
-            results += [_poisoned(error)] if alone else _apply_halves(connection, replica_no, now_ns, half)
+            results += [_poisoned(error)] if alone else _apply_halves(connection, replica_no, caps, now_ns, half)
         connection.execute("RELEASE half")
     return results
 
@@ -54,8 +57,8 @@ def _poisoned(error: Exception) -> Poisoned:
     return poisoned
 
 
-def _apply(connection: sqlite3.Connection, replica_no: int, now_ns: int, items: Sequence[Item]) -> Results:
-    decider = Decider(snapshot.take(connection, replica_no, items), replica_no, now_ns)
+def _apply(connection: sqlite3.Connection, replica_no: int, caps: Caps, now_ns: int, items: Sequence[Item]) -> Results:
+    decider = Decider(snapshot.take(connection, replica_no, items), replica_no, now_ns, caps)
     outcomes = decider.decide(items)
     # Before anything is written over them.
     run_nos = wanted(outcomes)
@@ -82,6 +85,7 @@ def _write(connection: sqlite3.Connection, now_ns: int, changes: Changes) -> Non
     _write_outbox(connection, now_ns, changes.outbox)
     for lane in changes.actions.values():
         write_actions(connection, lane)
+    claims.free_lanes(connection, list(changes.freed.items()))
 
 
 def _write_outbox(connection: sqlite3.Connection, now_ns: int, changes: OutboxChanges) -> None:

@@ -1,0 +1,294 @@
+"""Servers behind the balancer come and go, and their callers notice nothing.
+
+Callers here never repeat a call, except for streams, which say themselves when they are to be taken up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from letta_client import AsyncLetta
+
+from sendoff import AsyncClient, v1
+from sendoff_server import app
+from sendoff_server.store.group_commit import GroupCommit
+from tests.contract.databases import PostgresDatabase
+from tests.faults.caller import PATIENCE_S, calling, refused, script
+from tests.fixtures import balancer
+from tests.fixtures.balancer import Balancer
+from tests.fixtures.server import Serve, ServerProcess
+
+pytestmark = pytest.mark.skipif(not balancer.IS_INSTALLED, reason="no wheel has the balancer for this machine")
+
+ASKS_EVERY_S = 0.2
+NOTICE_S = 4.0
+GRACE_S = 1.0
+LONG_S = 6.0
+"""More than a server that stops gives a run, so that another one goes on with it."""
+
+
+_SHORT = script(text="an answer", first_delay_ms=400)
+
+_LONG = script(text="late", first_delay_ms=LONG_S * 1_000)
+
+
+class Replica(ServerProcess):
+    """A server of several on one database. A stop gives notice."""
+
+    def __init__(self, folder: Path, dsn: str) -> None:
+        super().__init__(folder)
+        self.http_address = "127.0.0.1:0"
+        self._dsn = dsn
+
+    async def begin(self) -> None:
+        await self.start(
+            *("--database-url", self._dsn, "--drain-notice-s", str(NOTICE_S), "--drain-grace-s", str(GRACE_S))
+        )
+
+
+@pytest.fixture
+async def replicas(postgres: PostgresDatabase, tmp_path: Path) -> AsyncIterator[list[Replica]]:
+    async with AsyncExitStack() as stack:
+        made = [Replica(tmp_path / str(number), postgres.dsn) for number in range(2)]
+        for replica in made:
+            stack.push_async_callback(replica.close)
+            await replica.begin()
+        yield made
+
+
+@pytest.fixture
+async def between(replicas: list[Replica], tmp_path: Path) -> AsyncIterator[Balancer]:
+    places = [(each.address, each.http_address) for each in replicas]
+    async with balancer.balancing(places, tmp_path, asks_every_s=ASKS_EVERY_S) as running:
+        yield running
+
+
+class Load:
+    """Callers at both doors, and what they were told."""
+
+    def __init__(self, between: Balancer) -> None:
+        self._between = between
+        self.over = asyncio.Event()
+        self.accepted: dict[str, list[str]] = defaultdict(list)
+        """The runs of each agent, in the order in which they were accepted."""
+
+    async def by_grpc(self) -> None:
+        """Sends, reads, follows what it has sent."""
+        async with calling(self._between.grpc_address) as caller, AsyncClient(self._between.grpc_address) as client:
+            agent = await caller.agent()
+            while not self.over.is_set():
+                run = await caller.send(agent, _SHORT)
+                self.accepted[agent].append(run.id)
+                await caller.get(run.id)
+                await _follow(client, run.id)
+
+    async def by_rest(self) -> None:
+        """Sends and reads, asynchronously and not."""
+        async with _http(self._between) as http:
+            told = {"model": "scripted/script", "include_base_tools": False}
+            agent = _good(await http.post("/v1/agents/", json=told))["id"]
+            for number in count():
+                if self.over.is_set():
+                    return
+                path = f"/v1/agents/{agent}/messages" + ("/async" if number % 2 else "")
+                told = _good(await http.post(path, json={"input": _SHORT}))
+                run_id = told["id"] if number % 2 else told["messages"][-1]["run_id"]
+                self.accepted[agent].append(run_id)
+                _good(await http.get(f"/v1/runs/{run_id}"))
+                await _read(http, run_id)
+
+    async def official(self) -> None:
+        """The API's own client, as it is by default, waits for answers that take longer than a server that stops."""
+        async with AsyncLetta(api_key="any", base_url=f"http://{self._between.http_address}") as sdk:
+            agent = (await sdk.agents.create(model="scripted/script", include_base_tools=False)).id
+            while not self.over.is_set():
+                told = await sdk.agents.messages.create(agent, input=_LONG)
+                answer = told.messages[-1]
+                assert answer.message_type == "assistant_message"
+                assert answer.run_id is not None
+                self.accepted[agent].append(answer.run_id)
+
+    async def long_runs(self) -> None:
+        """Follows runs that last longer than the grace of a server."""
+        async with calling(self._between.grpc_address) as caller, AsyncClient(self._between.grpc_address) as client:
+            agent = await caller.agent()
+            while not self.over.is_set():
+                run = await caller.send(agent, _LONG)
+                self.accepted[agent].append(run.id)
+                async with asyncio.TaskGroup() as group, _http(self._between) as http:
+                    following = [group.create_task(_follow(client, run.id)) for _ in range(2)]
+                    await _read(http, run.id)
+                    await asyncio.gather(*following)
+
+
+async def _follow(client: AsyncClient, run_id: str) -> None:
+    """A watch, which the client takes up again by itself, misses nothing and sees nothing twice."""
+    numbers = [entry.sequence async for entry in client.watch(run_id) if isinstance(entry, v1.RunEvent)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def _read(http: httpx.AsyncClient, run_id: str) -> None:
+    """A stream over REST to its end; whenever it says so it is taken up again behind its last event."""
+    numbers, again = [0], True
+    while again:
+        body = {"starting_after": numbers[-1]}
+        async with http.stream("POST", f"/v1/runs/{run_id}/stream", json=body) as response:
+            assert response.status_code == 200
+            again, ended = False, False
+            async for line in response.aiter_lines():
+                again = again or (
+                    line.startswith("data: {") and json.loads(line[5:]).get("message_type") == "error_message"
+                )
+                if line.startswith("id:") and not again:
+                    numbers.append(int(line[3:]))
+                ended = ended or line == "data: [DONE]"
+            assert ended, "the stream was cut"
+    assert numbers == list(range(len(numbers)))
+
+
+def _is_cut(line: str) -> bool:
+    """Whether the server says that the stream has not told everything."""
+    return line.startswith("data: {") and json.loads(line[5:]).get("message_type") == "error_message"
+
+
+def _good(response: httpx.Response) -> Any:
+    assert response.status_code == 200, (response.status_code, response.text, response.request.url.path)
+    return response.json()
+
+
+@asynccontextmanager
+async def _http(between: Balancer) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://{between.http_address}", timeout=PATIENCE_S) as http:
+        yield http
+
+
+async def test_a_rolling_restart_turns_nobody_away_and_loses_nothing(
+    replicas: list[Replica], between: Balancer
+) -> None:
+    load = Load(between)
+    async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as group:
+        for behave in (load.by_grpc, load.by_grpc, load.by_rest, load.by_rest, load.official, load.long_runs):
+            group.create_task(behave())
+        for replica in replicas:
+            assert await replica.stop() == 0
+            await replica.begin()
+            await between.settled(2)
+        load.over.set()
+
+    async with calling(between.grpc_address) as caller:
+        for agent, sent in load.accepted.items():
+            runs = await caller.list_all(agent_id=agent)
+            assert [run.id for run in sorted(runs, key=_begun)] == sent
+            assert {run.status for run in runs} == {v1.RUN_STATUS_COMPLETED}
+
+
+def _begun(run: v1.Run) -> int:
+    return run.start_time.ToNanoseconds()
+
+
+async def test_after_a_kill_calls_go_to_those_who_live(replicas: list[Replica], between: Balancer) -> None:
+    async with calling(between.grpc_address) as caller, _http(between) as http:
+        agent = await caller.agent()
+        await replicas[0].kill()
+        for number in range(10):
+            run = await caller.send(agent, script(text="an answer"), request_id=f"request {number}")
+            assert (await caller.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
+            _good(await http.get(f"/v1/runs/{run.id}"))
+            _good(await http.post(f"/v1/agents/{agent}/messages/async", json={"input": script(text="an answer")}))
+
+
+async def test_a_kill_in_the_middle_fails_no_call_that_its_client_repeats(
+    replicas: list[Replica], between: Balancer
+) -> None:
+    accepted: dict[str, list[str]] = {}
+    half, over = asyncio.Event(), asyncio.Event()
+
+    async def by_grpc() -> None:
+        async with AsyncClient(between.grpc_address) as client:
+            agent = (await client.create_agent(name="subject", model="scripted/script")).id
+            mine = accepted.setdefault(agent, [])
+            while not over.is_set():
+                mine.append((await client.send(agent, script(text="x"))).id)
+                await client.get_run(mine[-1])
+                half.set()
+
+    async def by_rest() -> None:
+        async with AsyncLetta(api_key="any", base_url=f"http://{between.http_address}") as sdk:
+            agent = (await sdk.agents.create(model="scripted/script", include_base_tools=False)).id
+            mine = accepted.setdefault(agent, [])
+            while not over.is_set():
+                mine.append((await sdk.agents.messages.create_async(agent, input=script(text="x"))).id)
+                await sdk.runs.retrieve(mine[-1])
+
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+        for behave in (by_grpc, by_rest, by_grpc, by_rest):
+            group.create_task(behave())
+        await half.wait()
+        await replicas[0].kill()
+        await between.settled(1)
+        over.set()
+    async with calling(between.grpc_address) as caller:
+        for agent, sent in accepted.items():
+            assert {run.id for run in await caller.list_all(agent_id=agent)} == {*sent}
+
+
+async def test_requests_of_one_connection_go_to_all_servers(serve: Serve, tmp_path: Path) -> None:
+    async with (
+        _two(serve, tmp_path) as (servers, between),
+        calling(between.grpc_address) as caller,
+        _http(between) as http,
+    ):
+        for _ in range(4):
+            await caller.agent()
+            _good(await http.post("/v1/agents/", json={"model": "scripted/script"}))
+        for server in servers:
+            assert server.http is not None
+            assert await _agents_of(server.http.address) == 4
+
+
+async def test_where_no_server_seems_well_they_are_asked_all_the_same(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "BEAT_S", 0.01)
+    async with _two(serve, tmp_path) as (_, between), calling(between.grpc_address) as caller, _http(between) as http:
+        monkeypatch.setattr(GroupCommit, "failing", True)
+        await between.settled(0)
+        assert (await caller.models.ListModels(v1.ListModelsRequest(), timeout=PATIENCE_S)).models
+        _good(await http.get("/v1/models/"))
+
+
+async def test_where_there_is_no_server_callers_are_told_to_come_again(tmp_path: Path) -> None:
+    nowhere = "127.0.0.1:1"
+    async with balancer.balancing([(nowhere, nowhere)], tmp_path) as between, _http(between) as http:
+        told = await http.post("/v1/agents/", json={})
+        assert (told.status_code, told.headers["retry-after"], told.json()["reason"]) == (503, "1", "BALANCER")
+        async with calling(between.grpc_address) as caller:
+            assert (await refused(caller.get("run"))).code == grpc.StatusCode.UNAVAILABLE
+
+
+@asynccontextmanager
+async def _two(serve: Serve, folder: Path) -> AsyncIterator[tuple[list[app.Server], Balancer]]:
+    """Servers in this process, each with a database of its own, behind a balancer that hands requests on by turns."""
+    async with AsyncExitStack() as stack:
+        servers = [
+            await stack.enter_async_context(serve(http_address="127.0.0.1:0", data_dir=folder / str(number)))
+            for number in range(2)
+        ]
+        places = [(each.grpc.address, each.http.address) for each in servers if each.http is not None]
+        running = balancer.balancing(places, folder, by_turns=True, asks_every_s=ASKS_EVERY_S)
+        yield servers, await stack.enter_async_context(running)
+
+
+async def _agents_of(address: str) -> int:
+    async with httpx.AsyncClient(base_url=f"http://{address}") as http:
+        return len(_good(await http.get("/v1/agents/")))
