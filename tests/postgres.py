@@ -130,8 +130,22 @@ def make_cluster(folder: Path, settings: Mapping[str, str]) -> None:
         file.write(f"unix_socket_directories = '{folder}'\n")
 
 
+def copy_cluster(folder: Path, dsn: str, settings: Mapping[str, str]) -> None:
+    """A standby of a running server, which follows it once it is started."""
+    if _is_root():
+        account = pwd.getpwnam(_UNPRIVILEGED)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    data = folder / "data"
+    backup: list[str | Path] = [_programs(folder) / "pg_basebackup"]
+    backup += ["-D", data, "-d", dsn, "-R", "-X", "stream", "-c", "fast"]
+    subprocess.run(_unprivileged(backup), check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    with (data / "postgresql.conf").open("a") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        file.write(f"unix_socket_directories = '{folder}'\n")
+
+
 def control(folder: Path, *command: str) -> None:
-    """`pg_ctl start`, `stop` or `restart` for the cluster of a folder; returns when that is done."""
+    """`pg_ctl start`, `stop`, `restart` or `promote` for the cluster of a folder; returns when that is done."""
     log = folder / "log"
     arguments: list[str | Path] = [_programs(folder) / "pg_ctl", *command, "--wait", "-D", folder / "data", "-l", log]
     # Not over a pipe: the server would keep it open.

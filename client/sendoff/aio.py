@@ -537,6 +537,28 @@ class AsyncClient(AsyncCallbackCalls):
         """How much waits and works, of all keys or of one, how long runs have lately waited, and who works."""
         return await self._call(requests.get_queue_stats(fairness_key), timeout_s)
 
+    async def pause_dispatch(
+        self,
+        *,
+        agent_id: str | None = None,
+        fairness_key: str | None = None,
+        reason: str = "",
+        timeout_s: float | None = None,
+    ) -> v1.DispatchPause:
+        """Have no run of an agent, or of a fairness key, begun until `resume_dispatch`; with neither: no run at all.
+        Runs under way go on. What is paused already stays so, and its pause is returned. Raises TooManyPauses."""
+        return await self._call(requests.pause_dispatch(agent_id, fairness_key, reason), timeout_s)
+
+    async def resume_dispatch(
+        self, *, agent_id: str | None = None, fairness_key: str | None = None, timeout_s: float | None = None
+    ) -> bool:
+        """Lift the pause of exactly this scope; whether there was one."""
+        return (await self._call(requests.resume_dispatch(agent_id, fairness_key), timeout_s)).was_paused
+
+    async def dispatch_pauses(self, *, timeout_s: float | None = None) -> Sequence[v1.DispatchPause]:
+        """All pauses, oldest first."""
+        return (await self._call(requests.list_dispatch_pauses(), timeout_s)).pauses
+
     async def health(self, service: str = "", *, timeout_s: float | None = None) -> bool:
         """Whether the server, or one of its services, takes requests. Raises Unavailable when none answers."""
         answer = await self._call(requests.check_health(service), timeout_s)

@@ -11,7 +11,7 @@
                                                         ToolIsTheServers, ToolExists, NothingToCompact,
                                                         CompactionFailed, ResetFailed, EndpointHasUrl,
                                                         EndpointHasNoUrl, EndpointDisabled, TooManyEndpoints,
-                                                        TooManySecrets
+                                                        TooManySecrets, TooManyPauses
       NotNow               wait and repeat              QueueFull, Unavailable
       DeadlineExceeded     look whether it worked
       Internal             report it                    LogGap
@@ -186,6 +186,10 @@ class TooManyEndpoints(Conflict):
     """There are as many endpoints as there may be."""
 
 
+class TooManyPauses(Conflict):
+    """There are as many pauses of dispatch as there may be."""
+
+
 class TooManySecrets(Conflict):
     """As many secrets of the endpoint `metadata["endpoint_id"]` sign as may."""
 
@@ -238,6 +242,7 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "ENDPOINT_HAS_NO_URL": EndpointHasNoUrl,
     "ENDPOINT_DISABLED": EndpointDisabled,
     "TOO_MANY_ENDPOINTS": TooManyEndpoints,
+    "TOO_MANY_PAUSES": TooManyPauses,
     "TOO_MANY_SECRETS": TooManySecrets,
     "QUEUE_FULL": QueueFull,
     "OUTBOX_FULL": QueueFull,

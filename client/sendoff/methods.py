@@ -149,6 +149,9 @@ DELETE_TOOL = _method(_TOOLS, "DeleteTool", v1.DeleteToolRequest, v1.DeleteToolR
 LIST_MODELS = _method(_MODELS, "ListModels", v1.ListModelsRequest, v1.ListModelsResponse)
 GET_SERVER_INFO = _method(_OPS, "GetServerInfo", v1.GetServerInfoRequest, v1.GetServerInfoResponse)
 GET_QUEUE_STATS = _method(_OPS, "GetQueueStats", v1.GetQueueStatsRequest, v1.GetQueueStatsResponse)
+PAUSE_DISPATCH = _method(_OPS, "PauseDispatch", v1.PauseDispatchRequest, v1.DispatchPause)
+RESUME_DISPATCH = _method(_OPS, "ResumeDispatch", v1.ResumeDispatchRequest, v1.ResumeDispatchResponse)
+LIST_DISPATCH_PAUSES = _method(_OPS, "ListDispatchPauses", v1.ListDispatchPausesRequest, v1.ListDispatchPausesResponse)
 
 # grpc.health.v1, without its package: HealthCheckRequest is one string with number 1, HealthCheckResponse one enum
 # with number 1, which on the wire is what these wrappers are.

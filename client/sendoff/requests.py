@@ -501,6 +501,23 @@ def get_queue_stats(fairness_key: str | None) -> Call[v1.GetQueueStatsRequest, v
     return _call(methods.GET_QUEUE_STATS, v1.GetQueueStatsRequest(fairness_key=fairness_key))
 
 
+def pause_dispatch(
+    agent_id: str | None, fairness_key: str | None, reason: str
+) -> Call[v1.PauseDispatchRequest, v1.DispatchPause]:
+    request = v1.PauseDispatchRequest(agent_id=agent_id, fairness_key=fairness_key, reason=reason)
+    return _call(methods.PAUSE_DISPATCH, request)
+
+
+def resume_dispatch(
+    agent_id: str | None, fairness_key: str | None
+) -> Call[v1.ResumeDispatchRequest, v1.ResumeDispatchResponse]:
+    return _call(methods.RESUME_DISPATCH, v1.ResumeDispatchRequest(agent_id=agent_id, fairness_key=fairness_key))
+
+
+def list_dispatch_pauses() -> Call[v1.ListDispatchPausesRequest, v1.ListDispatchPausesResponse]:
+    return _call(methods.LIST_DISPATCH_PAUSES, v1.ListDispatchPausesRequest())
+
+
 def check_health(service: str) -> Call[StringValue, Int32Value]:
     return _call(methods.CHECK_HEALTH, StringValue(value=service))
 

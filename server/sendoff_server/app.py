@@ -101,7 +101,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
                 parts.commits,
                 presence,
                 grpc.set_serving,
-                parts.scheduler.lanes_wait,
+                parts.scheduler.lanes_were_freed,
                 clock,
                 beat_s=BEAT_S,
                 lease_s=LEASE_S,

@@ -42,6 +42,7 @@ from sendoff_server.runs import upkeep
 from sendoff_server.runs.accepting import Acceptance
 from sendoff_server.runs.action_service import ActionService
 from sendoff_server.runs.answering import Answering
+from sendoff_server.runs.dispatch_service import DispatchService
 from sendoff_server.runs.executor import Executor
 from sendoff_server.runs.expiry import Expiry
 from sendoff_server.runs.herald import Herald
@@ -238,6 +239,7 @@ class Assembly:
             ),
             files=self._files,
             models=self._models,
+            dispatch=DispatchService(store, clock, self._scheduler.lanes_were_freed),
             queue=QueueStats(store),
             info=server_info(self._settings),
         )

@@ -12,7 +12,7 @@
                                                     ActionAlreadyAnswered, ToolIsTheServers, ToolExists,
                                                     NothingToCompact, CompactionFailed, ResetFailed,
                                                     EndpointHasUrl, EndpointHasNoUrl, EndpointDisabled,
-                                                    TooManyEndpoints, TooManySecrets
+                                                    TooManyEndpoints, TooManySecrets, TooManyPauses
       NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StreamTooOld,
                                                     StoreUnavailable
 
@@ -459,6 +459,17 @@ class EndpointDisabled(Conflict):
             f"{endpoint_id} is disabled{told} and gets nothing; enable it with UpdateEndpoint first",
             endpoint_id=endpoint_id,
             **({"why": why} if why else {}),
+        )
+
+
+class TooManyPauses(Conflict):
+    reason = "TOO_MANY_PAUSES"
+    grpc_code = "RESOURCE_EXHAUSTED"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"there are {limit} pauses of dispatch already, which is the most; resume one, or pause all of the tenant",
+            limit=str(limit),
         )
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sendoff_server.fairness import weights_of
 from sendoff_server.networks import is_local, networks_of, ports_of
 
 _POSTGRES = "postgres(ql)?://"
@@ -49,8 +50,14 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "",
         description="sqlite:///PATH, for one server; or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which servers "
-        "share. Empty: sendoff.db in the data directory.",
+        "share; several HOST:PORT with commas between them: the first that takes writes. Empty: sendoff.db in the data "
+        "directory.",
         repr=False,
+    )
+    database_connections: Annotated[int, Field(ge=4, le=1_000)] = Field(
+        7,
+        description="Most connections of this process to PostgreSQL: one writes, one keeps the leases, one hears of "
+        "other servers, the rest is for all else. Those of all servers must fit into its max_connections.",
     )
     default_model: str = Field(
         "", description="Model of an agent that names none, as provider/name. Empty: the embedded model."
@@ -62,6 +69,19 @@ class Settings(BaseSettings):
     )
     max_running: Annotated[int, Field(ge=1, le=100_000)] = Field(
         500, description="Most runs under way at once in this process; more wait their turn."
+    )
+    max_running_per_agent: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        0,
+        description="Most runs of one agent under way at once, in all servers of the database together; more wait. "
+        "0: as many as there are slots. Give all servers the same.",
+    )
+    max_running_per_tenant: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        0, description="The same for all runs of one tenant together."
+    )
+    fairness_weights: str = Field(
+        "",
+        description="How many runs of a fairness key start for one of any other while both wait, as "
+        "acme=3,batch=0.5; 0.001 to 1000. Keys that are not named weigh 1.",
     )
     max_queued_per_conversation: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         1_000, description="Most runs of one conversation that have not ended; more are refused with QUEUE_FULL."
@@ -191,6 +211,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 "expected sqlite:///relative.db, sqlite:////absolute.db or postgresql://user:password@host:port/database"
             )
+        wanted = re.search(r"[?&]target_session_attrs=([^&]*)", url)
+        if wanted and wanted[1] not in ("read-write", "primary"):
+            raise ValueError("target_session_attrs must be read-write, as it is without, or primary")
         return url
 
     @field_validator("processes")
@@ -215,6 +238,12 @@ class Settings(BaseSettings):
     def _are_networks(cls, networks: str) -> str:
         networks_of(networks)
         return networks
+
+    @field_validator("fairness_weights")
+    @classmethod
+    def _are_weights(cls, weights: str) -> str:
+        weights_of(weights)
+        return weights
 
     @field_validator("callback_ports")
     @classmethod

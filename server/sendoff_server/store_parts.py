@@ -5,19 +5,36 @@ from __future__ import annotations
 from types import ModuleType
 
 from sendoff_server.clock import Clock
+from sendoff_server.fairness import share_of, weights_of
 from sendoff_server.settings import Settings
-from sendoff_server.store.port import EngineMissing, Store
+from sendoff_server.store.batch.dispatch import Caps
+from sendoff_server.store.port import DEFAULT_TENANT, EngineMissing, Store
 from sendoff_server.store.sqlite.engine import SqliteStore
 
 
 def store_of(settings: Settings, clock: Clock) -> Store:
     """PostgreSQL goes by its own clock. Raises EngineMissing."""
+    caps = Caps(per_agent=settings.max_running_per_agent, per_tenant=settings.max_running_per_tenant)
+    weights = {share_of(DEFAULT_TENANT, key): weight for key, weight in weights_of(settings.fairness_weights).items()}
     if settings.postgres_url is not None:
-        store: Store = _postgres().PostgresStore(settings.postgres_url, slots=settings.max_running)
+        store: Store = _postgres().PostgresStore(
+            settings.postgres_url,
+            connections=settings.database_connections,
+            caps=caps,
+            weights=weights,
+            slots=settings.max_running,
+        )
         return store
     path = settings.database_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    return SqliteStore(path, synchronous=settings.sqlite_synchronous, clock=clock, slots=settings.max_running)
+    return SqliteStore(
+        path,
+        synchronous=settings.sqlite_synchronous,
+        clock=clock,
+        caps=caps,
+        weights=weights,
+        slots=settings.max_running,
+    )
 
 
 async def migrate(postgres_url: str, *, only_check: bool) -> int:

@@ -12,6 +12,7 @@ from sendoff_server.callbacks.service import CallbackService
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.action_service import ActionService
+from sendoff_server.runs.dispatch_service import DispatchService
 from sendoff_server.runs.queue_stats import QueueStats
 from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
@@ -33,6 +34,7 @@ class UseCases:
     files: FileService
     models: Catalogue
     queue: QueueStats
+    dispatch: DispatchService
     info: v1.GetServerInfoResponse
 
     def drain(self, lasts_s: float = 0.0) -> None:

@@ -55,7 +55,7 @@ async def _broken_and_checked(
     jobs = make_jobs(plan.runs, lanes, hooks.receiver.url(), chance)
     load = Load(plan, jobs, replicas.callers, replicas.rest, findings)
     looks = Looks(load, replicas.callers, replicas.rest, findings, plan.seed)
-    recovery = Recovery(replicas.database.dsn(database="sendoff"), findings)
+    recovery = Recovery(replicas.database.dsn(database="sendoff"), [each.name for each in replicas.replicas], findings)
     faults = Faults(plan, replicas, recovery, findings)
     inbox = Inbox({job.key: job for job in jobs}, replicas.callers, findings, plan.seed)
     watched = chance.sample(jobs, min(plan.watchers, plan.runs))

@@ -38,8 +38,8 @@ KINDS = {
 
 
 _LOOK_S = 0.05
-_DISTURB = ("freeze", "restart", "crash", "silence")
-"""They keep replicas that are alive from taking over."""
+_START_S = 5.0
+"""A replica that was ended can take over again after so long, about."""
 
 
 class Faults:
@@ -79,10 +79,7 @@ class Faults:
                 group.create_task(self._do(first.pop() if first else self._chance.choices(names, shares)[0]))
 
     async def _do(self, name: str) -> None:
-        begun_s = time.time()
         await self._acts[name]()
-        if name in _DISTURB:
-            self._recovery.disturbed.append((begun_s, time.time()))
         self.done[KINDS[name].told] += 1
 
     @asynccontextmanager
@@ -90,7 +87,9 @@ class Faults:
         """One that serves and to which nothing is done, as soon as there is one; nothing else is done to it inside."""
         victim = await self._well()
         async with victim.busy:
+            begun_s = time.time()
             yield victim
+        self._recovery.unwell[victim.name].append((begun_s, time.time() + _START_S))
 
     async def _well(self) -> Replica:
         while True:
@@ -150,4 +149,7 @@ class Faults:
     async def _restart_database(self, mode: Mode) -> None:
         async with self._database:
             self._findings.tell(f"restart the database, {mode}")
+            begun_s = time.time()
             await self._cluster.database.restart(mode)
+        for replica in self._cluster.replicas:
+            self._recovery.unwell[replica.name].append((begun_s, time.time()))

@@ -62,7 +62,7 @@ class Inbox:
             self._findings.break_of("P7", f"answer for {job.key}, {action.run_id}: {error}")
         else:
             if any(replies):
-                job.given = decision
+                job.given.append(decision)
                 self._findings.count("answers given to runs that waited")
                 self._findings.expect("P2", len(set(replies)) == 1, f"{job.key} was continued by {set(replies)}")
         finally:

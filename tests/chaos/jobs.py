@@ -68,8 +68,8 @@ class Job:
     """What was said to the cancel."""
     cancelled_s: float = 0.0
     """When, by the clock of the system."""
-    given: v1.ActionDecision | None = None
-    """What was answered to what it waits for, and acknowledged."""
+    given: list[v1.ActionDecision] = field(default_factory=list)
+    """What was answered to what it waited for, and acknowledged."""
 
     @property
     def approves(self) -> bool:

@@ -16,7 +16,7 @@ from tests.chaos.cluster import CALL_S, Callers, Stuck
 from tests.chaos.findings import Findings
 from tests.chaos.jobs import Job, Kind
 from tests.chaos.plan import Plan
-from tests.chaos.rest import Rest
+from tests.chaos.rest import Refused, Rest
 from tests.faults.caller import Caller, Refusal
 
 _DOUBLED = 0.2
@@ -57,7 +57,7 @@ class Load:
         while (job := await self._waiting.get()) is not None:
             try:
                 await self._send(job)
-            except (grpc.aio.AioRpcError, Stuck) as error:
+            except (grpc.aio.AioRpcError, Refused, Stuck) as error:
                 self._findings.break_of("every request is answered", f"{job.key}: {_told(error)}")
 
     async def _send(self, job: Job) -> None:

@@ -89,15 +89,13 @@ class Outcomes:
 
     def _check_settled(self, job: Job, chain: Sequence[Told]) -> None:
         """What it waited for has one answer, and that is the one that was acknowledged."""
-        if _is_overtaken(chain):
-            self._findings.expect("P7", job.given is None, f"the answer for {job.key} was taken and not used")
-            return
         settled = [e.action_resolved for told in chain for e in told.log if e.HasField("action_resolved")]
-        self._findings.expect("P7", len(settled) >= 1, f"nothing settled what {job.key} waited for: {_ids(chain)}")
-        if job.given is not None:
-            used = [each for each in settled if each.decision == job.given]
-            self._findings.expect("P7", len(used) == 1, f"{job.key} was given {job.given}, and used {settled}")
-        if job.kind is Kind.CLIENT and job.given is not None:
+        if not _is_overtaken(chain):
+            self._findings.expect("P7", len(settled) >= 1, f"nothing settled what {job.key} waited for: {_ids(chain)}")
+        for given in job.given:
+            used = [each for each in settled if each.decision == given]
+            self._findings.expect("P7", len(used) == 1, f"{job.key} was given {given}, and used {settled}")
+        if job.kind is Kind.CLIENT and job.given:
             returned = _returned(chain)
             right = [text for text in returned if text == f"{FROM_OUTSIDE} {job.key}"]
             self._findings.expect("P7", len(right) == 1, f"{job.key} was returned {returned}")

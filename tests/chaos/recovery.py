@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -39,11 +40,12 @@ class Interrupted:
 class Recovery:
     """Of all kills."""
 
-    def __init__(self, dsn: str, findings: Findings) -> None:
+    def __init__(self, dsn: str, replicas: Sequence[str], findings: Findings) -> None:
         self.interrupted: list[Interrupted] = []
-        self.disturbed: list[tuple[float, float]] = []
-        """When something was done that keeps others from taking over: from and until, by the clock of the system."""
+        self.unwell: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        """By replica, when it could not take over from others: from and until, by the clock of the system."""
         self._dsn = dsn
+        self._replicas = replicas
         self._findings = findings
 
     async def killed(self, replica_id: str, at_s: float) -> None:
@@ -65,13 +67,18 @@ class Recovery:
         finally:
             await connection.close()
 
-    def times_s(self, logs: Mapping[str, Sequence[v1.RunEvent]], *, undisturbed: bool = False) -> list[float]:
-        """From each kill to the first event behind it of each run that it met, shortest first. `undisturbed`: of those
-        runs only that were back before anything else went wrong with a replica's work, or with the database."""
+    def times_s(self, logs: Mapping[str, Sequence[v1.RunEvent]], *, well: bool = False) -> list[float]:
+        """From each kill to the first event behind it of each run that it met, shortest first. `well`: only where some
+        other replica was well all that time."""
         return sorted(
             moved_s - each.killed_at_s
             for each, moved_s in self._moved(logs)
-            if not (undisturbed and any(begun < moved_s and each.killed_at_s < end for begun, end in self.disturbed))
+            if not well or self._one_was_well(each.killed_at_s, moved_s)
+        )
+
+    def _one_was_well(self, from_s: float, until_s: float) -> bool:
+        return any(
+            all(until_s < begun_s or end_s < from_s for begun_s, end_s in self.unwell[name]) for name in self._replicas
         )
 
     def _moved(self, logs: Mapping[str, Sequence[v1.RunEvent]]) -> Iterator[tuple[Interrupted, float]]:

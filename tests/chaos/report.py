@@ -52,7 +52,7 @@ class Report:
             _table("Faults", faults.done),
             _table("Work", {"requests": plan.runs, "conversations": plan.conversations, **findings.counts}),
             f"From kill -9 until a run moves on: {told(times_s)}\n"
-            f"  where nothing else was wrong: {told(recovery.times_s(logs, undisturbed=True))}",
+            f"  with another replica well all that time: {told(recovery.times_s(logs, well=True))}",
             _memory(replicas),
             _verdict(findings),
             f"{took_s:.0f} s, seed {plan.seed}.",

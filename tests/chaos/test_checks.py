@@ -21,7 +21,7 @@ from tests.chaos.load import Load
 from tests.chaos.looking import Looks, Seen
 from tests.chaos.outside import CHARGE, Ledger
 from tests.chaos.plan import Plan
-from tests.chaos.rest import Rest
+from tests.chaos.rest import Rest, type_of
 from tests.chaos.world import Told, World
 from tests.faults.caller import request
 from tests.faults.run_log import Screen
@@ -77,7 +77,7 @@ class Scene:
         screen = self.looks.screens[job.run_id] = Screen()
         for event in told.log:
             screen.show(v1.WatchRunResponse(event=event))
-        self.looks.rest.followed[job.run_id] = [{event.WhichOneof("event") or "": {}} for event in told.log]
+        self.looks.rest.followed[job.run_id] = [{"type": type_of(event)} for event in told.log]
 
     def broken(self) -> set[str]:
         world = World(self.runs, {LANE: self.lane})

@@ -66,6 +66,9 @@ WALKED = {
     "lane_scheduled",  # of what waits or is under way the first ones, or all
     "lane_waiting",
     "lane_open",
+    "lane_owned",
+    "dispatch_pause_pkey",  # few rows
+    "dispatch_pause_by_scope",
     "run_to_cancel",  # runs that are being cancelled right now
     "delivery_due",
     "delivery_own",
@@ -168,7 +171,7 @@ async def _read(store: Store) -> None:
         store.queued("x"),
         store.count_queue(TENANT, []),
         store.count_queue(TENANT, [1]),
-        store.slot_waits(TENANT),
+        store.slot_waits("another"),  # the bodies that grew are none
         store.events("x", 0, 10),
         store.run_messages("x", -1, 10),
         store.run_request(TENANT, "x"),

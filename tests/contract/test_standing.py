@@ -10,19 +10,24 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS
+from sendoff_server.store.batch.dispatch import Caps
 from sendoff_server.store.items import Accept, Claim, Progress
 from sendoff_server.store.port import DEFAULT_TENANT as TENANT
 from sendoff_server.store.port import Store
 from sendoff_server.store.postgres import standing as postgres_standing
+from sendoff_server.store.postgres.engine import PostgresStore
+from sendoff_server.store.questions import DispatchScope
 from sendoff_server.store.sqlite import standing as sqlite_standing
+from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.store.standing import ReplicaSeen, Standing
-from tests.contract.databases import Database
+from tests.contract.databases import Database, PostgresDatabase, SqliteDatabase
 from tests.contract.making import (
     accept,
     after,
     claim_of,
     finish,
     flush_one,
+    new_conversation,
     new_lane,
     next_of,
     progress,
@@ -229,3 +234,72 @@ def _ended(claim: Claim, at_s: int) -> Progress:
     ended = finish(claim)
     ended.run.complete_time.CopyFrom(Timestamp(seconds=at_s))
     return ended
+
+
+# ---- what is kept back ----
+
+
+def _capped(database: Database, caps: Caps) -> SqliteStore | PostgresStore:
+    if isinstance(database, PostgresDatabase):
+        return PostgresStore(database.dsn, caps=caps)
+    assert isinstance(database, SqliteDatabase)
+    return SqliteStore(database.path, synchronous="NORMAL", exclusive=False, caps=caps)
+
+
+@pytest.mark.parametrize("of", ["agent", "share", "tenant"])
+async def test_what_is_paused_wants_no_slot_and_counts_as_blocked(store: Store, of: str) -> None:
+    await claim_of(store, accept(await new_lane(store)))
+    item, other = await _queue(store, 7), await _queue(store, 8)
+    scopes = {
+        "agent": DispatchScope(tenant=TENANT, agent_id=item.lane),
+        "share": DispatchScope(tenant=TENANT, share=7),
+        "tenant": DispatchScope(tenant=TENANT),
+    }
+    pause = v1.DispatchPause(reason="maintenance")
+    assert await store.pause_dispatch(scopes[of], pause, 10) == pause
+    standing = await _standing(store, item.run)
+    assert (standing.place, list(standing.at_work)) == (None, [])
+    assert standing.head is not None
+    assert standing.head.pause == pause
+    is_other_paused = of == "tenant"
+    assert ((await _standing(store, other.run)).place is None) == is_other_paused
+    count = await store.count_queue(TENANT, [])
+    assert list(count.pauses) == [pause]
+    told = {group.share: (group.queued, group.blocked) for group in count.groups if not group.running}
+    assert told == {7: (0, 1), 8: (0, 1) if is_other_paused else (1, 0)}
+
+    assert await store.resume_dispatch(scopes[of])
+    assert (await _standing(store, item.run)).place is not None
+    count = await store.count_queue(TENANT, [7])
+    assert (count.groups[0].queued, list(count.pauses)) == (1, [])
+
+
+async def test_behind_a_paused_head_the_pause_is_told(store: Store) -> None:
+    head = await _queue(store, 7)
+    await flush_one(store, behind := accept(head.lane, lease=False))
+    await store.pause_dispatch(DispatchScope(tenant=TENANT), pause := v1.DispatchPause(), 10)
+    standing = await _standing(store, behind.run)
+    assert standing.head is not None
+    assert standing.head.pause == pause
+    assert [run.id for run in standing.in_front] == [head.run.id]
+
+
+@pytest.mark.parametrize("caps", [Caps(per_agent=1), Caps(per_tenant=1)], ids=["agent", "tenant"])
+async def test_what_is_at_a_cap_wants_no_slot_and_names_the_runs_that_count(database: Database, caps: Caps) -> None:
+    async with _capped(database, caps) as store:
+        agent = await new_lane(store)
+        lanes = [agent, await new_conversation(store, agent)]
+        items = [accept(lane, agent_id=agent if lane != agent else None) for lane in lanes]
+        await store.flush(items)
+        other = await _queue(store, 8)
+        (claim, *others) = await store.claim(10)
+        kept = next(item for item in items if item.run.id != claim.run.id)
+        standing = await _standing(store, kept.run)
+        assert (standing.place, list(standing.at_work)) == (None, [claim.run.id])
+        assert [each.run.id for each in others] == ([other.run.id] if caps.per_agent else [])
+        count = await store.count_queue(TENANT, [])
+        assert (count.most_per_agent, count.most_per_tenant) == (caps.per_agent, caps.per_tenant)
+        told = {group.share: (group.queued, group.blocked, group.running) for group in count.groups}
+        assert told == {0: (0, 1, 1), 8: (0, 0, 1) if caps.per_agent else (0, 1, 0)}
+        await flush_one(store, finish(claim, keep_lease=False))
+        assert (await _standing(store, kept.run)).place is not None

@@ -14,15 +14,19 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+from letta_client import AsyncLetta
 
 from sendoff import AsyncClient, v1
+from sendoff_server import app
+from sendoff_server.store.group_commit import GroupCommit
 from tests.contract.databases import PostgresDatabase
-from tests.faults.caller import PATIENCE_S, calling, script
+from tests.faults.caller import PATIENCE_S, calling, refused, script
 from tests.fixtures import balancer
 from tests.fixtures.balancer import Balancer
-from tests.fixtures.server import ServerProcess
+from tests.fixtures.server import Serve, ServerProcess
 
 pytestmark = pytest.mark.skipif(not balancer.IS_INSTALLED, reason="no wheel has the balancer for this machine")
 
@@ -33,7 +37,9 @@ LONG_S = 6.0
 """More than a server that stops gives a run, so that another one goes on with it."""
 
 
-_SHORT = script(text="an answer", first_delay_ms=200)
+_SHORT = script(text="an answer", first_delay_ms=400)
+
+_LONG = script(text="late", first_delay_ms=LONG_S * 1_000)
 
 
 class Replica(ServerProcess):
@@ -101,12 +107,23 @@ class Load:
                 _good(await http.get(f"/v1/runs/{run_id}"))
                 await _read(http, run_id)
 
+    async def official(self) -> None:
+        """The API's own client, as it is by default, waits for answers that take longer than a server that stops."""
+        async with AsyncLetta(api_key="any", base_url=f"http://{self._between.http_address}") as sdk:
+            agent = (await sdk.agents.create(model="scripted/script", include_base_tools=False)).id
+            while not self.over.is_set():
+                told = await sdk.agents.messages.create(agent, input=_LONG)
+                answer = told.messages[-1]
+                assert answer.message_type == "assistant_message"
+                assert answer.run_id is not None
+                self.accepted[agent].append(answer.run_id)
+
     async def long_runs(self) -> None:
         """Follows runs that last longer than the grace of a server."""
         async with calling(self._between.grpc_address) as caller, AsyncClient(self._between.grpc_address) as client:
             agent = await caller.agent()
             while not self.over.is_set():
-                run = await caller.send(agent, script(text="late", first_delay_ms=LONG_S * 1_000))
+                run = await caller.send(agent, _LONG)
                 self.accepted[agent].append(run.id)
                 async with asyncio.TaskGroup() as group, _http(self._between) as http:
                     following = [group.create_task(_follow(client, run.id)) for _ in range(2)]
@@ -160,8 +177,8 @@ async def test_a_rolling_restart_turns_nobody_away_and_loses_nothing(
 ) -> None:
     load = Load(between)
     async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as group:
-        for caller in (load.by_grpc, load.by_grpc, load.by_rest, load.by_rest, load.long_runs):
-            group.create_task(caller())
+        for behave in (load.by_grpc, load.by_grpc, load.by_rest, load.by_rest, load.official, load.long_runs):
+            group.create_task(behave())
         for replica in replicas:
             assert await replica.stop() == 0
             await replica.begin()
@@ -177,3 +194,101 @@ async def test_a_rolling_restart_turns_nobody_away_and_loses_nothing(
 
 def _begun(run: v1.Run) -> int:
     return run.start_time.ToNanoseconds()
+
+
+async def test_after_a_kill_calls_go_to_those_who_live(replicas: list[Replica], between: Balancer) -> None:
+    async with calling(between.grpc_address) as caller, _http(between) as http:
+        agent = await caller.agent()
+        await replicas[0].kill()
+        for number in range(10):
+            run = await caller.send(agent, script(text="an answer"), request_id=f"request {number}")
+            assert (await caller.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
+            _good(await http.get(f"/v1/runs/{run.id}"))
+            _good(await http.post(f"/v1/agents/{agent}/messages/async", json={"input": script(text="an answer")}))
+
+
+async def test_a_kill_in_the_middle_fails_no_call_that_its_client_repeats(
+    replicas: list[Replica], between: Balancer
+) -> None:
+    accepted: dict[str, list[str]] = {}
+    half, over = asyncio.Event(), asyncio.Event()
+
+    async def by_grpc() -> None:
+        async with AsyncClient(between.grpc_address) as client:
+            agent = (await client.create_agent(name="subject", model="scripted/script")).id
+            mine = accepted.setdefault(agent, [])
+            while not over.is_set():
+                mine.append((await client.send(agent, script(text="x"))).id)
+                await client.get_run(mine[-1])
+                half.set()
+
+    async def by_rest() -> None:
+        async with AsyncLetta(api_key="any", base_url=f"http://{between.http_address}") as sdk:
+            agent = (await sdk.agents.create(model="scripted/script", include_base_tools=False)).id
+            mine = accepted.setdefault(agent, [])
+            while not over.is_set():
+                mine.append((await sdk.agents.messages.create_async(agent, input=script(text="x"))).id)
+                await sdk.runs.retrieve(mine[-1])
+
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+        for behave in (by_grpc, by_rest, by_grpc, by_rest):
+            group.create_task(behave())
+        await half.wait()
+        await replicas[0].kill()
+        await between.settled(1)
+        over.set()
+    async with calling(between.grpc_address) as caller:
+        for agent, sent in accepted.items():
+            assert {run.id for run in await caller.list_all(agent_id=agent)} == {*sent}
+
+
+async def test_requests_of_one_connection_go_to_all_servers(serve: Serve, tmp_path: Path) -> None:
+    async with (
+        _two(serve, tmp_path) as (servers, between),
+        calling(between.grpc_address) as caller,
+        _http(between) as http,
+    ):
+        for _ in range(4):
+            await caller.agent()
+            _good(await http.post("/v1/agents/", json={"model": "scripted/script"}))
+        for server in servers:
+            assert server.http is not None
+            assert await _agents_of(server.http.address) == 4
+
+
+async def test_where_no_server_seems_well_they_are_asked_all_the_same(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "BEAT_S", 0.01)
+    async with _two(serve, tmp_path) as (_, between), calling(between.grpc_address) as caller, _http(between) as http:
+        monkeypatch.setattr(GroupCommit, "failing", True)
+        await between.settled(0)
+        assert (await caller.models.ListModels(v1.ListModelsRequest(), timeout=PATIENCE_S)).models
+        _good(await http.get("/v1/models/"))
+
+
+async def test_where_there_is_no_server_callers_are_told_to_come_again(tmp_path: Path) -> None:
+    nowhere = "127.0.0.1:1"
+    async with balancer.balancing([(nowhere, nowhere)], tmp_path) as between, _http(between) as http:
+        told = await http.post("/v1/agents/", json={})
+        assert (told.status_code, told.headers["retry-after"], told.json()["reason"]) == (503, "1", "BALANCER")
+        async with calling(between.grpc_address) as caller:
+            assert (await refused(caller.get("run"))).code == grpc.StatusCode.UNAVAILABLE
+
+
+@asynccontextmanager
+async def _two(serve: Serve, folder: Path) -> AsyncIterator[tuple[list[app.Server], Balancer]]:
+    """Servers in this process, each with a database of its own, behind a balancer that hands requests on by turns."""
+    async with AsyncExitStack() as stack:
+        servers = [
+            await stack.enter_async_context(serve(http_address="127.0.0.1:0", data_dir=folder / str(number)))
+            for number in range(2)
+        ]
+        places = [(each.grpc.address, each.http.address) for each in servers if each.http is not None]
+        running = balancer.balancing(places, folder, by_turns=True, asks_every_s=ASKS_EVERY_S)
+        yield servers, await stack.enter_async_context(running)
+
+
+async def _agents_of(address: str) -> int:
+    async with httpx.AsyncClient(base_url=f"http://{address}") as http:
+        return len(_good(await http.get("/v1/agents/")))

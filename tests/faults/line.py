@@ -89,9 +89,9 @@ async def _tell(said: asyncio.Queue[bytes], sink: asyncio.StreamWriter, way_is_o
 
 
 @asynccontextmanager
-async def line_to(dsn: str) -> AsyncIterator[Line]:
+async def line_to(dsn: str, kind: type[Line] = Line) -> AsyncIterator[Line]:
     """A line to the PostgreSQL of the tests."""
-    line = Line(dsn)
+    line = kind(dsn)
     async with asyncio.TaskGroup() as group:
         carried: set[asyncio.Task[None]] = set()
 

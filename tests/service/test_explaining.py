@@ -170,6 +170,61 @@ async def test_a_run_that_waits_for_answers_names_who_asked_for_what_and_until_w
     assert not (await explain(narrow, asked.id)).pending_actions
 
 
+@pytest.mark.parametrize("of", ["agent", "key", "tenant"])
+async def test_a_paused_run_names_the_pause_and_starts_once_that_is_lifted(narrow: Caller, of: str) -> None:
+    agent = await narrow.agent()
+    scope: dict[str, Any] = {"agent": {"agent_id": agent}, "key": {"fairness_key": "acme"}, "tenant": {}}[of]
+    pause = await narrow.ops.PauseDispatch(v1.PauseDispatchRequest(reason="night", **scope), timeout=PATIENCE_S)
+    acme = v1.Scheduling(fairness_key="acme")
+    run, behind = [await narrow.send(agent, script(text="x"), scheduling=acme) for _ in range(2)]
+    told = await explain(narrow, run.id)
+    assert (told.run.phase, told.run.wait.reason) == (v1.RUN_PHASE_BLOCKED, "DISPATCH_PAUSED")
+    assert (told.pause, list(told.blocking_run_ids), told.HasField("slot_queue")) == (pause, [], False)
+    assert told.facts[0].startswith("Dispatch is paused for ")
+    assert "'night'" in told.facts[0]
+    later = await explain(narrow, behind.id)
+    assert (list(later.blocking_run_ids), later.pause) == ([run.id], pause)
+    counted = await stats(narrow)
+    assert [_told(bucket) for bucket in counted.buckets] == [("acme", 3, 0, 2, 0, 0)]
+    assert list(counted.pauses) == [pause]
+
+    await narrow.ops.ResumeDispatch(v1.ResumeDispatchRequest(**scope), timeout=PATIENCE_S)
+    assert (await narrow.ended(behind.id)).status == v1.RUN_STATUS_COMPLETED
+    assert not (await explain(narrow, run.id)).HasField("pause")
+    assert not (await stats(narrow)).pauses
+
+
+@pytest.mark.parametrize("setting", ["max_running_per_agent", "max_running_per_tenant"])
+async def test_a_run_at_a_cap_names_the_runs_that_count_and_starts_once_one_has_ended(
+    start: Start, gate: HeldCalls, setting: str
+) -> None:
+    async with start(**{setting: 1}) as server, calling(server.grpc.address) as caller:
+        agent = await caller.agent()
+        counted = await holding(caller, gate, agent)
+        waits = await caller.runs.CreateMessageAsync(
+            request_in(await caller.conversation(agent), script(text="x")), timeout=PATIENCE_S
+        )
+        told = await explain(caller, waits.id)
+        of_agent = setting == "max_running_per_agent"
+        assert told.run.wait.reason == ("AGENT_AT_CAP" if of_agent else "TENANT_AT_CAP")
+        assert told.cap == v1.RunCap(agent_id=agent if of_agent else None, most=1, running=1)
+        assert (list(told.blocking_run_ids), told.HasField("slot_queue")) == ([counted.id], False)
+        seen = await stats(caller)
+        assert (seen.HasField("max_running_per_agent"), seen.HasField("max_running_per_tenant")) == (
+            of_agent,
+            not of_agent,
+        )
+        assert [_told(bucket)[2:] for bucket in seen.buckets] == [(0, 1, 0, 1)]
+
+        gate.release()
+        assert (await caller.ended(waits.id)).status == v1.RUN_STATUS_COMPLETED
+        assert not (await explain(caller, waits.id)).HasField("cap")
+
+
+def request_in(conversation_id: str, text: str) -> v1.CreateMessageAsyncRequest:
+    return v1.CreateMessageAsyncRequest(conversation_id=conversation_id, input=v1.Content(text=text))
+
+
 async def test_a_run_under_way_tells_who_works_on_it(narrow: Caller, gate: HeldCalls) -> None:
     run = await holding(narrow, gate)
     told = await explain(narrow, run.id)

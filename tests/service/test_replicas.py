@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import grpc
 import pytest
@@ -63,10 +62,6 @@ async def pair(serve: Serve, postgres: PostgresDatabase, gate: HeldCalls, worksh
         servers = [await stack.enter_async_context(serve(database_url=postgres.dsn)) for _ in range(2)]
         callers = [await stack.enter_async_context(calling(server.grpc.address)) for server in servers]
         yield Pair(*callers)
-
-
-async def _watched(caller: Caller, run_id: str, **fields: Any) -> list[v1.WatchRunResponse]:
-    return [frame async for frame in caller.watch(run_id, **fields)]
 
 
 @pytest.mark.usefixtures("news")
@@ -140,12 +135,26 @@ async def test_what_is_deleted_elsewhere_is_gone_here(pair: Pair) -> None:
     assert (await refused(pair.here.send(agent, "hello"))).code is grpc.StatusCode.NOT_FOUND
 
 
-async def test_who_watches_a_run_that_is_deleted_elsewhere_hears_of_it(pair: Pair, workshop: Workshop) -> None:
+@pytest.mark.usefixtures("news")
+@pytest.mark.parametrize("owner", ["agent", "conversation"])
+async def test_who_watches_or_waits_for_a_run_that_is_deleted_elsewhere_hears_of_it(
+    pair: Pair, workshop: Workshop, owner: str
+) -> None:
     agent = await pair.here.agent()
-    run = await stopped(pair.here, agent, "risky")
-    watching = asyncio.create_task(_watched(pair.there, run.id, follow_continuations=True))
-    await pair.here.agents.DeleteAgent(v1.DeleteAgentRequest(agent_id=agent), timeout=PATIENCE_S)
-    assert (await refused(patiently(watching))).code is grpc.StatusCode.NOT_FOUND
+    conversation = await pair.here.conversation(agent)
+    run = await stopped(pair.here, agent, "risky", conversation_id=conversation)
+    wait = v1.WaitRunRequest(run_id=run.id, until=v1.WAIT_UNTIL_TURN_END)
+    waiting = asyncio.ensure_future(pair.there.runs.WaitRun(wait, timeout=PATIENCE_S))
+    stream = pair.there.watch(run.id, follow_continuations=True)
+    for _ in range(run.last_sequence):
+        await patiently(anext(aiter(stream)))
+    if owner == "agent":
+        await pair.here.agents.DeleteAgent(v1.DeleteAgentRequest(agent_id=agent), timeout=PATIENCE_S)
+    else:
+        delete = v1.DeleteConversationRequest(conversation_id=conversation)
+        await pair.here.conversations.DeleteConversation(delete, timeout=PATIENCE_S)
+    for told in (anext(aiter(stream)), waiting):
+        assert (await refused(patiently(told))).code is grpc.StatusCode.NOT_FOUND
 
 
 @pytest.mark.usefixtures("news")

@@ -13,6 +13,7 @@ from sendoff.cli import (
     blocks,
     callbacks,
     conversations,
+    dispatch,
     exits,
     files,
     queues,
@@ -68,6 +69,7 @@ app.add_typer(agents.agents, name="agents")
 app.add_typer(blocks.blocks, name="blocks")
 app.add_typer(callbacks.callbacks, name="callbacks")
 app.add_typer(conversations.conversations, name="conversations")
+app.add_typer(dispatch.dispatch, name="dispatch")
 app.add_typer(files.files, name="files")
 app.add_typer(runs.runs, name="runs")
 app.add_typer(server.models, name="models")

@@ -237,6 +237,13 @@ def failure(run: v1.Run) -> str:
     return f"{run.error.reason}: {run.error.message}" if run.HasField("error") else ""
 
 
+def pause_scope(pause: v1.DispatchPause) -> str:
+    """What is paused."""
+    if pause.HasField("agent_id"):
+        return pause.agent_id
+    return f"key {pause.fairness_key}" if pause.HasField("fairness_key") else "everything"
+
+
 def action_kind(value: int) -> str:
     return spelled(v1.ActionKind.Name, "ACTION_KIND_", value).replace("_", " ")
 

@@ -185,8 +185,13 @@ from sendoff.v1.ops_service_pb2 import GetQueueStatsRequest as GetQueueStatsRequ
 from sendoff.v1.ops_service_pb2 import GetQueueStatsResponse as GetQueueStatsResponse
 from sendoff.v1.ops_service_pb2 import GetServerInfoRequest as GetServerInfoRequest
 from sendoff.v1.ops_service_pb2 import GetServerInfoResponse as GetServerInfoResponse
+from sendoff.v1.ops_service_pb2 import ListDispatchPausesRequest as ListDispatchPausesRequest
+from sendoff.v1.ops_service_pb2 import ListDispatchPausesResponse as ListDispatchPausesResponse
+from sendoff.v1.ops_service_pb2 import PauseDispatchRequest as PauseDispatchRequest
 from sendoff.v1.ops_service_pb2 import QueueBucket as QueueBucket
 from sendoff.v1.ops_service_pb2 import Replica as Replica
+from sendoff.v1.ops_service_pb2 import ResumeDispatchRequest as ResumeDispatchRequest
+from sendoff.v1.ops_service_pb2 import ResumeDispatchResponse as ResumeDispatchResponse
 from sendoff.v1.ops_service_pb2 import SlotWaits as SlotWaits
 from sendoff.v1.run_pb2 import CallbackSummary as CallbackSummary
 from sendoff.v1.run_pb2 import RUN_KIND_COMPACTION as RUN_KIND_COMPACTION
@@ -267,6 +272,7 @@ from sendoff.v1.run_service_pb2 import ListRunMessagesRequest as ListRunMessages
 from sendoff.v1.run_service_pb2 import ListRunMessagesResponse as ListRunMessagesResponse
 from sendoff.v1.run_service_pb2 import ListRunsRequest as ListRunsRequest
 from sendoff.v1.run_service_pb2 import ListRunsResponse as ListRunsResponse
+from sendoff.v1.run_service_pb2 import RunCap as RunCap
 from sendoff.v1.run_service_pb2 import RunSnapshot as RunSnapshot
 from sendoff.v1.run_service_pb2 import Scheduling as Scheduling
 from sendoff.v1.run_service_pb2 import SlotQueue as SlotQueue

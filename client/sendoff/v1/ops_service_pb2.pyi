@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from sendoff.v1 import dispatch_pause_pb2 as _dispatch_pause_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -132,12 +133,19 @@ class GetQueueStatsResponse(_message.Message):
     SLOTS_FIELD_NUMBER: _builtins.int
     SLOTS_USED_FIELD_NUMBER: _builtins.int
     AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    PAUSES_FIELD_NUMBER: _builtins.int
+    MAX_RUNNING_PER_AGENT_FIELD_NUMBER: _builtins.int
+    MAX_RUNNING_PER_TENANT_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
     """There is more than is told: more buckets, or more than 50,000 runs that have not ended, of which that many are counted."""
     slots: _builtins.int
     """How many slots they have."""
     slots_used: _builtins.int
     """How many of them are taken, by runs of whatever key."""
+    max_running_per_agent: _builtins.int
+    """How many runs of one agent may be under way at once, over all replicas. Unset: as many as may be."""
+    max_running_per_tenant: _builtins.int
+    """How many of the tenant may. Unset: as many as may be."""
     @_builtins.property
     def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueBucket]:
         """Runs that have not ended, by key and priority, those with most of them first. At most 200."""
@@ -154,6 +162,10 @@ class GetQueueStatsResponse(_message.Message):
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
         """As of when."""
 
+    @_builtins.property
+    def pauses(self) -> _containers.RepeatedCompositeFieldContainer[_dispatch_pause_pb2.DispatchPause]:
+        """What is paused, oldest first."""
+
     def __init__(
         self,
         *,
@@ -164,12 +176,22 @@ class GetQueueStatsResponse(_message.Message):
         slots: _builtins.int = ...,
         slots_used: _builtins.int = ...,
         as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        pauses: _abc.Iterable[_dispatch_pause_pb2.DispatchPause] | None = ...,
+        max_running_per_agent: _builtins.int | None = ...,
+        max_running_per_tenant: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_running_per_agent", b"_max_running_per_agent", "_max_running_per_tenant", b"_max_running_per_tenant", "as_of_time", b"as_of_time", "max_running_per_agent", b"max_running_per_agent", "max_running_per_tenant", b"max_running_per_tenant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "buckets", b"buckets", "replicas", b"replicas", "slot_waits", b"slot_waits", "slots", b"slots", "slots_used", b"slots_used", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_running_per_agent", b"_max_running_per_agent", "_max_running_per_tenant", b"_max_running_per_tenant", "as_of_time", b"as_of_time", "buckets", b"buckets", "max_running_per_agent", b"max_running_per_agent", "max_running_per_tenant", b"max_running_per_tenant", "pauses", b"pauses", "replicas", b"replicas", "slot_waits", b"slot_waits", "slots", b"slots", "slots_used", b"slots_used", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_running_per_agent: _TypeAlias = _typing.Literal["max_running_per_agent"]  # noqa: Y015
+    _WhichOneofArgType__max_running_per_agent: _TypeAlias = _typing.Literal["_max_running_per_agent", b"_max_running_per_agent"]  # noqa: Y015
+    _WhichOneofReturnType__max_running_per_tenant: _TypeAlias = _typing.Literal["max_running_per_tenant"]  # noqa: Y015
+    _WhichOneofArgType__max_running_per_tenant: _TypeAlias = _typing.Literal["_max_running_per_tenant", b"_max_running_per_tenant"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_running_per_agent) -> _WhichOneofReturnType__max_running_per_agent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_running_per_tenant) -> _WhichOneofReturnType__max_running_per_tenant | None: ...
 
 Global___GetQueueStatsResponse: _TypeAlias = GetQueueStatsResponse  # noqa: Y015
 
@@ -193,7 +215,7 @@ class QueueBucket(_message.Message):
     queued: _builtins.int
     """Those whose turn has come and that wait for a slot."""
     blocked: _builtins.int
-    """Those that wait behind an earlier run of their conversation, for answers to its actions, or because of a pause or a quota."""
+    """Those that wait behind an earlier run of their conversation, for answers to its actions, or because of a pause or a cap."""
     scheduled: _builtins.int
     """Those whose start time has not come."""
     running: _builtins.int
@@ -314,3 +336,136 @@ class Replica(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__slots) -> _WhichOneofReturnType__slots | None: ...
 
 Global___Replica: _TypeAlias = Replica  # noqa: Y015
+
+@_typing.final
+class PauseDispatchRequest(_message.Message):
+    """Asks for a pause. Neither agent_id nor fairness_key: of all runs of the tenant. Rule: not both."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    FAIRNESS_KEY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """Of the runs of this agent. Rule: string.pattern = "^agent-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"."""
+    fairness_key: _builtins.str
+    """Of the runs whose scheduling has this key. Rule: string.min_bytes = 1; string.max_bytes = 64."""
+    reason: _builtins.str
+    """Why, for whoever asks. Rule: string.max_len = 500."""
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str | None = ...,
+        fairness_key: _builtins.str | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_fairness_key", b"_fairness_key", "agent_id", b"agent_id", "fairness_key", b"fairness_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_fairness_key", b"_fairness_key", "agent_id", b"agent_id", "fairness_key", b"fairness_key", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agent_id: _TypeAlias = _typing.Literal["agent_id"]  # noqa: Y015
+    _WhichOneofArgType__agent_id: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id"]  # noqa: Y015
+    _WhichOneofReturnType__fairness_key: _TypeAlias = _typing.Literal["fairness_key"]  # noqa: Y015
+    _WhichOneofArgType__fairness_key: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agent_id) -> _WhichOneofReturnType__agent_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fairness_key) -> _WhichOneofReturnType__fairness_key | None: ...
+
+Global___PauseDispatchRequest: _TypeAlias = PauseDispatchRequest  # noqa: Y015
+
+@_typing.final
+class ResumeDispatchRequest(_message.Message):
+    """Asks that a pause be lifted: that of exactly this scope."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    FAIRNESS_KEY_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """As PauseDispatchRequest.agent_id. Rule: as PauseDispatchRequest.agent_id."""
+    fairness_key: _builtins.str
+    """As PauseDispatchRequest.fairness_key. Rule: as PauseDispatchRequest.fairness_key."""
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str | None = ...,
+        fairness_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_fairness_key", b"_fairness_key", "agent_id", b"agent_id", "fairness_key", b"fairness_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "_fairness_key", b"_fairness_key", "agent_id", b"agent_id", "fairness_key", b"fairness_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agent_id: _TypeAlias = _typing.Literal["agent_id"]  # noqa: Y015
+    _WhichOneofArgType__agent_id: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id"]  # noqa: Y015
+    _WhichOneofReturnType__fairness_key: _TypeAlias = _typing.Literal["fairness_key"]  # noqa: Y015
+    _WhichOneofArgType__fairness_key: _TypeAlias = _typing.Literal["_fairness_key", b"_fairness_key"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agent_id) -> _WhichOneofReturnType__agent_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fairness_key) -> _WhichOneofReturnType__fairness_key | None: ...
+
+Global___ResumeDispatchRequest: _TypeAlias = ResumeDispatchRequest  # noqa: Y015
+
+@_typing.final
+class ResumeDispatchResponse(_message.Message):
+    """What became of a pause."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAS_PAUSED_FIELD_NUMBER: _builtins.int
+    was_paused: _builtins.bool
+    """False: there was none."""
+    def __init__(
+        self,
+        *,
+        was_paused: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["was_paused", b"was_paused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeDispatchResponse: _TypeAlias = ResumeDispatchResponse  # noqa: Y015
+
+@_typing.final
+class ListDispatchPausesRequest(_message.Message):
+    """Asks which pauses there are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDispatchPausesRequest: _TypeAlias = ListDispatchPausesRequest  # noqa: Y015
+
+@_typing.final
+class ListDispatchPausesResponse(_message.Message):
+    """Which pauses there are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAUSES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pauses(self) -> _containers.RepeatedCompositeFieldContainer[_dispatch_pause_pb2.DispatchPause]:
+        """All of them, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        pauses: _abc.Iterable[_dispatch_pause_pb2.DispatchPause] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pauses", b"pauses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDispatchPausesResponse: _TypeAlias = ListDispatchPausesResponse  # noqa: Y015

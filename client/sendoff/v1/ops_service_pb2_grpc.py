@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from sendoff.v1 import dispatch_pause_pb2 as sendoff_dot_v1_dot_dispatch__pause__pb2
 from sendoff.v1 import ops_service_pb2 as sendoff_dot_v1_dot_ops__service__pb2
 
 GRPC_GENERATED_VERSION = '1.80.1'
@@ -45,6 +46,21 @@ class OpsServiceStub(object):
                 request_serializer=sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsRequest.SerializeToString,
                 response_deserializer=sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsResponse.FromString,
                 _registered_method=True)
+        self.PauseDispatch = channel.unary_unary(
+                '/sendoff.v1.OpsService/PauseDispatch',
+                request_serializer=sendoff_dot_v1_dot_ops__service__pb2.PauseDispatchRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_dispatch__pause__pb2.DispatchPause.FromString,
+                _registered_method=True)
+        self.ResumeDispatch = channel.unary_unary(
+                '/sendoff.v1.OpsService/ResumeDispatch',
+                request_serializer=sendoff_dot_v1_dot_ops__service__pb2.ResumeDispatchRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_ops__service__pb2.ResumeDispatchResponse.FromString,
+                _registered_method=True)
+        self.ListDispatchPauses = channel.unary_unary(
+                '/sendoff.v1.OpsService/ListDispatchPauses',
+                request_serializer=sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesResponse.FromString,
+                _registered_method=True)
 
 
 class OpsServiceServicer(object):
@@ -67,6 +83,34 @@ class OpsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseDispatch(self, request, context):
+        """Has no run of an agent, of a fairness key or of the tenant begun until ResumeDispatch lifts it. Idempotent: a scope that is paused
+        stays so, with the pause that is there.
+
+        On return no server begins one any more, whatever restarts. Runs are accepted as ever and wait (Run.wait: DISPATCH_PAUSED), also
+        those that answer actions; queue_ttl goes on, and they can be cancelled. Runs that have begun, or that a server has taken up, go on to
+        their end. Fails with NOT_FOUND (AGENT_NOT_FOUND) and with RESOURCE_EXHAUSTED (TOO_MANY_PAUSES): there are 1000 at most.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeDispatch(self, request, context):
+        """Lifts a pause. Idempotent: it is no error if there is none. Runs that another pause is for go on waiting.
+
+        On return those that waited for it alone may be begun, in the order in which they waited before. Fails with NOT_FOUND (AGENT_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDispatchPauses(self, request, context):
+        """Lists the pauses there are, oldest first, all of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OpsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +123,21 @@ def add_OpsServiceServicer_to_server(servicer, server):
                     servicer.GetQueueStats,
                     request_deserializer=sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsRequest.FromString,
                     response_serializer=sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsResponse.SerializeToString,
+            ),
+            'PauseDispatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseDispatch,
+                    request_deserializer=sendoff_dot_v1_dot_ops__service__pb2.PauseDispatchRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_dispatch__pause__pb2.DispatchPause.SerializeToString,
+            ),
+            'ResumeDispatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeDispatch,
+                    request_deserializer=sendoff_dot_v1_dot_ops__service__pb2.ResumeDispatchRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_ops__service__pb2.ResumeDispatchResponse.SerializeToString,
+            ),
+            'ListDispatchPauses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDispatchPauses,
+                    request_deserializer=sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +195,87 @@ class OpsService(object):
             '/sendoff.v1.OpsService/GetQueueStats',
             sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsRequest.SerializeToString,
             sendoff_dot_v1_dot_ops__service__pb2.GetQueueStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseDispatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.OpsService/PauseDispatch',
+            sendoff_dot_v1_dot_ops__service__pb2.PauseDispatchRequest.SerializeToString,
+            sendoff_dot_v1_dot_dispatch__pause__pb2.DispatchPause.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeDispatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.OpsService/ResumeDispatch',
+            sendoff_dot_v1_dot_ops__service__pb2.ResumeDispatchRequest.SerializeToString,
+            sendoff_dot_v1_dot_ops__service__pb2.ResumeDispatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDispatchPauses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.OpsService/ListDispatchPauses',
+            sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesRequest.SerializeToString,
+            sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesResponse.FromString,
             options,
             channel_credentials,
             insecure,

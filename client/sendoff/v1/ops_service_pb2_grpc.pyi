@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from sendoff.v1 import dispatch_pause_pb2 as _dispatch_pause_pb2
 from sendoff.v1 import ops_service_pb2 as _ops_service_pb2
 import abc as _abc_1
 
@@ -23,6 +24,21 @@ class OpsServiceStub:
 
     Of all replicas together, whichever is asked, as of one moment.
     """
+    PauseDispatch: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.PauseDispatchRequest, _dispatch_pause_pb2.DispatchPause]
+    """Has no run of an agent, of a fairness key or of the tenant begun until ResumeDispatch lifts it. Idempotent: a scope that is paused
+    stays so, with the pause that is there.
+
+    On return no server begins one any more, whatever restarts. Runs are accepted as ever and wait (Run.wait: DISPATCH_PAUSED), also
+    those that answer actions; queue_ttl goes on, and they can be cancelled. Runs that have begun, or that a server has taken up, go on to
+    their end. Fails with NOT_FOUND (AGENT_NOT_FOUND) and with RESOURCE_EXHAUSTED (TOO_MANY_PAUSES): there are 1000 at most.
+    """
+    ResumeDispatch: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.ResumeDispatchRequest, _ops_service_pb2.ResumeDispatchResponse]
+    """Lifts a pause. Idempotent: it is no error if there is none. Runs that another pause is for go on waiting.
+
+    On return those that waited for it alone may be begun, in the order in which they waited before. Fails with NOT_FOUND (AGENT_NOT_FOUND).
+    """
+    ListDispatchPauses: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.ListDispatchPausesRequest, _ops_service_pb2.ListDispatchPausesResponse]
+    """Lists the pauses there are, oldest first, all of them."""
 
 class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
     """For operators."""
@@ -45,5 +61,38 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Of all replicas together, whichever is asked, as of one moment.
         """
+
+    @_abc_1.abstractmethod
+    def PauseDispatch(
+        self,
+        request: _ops_service_pb2.PauseDispatchRequest,
+        context: _aio.ServicerContext[_ops_service_pb2.PauseDispatchRequest, _abc.Awaitable[_dispatch_pause_pb2.DispatchPause]],
+    ) -> _abc.Awaitable[_dispatch_pause_pb2.DispatchPause]:
+        """Has no run of an agent, of a fairness key or of the tenant begun until ResumeDispatch lifts it. Idempotent: a scope that is paused
+        stays so, with the pause that is there.
+
+        On return no server begins one any more, whatever restarts. Runs are accepted as ever and wait (Run.wait: DISPATCH_PAUSED), also
+        those that answer actions; queue_ttl goes on, and they can be cancelled. Runs that have begun, or that a server has taken up, go on to
+        their end. Fails with NOT_FOUND (AGENT_NOT_FOUND) and with RESOURCE_EXHAUSTED (TOO_MANY_PAUSES): there are 1000 at most.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeDispatch(
+        self,
+        request: _ops_service_pb2.ResumeDispatchRequest,
+        context: _aio.ServicerContext[_ops_service_pb2.ResumeDispatchRequest, _abc.Awaitable[_ops_service_pb2.ResumeDispatchResponse]],
+    ) -> _abc.Awaitable[_ops_service_pb2.ResumeDispatchResponse]:
+        """Lifts a pause. Idempotent: it is no error if there is none. Runs that another pause is for go on waiting.
+
+        On return those that waited for it alone may be begun, in the order in which they waited before. Fails with NOT_FOUND (AGENT_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def ListDispatchPauses(
+        self,
+        request: _ops_service_pb2.ListDispatchPausesRequest,
+        context: _aio.ServicerContext[_ops_service_pb2.ListDispatchPausesRequest, _abc.Awaitable[_ops_service_pb2.ListDispatchPausesResponse]],
+    ) -> _abc.Awaitable[_ops_service_pb2.ListDispatchPausesResponse]:
+        """Lists the pauses there are, oldest first, all of them."""
 
 def add_OpsServiceServicer_to_server(servicer: OpsServiceServicer, server: _aio.Server) -> None: ...

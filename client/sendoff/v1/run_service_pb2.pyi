@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sendoff.v1 import action_pb2 as _action_pb2
 from sendoff.v1 import content_pb2 as _content_pb2
+from sendoff.v1 import dispatch_pause_pb2 as _dispatch_pause_pb2
 from sendoff.v1 import input_message_pb2 as _input_message_pb2
 from sendoff.v1 import json_pb2 as _json_pb2
 from sendoff.v1 import message_pb2 as _message_pb2
@@ -587,7 +588,7 @@ class Scheduling(_message.Message):
     """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """The run is not started before this time; as a rule it is within 2 seconds of it, if there is a slot. Later runs of the
+        """The run is not started before this time; as a rule it is some milliseconds after it, if there is a slot. Later runs of the
         conversation wait behind it all the same. A time that has passed is met at once. Not for a request that answers what a run waits
         for. At most 366 days ahead. Unset: at once.
         """
@@ -1339,6 +1340,8 @@ class ExplainRunResponse(_message.Message):
     LATEST_START_TIME_FIELD_NUMBER: _builtins.int
     SLOT_QUEUE_FIELD_NUMBER: _builtins.int
     LEASE_FIELD_NUMBER: _builtins.int
+    PAUSE_FIELD_NUMBER: _builtins.int
+    CAP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def run(self) -> _run_pb2.Run:
         """The run as GetRun tells it; `wait` is what it waits for."""
@@ -1350,7 +1353,7 @@ class ExplainRunResponse(_message.Message):
     @_builtins.property
     def blocking_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Whose end, or whose actions, it waits for: the runs in front of it in its conversation, in their order; or the run whose actions are
-        pending; or, if it waits for a slot, runs that have one. At most 20, and only runs of the tenant.
+        pending; or, if it waits for a slot, runs that have one; or, at a cap, runs that it counts. At most 20, and only runs of the tenant.
         """
 
     @_builtins.property
@@ -1369,6 +1372,14 @@ class ExplainRunResponse(_message.Message):
     def lease(self) -> Global___Lease:
         """Who works on its conversation. Unset: nobody."""
 
+    @_builtins.property
+    def pause(self) -> _dispatch_pause_pb2.DispatchPause:
+        """The pause that keeps it, the oldest if several do. Unset: none does."""
+
+    @_builtins.property
+    def cap(self) -> Global___RunCap:
+        """The cap that keeps it. Unset: none does."""
+
     def __init__(
         self,
         *,
@@ -1379,14 +1390,48 @@ class ExplainRunResponse(_message.Message):
         latest_start_time: _timestamp_pb2.Timestamp | None = ...,
         slot_queue: Global___SlotQueue | None = ...,
         lease: Global___Lease | None = ...,
+        pause: _dispatch_pause_pb2.DispatchPause | None = ...,
+        cap: Global___RunCap | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["latest_start_time", b"latest_start_time", "lease", b"lease", "run", b"run", "slot_queue", b"slot_queue"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cap", b"cap", "latest_start_time", b"latest_start_time", "lease", b"lease", "pause", b"pause", "run", b"run", "slot_queue", b"slot_queue"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocking_run_ids", b"blocking_run_ids", "facts", b"facts", "latest_start_time", b"latest_start_time", "lease", b"lease", "pending_actions", b"pending_actions", "run", b"run", "slot_queue", b"slot_queue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocking_run_ids", b"blocking_run_ids", "cap", b"cap", "facts", b"facts", "latest_start_time", b"latest_start_time", "lease", b"lease", "pause", b"pause", "pending_actions", b"pending_actions", "run", b"run", "slot_queue", b"slot_queue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainRunResponse: _TypeAlias = ExplainRunResponse  # noqa: Y015
+
+@_typing.final
+class RunCap(_message.Message):
+    """How many runs may be under way at once, over all replicas."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """Whose runs it counts. Unset: all of the tenant."""
+    most: _builtins.int
+    """So many at most."""
+    running: _builtins.int
+    """So many are."""
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str | None = ...,
+        most: _builtins.int = ...,
+        running: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "agent_id", b"agent_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id", "agent_id", b"agent_id", "most", b"most", "running", b"running"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agent_id: _TypeAlias = _typing.Literal["agent_id"]  # noqa: Y015
+    _WhichOneofArgType__agent_id: _TypeAlias = _typing.Literal["_agent_id", b"_agent_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agent_id) -> _WhichOneofReturnType__agent_id | None: ...
+
+Global___RunCap: _TypeAlias = RunCap  # noqa: Y015
 
 @_typing.final
 class SlotQueue(_message.Message):

@@ -8,6 +8,7 @@ from sendoff.v1.ops_service_pb2_grpc import OpsServiceServicer
 from sendoff_server.api.caller import TENANT
 from sendoff_server.api.status import Context
 from sendoff_server.models.port import Catalogue
+from sendoff_server.runs.dispatch_service import DispatchService
 from sendoff_server.runs.queue_stats import QueueStats
 
 
@@ -22,14 +23,26 @@ class ModelServicer(ModelServiceServicer):
 
 
 class OpsServicer(OpsServiceServicer):
-    """Tells what it was given, and asks the use cases for the rest."""
+    """Tells what it was given, and hands the other calls to the use cases."""
 
-    def __init__(self, info: v1.GetServerInfoResponse, queue: QueueStats) -> None:
+    def __init__(self, info: v1.GetServerInfoResponse, queue: QueueStats, dispatch: DispatchService) -> None:
         self._info = info
         self._queue = queue
+        self._dispatch = dispatch
 
     async def GetServerInfo(self, request: v1.GetServerInfoRequest, context: Context) -> v1.GetServerInfoResponse:
         return self._info
 
     async def GetQueueStats(self, request: v1.GetQueueStatsRequest, context: Context) -> v1.GetQueueStatsResponse:
         return await self._queue.get(TENANT, request)
+
+    async def PauseDispatch(self, request: v1.PauseDispatchRequest, context: Context) -> v1.DispatchPause:
+        return await self._dispatch.pause(TENANT, request)
+
+    async def ResumeDispatch(self, request: v1.ResumeDispatchRequest, context: Context) -> v1.ResumeDispatchResponse:
+        return await self._dispatch.resume(TENANT, request)
+
+    async def ListDispatchPauses(
+        self, request: v1.ListDispatchPausesRequest, context: Context
+    ) -> v1.ListDispatchPausesResponse:
+        return await self._dispatch.list_pauses(TENANT)

@@ -91,7 +91,11 @@ class GrpcServer:
                 (file_service_pb2.DESCRIPTOR, "FileService", FileServicer(use_cases.files)),
                 (tool_service_pb2.DESCRIPTOR, "ToolService", ToolServicer(use_cases.tools)),
                 (model_service_pb2.DESCRIPTOR, "ModelService", ModelServicer(use_cases.models)),
-                (ops_service_pb2.DESCRIPTOR, "OpsService", OpsServicer(use_cases.info, use_cases.queue)),
+                (
+                    ops_service_pb2.DESCRIPTOR,
+                    "OpsService",
+                    OpsServicer(use_cases.info, use_cases.queue, use_cases.dispatch),
+                ),
             )
         }
         self._options = server_options(settings.max_request_bytes, shares_port=settings.processes > 1)

@@ -13,7 +13,17 @@ from typing import Any
 
 from sendoff_server import ids
 from sendoff_server.gateway.codec.schemas import REF, Schema, Schemas
-from sendoff_server.gateway.description import agents, callbacks, contexts, facts, messages, runs, sending, toolbox
+from sendoff_server.gateway.description import (
+    agents,
+    callbacks,
+    contexts,
+    dispatch,
+    facts,
+    messages,
+    runs,
+    sending,
+    toolbox,
+)
 from sendoff_server.gateway.description.answers import nouns
 from sendoff_server.gateway.description.bodies import Bodies
 from sendoff_server.gateway.description.forms import TEXT, Described
@@ -85,7 +95,7 @@ _PLAIN = Described(answers={}, refused=frozenset({400, 409}))
 
 
 def _descriptions(bodies: Bodies) -> Descriptions:
-    by_request = (runs.table, agents.table, callbacks.table, sending.table, toolbox.table)
+    by_request = (runs.table, agents.table, callbacks.table, dispatch.table, sending.table, toolbox.table)
     told = [facts.TABLE, messages.TABLE, contexts.table(), *(table(bodies) for table in by_request)]
     return {route: described for table in told for route, described in table.items()}
 

@@ -31,13 +31,13 @@ from sendoff_server.errors import (
     Unsupported,
     Violation,
 )
+from sendoff_server.fairness import share_of
 from sendoff_server.lifecycle import client_otids, first_event, input_of, model_of, new_run
 from sendoff_server.models.port import Catalogue, Model
 from sendoff_server.runs.decisions import answers, with_decisions
 from sendoff_server.runs.remote_images import Addresses, check_addresses
 from sendoff_server.runs.retention import Retention
 from sendoff_server.runs.stored_images import Files, with_media_types
-from sendoff_server.store.batch.shares import share_of
 from sendoff_server.store.items import (
     Accept,
     Busy,

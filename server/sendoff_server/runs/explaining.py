@@ -12,8 +12,9 @@ from sendoff import v1
 from sendoff_server.clock import SECOND_NS, timestamp
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.runs.wait_facts import facts_of
-from sendoff_server.runs.waiting import show_wait
+from sendoff_server.runs.waiting import AT_CAP, show_wait
 from sendoff_server.store.port import LEASE_S
+from sendoff_server.store.questions import CapOf, Queued
 from sendoff_server.store.standing import ReplicaSeen, SlotPlace, Standing
 
 
@@ -49,7 +50,19 @@ def _tell(told: v1.ExplainRunResponse, head: v1.Run, standing: Standing) -> None
         told.slot_queue.CopyFrom(_slot_queue(head, standing.place, standing))
     if standing.holder is not None:
         told.lease.CopyFrom(_lease(head, standing.holder))
+    if standing.head is not None:
+        _tell_what_bars(told, head, standing.head)
     told.blocking_run_ids.extend(_blocking(told.run, head, standing))
+
+
+def _tell_what_bars(told: v1.ExplainRunResponse, head: v1.Run, queued: Queued) -> None:
+    """A pause or a cap, if nothing else comes first."""
+    if head.wait.reason == "DISPATCH_PAUSED" and queued.pause is not None:
+        told.pause.CopyFrom(queued.pause)
+    is_kept = head.wait.reason in AT_CAP.values() or head.status == v1.RUN_STATUS_RUNNING
+    if is_kept and (at_cap := queued.at_cap) is not None:
+        agent_id = head.agent_id if at_cap.of is CapOf.AGENT else None
+        told.cap.CopyFrom(v1.RunCap(agent_id=agent_id, most=at_cap.most, running=at_cap.running))
 
 
 def _blocking(run: v1.Run, head: v1.Run, standing: Standing) -> Sequence[str]:

@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 from sendoff_server.clock import Clock
 from sendoff_server.runs.audience import Audience
 from sendoff_server.runs.hub import Hub
-from sendoff_server.runs.remote_text import REPEAT_S, RemoteText
-from sendoff_server.store.hints import Hint, LanesWait, Missed, Text, Watches, Wrote
+from sendoff_server.runs.remote_text import RemoteText
+from sendoff_server.store.hints import Gone, Hint, LanesWait, Missed, Text, Watches, Wrote
 from sendoff_server.store.items import Item, MarkCancel, Noted, Placed, Progress, Recorded, Result
 from sendoff_server.store.port import Store, StoreFailed
 
@@ -31,10 +31,12 @@ class Herald:
         self._clock = clock
         self._has_news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._written: dict[str, None] = {}
+        self._gone: dict[str, None] = {}
         self._lanes_wait = False
         self._is_running = False
         self._audience = Audience(hub, clock, self._ring)
         self._remote_text = RemoteText(hub, clock, self._ring)
+        hub.on_forgotten = self._deleted
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -74,8 +76,13 @@ class Herald:
                 self._remote_text.heard(hint)
             case Missed():
                 self._begin_anew()
-            case Wrote() | LanesWait():
+            case Wrote() | Gone() | LanesWait():
                 pass
+
+    def _deleted(self, owner_id: str) -> None:
+        if self._is_running:
+            self._gone[owner_id] = None
+            self._ring()
 
     def _ring(self) -> None:
         if not self._has_news.done():
@@ -89,7 +96,7 @@ class Herald:
 
     async def _tell_forever(self) -> None:
         while True:
-            await self._clock.wait(self._has_news, REPEAT_S)
+            await self._clock.wait(self._has_news, self._remote_text.left_s())
             self._has_news = asyncio.get_running_loop().create_future()
             if hints := list(self._due()):
                 await self._tell(hints)
@@ -106,6 +113,9 @@ class Herald:
         if self._written:
             run_ids, self._written = self._written, {}
             yield Wrote(run_ids)
+        if self._gone:
+            owner_ids, self._gone = self._gone, {}
+            yield Gone(owner_ids)
         if self._lanes_wait:
             self._lanes_wait = False
             yield LanesWait()

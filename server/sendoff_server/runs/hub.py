@@ -194,6 +194,8 @@ class Hub:
         """Agents, conversations and runs deleted lately, because a run may just be on its way from the store."""
         self.on_text: OnRun | None = None
         """Told when text of a run is written here."""
+        self.on_forgotten: Callable[[str], None] | None = None
+        """Told what was deleted here."""
         self.on_watched: Callable[[], None] | None = None
         """Told when `wanting_text` may have changed."""
 
@@ -274,6 +276,8 @@ class Hub:
         self._deleted[owner_id] = None
         if len(self._deleted) > DELETED_OWNERS:
             self._deleted.popitem(last=False)
+        if self.on_forgotten is not None:
+            self.on_forgotten(owner_id)
         for run_id in [run_id for run_id, (_, run) in self._finished.items() if owner_id in owners(run)]:
             del self._finished[run_id]
         for topic in self._topics.values():

@@ -22,7 +22,7 @@ from sendoff_server.clock import Clock
 from sendoff_server.runs.herald import Herald
 from sendoff_server.runs.hub import Hub, Topic
 from sendoff_server.runs.scheduler import Scheduler
-from sendoff_server.store.hints import Hint, LanesWait, Missed, Wrote
+from sendoff_server.store.hints import Gone, Hint, LanesWait, Missed, Wrote
 from sendoff_server.store.port import Store, StoreFailed
 
 POLL_S = 0.2
@@ -61,6 +61,8 @@ class Lookout:
                 elsewhere = self._hub.elsewhere()
                 if any(run_id in elsewhere or self._scheduler.executes(run_id) for run_id in run_ids):
                     self._look_now()
+            case Gone():
+                self._look_now()
             case LanesWait():
                 self._scheduler.lanes_wait_elsewhere()
             case Missed():

@@ -11,8 +11,8 @@ from google.protobuf.duration_pb2 import Duration
 from sendoff import v1
 from sendoff_server import validation
 from sendoff_server.clock import timestamp
+from sendoff_server.fairness import share_of
 from sendoff_server.runs.explaining import leases_of, slots_of
-from sendoff_server.store.batch.shares import share_of
 from sendoff_server.store.standing import QueueCount, QueueGroup, ReplicaSeen, SlotWait
 
 MOST_KEYS = 200
@@ -52,6 +52,9 @@ class QueueStats:
             slots=slots_of(count.replicas),
             slots_used=leases_of(count.replicas),
             as_of_time=timestamp(count.now_ns),
+            pauses=count.pauses,
+            max_running_per_agent=count.most_per_agent or None,
+            max_running_per_tenant=count.most_per_tenant or None,
         )
 
 

@@ -34,7 +34,7 @@ class RemoteText:
 
     def due(self) -> Watches | None:
         """What is to be asked."""
-        repeats = self._clock.monotonic() >= self._repeated_at + REPEAT_S
+        repeats = self.left_s() <= 0
         if not self._has_changed and not repeats:
             return None
         wanted = self._hub.wanting_text()
@@ -47,7 +47,11 @@ class RemoteText:
         if repeats:
             self._repeated_at = self._clock.monotonic()
             self._asked_again.clear()
-        return watches
+        return watches if watches.begin or watches.still or watches.over else None
+
+    def left_s(self) -> float:
+        """Until it is to be repeated."""
+        return self._repeated_at + REPEAT_S - self._clock.monotonic()
 
     def heard(self, text: Text) -> None:
         """A piece came."""

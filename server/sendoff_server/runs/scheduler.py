@@ -6,7 +6,7 @@ nothing is polled. Only when all slots are taken do lanes stay without a holder;
 back to the tail of those that wait, accepts take no lease either, and a free slot claims the lane whose turn it is
 (`Store.claim` says whose). At start the same claim finds what a process that is gone has left. Accepts that were
 written together may take more leases than there are slots; those runs keep theirs and begin before other lanes are
-claimed.
+claimed. Under a cap on what is under way (`Store.is_capped`) only claims take leases, so that none is ever too many.
 
 Lanes whose heads may not start yet are claimed when the next start time comes, which the store tells. A replica that
 has no slot for a lane lets the others know. A slow poll stands behind all of this.
@@ -91,7 +91,7 @@ class Scheduler:
 
     def has_room(self) -> bool:
         """Whether an accept may take the lease of its lane. Not in front of lanes that wait: then it waits its turn."""
-        return self._has_slot() and not self._waiting_lanes
+        return self._has_slot() and not self._waiting_lanes and not self._store.is_capped
 
     def executes(self, run_id: str) -> bool:
         return run_id in self._running
@@ -116,7 +116,7 @@ class Scheduler:
                 if following is not None:
                     self._launch(following)
                 elif is_terminal(item.run) and not (item.keep_lease and item.holds_lease):
-                    self.lanes_wait()
+                    self._lane_waits()
             case Placed():
                 assert isinstance(item, Accept)
                 self._placed(item, result)
@@ -126,7 +126,7 @@ class Scheduler:
                 if following is not None:
                     self._launch(following)
                 else:
-                    self.lanes_wait()
+                    self._lane_waits()
             case _:
                 pass
 
@@ -139,7 +139,7 @@ class Scheduler:
         if placed.claim is not None:
             self._launch_in_slot(placed.claim)
         elif not item.lease or placed.superseded:
-            self.lanes_wait()
+            self._lane_waits()
         elif item.start_ns is not None:
             self._start_time_set()
 
@@ -173,7 +173,7 @@ class Scheduler:
             self._wake()
 
     def _may_keep_lease(self) -> bool:
-        return not self._draining and not self._waiting_lanes
+        return not self._draining and not self._waiting_lanes and not self._store.is_capped
 
     def _interrupt_all(self) -> None:
         for interruption in self._running.values():
@@ -182,18 +182,22 @@ class Scheduler:
 
     # ---- lanes without a holder ----
 
-    def lanes_wait(self) -> None:
-        """Whoever has a slot claims: this replica, or one of the others."""
-        self.lanes_wait_elsewhere()
-        if not self._has_slot():
-            self._tell_lanes_wait()
-
     def lanes_wait_elsewhere(self) -> None:
         """Another replica has no slot for them. They go before what is accepted here."""
         self._waiting_lanes = True
         self._wait_count += 1
         if self._has_slot():
             self._wake()
+
+    def lanes_were_freed(self) -> None:
+        """Lanes that could not be had may be had from now on, and nobody else knows."""
+        self.lanes_wait_elsewhere()
+        self._tell_lanes_wait()
+
+    def _lane_waits(self) -> None:
+        self.lanes_wait_elsewhere()
+        if not self._has_slot():
+            self._tell_lanes_wait()
 
     def _wake(self) -> None:
         if not self._free.done():
@@ -218,7 +222,7 @@ class Scheduler:
                 # Runs that began together end together; one claim is for all of their slots.
                 await self._clock.sleep(GATHER_S)
             elif start_s is not None:
-                self.lanes_wait()
+                self._lane_waits()
 
     async def _next_start_s(self) -> float | None:
         """When a lane's time comes, if that is soon. Where lanes wait already, whoever gets room claims, and finds

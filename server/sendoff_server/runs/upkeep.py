@@ -17,13 +17,13 @@ from sendoff_server.clock import SECOND_NS, Clock
 from sendoff_server.context.context import MAX_HISTORY_BYTES, ids_shown
 from sendoff_server.context.summary import outcome_of
 from sendoff_server.errors import CompactionFailed, NothingToCompact, ResetFailed
+from sendoff_server.fairness import share_of
 from sendoff_server.lifecycle import first_event, lane_of, new_run
 from sendoff_server.runs.accepting import Acceptance
 from sendoff_server.runs.answering import Answering
 from sendoff_server.runs.retention import Retention
 from sendoff_server.runs.scheduler import Scheduler
 from sendoff_server.runs.service import RunService
-from sendoff_server.store.batch.shares import share_of
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Accept, Accepted, Key, Pending
 from sendoff_server.store.port import Store

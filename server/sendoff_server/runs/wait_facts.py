@@ -60,13 +60,35 @@ def _action_pending(told: v1.ExplainRunResponse, head: v1.Run, who: str) -> Iter
     yield _awaited(told, head.wait.blocking_run_id)
 
 
+def _paused(told: v1.ExplainRunResponse, head: v1.Run, who: str) -> Iterator[str]:
+    pause = told.pause
+    if pause.HasField("agent_id"):
+        scope = f"agent {pause.agent_id}"
+    elif pause.HasField("fairness_key"):
+        scope = f"fairness key {pause.fairness_key!r}"
+    else:
+        scope = "all runs of the tenant"
+    why = f": {pause.reason!r}" if pause.reason else ""
+    yield f"Dispatch is paused for {scope} since {_at(pause.create_time)}{why}. {who} waits until it is resumed."
+
+
+def _at_cap(told: v1.ExplainRunResponse, head: v1.Run, who: str) -> Iterator[str]:
+    yield f"{who} waits: {_cap(told.cap)}"
+
+
+def _cap(cap: v1.RunCap) -> str:
+    whose = f"agent {cap.agent_id}" if cap.HasField("agent_id") else "the tenant"
+    return f"{cap.running} runs of {whose} are under way, and no more than {cap.most} may be."
+
+
 def _no_slot(told: v1.ExplainRunResponse, head: v1.Run, who: str) -> Iterator[str]:
     if told.HasField("slot_queue"):
         yield from _slot_queue(told.slot_queue, who)
     elif told.HasField("lease"):
         yield f"{who} is about to be started: {told.lease.replica_id} begins it as soon as one of its slots is free."
     else:
-        yield f"The time of {who} has come; the next replica with a free slot takes it up."
+        whose = "Its" if who == "It" else f"{who}'s"
+        yield f"{whose} time has come; the next replica with a free slot takes it up."
 
 
 def _other(told: v1.ExplainRunResponse, head: v1.Run, who: str) -> Iterator[str]:
@@ -76,6 +98,9 @@ def _other(told: v1.ExplainRunResponse, head: v1.Run, who: str) -> Iterator[str]
 _REASONS: Mapping[str, Callable[[v1.ExplainRunResponse, v1.Run, str], Iterator[str]]] = {
     "START_TIME": _start_time,
     "ACTION_PENDING": _action_pending,
+    "DISPATCH_PAUSED": _paused,
+    "AGENT_AT_CAP": _at_cap,
+    "TENANT_AT_CAP": _at_cap,
     "NO_SLOT": _no_slot,
 }
 
@@ -110,9 +135,9 @@ def _under_way(told: v1.ExplainRunResponse, head: v1.Run, who: str) -> Iterator[
     phase = v1.RunPhase.Name(head.phase).removeprefix("RUN_PHASE_")
     if head.wait.reason == "RETRY_BACKOFF":
         yield f"{who} is under way; its model call failed and is repeated at {_at(head.wait.earliest_start_time)}."
-    elif told.HasField("slot_queue"):
+    elif told.HasField("slot_queue") or told.HasField("cap"):
         yield f"{who} was given up by the replica that worked on it; another one goes on from its last finished step."
-        yield from _slot_queue(told.slot_queue, who)
+        yield from _slot_queue(told.slot_queue, who) if told.HasField("slot_queue") else [_cap(told.cap)]
     else:
         yield f"{who} is under way since {_at(head.start_time)}: {phase}."
     if head.attempt > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sendoff import v1
 from sendoff_server.store.questions import CapOf, Queued
 
-_AT_CAP = {CapOf.AGENT: "AGENT_AT_CAP", CapOf.TENANT: "TENANT_AT_CAP"}
+AT_CAP = {CapOf.AGENT: "AGENT_AT_CAP", CapOf.TENANT: "TENANT_AT_CAP"}
 
 
 def show_wait(run: v1.Run, queued: Queued, now_ns: int) -> None:
@@ -26,6 +26,6 @@ def show_wait(run: v1.Run, queued: Queued, now_ns: int) -> None:
     elif queued.pause is not None:
         run.phase, wait.reason = v1.RUN_PHASE_BLOCKED, "DISPATCH_PAUSED"
     elif queued.at_cap is not None:
-        run.phase, wait.reason = v1.RUN_PHASE_BLOCKED, _AT_CAP[queued.at_cap.of]
+        run.phase, wait.reason = v1.RUN_PHASE_BLOCKED, AT_CAP[queued.at_cap.of]
     else:
         wait.reason = "NO_SLOT"

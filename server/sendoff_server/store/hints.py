@@ -21,6 +21,13 @@ class Wrote:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """These agents, conversations or runs were deleted."""
+
+    owner_ids: Collection[str]
+
+
+@dataclass(frozen=True, slots=True)
 class LanesWait:
     """There are lanes that the sender has no slot for, or soon will be: who has slots may claim."""
 
@@ -53,4 +60,4 @@ class Missed:
     """Told by the store itself: whatever was sent up to now may not have come."""
 
 
-Hint: TypeAlias = Wrote | LanesWait | Watches | Text | Missed
+Hint: TypeAlias = Wrote | Gone | LanesWait | Watches | Text | Missed

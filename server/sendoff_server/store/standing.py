@@ -107,6 +107,8 @@ class QueueCount:
     is_whole: bool
     """False: there are more groups, or more than MOST_RUNS runs."""
     replicas: Sequence[ReplicaSeen]
+    pauses: Sequence[v1.DispatchPause]
+    """Oldest first."""
     most_per_agent: int
     """Runs under way at once, over all replicas; 0: as many as may be."""
     most_per_tenant: int

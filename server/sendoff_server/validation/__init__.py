@@ -51,6 +51,8 @@ from sendoff_server.validation.create_message import IDEMPOTENCY_KEY as IDEMPOTE
 from sendoff_server.validation.create_message import check_create_message as check_create_message
 from sendoff_server.validation.create_message import check_idempotency_key as check_idempotency_key
 from sendoff_server.validation.create_message import payload_violation as payload_violation
+from sendoff_server.validation.dispatch import check_pause_dispatch as check_pause_dispatch
+from sendoff_server.validation.dispatch import check_resume_dispatch as check_resume_dispatch
 from sendoff_server.validation.files import check_create_file as check_create_file
 from sendoff_server.validation.files import check_delete_file as check_delete_file
 from sendoff_server.validation.files import check_get_file as check_get_file

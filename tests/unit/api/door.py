@@ -21,6 +21,7 @@ from sendoff_server.callbacks.service import CallbackService
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.action_service import ActionService
+from sendoff_server.runs.dispatch_service import DispatchService
 from sendoff_server.runs.queue_stats import QueueStats
 from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
@@ -324,6 +325,24 @@ class FakeFiles:
         return v1.DeleteFileResponse()
 
 
+class FakeDispatch:
+    """Use cases of dispatch."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def pause(self, tenant: str, request: v1.PauseDispatchRequest) -> v1.DispatchPause:
+        self.calls.append((tenant, request))
+        return v1.DispatchPause(reason=request.reason)
+
+    async def resume(self, tenant: str, request: v1.ResumeDispatchRequest) -> v1.ResumeDispatchResponse:
+        self.calls.append((tenant, request))
+        return v1.ResumeDispatchResponse()
+
+    async def list_pauses(self, tenant: str) -> v1.ListDispatchPausesResponse:
+        return v1.ListDispatchPausesResponse()
+
+
 class FakeSteps:
     """Use cases of steps."""
 
@@ -400,6 +419,7 @@ class Door:
         self.pulling = FakePulling()
         self.files = FakeFiles()
         self.steps = FakeSteps()
+        self.dispatch = FakeDispatch()
         self.tools = FakeTools()
         self.queue = FakeQueue()
         self.settings = Settings().model_copy(update={"grpc_address": "127.0.0.1:0"} | settings)
@@ -421,6 +441,7 @@ class Door:
                 tools=cast(ToolService, self.tools),
                 models=cast(Catalogue, FakeModels()),
                 queue=cast(QueueStats, self.queue),
+                dispatch=cast(DispatchService, self.dispatch),
                 info=server_info(self.settings),
             ),
             stop_grace_s=0.1,

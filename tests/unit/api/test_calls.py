@@ -71,6 +71,9 @@ async def test_requests_and_answers_pass_unchanged(door: Door, channel: grpc.aio
     asked = v1.GetQueueStatsRequest(fairness_key="acme")
     assert (await OpsServiceStub(channel).GetQueueStats(asked)).slots == 1
     assert door.queue.calls == [(DEFAULT_TENANT, asked)]
+    pause = v1.PauseDispatchRequest(fairness_key="k", reason="night")
+    assert await OpsServiceStub(channel).PauseDispatch(pause) == v1.DispatchPause(reason="night")
+    assert door.dispatch.calls == [(DEFAULT_TENANT, pause)]
     assert await OpsServiceStub(channel).GetServerInfo(v1.GetServerInfoRequest()) == server_info(door.settings)
 
 

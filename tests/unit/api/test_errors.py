@@ -54,6 +54,7 @@ SAMPLES: list[ServiceError] = [
     errors.EndpointHasNoUrl("endpoint-1"),
     errors.EndpointDisabled("endpoint-1", "the receiver answered 410"),
     errors.TooManyEndpoints(50),
+    errors.TooManyPauses(1000),
     errors.TooManySecrets("endpoint-1", 5),
     errors.QueueFull("conversation", 10, 2.5),
     errors.OutboxFull(100, 2.5),

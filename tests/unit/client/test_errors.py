@@ -49,6 +49,7 @@ BY_REASON = {
     "ENDPOINT_HAS_NO_URL": sendoff.EndpointHasNoUrl,
     "ENDPOINT_DISABLED": sendoff.EndpointDisabled,
     "TOO_MANY_ENDPOINTS": sendoff.TooManyEndpoints,
+    "TOO_MANY_PAUSES": sendoff.TooManyPauses,
     "TOO_MANY_SECRETS": sendoff.TooManySecrets,
     "QUEUE_FULL": sendoff.QueueFull,
     "OUTBOX_FULL": sendoff.QueueFull,

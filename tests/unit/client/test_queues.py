@@ -24,6 +24,8 @@ STATS = v1.GetQueueStatsResponse(
     slots=6,
     slots_used=5,
     truncated=True,
+    pauses=[v1.DispatchPause(fairness_key="acme", reason="night", create_time=Timestamp(seconds=1_700_000_000))],
+    max_running_per_tenant=9,
 )
 
 
@@ -47,7 +49,9 @@ async def test_how_much_waits_is_shown(asker: Asker, command: Command, server: S
     rows = [line.split("\t") for line in outcome.stdout.splitlines()]
     assert rows[1:3] == [["acme", "1", "3", "0", "0", "0", "4.00 s"], ["", "3", "0", "2", "1", "5", ""]]
     assert rows[5] == ["acme", "7", "1.00 s", "2.00 s", "3.00 s"]
-    assert rows[8:] == [["replica-1", "6", "5", "2023-11-14 22:13:20Z"], ["together", "6", "5", ""]]
+    assert rows[8:10] == [["replica-1", "6", "5", "2023-11-14 22:13:20Z"], ["together", "6", "5", ""]]
+    assert rows[12:] == [["key acme", "2023-11-14 22:13:20Z", "night"]]
+    assert "at most 9 runs of one tenant" in outcome.stderr
     assert "there is more" in outcome.stderr
     assert server.asked(v1.GetQueueStatsRequest) == [
         v1.GetQueueStatsRequest(fairness_key="acme"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sendoff import v1
 from sendoff_server import ids
-from sendoff_server.store.hints import Hint, LanesWait, Text, Watches, Wrote
+from sendoff_server.store.hints import Gone, Hint, LanesWait, Text, Watches, Wrote
 from sendoff_server.store.postgres.hint_payloads import read, written
 
 ME, YOU = ids.new("replica"), ids.new("replica")
@@ -70,6 +70,13 @@ def test_who_watches_is_told() -> None:
     assert [run_id for hint in hints for run_id in hint.begin] == run_ids[:300]
     assert {run_id: held for hint in hints for run_id, held in hint.still.items()} == watches.still
     assert [run_id for hint in hints for run_id in hint.over] == run_ids[600:]
+
+
+def test_what_was_deleted_is_told() -> None:
+    owner_ids = [ids.new("agent") for _ in range(300)]
+    assert [
+        owner_id for _, hint in sent([Gone(owner_ids)]) if isinstance(hint, Gone) for owner_id in hint.owner_ids
+    ] == (owner_ids)
 
 
 def test_that_lanes_wait_is_told() -> None:

@@ -81,6 +81,8 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "GetToolRequest": validation.check_get_tool,
     "ListToolsRequest": validation.check_list_tools,
     "DeleteToolRequest": validation.check_delete_tool,
+    "PauseDispatchRequest": validation.check_pause_dispatch,
+    "ResumeDispatchRequest": validation.check_resume_dispatch,
 }
 
 

