@@ -91,7 +91,7 @@ async def test_no_statement_walks_what_grows(grown: str) -> None:
     session = Session(dsn)
     session.execute(GROWN + ("ANALYZE" if known == "known" else ""))
     session.close()
-    async with PostgresStore(dsn, connections=1) as store:
+    async with PostgresStore(dsn, connections=4) as store:  # one of them for all that is asked
         await _ask_everything(store)
         plans = [*await _plans(store._others), *await _plans(store._flushing)]
     assert len(plans) > 80
@@ -225,7 +225,7 @@ async def _plans(pool: Pool) -> list[tuple[str, dict[str, Any]]]:
 
 def _faults(node: dict[str, Any]) -> Iterator[str]:
     table = node.get("Relation Name", "")
-    if node["Node Type"] == "Seq Scan" and not table.startswith("pg_"):
+    if node["Node Type"] == "Seq Scan" and not table.startswith("pg_") and table != "schema_version":  # has few rows
         yield f"reads all of {table}"
     if "Index Name" in node and "Index Cond" not in node and node["Index Name"] not in WALKED:
         yield f"walks all of {node['Index Name']}"
