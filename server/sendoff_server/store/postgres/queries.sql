@@ -537,8 +537,9 @@ SELECT tenant, id FROM run WHERE start_before_ns < $1 AND status = 1 ORDER BY st
 
 -- name: history
 -- Of lane $1 before position $2, newest first: $3 at most, each with its position and the bytes up to and with it. Without
--- body where these are more than $4.
-SELECT page.position, page.total, CASE WHEN page.total <= $4 THEN m.body END AS body
+-- body where these are more than $4. And does the lane inherit any.
+SELECT page.position, page.total, CASE WHEN page.total <= $4 THEN m.body END AS body,
+  EXISTS (SELECT FROM lane l JOIN inherited i ON i.lane_no = l.no WHERE l.id = $1) AS inherits
 FROM (
   SELECT key, position, (sum(size) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING))::bigint AS total FROM (
     SELECT m.key, (r.seq << 20) + (m.key & 1048575) AS position, length(m.body) AS size
@@ -686,8 +687,8 @@ INSERT INTO lane (id, tenant, agent_no) VALUES ($1, $2, $3) RETURNING no;
 -- name: agent_of_key
 SELECT id, fingerprint, body FROM agent WHERE tenant = $1 AND key_value = $2 AND key_scope = $3;
 
--- name: agent
-SELECT body FROM agent WHERE tenant = $1 AND id = $2;
+-- name: agents
+SELECT tenant, id, body FROM agent WHERE id = ANY ($1::text[]);
 
 -- name: update_agent
 UPDATE agent SET etag = $4, body = $5 WHERE tenant = $1 AND id = $2 AND etag = $3 RETURNING no;
