@@ -96,7 +96,16 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             parts.purging.running(),
             grpc,
             *([http] if http is not None else ()),
-            Beating(store, parts.commits, presence, grpc.set_serving, clock, beat_s=BEAT_S, lease_s=LEASE_S).running(),
+            Beating(
+                store,
+                parts.commits,
+                presence,
+                grpc.set_serving,
+                parts.scheduler.lanes_were_freed,
+                clock,
+                beat_s=BEAT_S,
+                lease_s=LEASE_S,
+            ).running(),
         ):
             await stack.enter_async_context(part)
         try:

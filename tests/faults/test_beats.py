@@ -28,6 +28,7 @@ class BeatenStore:
         self.begun = 0
         self.beats = 0
         self.reaps = 0
+        self.silent = 0
 
     async def beat(self) -> None:
         self.begun += 1
@@ -41,7 +42,8 @@ class BeatenStore:
     async def reap(self, lease_s: float) -> int:
         self.reaps += 1
         await self.reaps_end.wait()
-        return 0
+        gone, self.silent = self.silent, 0
+        return gone
 
 
 class Idle:
@@ -55,10 +57,16 @@ class Replica:
         self.store, self.clock = BeatenStore(), ManualClock()
         self.presence = Presence(self.clock, SURE_S)
         self.serving: list[bool] = []
+        self.freed = 0
 
     def beating(self) -> Beating:
         store, idle = cast(Store, self.store), cast(GroupCommit, Idle())
-        return Beating(store, idle, self.presence, self._tell, self.clock, beat_s=BEAT_S, lease_s=LEASE_S)
+        return Beating(
+            store, idle, self.presence, self._tell, self._count_freed, self.clock, beat_s=BEAT_S, lease_s=LEASE_S
+        )
+
+    def _count_freed(self) -> None:
+        self.freed += 1
 
     async def _tell(self, serving: bool) -> None:
         self.serving.append(serving)
@@ -120,6 +128,16 @@ async def test_beats_go_on_while_dead_replicas_are_being_cleared_away(replica: R
         await replica.clock.advance(BEAT_S)
         assert replica.store.beats == beats
     assert replica.store.reaps == 2, "one look at a time"
+
+
+async def test_what_dead_replicas_held_is_looked_for_at_once_when_it_is_free(replica: Replica) -> None:
+    await replica.clock.advance(BEAT_S)
+    assert (replica.store.reaps, replica.freed) == (2, 0)
+    replica.store.silent = 1
+    await replica.clock.advance(BEAT_S)
+    assert (replica.store.reaps, replica.freed) == (3, 1)
+    await replica.clock.advance(BEAT_S)
+    assert replica.freed == 1
 
 
 async def test_calls_are_held_from_seven_seconds_without_a_beat_until_the_next_one(replica: Replica) -> None:

@@ -25,17 +25,20 @@ class Beating:
         commits: GroupCommit,
         presence: Presence,
         tell: Callable[[bool], Awaitable[None]],
+        on_freed: Callable[[], None],
         clock: Clock,
         *,
         beat_s: float,
         lease_s: float,
     ) -> None:
         """`tell` is told after every beat whether the store works, and also when a beat goes unanswered for `beat_s`:
-        whoever asks for health should not have to wait until it is certain that no answer comes."""
+        whoever asks for health should not have to wait until it is certain that no answer comes. `on_freed` is called
+        when the lanes of dead replicas were freed: they wait for somebody to go on with them."""
         self._store = store
         self._commits = commits
         self._presence = presence
         self._tell = tell
+        self._on_freed = on_freed
         self._clock = clock
         self._beat_s = beat_s
         self._lease_s = lease_s
@@ -90,6 +93,7 @@ class Beating:
             self._came_through.clear()
             if self._clock.monotonic() >= self._reap_from:
                 try:
-                    await self._store.reap(self._lease_s)
+                    if await self._store.reap(self._lease_s):
+                        self._on_freed()
                 except StoreFailed as failure:
                     log.warning("dead replicas can not be looked for", error=str(failure))

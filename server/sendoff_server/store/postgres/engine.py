@@ -226,10 +226,7 @@ class PostgresStore(Store):
 
     async def reap(self, lease_s: float) -> int:
         await self._read(migrations.refuse_newer, self._schema)
-        reaped = await self._write(leases.reap, self._replica_no, lease_s)
-        if reaped and self._hints is not None:
-            await self._hints.lanes_are_free()
-        return reaped
+        return await self._write(leases.reap, self._replica_no, lease_s)
 
     def hints(self, on_hint: OnHint) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._hints is None else self._hints.running(on_hint)

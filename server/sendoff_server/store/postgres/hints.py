@@ -36,20 +36,12 @@ class Hints:
         self._replica_id = replica_id
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._sending = asyncio.Lock()
-        self._on_hint: OnHint | None = None
 
     async def tell(self, hints: Sequence[Hint]) -> None:
         payloads = list(written(self._replica_id, hints))
         for start in range(0, len(payloads), PAYLOADS_AT_ONCE):
             some = payloads[start : start + PAYLOADS_AT_ONCE]
             await self._execute(_NOTIFY, [to or CHANNEL for to, _ in some], [payload for _, payload in some])
-
-    async def lanes_are_free(self) -> None:
-        """Have all claim, this replica too."""
-        if self._on_hint is not None:
-            self._on_hint(self._replica_id, LanesWait())
-        with suppress(StoreFailed):
-            await self.tell([LanesWait()])
 
     async def farewell(self, connection: Connection) -> None:
         """The last hint: this replica has given its lanes back. It hears none any more."""
@@ -65,14 +57,12 @@ class Hints:
     async def running(self, on_hint: OnHint) -> AsyncIterator[None]:
         """Hear inside the block; it begins once hearing has begun, or failed for the first time."""
         tried = asyncio.Event()
-        self._on_hint = on_hint
         async with asyncio.TaskGroup() as group:
             hearing = group.create_task(self._hear_forever(on_hint, tried), name="hear hints")
             await tried.wait()
             try:
                 yield
             finally:
-                self._on_hint = None
                 hearing.cancel()
 
     async def _hear_forever(self, on_hint: OnHint, tried: asyncio.Event) -> None:
