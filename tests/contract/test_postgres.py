@@ -82,6 +82,31 @@ async def test_a_key_that_two_replicas_take_at_once_is_taken_once(database: Post
             assert one_run == same_run
 
 
+async def test_a_key_that_comes_while_a_batch_waits_for_its_lane_is_known_to_it(database: PostgresDatabase) -> None:
+    async with database.replica() as one, database.replica() as two:
+        lane = await new_lane(one)
+        holder = Session(database.dsn)
+        holder.execute("BEGIN; SELECT FROM lane FOR UPDATE")
+        flushes = [
+            asyncio.create_task(store.flush([accept(lane), accept(lane, request_id="r")])) for store in (one, two)
+        ]
+        await _until_waiting(database, 2)
+        holder.execute("COMMIT")
+        holder.close()
+        results = [result for batch in await asyncio.gather(*flushes) for result in batch]
+    assert sorted(type(result).__name__ for result in results) == ["Placed", "Placed", "Placed", "Repeated"]
+    assert len({result.run.id for result in results if isinstance(result, Placed | Repeated)}) == 3
+
+
+async def _until_waiting(database: PostgresDatabase, sessions: int) -> None:
+    """For locks that others hold."""
+    for _ in range(1_000):
+        if len(database.fetch("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")) >= sessions:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
 async def test_batches_over_the_same_lanes_and_agents_never_wait_for_each_other_in_a_circle(
     database: PostgresDatabase,
 ) -> None:
