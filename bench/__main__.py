@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from bench import machine, table
+from bench.database import Engine
 from bench.lab import Lab, lab
 from bench.rows import (
     accepts,
@@ -61,12 +62,16 @@ MEASUREMENTS: dict[str, Callable[[Lab], Awaitable[list[Row]]]] = {
     "pg-deltas": across.measure_deltas,
 }
 
+_REPLICATED = "pg-"
+
+
 cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @cli.command(epilog=f"Measurements: {', '.join(MEASUREMENTS)}. bench/README.md tells what they are.")
 def bench(
     only: Annotated[list[str] | None, typer.Option(help="Only this measurement; may be repeated.")] = None,
+    engine: Annotated[Engine | None, typer.Option(help="Only the measurements on this engine.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Just see that it works; the figures mean little.")] = False,
     rounds: Annotated[int, typer.Option(min=1, help="How often ours and the ceiling take turns.")] = 5,
     directory: Annotated[
@@ -78,7 +83,7 @@ def bench(
     unknown = set(only or ()) - set(MEASUREMENTS)
     if unknown:
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: choose from {', '.join(MEASUREMENTS)}")
-    chosen = [name for name in MEASUREMENTS if not only or name in only]
+    chosen = [name for name in MEASUREMENTS if (not only or name in only) and _is_of(name, engine)]
     told = machine.told(directory)
     rows, failed = asyncio.run(_measure(chosen, quick=quick, rounds=1 if quick else rounds, directory=directory))
     table.show(rows, told)
@@ -87,6 +92,10 @@ def bench(
         raise typer.Exit(1)
     if write_readme:
         table.write(README, rows, told)
+
+
+def _is_of(name: str, engine: Engine | None) -> bool:
+    return engine is None or name.startswith(_REPLICATED) == (engine is Engine.postgres)
 
 
 async def _measure(names: Sequence[str], *, quick: bool, rounds: int, directory: Path) -> tuple[list[Row], list[str]]:

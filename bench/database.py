@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import asyncpg
@@ -17,6 +18,13 @@ import psutil
 from tests.postgres import control, make_cluster, stop_at_once
 
 _REACHABLE = 0o001
+
+
+class Engine(StrEnum):
+    """Where a server keeps its runs."""
+
+    sqlite = "sqlite"
+    postgres = "postgres"
 
 
 @dataclass(frozen=True)

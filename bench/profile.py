@@ -12,7 +12,8 @@ import cProfile
 import os
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import CodeType
@@ -23,6 +24,7 @@ import typer
 from pydantic import SecretStr
 
 from bench import machine
+from bench.database import Engine, database
 from bench.lab import ANSWERING, ECHO, HANGING, SCRIPT, Figures, accepted, agents, rate
 from bench.processes import Child, child
 from sendoff_server import app, logs
@@ -53,24 +55,26 @@ def profile(
     what: Annotated[What, typer.Argument(help="The load.")],
     callers: Annotated[int, typer.Option(min=1, help="So many at once.")] = CALLERS,
     functions: Annotated[int, typer.Option(min=1, help="Length of the table of functions.")] = FUNCTIONS,
+    engine: Annotated[Engine, typer.Option(help="What keeps the runs.")] = Engine.sqlite,
 ) -> None:
     """Load a server and print where its time goes."""
     import uvloop
 
     logs.configure("console", "info")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_profile(what, callers, functions))
+        runner.run(_profile(what, callers, functions, engine))
 
 
-async def _profile(what: What, callers: int, functions: int) -> None:
+async def _profile(what: What, callers: int, functions: int, engine: Engine) -> None:
     cores = machine.cores()
     with tempfile.TemporaryDirectory() as directory:
         async with (
+            _database_url(engine) as database_url,
             child("bench.load", cores=cores.client) as load,
             child("bench.fake_model", cores=cores.client) as provider,
         ):
             os.sched_setaffinity(0, cores.server)
-            settings = _settings(Path(directory), what)
+            settings = _settings(Path(directory), what, database_url)
             providers = ProviderSettings(openai_api_key=SecretStr("bench"), openai_base_url=provider.address)
             async with app.running(settings, providers) as server:
                 run = await _load(load, server, what, callers)
@@ -79,12 +83,22 @@ async def _profile(what: What, callers: int, functions: int) -> None:
                 _show_functions(*await _by_function(run), functions)
 
 
-def _settings(directory: Path, what: What) -> Settings:
+@asynccontextmanager
+async def _database_url(engine: Engine) -> AsyncIterator[str]:
+    """Empty: the server's own file."""
+    if engine is Engine.sqlite:
+        yield ""
+        return
+    async with database(Path(tempfile.gettempdir())) as shared:
+        yield shared.dsn
+
+
+def _settings(directory: Path, what: What, database_url: str) -> Settings:
     return Settings(
         grpc_address="127.0.0.1:0",
         http_address="127.0.0.1:0",
         data_dir=directory,
-        database_url="",
+        database_url=database_url,
         scripted_model=True,
         default_model=ECHO,
         max_running=500 if what in (What.completed, What.rest_streams) else 1,

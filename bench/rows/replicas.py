@@ -69,7 +69,7 @@ async def measure_completed(lab: Lab) -> list[Row]:
             for callers in COMPLETING:
                 asked = {"agent_ids": agent_ids, "callers": callers}
                 compared = await lab.take_turns(
-                    lambda: lab.call_all(ours, "completed", runs=lab.choose(3_000, 64), **asked),  # noqa: B023 - as above
+                    lambda: lab.call_all(ours, "completed", runs=lab.choose(2_000, 64), **asked),  # noqa: B023 - as above
                     lambda: lab.call(lab.bare, "accepts", seconds=lab.seconds, **asked),  # noqa: B023 - as above
                     most_rounds=MOST_ROUNDS,
                 )
@@ -92,7 +92,7 @@ async def measure_idle(lab: Lab) -> list[Row]:
     for count in COUNTS:
         async with lab.replicas(count) as ours:
             agent_ids = await agents(ours.address, lab.choose(20, 2), SCRIPT, ANSWERING)
-            asked = {"agent_ids": agent_ids, "runs": lab.choose(200, 5)}
+            asked = {"agent_ids": agent_ids, "runs": lab.choose(100, 5)}
             compared = await lab.take_turns(
                 lambda: lab.call_all(ours, "one_by_one", executed=True, **asked),  # noqa: B023 - as above
                 lambda: lab.call(lab.bare, "one_by_one", executed=False, **asked),  # noqa: B023 - as above

@@ -18,6 +18,7 @@ from sendoff_server.store.port import DEFAULT_TENANT, Fenced, Store, StoreFailed
 from sendoff_server.store.postgres import connection, engine, migrations
 from sendoff_server.store.postgres.engine import PostgresStore
 from sendoff_server.store.questions import Fork, Listed, MessageQuery, MessageScope
+from sendoff_server.store.schema import Migration
 from tests.contract.databases import PostgresDatabase
 from tests.contract.making import (
     accept,
@@ -54,7 +55,7 @@ async def test_replicas_that_start_together_make_one_schema() -> None:
 
 
 async def test_a_migration_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = migrations.Migration(1, "0001_broken.sql", "CREATE TABLE half (no bigint); SELECT 1 / 0;")
+    broken = Migration(1, "0001_broken.sql", "CREATE TABLE half (no bigint); SELECT 1 / 0;")
     monkeypatch.setattr(migrations, "known", lambda: [broken])
     with new_database() as dsn:
         with pytest.raises(StoreFailed, match="division by zero"):
@@ -80,6 +81,31 @@ async def test_a_key_that_two_replicas_take_at_once_is_taken_once(database: Post
             assert {type(result).__name__ for result in results} == {"Placed", "Repeated"}
             one_run, same_run = (result.run for result in results if isinstance(result, Placed | Repeated))
             assert one_run == same_run
+
+
+async def test_a_key_that_comes_while_a_batch_waits_for_its_lane_is_known_to_it(database: PostgresDatabase) -> None:
+    async with database.replica() as one, database.replica() as two:
+        lane = await new_lane(one)
+        holder = Session(database.dsn)
+        holder.execute("BEGIN; SELECT FROM lane FOR UPDATE")
+        flushes = [
+            asyncio.create_task(store.flush([accept(lane), accept(lane, request_id="r")])) for store in (one, two)
+        ]
+        await _until_waiting(database, 2)
+        holder.execute("COMMIT")
+        holder.close()
+        results = [result for batch in await asyncio.gather(*flushes) for result in batch]
+    assert sorted(type(result).__name__ for result in results) == ["Placed", "Placed", "Placed", "Repeated"]
+    assert len({result.run.id for result in results if isinstance(result, Placed | Repeated)}) == 3
+
+
+async def _until_waiting(database: PostgresDatabase, sessions: int) -> None:
+    """For locks that others hold."""
+    for _ in range(1_000):
+        if len(database.fetch("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")) >= sessions:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody waits")
 
 
 async def test_batches_over_the_same_lanes_and_agents_never_wait_for_each_other_in_a_circle(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from sendoff import v1
 from sendoff_server.clock import nanoseconds
 from sendoff_server.store.items import Key, Mismatched
 from sendoff_server.store.postgres import tags
-from sendoff_server.store.postgres.connection import Connection, fenced, folded, sought_bytes
+from sendoff_server.store.postgres.connection import Connection, fenced, folded, sought, sought_bytes
 from sendoff_server.store.postgres.deletes import LANES_OF_AGENT, delete_lanes, deleting
 from sendoff_server.store.postgres.keys import key_columns
 from sendoff_server.store.postgres.queries import named
@@ -64,6 +66,8 @@ async def delete(connection: Connection, replica_no: int, tenant: str, agent_id:
         return {"active_runs": open_runs}
 
 
-async def read(connection: Connection, tenant: str, agent_id: str) -> v1.Agent | None:
-    body = await connection.fetchval(named("agent"), tenant, agent_id)
-    return None if body is None else v1.Agent.FromString(body)
+async def read(connection: Connection, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], v1.Agent]:
+    """By (tenant, id). What is stored under another tenant is not there."""
+    asked = set(wanted)
+    rows = await connection.fetch(named("agents"), [sought(agent_id) for agent_id in {each for _, each in asked}])
+    return {(tenant, each): v1.Agent.FromString(body) for tenant, each, body in rows if (tenant, each) in asked}

@@ -141,6 +141,7 @@ class PostgresStore(Store):
         self._others = pool(dsn, connections - _OF_THEIR_OWN)
         self._reach = Reach(dsn, (self._flushing, self._leases, self._others), abandoned=self._abandon_hints)
         self._group_read: GroupRead[tuple[str, str], v1.Run] = GroupRead(self._read_runs)
+        self._group_read_agents: GroupRead[tuple[str, str], v1.Agent] = GroupRead(self._read_agents)
         self._hints = Hints(dsn, self._replica_id) if sends_hints else None
         self._resources = AsyncExitStack()
 
@@ -409,7 +410,10 @@ class PostgresStore(Store):
         return await self._write(agents.create, self._replica_no, tenant, agent, key, fingerprint)
 
     async def agent(self, tenant: str, agent_id: str) -> v1.Agent | None:
-        return await self._read(agents.read, tenant, agent_id)
+        return (await self._group_read_agents.get([(tenant, agent_id)])).get((tenant, agent_id))
+
+    def _read_agents(self, wanted: Iterable[tuple[str, str]]) -> asyncio.Future[Mapping[tuple[str, str], v1.Agent]]:
+        return asyncio.ensure_future(self._read(agents.read, wanted))
 
     async def list_agents(self, query: AgentQuery) -> list[ListedAgent]:
         return await self._read(agent_lists.read_page, query)

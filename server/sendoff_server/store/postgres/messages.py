@@ -65,17 +65,19 @@ async def _backwards(
 ) -> AsyncIterator[tuple[str, int, bytes | None]]:
     """The messages of a lane, newest first, read a page at a time: each with the runs it is of, its position, and its
     body, unless the bytes up to and with it are more than `max_bytes`."""
-    taken = 0
+    taken, inherits = 0, True
     for runs in (OWN_CONTEXT, INHERITED_CONTEXT):
         page_end, found = before_position, None
         while found is None or len(found) == _HISTORY_PAGE:
             values = (lane, page_end, _HISTORY_PAGE, max_bytes - taken)
             found = await connection.fetch(named("history", runs=runs), *values)
-            for position, _, body in found:
+            for position, _, body, _ in found:
                 yield runs, position, body
             if found:
-                page_end, total, _ = found[-1]
+                page_end, total, _, inherits = found[-1]
                 taken += total
+        if not inherits:
+            return
 
 
 async def page(

@@ -554,9 +554,15 @@ SELECT p.no, p.id, p.beat_ns, p.slots, (
   WHERE l.held = 0 AND l.owner = p.no AND (l.open > 0 OR l.owner IS NOT NULL)
 ) FROM replica p ORDER BY p.no LIMIT ?1;
 
+-- name: count_open
+-- How many open runs tenant ?1 has, up to ?2 or a little more.
+SELECT coalesce(sum(open), 0) FROM (
+  SELECT open FROM lane INDEXED BY lane_active WHERE open > 0 AND tenant = ?1 LIMIT ?2
+);
+
 -- name: count_queue
--- Open runs of tenant ?1, and of shares ?2 unless they are NULL, by share and priority, ?3 runs and ?4 groups at most. ?5 is now, ?6 and
--- ?7 are the caps of an agent and of a tenant.
+-- Of the first ?3 open runs of tenant ?1 how many there are by share and priority; ?4 groups at most, of shares ?2 unless they are NULL.
+-- ?5 is now, ?6 and ?7 are the caps of an agent and of a tenant.
 WITH at_work AS MATERIALIZED (
   SELECT agent_no, count(*) AS leases FROM lane INDEXED BY lane_active
   WHERE (open > 0 OR owner IS NOT NULL) AND held = 0 AND owner > 0 AND tenant = ?1 GROUP BY agent_no
@@ -566,25 +572,28 @@ WITH at_work AS MATERIALIZED (
   SELECT ?7 > 0 AND coalesce(sum(leases), 0) >= ?7 AS yes FROM at_work
 )
 SELECT r.body, g.* FROM (
-SELECT min(o.no) AS no, o.share, o.priority, sum(o.state = 1), sum(o.state = 2), sum(o.state = 3), sum(o.state = 4),
-  min(CASE WHEN o.state = 1 THEN o.ready_at_ns END), count(*) AS runs, sum(count(*)) OVER ()
-FROM (
-  SELECT r.no, r.share, r.priority, l.ready_at_ns, CASE
-    WHEN r.seq <> l.head_seq THEN 2
-    WHEN l.owner IS NOT NULL THEN 4
-    WHEN r.start_ns > ?5 THEN 3
-    WHEN l.held OR (SELECT yes FROM tenant_full) OR l.agent_no IN (SELECT agent_no FROM capped) THEN 2
-    WHEN r.status = 1 AND r.cancel_wanted IS NULL AND EXISTS (
-      SELECT 1 FROM dispatch_pause p
-      WHERE p.lifted = 0 AND p.tenant = l.tenant AND (p.agent_no, p.share) IN (VALUES (l.agent_no, -1), (0, r.share), (0, -1))
-    ) THEN 2
-    ELSE 1 END AS state
-  FROM lane l INDEXED BY lane_active CROSS JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
-  WHERE l.open > 0 AND l.tenant = ?1 AND (?2 IS NULL OR r.share IN (SELECT value FROM json_each(?2)))
-  LIMIT ?3
-) o
-GROUP BY o.share, o.priority
-ORDER BY count(*) DESC, o.share, o.priority LIMIT ?4
+  SELECT * FROM (
+    SELECT min(o.no) AS no, o.share, o.priority, sum(o.state = 1), sum(o.state = 2), sum(o.state = 3), sum(o.state = 4),
+      min(CASE WHEN o.state = 1 THEN o.ready_at_ns END), count(*) AS runs
+    FROM (
+      SELECT r.no, r.share, r.priority, l.ready_at_ns, CASE
+        WHEN r.seq <> l.head_seq THEN 2
+        WHEN l.owner IS NOT NULL THEN 4
+        WHEN r.start_ns > ?5 THEN 3
+        WHEN l.held OR (SELECT yes FROM tenant_full) OR l.agent_no IN (SELECT agent_no FROM capped) THEN 2
+        WHEN r.status = 1 AND r.cancel_wanted IS NULL AND EXISTS (
+          SELECT 1 FROM dispatch_pause p
+          WHERE p.lifted = 0 AND p.tenant = l.tenant AND (p.agent_no, p.share) IN (VALUES (l.agent_no, -1), (0, r.share), (0, -1))
+        ) THEN 2
+        ELSE 1 END AS state
+      FROM lane l INDEXED BY lane_active CROSS JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
+      WHERE l.open > 0 AND l.tenant = ?1
+      LIMIT ?3
+    ) o
+    GROUP BY o.share, o.priority
+  )
+  WHERE ?2 IS NULL OR share IN (SELECT value FROM json_each(?2))
+  ORDER BY runs DESC, share, priority LIMIT ?4
 ) g CROSS JOIN run r USING (no)
 ORDER BY g.runs DESC, g.share, g.priority;
 
