@@ -14,6 +14,9 @@ import grpc.aio
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
 _MAX_RECEIVE_BYTES = 64 * 1024 * 1024
+LONGEST_RECONNECT_MS = 1_000
+"""How long a server that is back may be left alone. Calls are repeated for longer than that, so that servers may be
+replaced one right after the other."""
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 # A dead peer is noticed after time + ping timeout. Without the ping timeout gRPC waits a minute, whatever the
 # keepalive timeout says.
@@ -25,8 +28,8 @@ _OPTIONS: list[tuple[str, str | int]] = [
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # no pause: how long an attempt may take
+    ("grpc.max_reconnect_backoff_ms", LONGEST_RECONNECT_MS),
 ]
 
 

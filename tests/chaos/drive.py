@@ -27,8 +27,9 @@ from tests.chaos.recovery import Recovery
 from tests.chaos.report import Report
 from tests.chaos.settling import settle
 from tests.chaos.world import read
-from tests.faults.caller import Caller
+from tests.faults.caller import PATIENCE_S, Caller
 
+_LOOK_S = 0.1
 _TOOL_S = 0.4
 """A tool takes up to so long."""
 
@@ -83,13 +84,22 @@ async def _going_on(works: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator
 
 async def _make_lanes(count: int, caller: Caller) -> list[tuple[str, str | None]]:
     """Conversations, each as agent and id: of every agent the default one and three beside it."""
-    names = [outside.CHARGE, outside.NOTE, outside.RISKY]
-    listed = await caller.tools.ListTools(v1.ListToolsRequest(names=names), timeout=10)
-    assert len(listed.tools) == len(names), f"not all tools are known: {listed}"
+    tool_ids = [tool.id for tool in await _tools(caller)]
 
     async def of_one_agent() -> list[tuple[str, str | None]]:
-        agent = await caller.agent(tool_ids=[tool.id for tool in listed.tools])
+        agent = await caller.agent(tool_ids=tool_ids)
         return [(agent, None), *[(agent, await caller.conversation(agent)) for _ in range(3)]]
 
     lanes = await asyncio.gather(*(of_one_agent() for _ in range(-(-count // 4))))
     return [lane for each in lanes for lane in each][:count]
+
+
+async def _tools(caller: Caller) -> Sequence[v1.Tool]:
+    """Those of the outside, as soon as a replica has asked it what it has."""
+    ask = v1.ListToolsRequest(names=[outside.CHARGE, outside.NOTE, outside.RISKY])
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            listed = await caller.tools.ListTools(ask, timeout=PATIENCE_S)
+            if len(listed.tools) == len(ask.names):
+                return listed.tools
+            await asyncio.sleep(_LOOK_S)

@@ -6,8 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tests.chaos.cluster import Cluster
@@ -54,16 +53,15 @@ class Faults:
         self._findings = findings
         self._chance = random.Random(plan.seed + 2)
         self._database = asyncio.Lock()
-        self._acts: dict[str, Callable[[], Awaitable[None]]] = {
+        self._to_replica: dict[str, Callable[[Replica], Awaitable[None]]] = {
             "kill": self._kill,
             "freeze": self._freeze,
             "term": self._terminate,
-            "restart": lambda: self._restart_database("fast"),
-            "crash": lambda: self._restart_database("immediate"),
             "cut-callers": self._cut_callers,
             "cut-database": self._cut_database,
             "silence": self._silence,
         }
+        self._to_database: dict[str, Mode] = {"restart": "fast", "crash": "immediate"}
 
     async def happen(self) -> None:
         """Begin one after the other while the plan lasts; returns when each is done to its end."""
@@ -74,26 +72,30 @@ class Faults:
         async with asyncio.TaskGroup() as group:
             while True:
                 await asyncio.sleep(self._chance.uniform(0.4, 1.6) * self._plan.pause_s)
+                name = first.pop() if first else self._chance.choices(names, shares)[0]
+                replica = None if name in self._to_database else await self._well()
                 if time.monotonic() > end:
                     return
-                group.create_task(self._do(first.pop() if first else self._chance.choices(names, shares)[0]))
+                group.create_task(self._do(name, replica))
 
-    async def _do(self, name: str) -> None:
-        await self._acts[name]()
-        self.done[KINDS[name].told] += 1
-
-    @asynccontextmanager
-    async def _victim(self) -> AsyncIterator[Replica]:
-        """One that serves and to which nothing is done, as soon as there is one; nothing else is done to it inside."""
-        victim = await self._well()
-        async with victim.busy:
+    async def _do(self, name: str, replica: Replica | None) -> None:
+        """To a replica, or to the database. Nothing else is done to it meanwhile."""
+        async with self._database if replica is None else replica.busy:
             begun_s = time.time()
-            yield victim
-        self._recovery.unwell[victim.name].append((begun_s, time.time() + _START_S))
+            if replica is None:
+                await self._restart_database(self._to_database[name])
+            else:
+                await self._to_replica[name](replica)
+        self.done[KINDS[name].told] += 1
+        for each in self._cluster.replicas if replica is None else (replica,):
+            self._recovery.unwell[each.name].append((begun_s, time.time() + _START_S))
 
     async def _well(self) -> Replica:
+        """One that serves and to which nothing is done, as soon as there are two: one is left to the callers, so that
+        on a slow machine replicas have the time to start between two faults."""
         while True:
-            if well := [each for each in self._cluster.replicas if self._is_well(each)]:
+            well = [each for each in self._cluster.replicas if self._is_well(each)]
+            if len(well) > 1:
                 return self._chance.choice(well)
             await asyncio.sleep(_LOOK_S)
 
@@ -102,54 +104,44 @@ class Faults:
 
     # ---- to a replica ----
 
-    async def _kill(self) -> None:
-        async with self._victim() as victim:
-            replica_id = victim.replica_id
-            self._findings.tell(f"kill {victim.name} {replica_id}")
-            killed_at_s = await victim.kill(self._chance.uniform(0, 3))
+    async def _kill(self, victim: Replica) -> None:
+        replica_id = victim.replica_id
+        self._findings.tell(f"kill {victim.name} {replica_id}")
+        killed_at_s = await victim.kill(self._chance.uniform(0, 3))
         await self._recovery.killed(replica_id, killed_at_s)
 
-    async def _freeze(self) -> None:
-        async with self._victim() as victim:
-            self._findings.tell(f"freeze {victim.name} {victim.replica_id}")
-            seconds = self._plan.lease_s * self._chance.uniform(1.3, 1.6)
-            if await victim.freeze(seconds):
-                self._findings.count("replicas that slept so long, and nobody had declared them dead")
-            self._findings.tell(f"woke {victim.name}")
+    async def _freeze(self, victim: Replica) -> None:
+        self._findings.tell(f"freeze {victim.name} {victim.replica_id}")
+        seconds = self._plan.lease_s * self._chance.uniform(1.3, 1.6)
+        if await victim.freeze(seconds):
+            self._findings.count("replicas that slept so long, and nobody had declared them dead")
+        self._findings.tell(f"woke {victim.name}")
 
-    async def _terminate(self) -> None:
-        async with self._victim() as victim:
-            self._findings.tell(f"terminate {victim.name} {victim.replica_id}")
-            await victim.terminate(self._chance.uniform(0, 1))
+    async def _terminate(self, victim: Replica) -> None:
+        self._findings.tell(f"terminate {victim.name} {victim.replica_id}")
+        await victim.terminate(self._chance.uniform(0, 1))
 
     # ---- to what is between ----
 
-    async def _cut_callers(self) -> None:
-        async with self._victim() as victim:
-            self._findings.tell(f"cut callers of {victim.name}")
-            victim.callers_wire.cut()
-            victim.rest_wire.cut()
+    async def _cut_callers(self, victim: Replica) -> None:
+        self._findings.tell(f"cut callers of {victim.name}")
+        victim.callers_wire.cut()
+        victim.rest_wire.cut()
 
-    async def _cut_database(self) -> None:
-        async with self._victim() as victim:
-            self._findings.tell(f"cut {victim.name} from the database")
-            victim.database_wire.cut()
+    async def _cut_database(self, victim: Replica) -> None:
+        self._findings.tell(f"cut {victim.name} from the database")
+        victim.database_wire.cut()
 
-    async def _silence(self) -> None:
+    async def _silence(self, victim: Replica) -> None:
         """Shorter and longer than a lease."""
-        async with self._victim() as victim:
-            seconds = self._plan.lease_s * self._chance.uniform(0.2, 1.5)
-            self._findings.tell(f"silence between {victim.name} and the database, {seconds:.1f} s")
-            victim.database_wire.silence()
-            await asyncio.sleep(seconds)
-            victim.database_wire.restore()
+        seconds = self._plan.lease_s * self._chance.uniform(0.2, 1.5)
+        self._findings.tell(f"silence between {victim.name} and the database, {seconds:.1f} s")
+        victim.database_wire.silence()
+        await asyncio.sleep(seconds)
+        victim.database_wire.restore()
 
     # ---- to the database ----
 
     async def _restart_database(self, mode: Mode) -> None:
-        async with self._database:
-            self._findings.tell(f"restart the database, {mode}")
-            begun_s = time.time()
-            await self._cluster.database.restart(mode)
-        for replica in self._cluster.replicas:
-            self._recovery.unwell[replica.name].append((begun_s, time.time()))
+        self._findings.tell(f"restart the database, {mode}")
+        await self._cluster.database.restart(mode)

@@ -16,15 +16,15 @@ async def test_replicas_keep_every_promise_whatever_breaks() -> None:
     print(f"SENDOFF_TEST_SEED={seed}")
     plan = Plan(
         seed=seed,
-        minutes=8 / 60,
-        runs=60,
+        minutes=6 / 60,
+        runs=50,
         conversations=12,
         senders=8,
-        watchers=10,
+        watchers=8,
         samplers=1,
         lease_s=2.5,
         pause_s=1.0,
-        kinds=("kill", "freeze", "term", "crash", "cut-callers", "cut-database"),
+        kinds=("kill", "freeze", "crash", "cut-callers", "cut-database"),
     )
     report = await run(plan)
     print(report.text)

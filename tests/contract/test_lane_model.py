@@ -40,7 +40,7 @@ from sendoff_server.store.items import (
 )
 from sendoff_server.store.port import DEFAULT_TENANT, Poisoned, Store
 from sendoff_server.store.postgres import engine
-from sendoff_server.store.questions import ActionQuery, ActionSet, Queued
+from sendoff_server.store.questions import ActionQuery, ActionSet, DispatchScope, Queued
 from tests.contract.databases import PostgresDatabase, SqliteDatabase
 from tests.contract.making import ENDED, accept, action, answered, new_lane, progress, turn
 from tests.fixtures.postgres import KeptPools
@@ -73,6 +73,8 @@ class ModelLane:
     runs: list[ModelRun] = field(default_factory=list)
     owned: bool = False
     """By the one replica that there is."""
+    since: int = 0
+    """When it began to wait; as good as the same for those that one process has left."""
     actions: ModelActions | None = None
     turns: int = 0
 
@@ -135,6 +137,8 @@ Choice = tuple[str, int, int, bool]
 STEPS = ["start", "settle", "finish", "stop", "stop settling"]
 ACCEPTS = ["accept", "accept waiting", "accept if not pending", "supersede", "continue", "continue another"]
 OTHERS = ["repeat", "cancel queued", "mark", "release", "answer one"]
+EVERYTHING = -1
+"""In place of the number of a lane, whose agent is paused."""
 choices = st.tuples(
     st.sampled_from([*ACCEPTS, *STEPS, *STEPS, *OTHERS, "stop", "continue", "accept waiting"]),
     st.integers(0, LANES - 1),
@@ -189,7 +193,9 @@ class Lanes(RuleBasedStateMachine):
         self.store: Store = self.wait(world.open().__aenter__())
         self.lanes = [ModelLane(self.wait(new_lane(self.store))) for _ in range(LANES)]
         self.waiting: list[ModelLane] = []
+        self.pauses: dict[int, v1.DispatchPause] = {}
         self.accepted = 0
+        self.now = 0
         self.flushed = 0
 
     def wait(self, awaitable: Awaitable[T]) -> T:
@@ -214,11 +220,30 @@ class Lanes(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(limit=st.integers(1, LANES))
     def claim(self, limit: int) -> None:
+        tied = len({lane.since for lane in self.waiting}) < len(self.waiting)
+        limit = LANES if tied else limit
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         for lane in taken:
             lane.owned = True
         claims = self.wait(self.store.claim(limit))
+        if tied:
+            claims.sort(key=lambda claim: [lane.id for lane in taken].index(claim.lane))
         assert [bare(claim) for claim in claims] == [bare(lane.claim()) for lane in taken]
+
+    @rule(which=st.integers(EVERYTHING, LANES - 1))
+    def pause(self, which: int) -> None:
+        asked = v1.DispatchPause(reason=f"{which}")
+        there = self.pauses.setdefault(which, asked)
+        assert self.wait(self.store.pause_dispatch(self.scope(which), asked, LANES + 1)) == there
+        self.waiting = [lane for lane in self.waiting if not self.is_paused(lane)]
+
+    @precondition(lambda self: self.pauses)
+    @rule(which=st.integers(EVERYTHING, LANES - 1))
+    def resume(self, which: int) -> None:
+        was_paused = self.pauses.pop(which, None) is not None
+        assert self.wait(self.store.resume_dispatch(self.scope(which))) == was_paused
+        freed = [lane for lane in self.lanes if self.waits(lane) and lane not in self.waiting]
+        self.waiting = sorted([*self.waiting, *freed], key=lambda lane: lane.since)
 
     @precondition(lambda self: self.flushed >= 3)
     @rule()
@@ -226,14 +251,17 @@ class Lanes(RuleBasedStateMachine):
         self.flushed = 0
         self.wait(self.store.__aexit__(None, None, None))
         self.store = self.wait(self.world.open().__aenter__())
+        now = self.tick()
         for lane in self.lanes:
+            lane.since = now if lane.owned else lane.since
             lane.owned = False
         # Lanes that the last process held come back behind those that waited already, in no certain order.
-        given_back = [lane for lane in self.lanes if lane.is_at_work and lane not in self.waiting]
+        given_back = [lane for lane in self.lanes if self.waits(lane) and lane not in self.waiting]
         claims = self.wait(self.store.claim(LANES))
         for lane in (*self.waiting, *given_back):
             lane.owned = True
-        assert [claim.lane for claim in claims[: len(self.waiting)]] == [lane.id for lane in self.waiting]
+        if len({lane.since for lane in self.waiting}) == len(self.waiting):
+            assert [claim.lane for claim in claims[: len(self.waiting)]] == [lane.id for lane in self.waiting]
         by_lane = {claim.lane: bare(claim) for claim in claims}
         assert by_lane == {lane.id: bare(lane.claim()) for lane in (*self.waiting, *given_back)}
         self.waiting = []
@@ -253,7 +281,7 @@ class Lanes(RuleBasedStateMachine):
             place = lane.open.index(each) if each in lane.open else None
             blocking = lane.open[0].run.id if place else None
             paused_by = lane.paused_by.run.id if lane.paused_by and not lane.owned and not lane.is_at_work else ""
-            expected = None if place is None else Queued(place, blocking, paused_by)
+            expected = None if place is None else Queued(place, blocking, paused_by, pause=self.pause_of(lane, each))
             assert self.wait(self.store.queued(each.run.id)) == expected
 
     @invariant()
@@ -325,7 +353,9 @@ class Lanes(RuleBasedStateMachine):
         lane.runs.append(each)
         continued = self.show(lane, continued_by=item.run.id, answered=True) if item.continues else None
         claim = None
-        if lane.head is each and not lane.owned and lane.is_at_work:
+        if lane.head is each and not lane.owned:
+            lane.since = self.tick() if not lease or self.is_paused(lane) else lane.since
+        if lane.head is each and self.waits(lane):
             if lease:
                 lane.owned, claim = True, lane.claim()
                 if lane in self.waiting:
@@ -427,19 +457,43 @@ class Lanes(RuleBasedStateMachine):
         return Release(lane.id, keep), Released(following)
 
     def go_on(self, lane: ModelLane, keep: bool) -> Claim | None:
-        if keep and lane.is_at_work:
+        if keep and lane.is_at_work and not self.is_paused(lane):
             return lane.claim()
-        lane.owned = False
+        lane.owned, lane.since = False, self.tick()
         self.look_again(lane)
         return None
 
     def look_again(self, lane: ModelLane) -> None:
         """A lane that nobody holds waits for somebody if, and only if, there is something to do."""
-        waits = not lane.owned and lane.is_at_work
+        waits = self.waits(lane)
         if waits and lane not in self.waiting:
+            lane.since = self.tick()
             self.waiting.append(lane)
         elif not waits and lane in self.waiting:
             self.waiting.remove(lane)
+
+    def waits(self, lane: ModelLane) -> bool:
+        return not lane.owned and lane.is_at_work and not self.is_paused(lane)
+
+    # -- pauses --
+
+    def scope(self, which: int) -> DispatchScope:
+        return DispatchScope(tenant=DEFAULT_TENANT, agent_id=None if which == EVERYTHING else self.lanes[which].id)
+
+    def is_paused(self, lane: ModelLane) -> bool:
+        return lane.head is not None and self.pause_of(lane, lane.head, owned=False) is not None
+
+    def pause_of(self, lane: ModelLane, each: ModelRun, *, owned: bool | None = None) -> v1.DispatchPause | None:
+        """The oldest one that keeps a run from being begun that is the head of its lane."""
+        is_idle = each.run.status == v1.RUN_STATUS_CREATED and each.cancel_wanted is None
+        if each is not lane.head or not is_idle or (lane.owned if owned is None else owned):
+            return None
+        own = self.lanes.index(lane)
+        return next((pause for which, pause in self.pauses.items() if which in (own, EVERYTHING)), None)
+
+    def tick(self) -> int:
+        self.now += 1
+        return self.now
 
 
 def _run_model(world: World, examples: int) -> None:

@@ -64,7 +64,7 @@ class TellingStore(engine.PostgresStore):
         begun, outcome = time.time(), "written"
         try:
             return await written
-        except Exception as error:
+        except BaseException as error:
             outcome = type(error).__name__
             raise
         finally:
@@ -99,7 +99,7 @@ async def _serve(number: int, dsn: str, folder: Path) -> None:
     TellingStore.number = number
     if freezes_itself(number):
         _freeze_in_a_transaction(number)
-    app.BEAT_S = app.LEASE_S = scheduler.POLL_S = NEVER_S
+    app.BEAT_S = app.LEASE_S = app.SURE_S = scheduler.POLL_S = NEVER_S
     settings = Settings(
         grpc_address="127.0.0.1:0",
         http_address="off",

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -25,6 +25,8 @@ from sendoff_server.loop.toolset import Toolbox
 from sendoff_server.models import scripted
 from sendoff_server.models.port import ModelCall
 from sendoff_server.store.items import Item, NoteAttempt, Progress
+from sendoff_server.store.postgres import engine
+from sendoff_server.store.postgres.engine import PostgresStore
 from sendoff_server.store.questions import Delivery
 from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.tools.port import ToolCall, ToolResult, Tools, text_result
@@ -61,7 +63,13 @@ def _note(line: str) -> None:
         lines.write(f"{line}\n")
 
 
-class StoppingStore(SqliteStore):
+if TYPE_CHECKING:
+    _Engine = SqliteStore
+else:
+    _Engine = object  # whichever comes behind it
+
+
+class Stopping(_Engine):
     async def flush(self, batch: Sequence[Item]) -> Any:
         kinds: set[str | None] = {
             event.WhichOneof("event") for item in batch if isinstance(item, Progress) for event in item.events
@@ -90,6 +98,14 @@ class StoppingStore(SqliteStore):
         return claimed
 
 
+class StoppingSqlite(Stopping, SqliteStore):
+    """On SQLite."""
+
+
+class StoppingPostgres(Stopping, PostgresStore):  # type: ignore[misc]  # Stopping is no SqliteStore when it runs
+    """On PostgreSQL."""
+
+
 def main() -> None:
     numbers = count()
     of_run: dict[str, int] = {}
@@ -102,7 +118,8 @@ def main() -> None:
     tools = Looking()
     setattr(assembly, "toolbox_of", lambda *_: tools)  # noqa: B010 -- not as if it were declared so
     setattr(assembly, "callers_of", lambda *_: {v1.TOOL_TYPE_MCP: tools})  # noqa: B010
-    setattr(store_parts, "SqliteStore", StoppingStore)  # noqa: B010
+    setattr(store_parts, "SqliteStore", StoppingSqlite)  # noqa: B010
+    setattr(engine, "PostgresStore", StoppingPostgres)  # noqa: B010
     setattr(scripted, "ScriptedModels", partial(scripted.ScriptedModels, gate=gate))  # noqa: B010
     __main__.main()
 

@@ -18,7 +18,7 @@ from tests.faults.caller import calling
 from tests.faults.line import Line, line_to
 from tests.fixtures.server import Serve
 
-_COUNT = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sendoff'"
+_COUNT = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'sendoff%'"
 
 
 @pytest.mark.parametrize("connections", [4, 6])

@@ -129,7 +129,7 @@ async def test_an_agent_that_does_not_exist_is_refused(caller: Caller) -> None:
 
 
 async def test_there_is_a_most_of_pauses(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sendoff_server.runs.dispatch_service.MAX_PAUSES", 2)
+    monkeypatch.setattr("sendoff_server.runs.dispatch_service.MAX_DISPATCH_PAUSES", 2)
     for key in ("a", "b", "a"):
         await caller.ops.PauseDispatch(v1.PauseDispatchRequest(fairness_key=key))
     told = await refused(caller.ops.PauseDispatch(v1.PauseDispatchRequest(fairness_key="c")))

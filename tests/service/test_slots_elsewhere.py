@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import v1
 from sendoff_server.runs import scheduler
-from sendoff_server.store.hints import Hint, LanesWait
-from sendoff_server.store.postgres.engine import PostgresStore
 from tests.contract.databases import PostgresDatabase
 from tests.faults.caller import Caller, calling, patiently, script
 from tests.faults.gated import hold_calls
@@ -104,22 +100,3 @@ async def test_a_run_starts_on_time_also_where_the_replica_that_accepted_it_is_f
         gate.release(2)
         late_ns = (await there.ended(run.id)).start_time.ToNanoseconds() - wanted.ToNanoseconds()
         assert 0 <= late_ns < 1e9, "and not when somebody would have looked"
-
-
-async def test_lanes_of_a_replica_that_is_declared_dead_are_told_of(postgres: PostgresDatabase) -> None:
-    async with AsyncExitStack() as stack:
-        _, two, three = [await stack.enter_async_context(PostgresStore(postgres.dsn)) for _ in range(3)]
-        heard: list[asyncio.Queue[Hint]] = [asyncio.Queue(), asyncio.Queue()]
-        for store, queue in zip((two, three), heard, strict=True):
-            await stack.enter_async_context(store.hints(partial(_keep, queue)))
-        postgres.age_beats(60)
-        await two.beat()
-        await three.beat()
-        assert await two.reap(10) == 1
-        for queue in heard:
-            while await patiently(queue.get()) != LanesWait():
-                pass
-
-
-def _keep(queue: asyncio.Queue[Hint], sender: str, hint: Hint) -> None:
-    queue.put_nowait(hint)

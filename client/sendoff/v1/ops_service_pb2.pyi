@@ -137,7 +137,7 @@ class GetQueueStatsResponse(_message.Message):
     MAX_RUNNING_PER_AGENT_FIELD_NUMBER: _builtins.int
     MAX_RUNNING_PER_TENANT_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
-    """There is more than is told: more buckets, or more than 50,000 runs that have not ended, of which that many are counted."""
+    """There is more than is told: more buckets, or more than 50,000 runs that have not ended, of which that many are looked at."""
     slots: _builtins.int
     """How many slots they have."""
     slots_used: _builtins.int

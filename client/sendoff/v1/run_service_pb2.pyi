@@ -578,7 +578,8 @@ class Scheduling(_message.Message):
     in a conversation, whose runs keep their order. Default: 3. Rule: int32.gte = 1; int32.lte = 5.
     """
     fairness_key: _builtins.str
-    """Runs with different keys share the slots evenly: while more wait than there are slots, free slots go from key to key, one to each.
+    """Runs with different keys share the slots evenly, or by the weights that the server's operator has given keys: while more wait than
+    there are slots, free slots go from key to key, one to each that weighs 1.
     So a conversation whose key has no other that waits gets its slot after at most as many others as there are keys that wait, however
     many runs each has. Keys of different tenants are different. Unset: the tenant. Rule: string.max_bytes = 64.
     """

@@ -12,9 +12,7 @@ from sendoff_server.fairness import share_of
 from sendoff_server.store.items import Full
 from sendoff_server.store.port import Store
 from sendoff_server.store.questions import DispatchScope
-
-MAX_PAUSES = 1_000
-"""Of a tenant."""
+from sendoff_server.validation.limits import MAX_DISPATCH_PAUSES
 
 
 class DispatchService:
@@ -33,11 +31,11 @@ class DispatchService:
             if request.HasField(name):
                 setattr(pause, name, getattr(request, name))
         pause.create_time.FromNanoseconds(self._clock.now_ns())
-        made = await self._store.pause_dispatch(_scope(tenant, request), pause, MAX_PAUSES)
+        made = await self._store.pause_dispatch(_scope(tenant, request), pause, MAX_DISPATCH_PAUSES)
         if made is None:
             raise AgentNotFound(request.agent_id)
         if isinstance(made, Full):
-            raise TooManyPauses(MAX_PAUSES)
+            raise TooManyPauses(MAX_DISPATCH_PAUSES)
         return made
 
     async def resume(self, tenant: str, request: v1.ResumeDispatchRequest) -> v1.ResumeDispatchResponse:

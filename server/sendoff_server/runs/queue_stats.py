@@ -16,7 +16,7 @@ from sendoff_server.runs.explaining import leases_of, slots_of
 from sendoff_server.store.standing import QueueCount, QueueGroup, ReplicaSeen, SlotWait
 
 MOST_KEYS = 200
-"""Buckets, and keys whose waits are told."""
+"""Whose waits are told."""
 
 
 class Queues(Protocol):
@@ -45,8 +45,8 @@ class QueueStats:
         if key is not None:
             waits = [each for each in waits if (each.fairness_key or "") == key]
         return v1.GetQueueStatsResponse(
-            buckets=[_bucket(group, count.now_ns) for group in count.groups[:MOST_KEYS]],
-            truncated=not count.is_whole or len(count.groups) > MOST_KEYS,
+            buckets=[_bucket(group, count.now_ns) for group in count.groups],
+            truncated=not count.is_whole,
             slot_waits=_slot_waits(waits)[:MOST_KEYS],
             replicas=[_replica(each) for each in count.replicas],
             slots=slots_of(count.replicas),

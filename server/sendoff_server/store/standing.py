@@ -19,7 +19,7 @@ MOST_COUNTED = 1_000
 """Lanes in front, shares that wait, and replicas."""
 MOST_RUNS = 50_000
 """Open runs that `count_queue` looks at."""
-MOST_GROUPS = 1_000
+MOST_GROUPS = 200
 """That it tells of."""
 NEWEST_STEPS = 1_000
 """Among which `slot_waits` looks for first ones."""

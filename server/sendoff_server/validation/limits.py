@@ -24,6 +24,8 @@ MAX_BLOCK_CHARACTERS = 100_000
 DEFAULT_BLOCK_CHARACTERS = 20_000
 MAX_AGENT_BLOCKS = 64
 MAX_AGENT_TOOLS = 256
+MAX_DISPATCH_PAUSES = 1_000
+"""Of a tenant. Whoever takes leases knows all of them."""
 MAX_ENDPOINTS = 50
 """Receivers of callbacks that a tenant may have."""
 MAX_SECRETS = 5

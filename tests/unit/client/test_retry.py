@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sendoff.connection import LONGEST_RECONNECT_MS
 from sendoff.errors import QueueFull, SendoffError, Unavailable
 from sendoff.retry import RECONNECT, UNARY, Attempts, Backoff, RetryPolicy, Timing
 from tests.unit.client.logs import steady
@@ -44,6 +45,11 @@ def test_the_server_is_not_asked_before_it_said(draw: float) -> None:
     (pause,) = pauses(RetryPolicy(max_attempts=2), draw, FULL)
 
     assert 4 <= pause <= 5
+
+
+def test_a_server_that_is_back_is_connected_to_before_a_call_gives_up() -> None:
+    """Else calls fail when the last other server goes right then. gRPC adds up to a fifth to its pauses."""
+    assert sum(pauses(UNARY, 0.0)) > 1.2 * LONGEST_RECONNECT_MS / 1_000
 
 
 def test_patience_is_some_seconds_for_a_call_and_a_minute_or_two_for_a_watch() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sendoff import v1
@@ -221,7 +221,6 @@ async def act(world: World, action: str, text: str, index: int) -> None:
             await world.clock.advance(REPEAT_S / 2)
 
 
-@settings(max_examples=200)
 @given(st.lists(st.tuples(ACTIONS, st.text(min_size=1, max_size=3), st.integers(0, 9)), max_size=60))
 async def test_whatever_becomes_of_hints_only_what_is_being_written_is_seen_and_all_of_it_in_the_end(
     actions: list[tuple[str, str, int]],

@@ -78,6 +78,7 @@ def test_a_password_in_a_refused_database_url_is_not_told() -> None:
         "postgres://ann:hunter2@db/x?sslmode=require",
         "postgresql://ann:hun@hunter2@db/x",
         "postgresql://db/x?password=hunter2&user=ann",
+        "postgresql://ann:hunter2@db1:5432,db2:5433/x?target_session_attrs=read-write",
     ],
 )
 def test_a_password_of_the_database_is_told_by_nothing_that_prints_settings(url: str) -> None:
@@ -85,7 +86,15 @@ def test_a_password_of_the_database_is_told_by_nothing_that_prints_settings(url:
 
     assert settings.postgres_url == url
     assert "hunter2" not in settings.database_told + repr(settings) + str(settings)
-    assert "db/x" in settings.database_told
+    hosts = "db1:5432,db2:5433" if "db1" in url else "db"
+    assert f"{hosts}/x" in settings.database_told
+
+
+@pytest.mark.parametrize("wanted", ["any", "standby", "prefer-standby", "read-only", ""])
+def test_a_database_that_takes_no_writes_is_not_to_be_asked_for(wanted: str) -> None:
+    told = fault(database_url=f"postgresql://db1,db2/x?sslmode=require&target_session_attrs={wanted}")
+
+    assert "target_session_attrs must be read-write" in told
 
 
 def test_a_relative_database_stays_relative_and_an_absolute_one_absolute(tmp_path: Path) -> None:

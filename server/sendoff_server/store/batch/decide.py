@@ -119,6 +119,8 @@ class Decider:
         """The lease of a lane whose head is new, if it is wanted and can be had."""
         lane.head_seq = row.seq
         if not self._is_free(lane):
+            if lane.barred and not lane.scheduled:
+                lane.ready_at_ns = self._tick()
             return None
         if not item.lease or self._caps.any:
             lane.ready_at_ns = self._tick()

@@ -26,7 +26,7 @@ BARRED_AT_ONCE = 1_000
 """Once so many lanes were barred in a transaction of a claim, another one goes on."""
 
 LOOKED_AT = 200
-"""Of all shares together so many lanes at least are looked at where some may be barred."""
+"""Once a claim has come across a lane that it must bar, it looks at so many at a time: there may be more of them."""
 
 AGENTS_AT_ONCE = 20
 """Of so many agents with barred lanes each claim looks whether they are still at their cap."""
@@ -139,18 +139,13 @@ class Gate:
         """Numbers of lanes, and why they may not."""
 
     @property
-    def is_open(self) -> bool:
-        """Nothing keeps any lane back."""
-        return not self._pauses.scopes and not self._caps.any
-
-    @property
     def full_tenants(self) -> list[str]:
         most = self._caps.per_tenant
         return [tenant for tenant, count in self._of_tenant.items() if most and count >= most]
 
     def depths(self, wheel: Wheel, shares: Sequence[Share], room: int) -> list[int]:
         """How many lanes of each share to look at."""
-        least = 0 if self.is_open else -(-LOOKED_AT // len(shares))
+        least = -(-LOOKED_AT // len(shares)) if self.barred else 0
         return [max(least, depth) for depth in wheel.depths(shares, room)]
 
     def may_take(self, lane: Candidate) -> bool:

@@ -106,7 +106,12 @@ async def lift(connection: Connection, replica_no: int, wanted: DispatchScope) -
 async def free(connection: Connection, replica_no: int, scope: Scope, most: int) -> bool:
     """Free some of the lanes that a lifted pause has barred; whether there may be more."""
     async with fenced(connection, replica_no):
-        return bool(await connection.fetchval(named("unpause_lanes"), *scope, most) == most)
+        return bool(await connection.fetchval(named("unpause_lanes", of_agent=_of_agent(scope)), *scope, most) == most)
+
+
+def _of_agent(scope: Scope) -> str:
+    """A condition that lets the index be walked in its order."""
+    return "$2::bigint = 0" if scope.agent_no == OF_NO_AGENT else "l.agent_no = $2::bigint"
 
 
 async def forget(connection: Connection, replica_no: int, scope: Scope) -> None:

@@ -359,11 +359,11 @@ UPDATE lane SET barred = 1 WHERE no = ANY (ARRAY(
 -- one counts.
 WITH found AS MATERIALIZED (
   SELECT l.no FROM lane l
-  WHERE l.barred = 1 AND l.tenant = $1 AND ($2::bigint = 0 OR l.agent_no = $2) AND ($3::bigint = -1 OR l.share = $3) AND NOT EXISTS (
+  WHERE l.barred = 1 AND :of_agent AND l.tenant = $1 AND ($3::bigint = -1 OR l.share = $3) AND NOT EXISTS (
     SELECT FROM dispatch_pause p
     WHERE NOT p.lifted AND p.tenant = l.tenant AND (p.agent_no, p.share) IN ((l.agent_no, -1), (0, l.share), (0, -1))
   )
-  ORDER BY l.ready_at_ns + l.priority * 60000000000 LIMIT $4
+  ORDER BY l.agent_no, l.ready_at_ns + l.priority * 60000000000 LIMIT $4
 ), locked AS MATERIALIZED (
   SELECT l.no FROM lane l WHERE l.no IN (SELECT no FROM found) AND l.barred = 1 ORDER BY l.no FOR UPDATE
 ), written AS (
@@ -454,9 +454,13 @@ FROM replica p ORDER BY p.no LIMIT $1::bigint;
 -- name: now_ns
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000;
 
+-- name: count_open
+-- How many open runs tenant $1 has, up to $2 or a little more.
+SELECT coalesce(sum(open), 0) FROM (SELECT open FROM lane WHERE open > 0 AND tenant = $1 LIMIT $2::bigint) l;
+
 -- name: count_queue
--- Open runs of tenant $1, and of shares $2 unless they are NULL, by share and priority, $3 runs and $4 groups at most. $5 is now, $6 and
--- $7 are the caps of an agent and of a tenant.
+-- Of the first $3 open runs of tenant $1 how many there are by share and priority; $4 groups at most, of shares $2 unless they are NULL.
+-- $5 is now, $6 and $7 are the caps of an agent and of a tenant.
 WITH at_work AS MATERIALIZED (
   SELECT agent_no, count(*) AS leases FROM lane WHERE owner IS NOT NULL AND tenant = $1 GROUP BY agent_no
 ), capped AS MATERIALIZED (
@@ -465,26 +469,29 @@ WITH at_work AS MATERIALIZED (
   SELECT $7::bigint > 0 AND coalesce(sum(leases), 0) >= $7 AS yes FROM at_work
 )
 SELECT r.body, g.* FROM (
-  SELECT min(o.no) AS no, o.share, o.priority,
-    count(*) FILTER (WHERE o.state = 1), count(*) FILTER (WHERE o.state = 2), count(*) FILTER (WHERE o.state = 3),
-    count(*) FILTER (WHERE o.state = 4), min(o.ready_at_ns) FILTER (WHERE o.state = 1), count(*) AS runs, sum(count(*)) OVER ()
-  FROM (
-    SELECT r.no, r.share, r.priority, l.ready_at_ns, CASE
-      WHEN r.seq <> l.head_seq THEN 2
-      WHEN l.owner IS NOT NULL THEN 4
-      WHEN r.start_ns > $5 THEN 3
-      WHEN l.held OR (SELECT yes FROM tenant_full) OR l.agent_no = ANY ((SELECT agents FROM capped)::bigint[]) THEN 2
-      WHEN r.status = 1 AND r.cancel_wanted IS NULL AND EXISTS (
-        SELECT FROM dispatch_pause p
-        WHERE NOT p.lifted AND p.tenant = l.tenant AND (p.agent_no, p.share) IN ((l.agent_no, -1), (0, r.share), (0, -1))
-      ) THEN 2
-      ELSE 1 END AS state
-    FROM lane l JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
-    WHERE l.open > 0 AND l.tenant = $1 AND ($2::bigint[] IS NULL OR r.share = ANY ($2::bigint[]))
-    LIMIT $3::bigint
-  ) o
-  GROUP BY o.share, o.priority
-  ORDER BY count(*) DESC, o.share, o.priority LIMIT $4::bigint
+  SELECT * FROM (
+    SELECT min(o.no) AS no, o.share, o.priority,
+      count(*) FILTER (WHERE o.state = 1), count(*) FILTER (WHERE o.state = 2), count(*) FILTER (WHERE o.state = 3),
+      count(*) FILTER (WHERE o.state = 4), min(o.ready_at_ns) FILTER (WHERE o.state = 1), count(*) AS runs
+    FROM (
+      SELECT r.no, r.share, r.priority, l.ready_at_ns, CASE
+        WHEN r.seq <> l.head_seq THEN 2
+        WHEN l.owner IS NOT NULL THEN 4
+        WHEN r.start_ns > $5 THEN 3
+        WHEN l.held OR (SELECT yes FROM tenant_full) OR l.agent_no = ANY ((SELECT agents FROM capped)::bigint[]) THEN 2
+        WHEN r.status = 1 AND r.cancel_wanted IS NULL AND EXISTS (
+          SELECT FROM dispatch_pause p
+          WHERE NOT p.lifted AND p.tenant = l.tenant AND (p.agent_no, p.share) IN ((l.agent_no, -1), (0, r.share), (0, -1))
+        ) THEN 2
+        ELSE 1 END AS state
+      FROM lane l JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
+      WHERE l.open > 0 AND l.tenant = $1
+      LIMIT $3::bigint
+    ) o
+    GROUP BY o.share, o.priority
+  ) every (no, share, priority, queued, blocked, scheduled, running, ready_ns, runs)
+  WHERE $2::bigint[] IS NULL OR share = ANY ($2::bigint[])
+  ORDER BY runs DESC, share, priority LIMIT $4::bigint
 ) g JOIN run r USING (no)
 ORDER BY g.runs DESC, g.share, g.priority;
 

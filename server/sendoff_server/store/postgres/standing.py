@@ -87,14 +87,15 @@ async def _replicas(connection: Connection) -> dict[int, ReplicaSeen]:
 async def count(connection: Connection, tenant: str, shares: Sequence[int], caps: Caps) -> QueueCount:
     async with snapshot(connection):
         now_ns = await connection.fetchval(named("now_ns"))
-        bounds = (MOST_RUNS + 1, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.per_tenant)
+        bounds = (MOST_RUNS, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.per_tenant)
         rows = await connection.fetch(named("count_queue"), tenant, list(shares) or None, *bounds)
+        runs = await connection.fetchval(named("count_open"), tenant, MOST_RUNS + 1)
         replicas = await _replicas(connection)
         pauses = await connection.fetch(named("list_dispatch_pauses"), tenant)
     return QueueCount(
         now_ns,
-        [QueueGroup(v1.Run.FromString(body), *told) for body, _, *told, _, _ in rows[:MOST_GROUPS]],
-        len(rows) <= MOST_GROUPS and (not rows or rows[0][-1] <= MOST_RUNS),
+        [QueueGroup(v1.Run.FromString(body), *told) for body, _, *told, _ in rows[:MOST_GROUPS]],
+        len(rows) <= MOST_GROUPS and runs <= MOST_RUNS,
         list(replicas.values()),
         [v1.DispatchPause.FromString(body) for (body,) in pauses],
         caps.per_agent,

@@ -12,7 +12,7 @@ from sendoff_server.store.sqlite.connection import transaction
 from sendoff_server.store.sqlite.leases import check_alive
 from sendoff_server.store.sqlite.queries import named
 
-_NOT_BARRED, _AT_CAP = "l.barred = 0", "l.barred = 2"
+_NOT_BARRED, _AT_CAP = "l.barred = 0", "l.barred > 0 AND l.barred = 2"
 
 
 def known(connection: sqlite3.Connection) -> Pauses:
@@ -73,10 +73,15 @@ def free(connection: sqlite3.Connection, replica_no: int, scope: Scope, most: in
     """Free some of the lanes that a lifted pause has barred; whether there may be more. If not, the pause is gone."""
     with transaction(connection):
         check_alive(connection, replica_no)
-        if connection.execute(named("unpause_lanes"), (*scope, most)).rowcount == most:
+        if connection.execute(named("unpause_lanes", of_agent=_of_agent(scope)), (*scope, most)).rowcount == most:
             return True
         connection.execute(named("delete_lifted_pause"), scope)
         return False
+
+
+def _of_agent(scope: Scope) -> str:
+    """A condition that lets the index be walked in its order."""
+    return "?2 = 0" if scope.agent_no == OF_NO_AGENT else "l.agent_no = ?2"
 
 
 def read_all(connection: sqlite3.Connection, tenant: str) -> list[v1.DispatchPause]:

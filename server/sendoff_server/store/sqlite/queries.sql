@@ -388,7 +388,8 @@ SELECT json_group_array(json_array(no, tenant, share, agent_no, is_idle)) FROM (
 -- name: leases
 -- How many there are, by tenant and agent.
 SELECT json_group_array(json_array(tenant, agent_no, count)) FROM (
-  SELECT tenant, agent_no, count(*) AS count FROM lane WHERE (open > 0 OR owner IS NOT NULL) AND owner IS NOT NULL GROUP BY tenant, agent_no
+  SELECT tenant, agent_no, count(*) AS count FROM lane INDEXED BY lane_active
+  WHERE (open > 0 OR owner IS NOT NULL) AND held = 0 AND owner > 0 GROUP BY tenant, agent_no
 );
 
 -- name: heads
@@ -408,7 +409,7 @@ UPDATE lane SET barred = wanted.column2 FROM (VALUES :rows) wanted WHERE lane.no
 -- name: free_lanes_of_agent
 -- The first ?2 lanes of agent ?1 that are barred by its cap may be looked at again.
 UPDATE lane SET barred = 0 WHERE no IN (
-  SELECT no FROM lane WHERE barred = 2 AND agent_no = ?1 ORDER BY ready_at_ns + priority * 60000000000 LIMIT ?2
+  SELECT no FROM lane WHERE barred > 0 AND barred = 2 AND agent_no = ?1 ORDER BY ready_at_ns + priority * 60000000000 LIMIT ?2
 );
 
 -- name: barred_agents
@@ -417,7 +418,7 @@ WITH RECURSIVE behind (agent_no) AS (
   SELECT ?1
   UNION ALL
   SELECT (
-    SELECT l.agent_no FROM lane l WHERE l.barred = 2 AND l.agent_no > behind.agent_no ORDER BY l.agent_no LIMIT 1
+    SELECT l.agent_no FROM lane l WHERE l.barred > 0 AND l.barred = 2 AND l.agent_no > behind.agent_no ORDER BY l.agent_no LIMIT 1
   ) FROM behind WHERE behind.agent_no IS NOT NULL
   LIMIT ?2 + 1
 )
@@ -425,7 +426,7 @@ SELECT json_group_array(agent_no) FROM (SELECT agent_no FROM behind WHERE agent_
 
 -- name: free_capped_lanes
 -- The first ?1 of all that are barred by caps.
-UPDATE lane SET barred = 0 WHERE no IN (SELECT no FROM lane WHERE barred = 2 LIMIT ?1);
+UPDATE lane SET barred = 0 WHERE no IN (SELECT no FROM lane WHERE barred > 0 AND barred = 2 LIMIT ?1);
 
 -- name: dispatch_pauses
 -- Those that count, and those that are lifted.
@@ -472,11 +473,11 @@ UPDATE lane SET barred = 1 WHERE no IN (
 -- one counts.
 UPDATE lane SET barred = 0 WHERE no IN (
   SELECT l.no FROM lane l
-  WHERE l.barred = 1 AND l.tenant = ?1 AND (?2 = 0 OR l.agent_no = ?2) AND (?3 = -1 OR l.share = ?3) AND NOT EXISTS (
+  WHERE l.barred > 0 AND l.barred = 1 AND :of_agent AND l.tenant = ?1 AND (?3 = -1 OR l.share = ?3) AND NOT EXISTS (
     SELECT 1 FROM dispatch_pause p
     WHERE p.lifted = 0 AND p.tenant = l.tenant AND (p.agent_no, p.share) IN (VALUES (l.agent_no, -1), (0, l.share), (0, -1))
   )
-  ORDER BY l.ready_at_ns + l.priority * 60000000000 LIMIT ?4
+  ORDER BY l.agent_no, l.ready_at_ns + l.priority * 60000000000 LIMIT ?4
 );
 
 -- name: take_lanes
@@ -507,8 +508,8 @@ SELECT
     ORDER BY p.no LIMIT 1
   ),
   CASE WHEN ?2 AND l.owner IS NULL AND r.seq = l.head_seq THEN json_array(
-    (SELECT count(*) FROM lane o WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.owner IS NOT NULL AND o.agent_no = l.agent_no),
-    (SELECT count(*) FROM lane o WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.owner IS NOT NULL AND o.tenant = l.tenant)
+    (SELECT count(*) FROM lane o INDEXED BY lane_active WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.held = 0 AND o.owner > 0 AND o.agent_no = l.agent_no),
+    (SELECT count(*) FROM lane o INDEXED BY lane_active WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.held = 0 AND o.owner > 0 AND o.tenant = l.tenant)
   ) END
 FROM run r CROSS JOIN lane l ON l.no = r.lane_no
 WHERE r.id = ?1 AND r.status <= 2;
@@ -553,37 +554,46 @@ SELECT p.no, p.id, p.beat_ns, p.slots, (
   WHERE l.held = 0 AND l.owner = p.no AND (l.open > 0 OR l.owner IS NOT NULL)
 ) FROM replica p ORDER BY p.no LIMIT ?1;
 
+-- name: count_open
+-- How many open runs tenant ?1 has, up to ?2 or a little more.
+SELECT coalesce(sum(open), 0) FROM (
+  SELECT open FROM lane INDEXED BY lane_active WHERE open > 0 AND tenant = ?1 LIMIT ?2
+);
+
 -- name: count_queue
--- Open runs of tenant ?1, and of shares ?2 unless they are NULL, by share and priority, ?3 runs and ?4 groups at most. ?5 is now, ?6 and
--- ?7 are the caps of an agent and of a tenant.
+-- Of the first ?3 open runs of tenant ?1 how many there are by share and priority; ?4 groups at most, of shares ?2 unless they are NULL.
+-- ?5 is now, ?6 and ?7 are the caps of an agent and of a tenant.
 WITH at_work AS MATERIALIZED (
-  SELECT agent_no, count(*) AS leases FROM lane
-  WHERE (open > 0 OR owner IS NOT NULL) AND owner IS NOT NULL AND tenant = ?1 GROUP BY agent_no
+  SELECT agent_no, count(*) AS leases FROM lane INDEXED BY lane_active
+  WHERE (open > 0 OR owner IS NOT NULL) AND held = 0 AND owner > 0 AND tenant = ?1 GROUP BY agent_no
 ), capped AS MATERIALIZED (
   SELECT agent_no FROM at_work WHERE ?6 > 0 AND leases >= ?6
 ), tenant_full AS MATERIALIZED (
   SELECT ?7 > 0 AND coalesce(sum(leases), 0) >= ?7 AS yes FROM at_work
 )
 SELECT r.body, g.* FROM (
-SELECT min(o.no) AS no, o.share, o.priority, sum(o.state = 1), sum(o.state = 2), sum(o.state = 3), sum(o.state = 4),
-  min(CASE WHEN o.state = 1 THEN o.ready_at_ns END), count(*) AS runs, sum(count(*)) OVER ()
-FROM (
-  SELECT r.no, r.share, r.priority, l.ready_at_ns, CASE
-    WHEN r.seq <> l.head_seq THEN 2
-    WHEN l.owner IS NOT NULL THEN 4
-    WHEN r.start_ns > ?5 THEN 3
-    WHEN l.held OR (SELECT yes FROM tenant_full) OR l.agent_no IN (SELECT agent_no FROM capped) THEN 2
-    WHEN r.status = 1 AND r.cancel_wanted IS NULL AND EXISTS (
-      SELECT 1 FROM dispatch_pause p
-      WHERE p.lifted = 0 AND p.tenant = l.tenant AND (p.agent_no, p.share) IN (VALUES (l.agent_no, -1), (0, r.share), (0, -1))
-    ) THEN 2
-    ELSE 1 END AS state
-  FROM lane l INDEXED BY lane_active CROSS JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
-  WHERE l.open > 0 AND l.tenant = ?1 AND (?2 IS NULL OR r.share IN (SELECT value FROM json_each(?2)))
-  LIMIT ?3
-) o
-GROUP BY o.share, o.priority
-ORDER BY count(*) DESC, o.share, o.priority LIMIT ?4
+  SELECT * FROM (
+    SELECT min(o.no) AS no, o.share, o.priority, sum(o.state = 1), sum(o.state = 2), sum(o.state = 3), sum(o.state = 4),
+      min(CASE WHEN o.state = 1 THEN o.ready_at_ns END), count(*) AS runs
+    FROM (
+      SELECT r.no, r.share, r.priority, l.ready_at_ns, CASE
+        WHEN r.seq <> l.head_seq THEN 2
+        WHEN l.owner IS NOT NULL THEN 4
+        WHEN r.start_ns > ?5 THEN 3
+        WHEN l.held OR (SELECT yes FROM tenant_full) OR l.agent_no IN (SELECT agent_no FROM capped) THEN 2
+        WHEN r.status = 1 AND r.cancel_wanted IS NULL AND EXISTS (
+          SELECT 1 FROM dispatch_pause p
+          WHERE p.lifted = 0 AND p.tenant = l.tenant AND (p.agent_no, p.share) IN (VALUES (l.agent_no, -1), (0, r.share), (0, -1))
+        ) THEN 2
+        ELSE 1 END AS state
+      FROM lane l INDEXED BY lane_active CROSS JOIN run r ON r.lane_no = l.no AND r.seq >= l.head_seq AND r.status <= 2
+      WHERE l.open > 0 AND l.tenant = ?1
+      LIMIT ?3
+    ) o
+    GROUP BY o.share, o.priority
+  )
+  WHERE ?2 IS NULL OR share IN (SELECT value FROM json_each(?2))
+  ORDER BY runs DESC, share, priority LIMIT ?4
 ) g CROSS JOIN run r USING (no)
 ORDER BY g.runs DESC, g.share, g.priority;
 

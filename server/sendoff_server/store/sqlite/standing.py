@@ -89,15 +89,16 @@ def _replicas(connection: sqlite3.Connection) -> dict[int, ReplicaSeen]:
 
 def count(connection: sqlite3.Connection, tenant: str, shares: Sequence[int], caps: Caps, now_ns: int) -> QueueCount:
     wanted = encode_list(shares) if shares else None
-    bounds = (MOST_RUNS + 1, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.per_tenant)
+    bounds = (MOST_RUNS, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.per_tenant)
     with snapshot(connection):
         rows: list[Sequence[Any]] = connection.execute(named("count_queue"), (tenant, wanted, *bounds)).fetchall()
+        (runs,) = connection.execute(named("count_open"), (tenant, MOST_RUNS + 1)).fetchone()
         replicas = _replicas(connection)
         pauses = connection.execute(named("list_dispatch_pauses"), (tenant,)).fetchall()
     return QueueCount(
         now_ns,
-        [QueueGroup(v1.Run.FromString(body), *told) for body, _, *told, _, _ in rows[:MOST_GROUPS]],
-        len(rows) <= MOST_GROUPS and (not rows or rows[0][-1] <= MOST_RUNS),
+        [QueueGroup(v1.Run.FromString(body), *told) for body, _, *told, _ in rows[:MOST_GROUPS]],
+        len(rows) <= MOST_GROUPS and runs <= MOST_RUNS,
         list(replicas.values()),
         [v1.DispatchPause.FromString(body) for (body,) in pauses],
         caps.per_agent,
