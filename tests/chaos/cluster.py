@@ -95,6 +95,8 @@ async def cluster(plan: Plan, folder: Path, tools: object, findings: Findings) -
                 await stack.enter_async_context(replica(f"replica-{number}", folder, database, module, flags, findings))
                 for number in range(1, plan.replicas + 1)
             ]
+            for each in replicas:  # all at once on an empty database
+                await each.serving.wait()
             addresses = [each.callers_wire.address for each in replicas]
             channels = [await stack.enter_async_context(_channel(address)) for address in (_all(addresses), *addresses)]
             callers = Callers([Caller(channel) for channel in channels], findings, random.Random(plan.seed))

@@ -149,7 +149,7 @@ def _resident_bytes(pid: int) -> int:
 async def replica(
     name: str, folder: Path, database: OwnPostgres, module: str, flags: Sequence[str], findings: Findings
 ) -> AsyncIterator[Replica]:
-    """One that is kept inside the block, and serves when it is entered."""
+    """One that is kept inside the block; when it is entered, it has not begun to serve."""
     async with AsyncExitStack() as stack:
         process = ServerProcess(folder / name)
         process.module = module
@@ -161,7 +161,6 @@ async def replica(
         stack.push_async_callback(process.close)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each) for each in (kept.keep(), kept.watch_memory())]
-            await kept.serving.wait()
             try:
                 yield kept
             finally:

@@ -18,6 +18,7 @@ from sendoff_server.store.port import DEFAULT_TENANT, Fenced, Store, StoreFailed
 from sendoff_server.store.postgres import connection, engine, migrations
 from sendoff_server.store.postgres.engine import PostgresStore
 from sendoff_server.store.questions import Fork, Listed, MessageQuery, MessageScope
+from sendoff_server.store.schema import Migration
 from tests.contract.databases import PostgresDatabase
 from tests.contract.making import (
     accept,
@@ -54,7 +55,7 @@ async def test_replicas_that_start_together_make_one_schema() -> None:
 
 
 async def test_a_migration_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = migrations.Migration(1, "0001_broken.sql", "CREATE TABLE half (no bigint); SELECT 1 / 0;")
+    broken = Migration(1, "0001_broken.sql", "CREATE TABLE half (no bigint); SELECT 1 / 0;")
     monkeypatch.setattr(migrations, "known", lambda: [broken])
     with new_database() as dsn:
         with pytest.raises(StoreFailed, match="division by zero"):

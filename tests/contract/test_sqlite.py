@@ -18,6 +18,7 @@ from sendoff import v1
 from sendoff_server.store.items import Item, Placed, Recorded
 from sendoff_server.store.port import Fenced, StoreFailed, StoreInUse
 from sendoff_server.store.questions import AgentQuery
+from sendoff_server.store.schema import Migration
 from sendoff_server.store.sqlite import (
     agent_lists,
     checkpoint,
@@ -81,7 +82,7 @@ def test_two_databases_have_the_same_schema(tmp_path: Path) -> None:
 
 def test_a_migration_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     last = len(migrations.known())
-    broken = migrations.Migration(last + 1, "broken.sql", "CREATE TABLE half (x);\nCREATE TABLE half (x);")
+    broken = Migration(last + 1, "broken.sql", "CREATE TABLE half (x);\nCREATE TABLE half (x);")
     monkeypatch.setattr(migrations, "known", lambda known=migrations.known: [*known(), broken])
     connection = connect(tmp_path / "store.db")
     with pytest.raises(sqlite3.OperationalError, match="half"):

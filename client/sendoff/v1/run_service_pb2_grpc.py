@@ -109,7 +109,7 @@ class RunServiceServicer(object):
         words are a repeat as above. It fails with FAILED_PRECONDITION (NO_PENDING_ACTION) when nothing waits, or not any more, with
         INVALID_ARGUMENT (INVALID_TOOL_CALL_IDS) when it answers other calls than those that wait, and with ABORTED
         (ACTION_ALREADY_ANSWERED) when another answer was given before.
-        REST: POST /v1/agents/{agent_id}/messages/async, POST /v1/conversations/{conversation_id}/messages/async
+        REST: POST /v1/agents/{agent_id}/messages/async, POST /v1/conversations/{conversation_id}/messages
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,7 @@ class RunServiceStub:
     words are a repeat as above. It fails with FAILED_PRECONDITION (NO_PENDING_ACTION) when nothing waits, or not any more, with
     INVALID_ARGUMENT (INVALID_TOOL_CALL_IDS) when it answers other calls than those that wait, and with ABORTED
     (ACTION_ALREADY_ANSWERED) when another answer was given before.
-    REST: POST /v1/agents/{agent_id}/messages/async, POST /v1/conversations/{conversation_id}/messages/async
+    REST: POST /v1/agents/{agent_id}/messages/async, POST /v1/conversations/{conversation_id}/messages
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_pb2.Run]
     """Returns a run as it is now. Fails with NOT_FOUND (RUN_NOT_FOUND)."""
@@ -113,7 +113,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         words are a repeat as above. It fails with FAILED_PRECONDITION (NO_PENDING_ACTION) when nothing waits, or not any more, with
         INVALID_ARGUMENT (INVALID_TOOL_CALL_IDS) when it answers other calls than those that wait, and with ABORTED
         (ACTION_ALREADY_ANSWERED) when another answer was given before.
-        REST: POST /v1/agents/{agent_id}/messages/async, POST /v1/conversations/{conversation_id}/messages/async
+        REST: POST /v1/agents/{agent_id}/messages/async, POST /v1/conversations/{conversation_id}/messages
         """
 
     @_abc_1.abstractmethod

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.contract.promises.conftest import Addresses
 from tests.contract.promises.doors import Door, Refused, over_grpc, over_rest
+from tests.fixtures.balancer import Addresses
 
 BY = pytest.mark.parametrize("by", ["key", "otid"])
 AT_ONCE = 32

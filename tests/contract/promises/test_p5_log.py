@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tests.contract.promises.conftest import HELD, Addresses
+from tests.contract.promises.conftest import HELD
 from tests.contract.promises.doors import Door, Place, over_grpc, over_rest
 from tests.faults.caller import patiently, script
+from tests.fixtures.balancer import Addresses
 from tests.fixtures.scripted_gate import HeldCalls
 
 STEPS = [{"reasoning": "let me think", "tool_calls": [{"name": "nothing"}]}, {"text": "there is no such tool"}]
