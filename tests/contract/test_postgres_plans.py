@@ -48,17 +48,17 @@ SELECT setval('run_no', 100000);
 INSERT INTO agent (id, tenant, create_time_ns, etag, fingerprint, body) SELECT 'agent-' || i, 'default', i, '1', '', '' FROM generate_series(1, 200) i;
 INSERT INTO agent_entry (agent_no, id, tenant, name, name_folded, create_time_ns, update_time_ns) SELECT no, id, tenant, convert_to(id, 'UTF8'), '', no, no FROM agent;
 INSERT INTO agent_tag SELECT 'default', convert_to('tag' || i, 'UTF8'), no, '' FROM agent, generate_series(1, 10) i;
-INSERT INTO lane (id, tenant, agent_no, last_seq, head_seq) SELECT 'lane-' || i, 'default', 1 + i % 200, 10240, 10241 FROM generate_series(1, 1000) i;
+INSERT INTO lane (id, tenant, agent_no, last_seq, head_seq) SELECT 'lane-' || i, 'default', 1 + i % 200, 102400, 102401 FROM generate_series(1, 1000) i;
 INSERT INTO conversation (no, id, tenant, agent_no, create_time_ns, etag, fingerprint, body) SELECT no, id, tenant, agent_no, no, '1', '', '' FROM lane;
 INSERT INTO run (no, id, tenant, lane_no, seq, create_time_ns, status, last_sequence, fingerprint, body)
-  SELECT i, 'run-' || i, 'default', 1 + i % 1000, (i / 1000 + 1) << 10, i, 3, 3, '', decode(repeat('ab', 100), 'hex') FROM generate_series(1, 10000) i;
-INSERT INTO run_log SELECT (i::bigint << 20) + j, decode(repeat('ab', 100), 'hex') FROM generate_series(1, 10000) i, generate_series(0, 3) j;
-INSERT INTO run_key SELECT 'default', convert_to('k' || i, 'UTF8'), 'request', i FROM generate_series(1, 10000) i;
-INSERT INTO message SELECT (i::bigint << 20) + 8 + j, decode(repeat('ab', 100), 'hex') FROM generate_series(1, 10000) i, generate_series(0, 1) j;
+  SELECT i, 'run-' || i, 'default', 1 + i % 200, (i / 200 + 1) << 10, i, 3, 3, '', decode(repeat('ab', 400), 'hex') FROM generate_series(1, 15000) i;
+INSERT INTO run_log SELECT (i::bigint << 20) + j, decode(repeat('ab', 400), 'hex') FROM generate_series(1, 15000) i, generate_series(0, 3) j;
+INSERT INTO run_key SELECT 'default', convert_to('k' || i, 'UTF8'), 'request', i FROM generate_series(1, 15000) i;
+INSERT INTO message SELECT (i::bigint << 20) + 8 + j, decode(repeat('ab', 400), 'hex') FROM generate_series(1, 15000) i, generate_series(0, 1) j;
 INSERT INTO listed SELECT key, 'message-' || key, 'default', 1 + key % 200, key, 2, key & 1048575, 100 FROM message;
-INSERT INTO step SELECT i::bigint << 20, 'step-' || i, 'default', 1 + i % 200, i, 'm', 't', 0, NULL, '' FROM generate_series(1, 10000) i;
+INSERT INTO step SELECT i::bigint << 20, 'step-' || i, 'default', 1 + i % 200, i, 'm', 't', 0, NULL, '' FROM generate_series(1, 15000) i;
 INSERT INTO delivery (id, tenant, run_no, kind, sequence, url, queue, status, create_ns, window_ns, next_attempt_ns)
-  SELECT 'delivery-' || i, 'default', i, 4, 3, 'u', 'q', CASE WHEN i % 50 = 0 THEN 1 ELSE 2 END, i, i, CASE WHEN i % 50 = 0 THEN i END FROM generate_series(1, 10000) i;
+  SELECT 'delivery-' || i, 'default', i, 4, 3, 'u', 'q', CASE WHEN i % 50 = 0 THEN 1 ELSE 2 END, i, i, CASE WHEN i % 50 = 0 THEN i END FROM generate_series(1, 15000) i;
 INSERT INTO delivery_attempt SELECT (no << 28) + 1, '' FROM delivery;
 INSERT INTO block (id, tenant, label, create_time_ns, etag, fingerprint, body, label_folded, description_folded, value_folded)
   SELECT 'block-' || i, 'default', 'l', i, '1', '', '', 'l', '', '' FROM generate_series(1, 2000) i;
@@ -87,6 +87,9 @@ WALKED = {
 }
 """Indexes that are walked without a condition."""
 
+BEGINS_WITH = {"run_by_lane": "lane_no", "listed_by_agent": "agent_no", "listed_by_tenant": "tenant"}
+"""Indexes that are of use for one of these only: a condition on their further columns alone goes through all."""
+
 
 @pytest.fixture(params=["not known", "known"], scope="module")
 def grown(request: pytest.FixtureRequest) -> Iterator[str]:
@@ -100,7 +103,9 @@ async def test_no_statement_walks_what_grows(grown: str) -> None:
     async with PostgresStore(dsn):
         pass
     session = Session(dsn)
-    session.execute(GROWN + ("ANALYZE" if known == "known" else ""))
+    session.execute(GROWN)
+    if known == "known":
+        session.execute("VACUUM ANALYZE")  # what autovacuum does; without it no index alone would tell what is there
     session.close()
     async with PostgresStore(dsn, connections=4) as store:
         await _ask_everything(store)
@@ -263,5 +268,8 @@ def _faults(node: dict[str, Any]) -> Iterator[str]:
         yield f"reads all of {table}"
     if "Index Name" in node and "Index Cond" not in node and node["Index Name"] not in WALKED:
         yield f"walks all of {node['Index Name']}"
+    begins_with = BEGINS_WITH.get(node.get("Index Name", ""))
+    if begins_with is not None and begins_with not in node.get("Index Cond", ""):
+        yield f"takes {node['Index Name']} for every {begins_with}"
     for part in node.get("Plans", ()):
         yield from _faults(part)

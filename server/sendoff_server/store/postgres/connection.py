@@ -65,6 +65,7 @@ _SESSION = {
     # Every statement here goes from a few rows to a few rows along indexes. Without knowing the values, and before the
     # first ANALYZE, the planner would rather read whole tables.
     "enable_seqscan": "off",
+    "max_parallel_workers_per_gather": "0",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }

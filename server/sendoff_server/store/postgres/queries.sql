@@ -2,7 +2,8 @@
 -- (`named`): `:lanes` for a statement of theirs about $1, `:runs` for the runs whose messages are history, each with (lane_no, seq, no,
 -- last_place, and left_out where it is to be inherited), `:order` and `:behind` for a direction, `:key` for the time that
 -- conversations go by, `:owner` for whose they are, `:list` for the rows of a list of messages.
--- LATERAL with a LIMIT or OFFSET 0 is for the planner, which else may walk the larger table in its order.
+-- LATERAL with a LIMIT or OFFSET 0 is for the planner, which else may walk the larger table in its order; so is a lane's number that
+-- is looked up in front, instead of joined: else the runs of all lanes may be gone through for those of one.
 -- Rows are locked in one order by all: replica, agents, lanes by number, endpoints by number, keys, entries of agents by number,
 -- listing by tenant.
 
@@ -61,7 +62,7 @@ JOIN run r ON r.no = k.run_no;
 -- The newest run of lane $1 of tenant $2 with fingerprint $3 that was accepted at $4 or later. Looks at the newest $5 of the lane.
 SELECT newest.no, newest.id FROM (
   SELECT r.no, r.id, r.tenant, r.seq, r.create_time_ns, r.fingerprint
-  FROM lane l JOIN run r ON r.lane_no = l.no WHERE l.id = $1 ORDER BY r.seq DESC LIMIT $5
+  FROM run r WHERE r.lane_no = (SELECT no FROM lane WHERE id = $1) ORDER BY r.seq DESC LIMIT $5
 ) newest
 WHERE newest.tenant = $2 AND newest.fingerprint = $3 AND newest.create_time_ns >= $4
 ORDER BY newest.seq DESC LIMIT 1;
@@ -542,11 +543,12 @@ SELECT page.position, page.total, CASE WHEN page.total <= $4 THEN m.body END AS 
   EXISTS (SELECT FROM lane l JOIN inherited i ON i.lane_no = l.no WHERE l.id = $1) AS inherits
 FROM (
   SELECT key, position, (sum(size) OVER (ORDER BY position DESC ROWS UNBOUNDED PRECEDING))::bigint AS total FROM (
-    SELECT m.key, (r.seq << 20) + (m.key & 1048575) AS position, length(m.body) AS size
-    FROM lane l
-    JOIN (:runs) r ON r.lane_no = l.no AND r.seq <= $2::bigint >> 20
-    JOIN message m ON m.key >= r.no << 20 AND m.key <= (r.no << 20) + r.last_place
-    WHERE l.id = $1 AND (r.seq << 20) + (m.key & 1048575) < $2::bigint
+    SELECT m.key, (r.seq << 20) + (m.key & 1048575) AS position, m.size
+    FROM (:runs) r
+    CROSS JOIN LATERAL (
+      SELECT key, length(body) AS size FROM message WHERE key >= r.no << 20 AND key <= (r.no << 20) + r.last_place OFFSET 0
+    ) m
+    WHERE r.lane_no = (SELECT no FROM lane WHERE id = $1) AND r.seq <= $2::bigint >> 20 AND (r.seq << 20) + (m.key & 1048575) < $2::bigint
     ORDER BY r.seq DESC, m.key DESC LIMIT $3
   ) newest
 ) page JOIN message m ON m.key = page.key
@@ -556,11 +558,13 @@ ORDER BY page.position DESC;
 -- Of lane $2 of tenant $1 behind position $3: $4 at most, and no more once $5 bytes are there.
 SELECT m.body FROM (
   SELECT key, position, sum(size) OVER (ORDER BY position :order ROWS UNBOUNDED PRECEDING) - size AS before FROM (
-    SELECT m.key, (r.seq << 20) + (m.key & 1048575) AS position, length(m.body) AS size
-    FROM lane l
-    JOIN (:runs) r ON r.lane_no = l.no AND r.seq :behind= $3::bigint >> 20
-    JOIN message m ON m.key >= r.no << 20 AND m.key <= (r.no << 20) + r.last_place
-    WHERE l.id = $2 AND l.tenant = $1 AND (r.seq << 20) + (m.key & 1048575) :behind $3::bigint
+    SELECT m.key, (r.seq << 20) + (m.key & 1048575) AS position, m.size
+    FROM (:runs) r
+    CROSS JOIN LATERAL (
+      SELECT key, length(body) AS size FROM message WHERE key >= r.no << 20 AND key <= (r.no << 20) + r.last_place OFFSET 0
+    ) m
+    WHERE r.lane_no = (SELECT no FROM lane WHERE id = $2 AND tenant = $1) AND r.seq :behind= $3::bigint >> 20
+      AND (r.seq << 20) + (m.key & 1048575) :behind $3::bigint
     ORDER BY r.seq :order, m.key :order LIMIT $4
   ) first
 ) page JOIN message m ON m.key = page.key
@@ -582,7 +586,9 @@ ORDER BY m.key DESC LIMIT 1;
 SELECT page.place, m.body
 FROM (
   SELECT key, place, last_place, sum(size) OVER (ORDER BY place :order ROWS UNBOUNDED PRECEDING) - size AS before FROM (:list) first
-) page JOIN message m ON m.key >= page.key AND m.key <= (page.key >> 20 << 20) + page.last_place
+) page CROSS JOIN LATERAL (
+  SELECT key, body FROM message WHERE key >= page.key AND key <= (page.key >> 20 << 20) + page.last_place OFFSET 0
+) m
 WHERE page.before < $2
 ORDER BY page.place :order, m.key;
 
@@ -600,10 +606,11 @@ WHERE r.id = $7 AND r.tenant = $6
 -- name: list_of_lane
 -- Of lane $7 of tenant $6.
 SELECT m.key, (r.seq << 20) + (m.key & 1048575) AS place, m.last_place, m.size
-FROM lane l
-JOIN (:runs) r ON r.lane_no = l.no AND r.seq >= $3::bigint >> 20 AND r.seq <= $4::bigint >> 20
-JOIN listed m ON m.key >= r.no << 20 AND m.key <= (r.no << 20) + r.last_place
-WHERE l.id = $7 AND l.tenant = $6
+FROM (:runs) r
+CROSS JOIN LATERAL (
+  SELECT key, types, last_place, size FROM listed WHERE key >= r.no << 20 AND key <= (r.no << 20) + r.last_place OFFSET 0
+) m
+WHERE r.lane_no = (SELECT no FROM lane WHERE id = $7 AND tenant = $6) AND r.seq >= $3::bigint >> 20 AND r.seq <= $4::bigint >> 20
   AND (r.seq << 20) + (m.key & 1048575) > $3::bigint AND (r.seq << 20) + (m.key & 1048575) < $4::bigint
   AND m.types & $1::bigint <> 0
 ORDER BY r.seq :order, m.key :order LIMIT $5
@@ -645,7 +652,9 @@ SELECT listed_ns FROM listed WHERE id = $1 AND tenant = $2 AND $3::text IS NULL 
 
 -- name: entries_of_message
 -- Of message $2 of tenant $1, if it is part of a conversation.
-SELECT e.body FROM listed m JOIN message e ON e.key >= m.key AND e.key <= (m.key >> 20 << 20) + m.last_place
+SELECT e.body FROM listed m CROSS JOIN LATERAL (
+  SELECT key, body FROM message WHERE key >= m.key AND key <= (m.key >> 20 << 20) + m.last_place OFFSET 0
+) e
 WHERE m.id = $2 AND m.tenant = $1 AND m.listed_ns IS NOT NULL
 ORDER BY e.key;
 
@@ -660,7 +669,9 @@ SELECT body, feedback, tags FROM step WHERE id = $2 AND tenant = $1;
 
 -- name: steps
 -- Of run $1.
-SELECT s.body, s.feedback, s.tags FROM run r JOIN step s ON s.key >= r.no << 20 AND s.key < r.no + 1 << 20
+SELECT s.body, s.feedback, s.tags FROM run r CROSS JOIN LATERAL (
+  SELECT key, body, feedback, tags FROM step WHERE key >= r.no << 20 AND key < r.no + 1 << 20 OFFSET 0
+) s
 WHERE r.id = $1 ORDER BY s.key;
 
 -- name: newest_actions
@@ -790,7 +801,8 @@ SELECT
   (
     SELECT m.body FROM message m WHERE m.key = coalesce(
       (
-        SELECT m.key FROM (:runs) r JOIN message m ON m.key >= r.no << 20 AND m.key <= (r.no << 20) + r.last_place
+        SELECT m.key FROM (:runs) r
+        CROSS JOIN LATERAL (SELECT key FROM message WHERE key >= r.no << 20 AND key <= (r.no << 20) + r.last_place OFFSET 0) m
         WHERE r.lane_no = l.no ORDER BY r.seq DESC, m.key DESC LIMIT 1
       ),
       (SELECT (i.run_no << 20) + i.last_place FROM inherited i WHERE i.lane_no = l.no ORDER BY i.seq DESC LIMIT 1)
@@ -818,7 +830,11 @@ SELECT coalesce(sum(open), 0) FROM lane WHERE no IN (:lanes);
 DELETE FROM run_key WHERE run_no IN (SELECT no FROM run WHERE lane_no IN (:lanes));
 
 -- name: delete_log
-DELETE FROM run_log USING run r WHERE key >= r.no << 20 AND key < r.no + 1 << 20 AND r.lane_no IN (:lanes);
+DELETE FROM run_log WHERE key IN (
+  SELECT o.key FROM run r
+  CROSS JOIN LATERAL (SELECT key FROM run_log WHERE key >= r.no << 20 AND key < r.no + 1 << 20 OFFSET 0) o
+  WHERE r.lane_no IN (:lanes)
+);
 
 -- name: delete_messages
 -- Those that no other conversation has inherited.
@@ -852,7 +868,11 @@ DELETE FROM listed USING gone WHERE listed.key = gone.key;
 DELETE FROM inherited WHERE lane_no IN (:lanes);
 
 -- name: delete_steps
-DELETE FROM step USING run r WHERE key >= r.no << 20 AND key < r.no + 1 << 20 AND r.lane_no IN (:lanes);
+DELETE FROM step WHERE key IN (
+  SELECT o.key FROM run r
+  CROSS JOIN LATERAL (SELECT key FROM step WHERE key >= r.no << 20 AND key < r.no + 1 << 20 OFFSET 0) o
+  WHERE r.lane_no IN (:lanes)
+);
 
 -- name: delete_left_out
 DELETE FROM left_out WHERE run_no IN (SELECT no FROM run WHERE lane_no IN (:lanes));
