@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 
+from sendoff_server.access.gate import Gate, OpenGate
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Assembly, Parts, shed_of
 from sendoff_server.clock import Clock, SystemClock
@@ -83,8 +84,9 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
         parts = Assembly(settings, store, models, await shed_of(settings, store, clock), presence, clock).parts()
         stack.push_async_callback(parts.pictures.aclose)
-        grpc = GrpcServer(settings, parts.use_cases)
-        http = _http(settings, parts.use_cases, grpc)
+        gate = OpenGate()
+        grpc = GrpcServer(settings, parts.use_cases, gate)
+        http = _http(settings, parts.use_cases, gate, grpc)
         for part in (
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
@@ -114,12 +116,13 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             await _drain(parts, grpc, settings.drain_grace_s)
 
 
-def _http(settings: Settings, use_cases: UseCases, grpc: GrpcServer) -> HttpServer | None:
+def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer) -> HttpServer | None:
     if settings.http_address == "off":
         return None
     return HttpServer(
         settings.http_address,
         use_cases,
+        gate,
         max_body_bytes=settings.max_request_bytes,
         limits=Limits(connections=settings.max_http_connections),
         shares_port=settings.processes > 1,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sendoff_server import app
+from sendoff_server.access.gate import OpenGate
 from sendoff_server.gateway.connection import Limits
 from sendoff_server.gateway.server import HttpServer
 
@@ -79,7 +80,9 @@ async def connected(address: str, *, most_held_bytes: int = 65_536) -> AsyncIter
 @asynccontextmanager
 async def another_door(server: app.Server, *, max_body_bytes: int = 65_536, **limits: Any) -> AsyncIterator[HttpServer]:
     """A second REST door of that server, with limits of its own."""
-    door = HttpServer("127.0.0.1:0", server.use_cases, max_body_bytes=max_body_bytes, limits=Limits(**limits))
+    door = HttpServer(
+        "127.0.0.1:0", server.use_cases, OpenGate(), max_body_bytes=max_body_bytes, limits=Limits(**limits)
+    )
     async with door:
         yield door
 

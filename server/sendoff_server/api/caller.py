@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from sendoff_server.access.gate import Credentials
 from sendoff_server.api.status import Context
 from sendoff_server.errors import InvalidRequest, Violation
-from sendoff_server.store.port import DEFAULT_TENANT
 from sendoff_server.validation import IDEMPOTENCY_KEY, check_idempotency_key
-
-TENANT = DEFAULT_TENANT
-"""Whose call it is, until there are credentials."""
 
 REPLAYED = (("idempotency-replayed", "true"),)
 """Header of an answer to a request that was accepted before."""
+
+
+def credentials(context: Context) -> Credentials:
+    """What the call brought to tell who makes it."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            return Credentials(str(value))
+    return Credentials()
 
 
 def idempotency_key(context: Context) -> str | None:

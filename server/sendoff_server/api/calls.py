@@ -18,16 +18,21 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from sendoff_server.access.gate import Gate
+from sendoff_server.access.principal import Permission, act_for
 from sendoff_server.api import status
+from sendoff_server.api.caller import credentials
 from sendoff_server.api.status import Context
 from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError, StoreUnavailable
 from sendoff_server.store.port import Fenced, StoreFailed
 
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Streaming = Callable[[Any, Context], AsyncGenerator[Message]]
+Admit = Callable[[Context], Awaitable[None]]
 Parse = Callable[[bytes], Message]
 
 _log = structlog.get_logger(__name__)
@@ -36,7 +41,8 @@ _log = structlog.get_logger(__name__)
 class Calls:
     """Makes gRPC handlers of servicers, and counts their calls. Calls with one answer have one request."""
 
-    def __init__(self, *, max_request_bytes: int, log_each: bool) -> None:
+    def __init__(self, gate: Gate, *, max_request_bytes: int, log_each: bool) -> None:
+        self._gate = gate
         self._max_request_bytes = max_request_bytes
         self._log_each = log_each
         self.ended: Counter[tuple[str, str]] = Counter()
@@ -53,14 +59,27 @@ class Calls:
     def _method(self, method: MethodDescriptor, behaviour: Any) -> grpc.RpcMethodHandler[bytes, Message]:
         name = f"{method.containing_service.name}/{method.name}"
         parse = self._parser(method)
+        admit = self._admission(method)
         write = GetMessageClass(method.output_type).SerializeToString
         if method.client_streaming:
-            stream = self._streaming(name, partial(_each, parse), behaviour)
+            stream = self._streaming(name, admit, partial(_each, parse), behaviour)
             return grpc.stream_stream_rpc_method_handler(stream, response_serializer=write)
         if method.server_streaming:
-            stream = self._streaming(name, parse, behaviour)
+            stream = self._streaming(name, admit, parse, behaviour)
             return grpc.unary_stream_rpc_method_handler(stream, response_serializer=write)
-        return grpc.unary_unary_rpc_method_handler(self._unary(name, parse, behaviour), response_serializer=write)
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(name, admit, parse, behaviour), response_serializer=write
+        )
+
+    def _admission(self, method: MethodDescriptor) -> Admit:
+        """Lets callers in who may call the method. Raises Unauthenticated, PermissionDenied."""
+        reads = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+        permission = Permission.READ if reads else Permission.MANAGE
+
+        async def admit(context: Context) -> None:
+            act_for(await self._gate.admit(credentials(context), permission))
+
+        return admit
 
     def _parser(self, method: MethodDescriptor) -> Parse:
         parse = GetMessageClass(method.input_type).FromString
@@ -76,11 +95,14 @@ class Calls:
 
         return checked
 
-    def _unary(self, name: str, parse: Parse, behaviour: Unary) -> Callable[[bytes, Context], Awaitable[Message]]:
+    def _unary(
+        self, name: str, admit: Admit, parse: Parse, behaviour: Unary
+    ) -> Callable[[bytes, Context], Awaitable[Message]]:
         async def call(data: bytes, context: Context) -> Message:
             started = perf_counter()
             structlog.contextvars.bind_contextvars(rpc=name)
             try:
+                await admit(context)
                 reply = await behaviour(parse(data), context)
             except (Exception, asyncio.CancelledError) as error:
                 await self._refuse(name, error, context, started)
@@ -90,7 +112,7 @@ class Calls:
         return call
 
     def _streaming(
-        self, name: str, parse: Callable[[Any], object], behaviour: Streaming
+        self, name: str, admit: Admit, parse: Callable[[Any], object], behaviour: Streaming
     ) -> Callable[[Any, Context], Awaitable[None]]:
         """`parse` is given the request, or the iterator of those that come."""
 
@@ -98,6 +120,7 @@ class Calls:
             started = perf_counter()
             structlog.contextvars.bind_contextvars(rpc=name)
             try:
+                await admit(context)
                 # Closed here and now: left to the garbage collector, what the generator holds would outlive the call.
                 async with aclosing(behaviour(parse(asked), context)) as frames:
                     async for frame in frames:

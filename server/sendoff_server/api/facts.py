@@ -5,7 +5,7 @@ from __future__ import annotations
 from sendoff import v1
 from sendoff.v1.model_service_pb2_grpc import ModelServiceServicer
 from sendoff.v1.ops_service_pb2_grpc import OpsServiceServicer
-from sendoff_server.api.caller import TENANT
+from sendoff_server.access.principal import acting
 from sendoff_server.api.status import Context
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.dispatch_service import DispatchService
@@ -34,15 +34,15 @@ class OpsServicer(OpsServiceServicer):
         return self._info
 
     async def GetQueueStats(self, request: v1.GetQueueStatsRequest, context: Context) -> v1.GetQueueStatsResponse:
-        return await self._queue.get(TENANT, request)
+        return await self._queue.get(acting().tenant, request)
 
     async def PauseDispatch(self, request: v1.PauseDispatchRequest, context: Context) -> v1.DispatchPause:
-        return await self._dispatch.pause(TENANT, request)
+        return await self._dispatch.pause(acting().tenant, request)
 
     async def ResumeDispatch(self, request: v1.ResumeDispatchRequest, context: Context) -> v1.ResumeDispatchResponse:
-        return await self._dispatch.resume(TENANT, request)
+        return await self._dispatch.resume(acting().tenant, request)
 
     async def ListDispatchPauses(
         self, request: v1.ListDispatchPausesRequest, context: Context
     ) -> v1.ListDispatchPausesResponse:
-        return await self._dispatch.list_pauses(TENANT)
+        return await self._dispatch.list_pauses(acting().tenant)

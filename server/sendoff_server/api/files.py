@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sendoff import v1
 from sendoff.v1.file_service_pb2_grpc import FileServiceServicer
+from sendoff_server.access.principal import acting
 from sendoff_server.agents.file_service import FileService
-from sendoff_server.api.caller import TENANT
 from sendoff_server.api.status import Context
 
 
@@ -16,13 +16,13 @@ class FileServicer(FileServiceServicer):
         self._files = files
 
     async def CreateFile(self, request: v1.CreateFileRequest, context: Context) -> v1.File:
-        return await self._files.create(TENANT, request)
+        return await self._files.create(acting().tenant, request)
 
     async def GetFile(self, request: v1.GetFileRequest, context: Context) -> v1.GetFileResponse:
-        return await self._files.get(TENANT, request)
+        return await self._files.get(acting().tenant, request)
 
     async def ListFiles(self, request: v1.ListFilesRequest, context: Context) -> v1.ListFilesResponse:
-        return await self._files.list(TENANT, request)
+        return await self._files.list(acting().tenant, request)
 
     async def DeleteFile(self, request: v1.DeleteFileRequest, context: Context) -> v1.DeleteFileResponse:
-        return await self._files.delete(TENANT, request)
+        return await self._files.delete(acting().tenant, request)

@@ -22,6 +22,7 @@ from sendoff.v1 import (
     step_service_pb2,
     tool_service_pb2,
 )
+from sendoff_server.access.gate import Gate
 from sendoff_server.api.actions import ActionServicer
 from sendoff_server.api.agents import AgentServicer
 from sendoff_server.api.blocks import BlockServicer
@@ -65,6 +66,7 @@ class GrpcServer:
         self,
         settings: Settings,
         use_cases: UseCases,
+        gate: Gate,
         *,
         stop_grace_s: float = STOP_GRACE_S,
     ) -> None:
@@ -72,7 +74,7 @@ class GrpcServer:
         """What clients connect to. Once entered, with the port that was taken in place of port 0."""
         self.port = 0
         """Where it listens, once entered. Without a meaning for unix sockets."""
-        self._calls = Calls(max_request_bytes=settings.max_request_bytes, log_each=settings.log_level == "debug")
+        self._calls = Calls(gate, max_request_bytes=settings.max_request_bytes, log_each=settings.log_level == "debug")
         self._services = {
             file.services_by_name[name]: servicer
             for file, name, servicer in (

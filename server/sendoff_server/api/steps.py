@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sendoff import v1
 from sendoff.v1.step_service_pb2_grpc import StepServiceServicer
-from sendoff_server.api.caller import TENANT
+from sendoff_server.access.principal import acting
 from sendoff_server.api.status import Context
 from sendoff_server.runs.step_service import StepService
 
@@ -16,15 +16,15 @@ class StepServicer(StepServiceServicer):
         self._steps = steps
 
     async def GetStep(self, request: v1.GetStepRequest, context: Context) -> v1.Step:
-        return await self._steps.get(TENANT, request)
+        return await self._steps.get(acting().tenant, request)
 
     async def ListSteps(self, request: v1.ListStepsRequest, context: Context) -> v1.ListStepsResponse:
-        return await self._steps.list(TENANT, request)
+        return await self._steps.list(acting().tenant, request)
 
     async def ListStepMessages(
         self, request: v1.ListStepMessagesRequest, context: Context
     ) -> v1.ListStepMessagesResponse:
-        return await self._steps.list_messages(TENANT, request)
+        return await self._steps.list_messages(acting().tenant, request)
 
     async def UpdateStepFeedback(self, request: v1.UpdateStepFeedbackRequest, context: Context) -> v1.Step:
-        return await self._steps.update_feedback(TENANT, request)
+        return await self._steps.update_feedback(acting().tenant, request)

@@ -12,12 +12,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
+from sendoff_server.access.gate import Credentials, Gate
+from sendoff_server.access.principal import Permission, act_for
 from sendoff_server.gateway.refusals import refusal
-from sendoff_server.store.port import DEFAULT_TENANT
 from sendoff_server.use_cases import UseCases
-
-TENANT = DEFAULT_TENANT
-"""Whose request it is, until there are credentials."""
 
 _log = structlog.get_logger(__name__)
 
@@ -27,13 +25,13 @@ Table = Sequence[tuple[str, str, Endpoint]]
 """(method, path, endpoint); a path that ends in a slash is a collection's root."""
 
 
-def routes(use_cases: UseCases, *tables: Table) -> list[BaseRoute]:
+def routes(use_cases: UseCases, gate: Gate, *tables: Table) -> list[BaseRoute]:
     """The routes of these tables. Both forms of a path are answered, with a slash at the end and without."""
     by_path: dict[str, dict[str, Endpoint]] = {}
     for table in tables:
         for method, path, endpoint in table:
             by_path.setdefault(path.rstrip("/"), {})[method] = endpoint
-    made = [Route(path, _handler(use_cases, told), methods=list(told)) for path, told in by_path.items()]
+    made = [Route(path, _handler(use_cases, gate, told), methods=list(told)) for path, told in by_path.items()]
     # Literal paths first: /v1/runs/active is no run, and neither is /v1/runs/{run_id}:wait.
     made.sort(key=lambda route: (route.path.count("{"), ":" not in route.path))
     return [ByNoun(made)]
@@ -71,11 +69,14 @@ def _noun(path: str) -> tuple[str, int]:
     return path.split("/", 3)[2] if path.startswith("/v1/") else "", path.count("/")
 
 
-def _handler(use_cases: UseCases, endpoints: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
+def _handler(
+    use_cases: UseCases, gate: Gate, endpoints: dict[str, Endpoint]
+) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
         started = perf_counter()
         endpoint = endpoints.get(request.method) or endpoints["GET"]
         try:
+            act_for(await gate.admit(_credentials(request), _permission(request)))
             response = await endpoint(use_cases, request)
         except Exception as error:
             response = refusal(error, uuid.uuid4().hex)
@@ -89,3 +90,11 @@ def _handler(use_cases: UseCases, endpoints: dict[str, Endpoint]) -> Callable[[R
         return response
 
     return handle
+
+
+def _credentials(request: Request) -> Credentials:
+    return Credentials(request.headers.get("authorization"))
+
+
+def _permission(request: Request) -> Permission:
+    return Permission.READ if request.method in ("GET", "HEAD") else Permission.MANAGE

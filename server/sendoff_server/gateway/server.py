@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sendoff_server.access.gate import Gate
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import BodyRoom
 from sendoff_server.gateway.connection import GuardedConnection, Limits
@@ -88,6 +89,7 @@ class HttpServer:
         self,
         address: str,
         use_cases: UseCases,
+        gate: Gate,
         *,
         max_body_bytes: int,
         limits: Limits | None = None,
@@ -101,7 +103,7 @@ class HttpServer:
         self.keep_alive_s = _KEEP_ALIVE_S
         """How long a connection may stay open between two requests."""
         config = uvicorn.Config(
-            application(use_cases, max_body_bytes, is_ready),
+            application(use_cases, gate, max_body_bytes, is_ready),
             # What is built is all that the server asks for, and a class is only one way to build it.
             http=cast(Any, partial(GuardedConnection, limits=limits or Limits())),
             lifespan="off",
@@ -177,10 +179,12 @@ def _listening(host: str, port: int, shares_port: bool) -> socket.socket:
     return listening
 
 
-def application(use_cases: UseCases, max_body_bytes: int, is_ready: Callable[[], bool] = lambda: True) -> Starlette:
+def application(
+    use_cases: UseCases, gate: Gate, max_body_bytes: int, is_ready: Callable[[], bool] = lambda: True
+) -> Starlette:
     """The door as an ASGI application. `is_ready` says whether balancers should send callers here."""
     made = Starlette(
-        routes=routes(use_cases, *_TABLES, describing(_TABLES)), exception_handlers={HTTPException: _unrouted}
+        routes=routes(use_cases, gate, *_TABLES, describing(_TABLES)), exception_handlers={HTTPException: _unrouted}
     )
     made.state.max_body_bytes = max_body_bytes
     made.state.is_ready = is_ready

@@ -10,6 +10,7 @@ from typing import Any, cast
 import grpc
 
 from sendoff import v1
+from sendoff_server.access.gate import OpenGate
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
@@ -444,6 +445,7 @@ class Door:
                 dispatch=cast(DispatchService, self.dispatch),
                 info=server_info(self.settings),
             ),
+            OpenGate(),
             stop_grace_s=0.1,
         )
 

@@ -22,23 +22,26 @@ from tests.fixtures.fake_providers import FakeProviders, Reply, fake_providers
 from tests.unit.models.asking import ask, call, text_of
 
 KEY = "sk-very-secret"
-SILENCE_S = 0.3
+PATIENCE_S = 30.0
+"""How long a provider may be silent that is to answer: on a busy machine connecting alone can take a moment."""
+SILENCE_S = 1.0
+"""How long, where it is to be found out that one is silent."""
 
-Provide = Callable[[FakeProviders], HostedProvider]
+Provide = Callable[..., HostedProvider]
 
 
-def compatible(fake: FakeProviders) -> HostedProvider:
+def compatible(fake: FakeProviders, silence_s: float = PATIENCE_S) -> HostedProvider:
     endpoint = Endpoint(name="openai", system="openai-compatible", base_url=f"{fake.url}/v1")
-    return hosted.compatible(endpoint, SecretStr(KEY), SILENCE_S)
+    return hosted.compatible(endpoint, SecretStr(KEY), silence_s)
 
 
-def anthropic(fake: FakeProviders) -> HostedProvider:
-    return hosted.anthropic(SecretStr(KEY), SILENCE_S, fake.url)
+def anthropic(fake: FakeProviders, silence_s: float = PATIENCE_S) -> HostedProvider:
+    return hosted.anthropic(SecretStr(KEY), silence_s, fake.url)
 
 
-def responses(fake: FakeProviders) -> HostedProvider:
+def responses(fake: FakeProviders, silence_s: float = PATIENCE_S) -> HostedProvider:
     url = f"{fake.url}/v1"
-    return HostedProvider(Shop(name="openai", url=f"{url}/models"), lambda: openai_connection(KEY, SILENCE_S, url))
+    return HostedProvider(Shop(name="openai", url=f"{url}/models"), lambda: openai_connection(KEY, silence_s, url))
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ async def fake() -> AsyncIterator[FakeProviders]:
 @pytest.fixture(params=[compatible, anthropic, responses])
 async def provider(request: pytest.FixtureRequest, fake: FakeProviders) -> AsyncIterator[HostedProvider]:
     provide: Provide = request.param
-    made = provide(fake)
+    made = provide(fake, PATIENCE_S)
     yield made
     await made.aclose()
 
@@ -286,11 +289,14 @@ async def test_an_error_inside_the_stream_has_its_reason(fake: FakeProviders, cl
     assert (failed.reason, failed.retryable) == ("MODEL_OVERLOADED", True)
 
 
-async def test_a_silent_stream_times_out(fake: FakeProviders, provider: HostedProvider) -> None:
+@pytest.mark.parametrize("provide", [compatible, anthropic, responses])
+async def test_a_silent_stream_times_out(fake: FakeProviders, provide: Provide) -> None:
+    impatient = provide(fake, SILENCE_S)
     fake.reply = Reply(break_after=1, then="stall")
-    failed = await failure(provider)
+    failed = await failure(impatient)
     assert (failed.reason, failed.retryable) == ("MODEL_TIMEOUT", True)
-    await asyncio.wait_for(fake.disconnects.get(), 5)
+    await asyncio.wait_for(fake.disconnects.get(), PATIENCE_S)
+    await impatient.aclose()
 
 
 async def test_an_answer_with_nothing_in_it_is_invalid(fake: FakeProviders, provider: HostedProvider) -> None:
@@ -299,7 +305,7 @@ async def test_an_answer_with_nothing_in_it_is_invalid(fake: FakeProviders, prov
 
 
 async def test_a_provider_that_is_not_there_is_unavailable() -> None:
-    gone = hosted.compatible(Endpoint(name="openai", base_url="http://127.0.0.1:9/v1"), None, SILENCE_S)
+    gone = hosted.compatible(Endpoint(name="openai", base_url="http://127.0.0.1:9/v1"), None, PATIENCE_S)
     failed = await failure(gone)
     assert (failed.reason, failed.retryable) == ("MODEL_UNAVAILABLE", True)
     await gone.aclose()
@@ -318,11 +324,11 @@ async def test_a_call_that_is_given_up_ends_at_the_provider(
         await stream.aclose()
     else:
         waiting = asyncio.create_task(drained(stream))
-        await asyncio.wait_for(fake.stalled.get(), 5)
+        await asyncio.wait_for(fake.stalled.get(), PATIENCE_S)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    await asyncio.wait_for(fake.disconnects.get(), SILENCE_S / 2)
+    await asyncio.wait_for(fake.disconnects.get(), PATIENCE_S / 2)
 
 
 async def drained(stream: AsyncIterator[Any]) -> None:

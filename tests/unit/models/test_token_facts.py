@@ -20,7 +20,7 @@ from sendoff_server.models.port import ModelCall
 from sendoff_server.settings import ProviderSettings, Settings
 from tests.fixtures.fake_providers import FakeProviders, Reply, fake_providers
 from tests.unit.models.asking import ask, call
-from tests.unit.models.test_library import SILENCE_S, responses
+from tests.unit.models.test_library import PATIENCE_S, responses
 
 TOKENS = (("Hello", -0.25, 17), (" there", -1.5, 4))
 
@@ -34,7 +34,7 @@ async def fake() -> AsyncIterator[FakeProviders]:
 
 @pytest.fixture
 async def vllm(fake: FakeProviders) -> AsyncIterator[HostedProvider]:
-    made = hosted.compatible(Endpoint(name="vllm", base_url=f"{fake.url}/v1"), None, SILENCE_S)
+    made = hosted.compatible(Endpoint(name="vllm", base_url=f"{fake.url}/v1"), None, PATIENCE_S)
     yield made
     await made.aclose()
 
@@ -110,7 +110,7 @@ def test_what_a_compatible_provider_can_tell_is_known(
     provider: str, name: str, logprobs: bool, token_ids: bool
 ) -> None:
     (endpoint,) = (endpoint for endpoint in ENDPOINTS if endpoint.name == provider)
-    info = hosted.compatible(replace(endpoint, base_url="http://127.0.0.1:9/v1"), None, SILENCE_S).model(name).info
+    info = hosted.compatible(replace(endpoint, base_url="http://127.0.0.1:9/v1"), None, PATIENCE_S).model(name).info
     assert (info.supports_logprobs, info.supports_token_ids) == (logprobs, token_ids)
 
 
@@ -128,7 +128,7 @@ async def test_what_openai_and_anthropic_can_tell_is_known(fake: FakeProviders, 
 
 
 async def test_a_list_that_tells_what_each_model_can_is_believed(fake: FakeProviders) -> None:
-    router = hosted.compatible(Endpoint(name="openrouter", base_url=f"{fake.url}/v1"), None, SILENCE_S)
+    router = hosted.compatible(Endpoint(name="openrouter", base_url=f"{fake.url}/v1"), None, PATIENCE_S)
     fake.models = [
         {"id": "a", "supported_parameters": ["logprobs", "tools", "top_logprobs"]},
         {"id": "b", "supported_parameters": ["tools"]},

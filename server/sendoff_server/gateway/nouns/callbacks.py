@@ -27,7 +27,7 @@ async def _bare(use_cases: UseCases, delivery: Delivery) -> Json:
     run = delivery.run
     metadata = metadata_json(run)
     if run.status == v1.RUN_STATUS_COMPLETED:
-        metadata["result"] = await result_json(use_cases, run, whole=True)
+        metadata["result"] = await result_json(use_cases, delivery.tenant, run, whole=True)
     return {
         "run_id": run.id,
         "status": status_word(run.status),
@@ -50,7 +50,7 @@ async def _envelope(use_cases: UseCases, delivery: Delivery) -> Json:
     if endpoint.told.include_run if endpoint is not None else run.callback.include_run:
         data["run"] = run_json(_without_attempts(run))
         if not starts and run.status == v1.RUN_STATUS_COMPLETED:
-            data["result"] = await result_json(use_cases, run)
+            data["result"] = await result_json(use_cases, delivery.tenant, run)
     happened = run.start_time if starts else run.complete_time
     return {"type": delivery.kind, "timestamp": moment(happened), "data": data}
 

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from sendoff import v1
 from sendoff_server.gateway.answers import answer
-from sendoff_server.gateway.doors import TENANT
 from sendoff_server.gateway.nouns.messages import message_json
 from sendoff_server.gateway.nouns.runs import stop_reason_json, usage_statistics
 from sendoff_server.use_cases import UseCases
@@ -55,22 +54,22 @@ def is_shown(message: v1.Message) -> bool:
             return True
 
 
-async def messages_of(use_cases: UseCases, run_id: str) -> list[v1.Message]:
+async def messages_of(use_cases: UseCases, tenant: str, run_id: str) -> list[v1.Message]:
     """All entries of a run that its request wants returned."""
     found: list[v1.Message] = []
     wanted = v1.ListRunMessagesRequest(run_id=run_id, page_size=_PAGE)
     while True:
-        page = await use_cases.runs.list_messages(TENANT, wanted)
+        page = await use_cases.runs.list_messages(tenant, wanted)
         found += page.messages
         if not page.next_page_token:
             return found
         wanted.page_token = page.next_page_token
 
 
-async def result_json(use_cases: UseCases, run: v1.Run, *, whole: bool = False) -> Json:
+async def result_json(use_cases: UseCases, tenant: str, run: v1.Run, *, whole: bool = False) -> Json:
     """A LettaResponse; `whole`: with the input, as callbacks have it."""
-    entries = await messages_of(use_cases, run.id)
-    turns = await _token_turns(use_cases, run.id)
+    entries = await messages_of(use_cases, tenant, run.id)
+    turns = await _token_turns(use_cases, tenant, run.id)
     return {
         "messages": [message_json(entry) for entry in entries if whole or is_shown(entry)],
         "stop_reason": stop_reason_json(run.stop_reason),
@@ -91,7 +90,7 @@ def stream_error_type(error: v1.RunError) -> str:
     return _STREAM_ERROR_TYPES.get(error.reason, other)
 
 
-async def blocking_answer(use_cases: UseCases, run: v1.Run) -> Response:
+async def blocking_answer(use_cases: UseCases, tenant: str, run: v1.Run) -> Response:
     """The answer to a caller who waited for the run's end."""
     if is_failure(run):
         of_the_model = run.error.reason.startswith("MODEL_")
@@ -99,14 +98,14 @@ async def blocking_answer(use_cases: UseCases, run: v1.Run) -> Response:
         status, kind = _FAILURES.get(run.error.reason, other)
         told = {"type": kind, "message": run.error.message, "detail": run.error.reason}
         return answer({"error": told, "run_id": run.id}, status, {"x-should-retry": "false"})
-    return answer(await result_json(use_cases, run))
+    return answer(await result_json(use_cases, tenant, run))
 
 
-async def _token_turns(use_cases: UseCases, run_id: str) -> list[v1.TokenTurn]:
+async def _token_turns(use_cases: UseCases, tenant: str, run_id: str) -> list[v1.TokenTurn]:
     found: list[v1.TokenTurn] = []
     wanted = v1.ListRunEventsRequest(run_id=run_id, page_size=_PAGE)
     while True:
-        page = await use_cases.runs.list_events(TENANT, wanted)
+        page = await use_cases.runs.list_events(tenant, wanted)
         found += [event.token_turn for event in page.events if event.HasField("token_turn")]
         if page.complete or not page.events:
             return found

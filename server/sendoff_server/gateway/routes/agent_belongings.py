@@ -8,11 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import InvalidRequest, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, flag, path_id
 from sendoff_server.gateway.cursors import cursors_of, cut
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.nouns.blocks import block_json
 from sendoff_server.gateway.nouns.tools import tool_json
 from sendoff_server.gateway.refusals import RefusedHere
@@ -36,7 +37,7 @@ class LabelUnknown(RefusedHere):
 
 async def _agent(use_cases: UseCases, request: Request) -> v1.Agent:
     wanted = v1.GetAgentRequest(agent_id=path_id(request, "agent_id", "agent"))
-    return await use_cases.agents.get(TENANT, wanted)
+    return await use_cases.agents.get(acting().tenant, wanted)
 
 
 # ---- tools ----
@@ -55,7 +56,7 @@ async def list_tools(use_cases: UseCases, request: Request) -> Response:
 async def attach_tool(use_cases: UseCases, request: Request) -> Response:
     """PATCH /v1/agents/{agent_id}/tools/attach/{tool_id}: the agent may call the tool from its next run on"""
     agent_id, tool_id = path_id(request, "agent_id", "agent"), path_id(request, "tool_id", "tool")
-    tool = await use_cases.tools.get(TENANT, v1.GetToolRequest(tool_id=tool_id))
+    tool = await use_cases.tools.get(acting().tenant, v1.GetToolRequest(tool_id=tool_id))
     await agent_changes.changed(use_cases, agent_id, agent_changes.attach_tool(tool))
     return answer(None)
 
@@ -127,7 +128,7 @@ async def _labelled(use_cases: UseCases, request: Request) -> v1.Block:
 async def attach_block(use_cases: UseCases, request: Request) -> Response:
     """PATCH /v1/agents/{agent_id}/core-memory/blocks/attach/{block_id}: steps that begin later see the block"""
     agent_id, block_id = path_id(request, "agent_id", "agent"), path_id(request, "block_id", "block")
-    await use_cases.blocks.get(TENANT, v1.GetBlockRequest(block_id=block_id))
+    await use_cases.blocks.get(acting().tenant, v1.GetBlockRequest(block_id=block_id))
     agent = await agent_changes.changed(use_cases, agent_id, agent_changes.attach_block(block_id))
     return answer(await told(use_cases, agent, frozenset(INCLUDES)))
 

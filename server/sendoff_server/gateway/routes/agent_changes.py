@@ -7,8 +7,8 @@ from collections.abc import Callable
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import EtagMismatch
-from sendoff_server.gateway.doors import TENANT
 from sendoff_server.use_cases import UseCases
 
 ATTEMPTS = 100
@@ -24,7 +24,7 @@ async def changed(use_cases: UseCases, agent_id: str, change: Change) -> v1.Agen
     """The agent with the change, which is made on what it was made from or not at all. Raises AgentNotFound,
     InvalidRequest, and EtagMismatch if others were quicker time after time."""
     for _ in range(ATTEMPTS):
-        current = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+        current = await use_cases.agents.get(acting().tenant, v1.GetAgentRequest(agent_id=agent_id))
         wanted = v1.Agent()
         wanted.CopyFrom(current)
         change(wanted)
@@ -33,7 +33,7 @@ async def changed(use_cases: UseCases, agent_id: str, change: Change) -> v1.Agen
             return current
         request = v1.UpdateAgentRequest(agent_id=agent_id, agent=wanted, update_mask=FieldMask(paths=paths))
         try:
-            return await use_cases.agents.update(TENANT, request)
+            return await use_cases.agents.update(acting().tenant, request)
         except EtagMismatch as error:
             overtaken = error
     raise overtaken

@@ -10,12 +10,13 @@ from starlette.responses import Response
 
 from sendoff import v1
 from sendoff_server import page_token
+from sendoff_server.access.principal import acting
 from sendoff_server.clock import nanoseconds
 from sendoff_server.errors import InvalidRequest
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query
 from sendoff_server.gateway.cursors import ORDERS, Cursors, Listing, page_of
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.nouns.runs import API_REASONS, reason_word
 from sendoff_server.gateway.renaming import told_as
 from sendoff_server.gateway.routes.agent_state import includes_of, told_with
@@ -80,7 +81,7 @@ def _filter(query: Query) -> v1.AgentFilter:
 async def _page(
     use_cases: UseCases, last_runs: LastRuns, wanted: v1.ListAgentsRequest
 ) -> tuple[Sequence[v1.Agent], str]:
-    page = await use_cases.agents.list(TENANT, wanted)
+    page = await use_cases.agents.list(acting().tenant, wanted)
     last_runs.update((each.agent_id, each) for each in page.last_runs)
     return page.agents, page.next_page_token
 
@@ -108,7 +109,7 @@ async def count(use_cases: UseCases, request: Request) -> Response:
     wanted = v1.CountAgentsRequest(filter=_filter(query))
     query.checked()
     with told_as(_NAMES):
-        return answer((await use_cases.agents.count(TENANT, wanted)).count)
+        return answer((await use_cases.agents.count(acting().tenant, wanted)).count)
 
 
 async def list_tags(use_cases: UseCases, request: Request) -> Response:
@@ -127,7 +128,7 @@ async def list_tags(use_cases: UseCases, request: Request) -> Response:
     if (cursor := before if from_end else after) is not None:
         wanted.page_token = page_token.write((0, cursor), page_token.digest(wanted))
     with told_as({"search": "name", "page_token": "before" if from_end else "after"}):
-        tags = list((await use_cases.agents.list_tags(TENANT, wanted)).tags)
+        tags = list((await use_cases.agents.list_tags(acting().tenant, wanted)).tags)
     if before is not None and not from_end:
         tags = [tag for tag in tags if (tag > before if backwards else tag < before)]
     return answer(tags[::-1] if from_end else tags)

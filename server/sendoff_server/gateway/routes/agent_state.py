@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import InvalidRequest, ModelNotFound, Violation
 from sendoff_server.gateway.asked import Query
-from sendoff_server.gateway.doors import TENANT
 from sendoff_server.gateway.nouns.agents import Relations, agent_json
 from sendoff_server.gateway.nouns.blocks import block_json
 from sendoff_server.gateway.nouns.messages import message_json
@@ -41,7 +41,7 @@ def includes_of(query: Query) -> frozenset[str]:
 async def told(use_cases: UseCases, agent: v1.Agent, includes: frozenset[str]) -> dict[str, Any]:
     """The agent, with what became of its last run."""
     listed = v1.ListAgentsRequest(filter=v1.AgentFilter(agent_ids=[agent.id]))
-    last_runs = (await use_cases.agents.list(TENANT, listed)).last_runs
+    last_runs = (await use_cases.agents.list(acting().tenant, listed)).last_runs
     return await told_with(use_cases, agent, includes, last_runs[0] if last_runs else None)
 
 
@@ -74,10 +74,10 @@ def _run(last_run: v1.LastRun) -> v1.Run:
 async def _pending(use_cases: UseCases, agent_id: str) -> dict[str, Any] | None:
     """The request that the agent's default conversation waits for an answer to."""
     wanted = v1.ListPendingActionsRequest(agent_id=agent_id, conversation_id="default", page_size=1)
-    actions = (await use_cases.actions.list(TENANT, wanted)).actions
+    actions = (await use_cases.actions.list(acting().tenant, wanted)).actions
     if not actions:
         return None
-    found = await messages_of(use_cases, actions[0].run_id)
+    found = await messages_of(use_cases, acting().tenant, actions[0].run_id)
     return next((message_json(each) for each in found if each.HasField("approval_request_message")), None)
 
 

@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import BlockNotFound, EtagMismatch, InvalidRequest, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, path_id
 from sendoff_server.gateway.codec.paths import told_in_json
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.nouns.agent_settings import paths_of, read_agent
 from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.gateway.routes import belongings
@@ -41,7 +42,7 @@ async def create(use_cases: UseCases, request: Request) -> Response:
     async with _blocks(use_cases, body) as block_ids:
         wanted.block_ids.extend(block_ids)
         with told_in_json(v1.Agent.DESCRIPTOR, "agent"):
-            made = await use_cases.agents.create(TENANT, v1.CreateAgentRequest(agent=wanted))
+            made = await use_cases.agents.create(acting().tenant, v1.CreateAgentRequest(agent=wanted))
     return answer(await told(use_cases, made, frozenset(INCLUDES)))
 
 
@@ -63,7 +64,7 @@ async def _blocks(use_cases: UseCases, body: Mapping[str, Any]) -> AsyncIterator
 async def _deleted(use_cases: UseCases, block_ids: Sequence[str]) -> None:
     for block_id in block_ids:
         with suppress(BlockNotFound):
-            await use_cases.blocks.delete(TENANT, v1.DeleteBlockRequest(block_id=block_id))
+            await use_cases.blocks.delete(acting().tenant, v1.DeleteBlockRequest(block_id=block_id))
 
 
 def _handle(body: Mapping[str, Any], default: str = "") -> str:
@@ -89,7 +90,7 @@ async def retrieve(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/agents/{agent_id}"""
     agent_id = path_id(request, "agent_id", "agent")
     includes = includes_of(Query(request))
-    agent = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+    agent = await use_cases.agents.get(acting().tenant, v1.GetAgentRequest(agent_id=agent_id))
     state = await told(use_cases, agent, includes)
     return answer({**state, "message_ids": await context_ids(use_cases, agent_id, "default")})
 
@@ -106,7 +107,7 @@ async def update(use_cases: UseCases, request: Request) -> Response:
 
 async def _updated(use_cases: UseCases, agent_id: str, body: Mapping[str, Any]) -> v1.Agent:
     """Raises EtagMismatch if what was there, and is put together with what is new, is not there any more."""
-    current = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+    current = await use_cases.agents.get(acting().tenant, v1.GetAgentRequest(agent_id=agent_id))
     names_model = body.get("model") is not None or body.get("llm_config") is not None
     wanted = await _wanted(use_cases, body, current, _handle(body) if names_model else current.model)
     paths = paths_of(body, wanted)
@@ -126,13 +127,13 @@ async def _updated(use_cases: UseCases, agent_id: str, body: Mapping[str, Any]) 
 async def _changed(use_cases: UseCases, agent_id: str, wanted: v1.Agent, paths: Sequence[str]) -> v1.Agent:
     changing = v1.UpdateAgentRequest(agent_id=agent_id, agent=wanted, update_mask=FieldMask(paths=paths))
     with told_in_json(v1.Agent.DESCRIPTOR, "agent"):
-        return await use_cases.agents.update(TENANT, changing)
+        return await use_cases.agents.update(acting().tenant, changing)
 
 
 async def delete(use_cases: UseCases, request: Request) -> Response:
     """DELETE /v1/agents/{agent_id}, with its runs and messages"""
     agent_id = path_id(request, "agent_id", "agent")
-    await use_cases.agents.delete(TENANT, v1.DeleteAgentRequest(agent_id=agent_id, cancel_runs=True))
+    await use_cases.agents.delete(acting().tenant, v1.DeleteAgentRequest(agent_id=agent_id, cancel_runs=True))
     return answer({"message": f"Agent id={agent_id} successfully deleted"})
 
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Any
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import BlockNotFound, InvalidRequest, ToolNotFound, Violation
 from sendoff_server.gateway.codec.paths import told_in_json
-from sendoff_server.gateway.doors import TENANT
 from sendoff_server.gateway.nouns.blocks import new_block_of
 from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.use_cases import UseCases
@@ -34,7 +34,7 @@ async def new_block(use_cases: UseCases, told: Mapping[str, Any], at: str) -> st
     """Make a block that comes with an agent; its id. What is wrong with it is told with its place, `at`."""
     with told_in_json(v1.Block.DESCRIPTOR, "block", f"{at}."):
         wanted = v1.CreateBlockRequest(block=new_block_of(told))
-        return (await use_cases.blocks.create(TENANT, wanted)).id
+        return (await use_cases.blocks.create(acting().tenant, wanted)).id
 
 
 async def tool_ids(use_cases: UseCases, body: Mapping[str, Any], *, base_tools: bool) -> list[str]:
@@ -56,7 +56,7 @@ async def _ids_of(use_cases: UseCases, names: Sequence[str]) -> dict[str, str]:
     for start in range(0, len(names), _NAMES_AT_ONCE):
         wanted = v1.ListToolsRequest(names=names[start : start + _NAMES_AT_ONCE], page_size=1_000)
         while True:
-            page = await use_cases.tools.list(TENANT, wanted)
+            page = await use_cases.tools.list(acting().tenant, wanted)
             found.update((tool.name, tool.id) for tool in reversed(page.tools))
             if not page.next_page_token:
                 break
@@ -76,7 +76,7 @@ async def blocks_of(use_cases: UseCases, agent: v1.Agent) -> list[v1.Block]:
     found = []
     for block_id in agent.block_ids:
         with suppress(BlockNotFound):
-            found.append(await use_cases.blocks.get(TENANT, v1.GetBlockRequest(block_id=block_id)))
+            found.append(await use_cases.blocks.get(acting().tenant, v1.GetBlockRequest(block_id=block_id)))
     return found
 
 
@@ -85,5 +85,5 @@ async def tools_of(use_cases: UseCases, agent: v1.Agent) -> list[v1.Tool]:
     found = []
     for tool_id in agent.tool_ids:
         with suppress(ToolNotFound):
-            found.append(await use_cases.tools.get(TENANT, v1.GetToolRequest(tool_id=tool_id)))
+            found.append(await use_cases.tools.get(acting().tenant, v1.GetToolRequest(tool_id=tool_id)))
     return found

@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.clock import nanoseconds
 from sendoff_server.errors import InvalidRequest, Unsupported, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, path_id
 from sendoff_server.gateway.cursors import Listing, cursors_of, page_of
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.nouns.blocks import MEMBERS, block_json, block_of, new_block_of
 from sendoff_server.gateway.renaming import told_as
 from sendoff_server.page_token import Cursor
@@ -36,14 +37,14 @@ async def create(use_cases: UseCases, request: Request) -> Response:
     if missing:
         raise InvalidRequest(missing)
     with told_as(_NAMES):
-        made = await use_cases.blocks.create(TENANT, v1.CreateBlockRequest(block=new_block_of(body)))
+        made = await use_cases.blocks.create(acting().tenant, v1.CreateBlockRequest(block=new_block_of(body)))
     return answer(block_json(made))
 
 
 async def retrieve(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/blocks/{block_id}"""
     wanted = v1.GetBlockRequest(block_id=path_id(request, "block_id", "block"))
-    return answer(block_json(await use_cases.blocks.get(TENANT, wanted)))
+    return answer(block_json(await use_cases.blocks.get(acting().tenant, wanted)))
 
 
 async def update(use_cases: UseCases, request: Request) -> Response:
@@ -56,16 +57,16 @@ async def update_block(use_cases: UseCases, block_id: str, body: Mapping[str, An
     """The block with what a body changes of it. Raises BlockNotFound, InvalidRequest."""
     paths = [name for name in MEMBERS if name in body and (body[name] is not None or name in _NULLABLE)]
     if not paths:
-        return await use_cases.blocks.get(TENANT, v1.GetBlockRequest(block_id=block_id))
+        return await use_cases.blocks.get(acting().tenant, v1.GetBlockRequest(block_id=block_id))
     changed = v1.UpdateBlockRequest(block_id=block_id, block=block_of(body), update_mask=FieldMask(paths=paths))
     with told_as(_NAMES):
-        return await use_cases.blocks.update(TENANT, changed)
+        return await use_cases.blocks.update(acting().tenant, changed)
 
 
 async def delete(use_cases: UseCases, request: Request) -> Response:
     """DELETE /v1/blocks/{block_id}: agents that have it go on without it"""
     wanted = v1.DeleteBlockRequest(block_id=path_id(request, "block_id", "block"))
-    await use_cases.blocks.delete(TENANT, wanted)
+    await use_cases.blocks.delete(acting().tenant, wanted)
     return answer(None)
 
 
@@ -108,7 +109,7 @@ def _check_honoured(query: Query) -> None:
 
 
 async def _page(use_cases: UseCases, wanted: v1.ListBlocksRequest) -> tuple[Sequence[v1.Block], str]:
-    page = await use_cases.blocks.list(TENANT, wanted)
+    page = await use_cases.blocks.list(acting().tenant, wanted)
     return page.blocks, page.next_page_token
 
 
@@ -118,7 +119,7 @@ def place_of_block(block: v1.Block) -> Cursor:
 
 async def place_of_block_id(use_cases: UseCases, block_id: str) -> Cursor:
     """Raises BlockNotFound."""
-    return place_of_block(await use_cases.blocks.get(TENANT, v1.GetBlockRequest(block_id=block_id)))
+    return place_of_block(await use_cases.blocks.get(acting().tenant, v1.GetBlockRequest(block_id=block_id)))
 
 
 TABLE: Table = (

@@ -11,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, message_of, path_id, queried
 from sendoff_server.gateway.codec.writing import written
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.renaming import told_as
 from sendoff_server.gateway.routes.sending_async import idempotency_key
 from sendoff_server.use_cases import UseCases
@@ -36,19 +37,19 @@ async def create(use_cases: UseCases, request: Request) -> Response:
     if (key := idempotency_key(request)) is not None:
         wanted.request_id = key
     with told_as(_NAMES):
-        return answer(written(await use_cases.callbacks.endpoints.create(TENANT, wanted)))
+        return answer(written(await use_cases.callbacks.endpoints.create(acting().tenant, wanted)))
 
 
 async def list_endpoints(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/callback-endpoints: newest first, by pages of `page_size`; `page_token` is from the page before"""
-    listed = await use_cases.callbacks.endpoints.list(TENANT, queried(v1.ListEndpointsRequest, request))
+    listed = await use_cases.callbacks.endpoints.list(acting().tenant, queried(v1.ListEndpointsRequest, request))
     return answer(written(listed))
 
 
 async def retrieve(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/callback-endpoints/{endpoint_id}: without its secrets"""
     wanted = v1.GetEndpointRequest(endpoint_id=_endpoint_id(request))
-    return answer(written(await use_cases.callbacks.endpoints.get(TENANT, wanted)))
+    return answer(written(await use_cases.callbacks.endpoints.get(acting().tenant, wanted)))
 
 
 async def update(use_cases: UseCases, request: Request) -> Response:
@@ -61,13 +62,13 @@ async def update(use_cases: UseCases, request: Request) -> Response:
         update_mask=FieldMask(paths=[name for name in ENDPOINT_UPDATABLE if name in body]),
     )
     with told_as(_NAMES):
-        return answer(written(await use_cases.callbacks.endpoints.update(TENANT, wanted)))
+        return answer(written(await use_cases.callbacks.endpoints.update(acting().tenant, wanted)))
 
 
 async def delete(use_cases: UseCases, request: Request) -> Response:
     """DELETE /v1/callback-endpoints/{endpoint_id}: with its deliveries; those that wait are not sent any more"""
     wanted = v1.DeleteEndpointRequest(endpoint_id=_endpoint_id(request))
-    await use_cases.callbacks.endpoints.delete(TENANT, wanted)
+    await use_cases.callbacks.endpoints.delete(acting().tenant, wanted)
     return answer(None)
 
 
@@ -76,14 +77,14 @@ async def rotate_secret(use_cases: UseCases, request: Request) -> Response:
     hours by default"""
     told = {**await body_of(request), "endpoint_id": _endpoint_id(request)}
     wanted = message_of(v1.RotateSecretRequest, told)
-    return answer(written(await use_cases.callbacks.endpoints.rotate_secret(TENANT, wanted)))
+    return answer(written(await use_cases.callbacks.endpoints.rotate_secret(acting().tenant, wanted)))
 
 
 async def test(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/callback-endpoints/{endpoint_id}:test: an event of type endpoint.test, sent once; the attempt has no
     error if it has arrived"""
     wanted = v1.TestEndpointRequest(endpoint_id=_endpoint_id(request))
-    return answer(written(await use_cases.callbacks.endpoints.test(TENANT, wanted)))
+    return answer(written(await use_cases.callbacks.endpoints.test(acting().tenant, wanted)))
 
 
 # ---- deliveries ----
@@ -91,20 +92,20 @@ async def test(use_cases: UseCases, request: Request) -> Response:
 
 async def list_deliveries(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/callback-deliveries: newest first, by pages of `page_size`; `page_token` is from the page before"""
-    listed = await use_cases.callbacks.deliveries.list(TENANT, queried(v1.ListDeliveriesRequest, request))
+    listed = await use_cases.callbacks.deliveries.list(acting().tenant, queried(v1.ListDeliveriesRequest, request))
     return answer(written(listed))
 
 
 async def retrieve_delivery(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/callback-deliveries/{delivery_id}: with its last attempts"""
     wanted = v1.GetDeliveryRequest(delivery_id=path_id(request, "delivery_id", "delivery"))
-    return answer(written(await use_cases.callbacks.deliveries.get(TENANT, wanted)))
+    return answer(written(await use_cases.callbacks.deliveries.get(acting().tenant, wanted)))
 
 
 async def redeliver(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/callback-deliveries:redeliver: those of `delivery_ids`, or all dead letters of `endpoint_id`"""
     wanted = message_of(v1.RedeliverRequest, await body_of(request))
-    return answer(written(await use_cases.callbacks.deliveries.redeliver(TENANT, wanted)))
+    return answer(written(await use_cases.callbacks.deliveries.redeliver(acting().tenant, wanted)))
 
 
 TABLE: Table = (

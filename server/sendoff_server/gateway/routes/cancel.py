@@ -6,10 +6,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import InvalidRequest, ServiceError, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, path_id
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.gateway.routes.conversation_address import Address, addressed
 from sendoff_server.use_cases import UseCases
@@ -30,7 +31,7 @@ async def cancel_of_agent(use_cases: UseCases, request: Request) -> Response:
         raise InvalidRequest([Violation("run_ids", "must be a list of run ids")])
     if len(run_ids) > _MOST:
         raise InvalidRequest([Violation("run_ids", f"must be at most {_MOST}")])
-    await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+    await use_cases.agents.get(acting().tenant, v1.GetAgentRequest(agent_id=agent_id))
     return await _cancelled(use_cases, Address(agent_id, "default"), run_ids)
 
 
@@ -51,19 +52,19 @@ async def _at_work(use_cases: UseCases, address: Address) -> list[str]:
     """The conversation's runs that have not ended, newest first, and the one that stopped for what is pending."""
     agent_id, conversation_id = address.agent_id, address.conversation_id
     runs = v1.ListRunsRequest(agent_id=agent_id, conversation_id=conversation_id, active=True, page_size=_MOST)
-    listed = await use_cases.runs.list(TENANT, runs)
+    listed = await use_cases.runs.list(acting().tenant, runs)
     actions = v1.ListPendingActionsRequest(agent_id=agent_id, conversation_id=conversation_id, page_size=_MOST)
-    pending = await use_cases.actions.list(TENANT, actions)
+    pending = await use_cases.actions.list(acting().tenant, actions)
     return list(dict.fromkeys([*(run.id for run in listed.runs), *(action.run_id for action in pending.actions)]))
 
 
 async def _cancel(use_cases: UseCases, agent_id: str, run_id: str) -> str:
     """What became of one run; those of other agents are not touched."""
     try:
-        run = await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=run_id))
+        run = await use_cases.runs.get(acting().tenant, v1.GetRunRequest(run_id=run_id))
         if run.agent_id != agent_id:
             return "failed"
-        await use_cases.runs.cancel(TENANT, v1.CancelRunRequest(run_id=run_id))
+        await use_cases.runs.cancel(acting().tenant, v1.CancelRunRequest(run_id=run_id))
     except ServiceError as error:
         if error.http_status >= 500:
             raise

@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import Unsupported, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, flag, path_id
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.routes.agent_state import INCLUDES, told
 from sendoff_server.gateway.routes.context_ids import context_ids
 from sendoff_server.gateway.routes.conversation_address import Address, addressed
@@ -41,7 +42,7 @@ async def _compacted(use_cases: UseCases, request: Request, address: Address, bo
         conversation_id=address.conversation_id,
         request_id=idempotency_key(request),
     )
-    done = await use_cases.conversations.compact(TENANT, wanted, repeated_within_s=repeated_within_s(request))
+    done = await use_cases.conversations.compact(acting().tenant, wanted, repeated_within_s=repeated_within_s(request))
     told = {
         "summary": done.summary,
         "num_messages_before": done.num_messages_before,
@@ -58,8 +59,8 @@ async def reset(use_cases: UseCases, request: Request) -> Response:
     wanted = v1.ResetConversationRequest(
         agent_id=agent_id, conversation_id="default", request_id=idempotency_key(request)
     )
-    await use_cases.conversations.reset(TENANT, wanted, repeated_within_s=repeated_within_s(request))
-    agent = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+    await use_cases.conversations.reset(acting().tenant, wanted, repeated_within_s=repeated_within_s(request))
+    agent = await use_cases.agents.get(acting().tenant, v1.GetAgentRequest(agent_id=agent_id))
     state = await told(use_cases, agent, frozenset(INCLUDES))
     return answer({**state, "message_ids": await context_ids(use_cases, agent_id, "default")})
 
@@ -87,7 +88,7 @@ async def recompile_conversation(use_cases: UseCases, request: Request) -> Respo
 
 async def _compiled(use_cases: UseCases, address: Address) -> Response:
     wanted = v1.CompileSystemRequest(agent_id=address.agent_id, conversation_id=address.conversation_id)
-    return answer((await use_cases.agents.compile_system(TENANT, wanted)).system)
+    return answer((await use_cases.agents.compile_system(acting().tenant, wanted)).system)
 
 
 def _agent_of(request: Request, body: Mapping[str, Any]) -> object:

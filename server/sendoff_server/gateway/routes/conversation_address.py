@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import ConversationNotFound, InvalidRequest, Violation
 from sendoff_server.gateway.asked import is_id, path_id
-from sendoff_server.gateway.doors import TENANT
 from sendoff_server.use_cases import UseCases
 
 
@@ -37,10 +37,10 @@ async def addressed(use_cases: UseCases, request: Request, agent_id: object) -> 
     if is_id(told, "agent"):
         return await _own(use_cases, told)
     wanted = v1.GetConversationRequest(conversation_id=path_id(request, "conversation_id", "conv"))
-    conversation = await use_cases.conversations.get(TENANT, wanted)
+    conversation = await use_cases.conversations.get(acting().tenant, wanted)
     return Address(conversation.agent_id, conversation.id)
 
 
 async def _own(use_cases: UseCases, agent_id: str) -> Address:
-    await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+    await use_cases.agents.get(acting().tenant, v1.GetAgentRequest(agent_id=agent_id))
     return Address(agent_id, "default")

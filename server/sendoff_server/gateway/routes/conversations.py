@@ -6,10 +6,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import ConversationNotFound, InvalidRequest, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, is_id, path_id
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.nouns.conversations import changed_by, conversation_json, wanted_conversation
 from sendoff_server.gateway.routes.context_ids import context_ids
 from sendoff_server.gateway.routes.conversation_address import addressed
@@ -34,7 +35,7 @@ async def create(use_cases: UseCases, request: Request) -> Response:
         raise InvalidRequest([Violation("agent_id", "must be set")])
     wanted = wanted_conversation(await body_of(request))
     made = v1.CreateConversationRequest(agent_id=agent_id, conversation=wanted, request_id=idempotency_key(request))
-    return await _told(use_cases, await use_cases.conversations.create(TENANT, made))
+    return await _told(use_cases, await use_cases.conversations.create(acting().tenant, made))
 
 
 async def fork(use_cases: UseCases, request: Request) -> Response:
@@ -52,7 +53,7 @@ async def fork(use_cases: UseCases, request: Request) -> Response:
     )
     if hidden is not None:
         wanted.conversation.hidden = hidden
-    return await _told(use_cases, await use_cases.conversations.fork(TENANT, wanted))
+    return await _told(use_cases, await use_cases.conversations.fork(acting().tenant, wanted))
 
 
 async def retrieve(use_cases: UseCases, request: Request) -> Response:
@@ -68,7 +69,7 @@ async def _told(use_cases: UseCases, conversation: v1.Conversation) -> Response:
 
 async def _found(use_cases: UseCases, request: Request) -> v1.Conversation:
     wanted = v1.GetConversationRequest(conversation_id=path_id(request, "conversation_id", "conv"))
-    return await use_cases.conversations.get(TENANT, wanted)
+    return await use_cases.conversations.get(acting().tenant, wanted)
 
 
 async def list_conversations(use_cases: UseCases, request: Request) -> Response:
@@ -103,7 +104,7 @@ async def _listed(use_cases: UseCases, wanted: v1.ListConversationsRequest, limi
     wanted.page_token = ""
     while True:
         wanted.page_size = min(_PAGE, limit - len(found))
-        page = await use_cases.conversations.list(TENANT, wanted)
+        page = await use_cases.conversations.list(acting().tenant, wanted)
         found += page.conversations
         wanted.page_token = page.next_page_token
         if not page.next_page_token or len(found) == limit:
@@ -118,14 +119,14 @@ async def update(use_cases: UseCases, request: Request) -> Response:
     if not mask.paths:
         return await _told(use_cases, current)
     changed = v1.UpdateConversationRequest(conversation_id=current.id, conversation=wanted, update_mask=mask)
-    return await _told(use_cases, await use_cases.conversations.update(TENANT, changed))
+    return await _told(use_cases, await use_cases.conversations.update(acting().tenant, changed))
 
 
 async def delete(use_cases: UseCases, request: Request) -> Response:
     """DELETE /v1/conversations/{conversation_id}"""
     conversation_id = path_id(request, "conversation_id", "conv")
     wanted = v1.DeleteConversationRequest(conversation_id=conversation_id, cancel_runs=True)
-    await use_cases.conversations.delete(TENANT, wanted)
+    await use_cases.conversations.delete(acting().tenant, wanted)
     return answer(None)
 
 

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import InvalidRequest, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, message_of
 from sendoff_server.gateway.codec.writing import written
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.use_cases import UseCases
 
 M = TypeVar("M", bound=Message)
@@ -32,18 +33,18 @@ async def pause(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/dispatch:pause: no run of `agent_id` or of `fairness_key`, without both no run at all, is begun until it
     is lifted; runs under way go on, and new ones are accepted and wait"""
     wanted = await _asked(v1.PauseDispatchRequest, request)
-    return answer(written(await use_cases.dispatch.pause(TENANT, wanted)))
+    return answer(written(await use_cases.dispatch.pause(acting().tenant, wanted)))
 
 
 async def resume(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/dispatch:resume: lifts the pause of exactly that scope"""
     wanted = await _asked(v1.ResumeDispatchRequest, request)
-    return answer(written(await use_cases.dispatch.resume(TENANT, wanted)))
+    return answer(written(await use_cases.dispatch.resume(acting().tenant, wanted)))
 
 
 async def list_pauses(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/dispatch-pauses: all of them, oldest first"""
-    return answer(written(await use_cases.dispatch.list_pauses(TENANT)))
+    return answer(written(await use_cases.dispatch.list_pauses(acting().tenant)))
 
 
 TABLE: Table = (

@@ -8,10 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, queried
 from sendoff_server.gateway.codec.writing import written
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.nouns.provider_types import endpoint_type, provider_type, window_of
 from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.use_cases import UseCases
@@ -68,7 +69,7 @@ async def server_info(use_cases: UseCases, request: Request) -> Response:
 async def queue_stats(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/queue-stats"""
     wanted = queried(v1.GetQueueStatsRequest, request)
-    return answer(written(await use_cases.queue.get(TENANT, wanted)))
+    return answer(written(await use_cases.queue.get(acting().tenant, wanted)))
 
 
 def model_json(model: v1.Model) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import InvalidRequest, ServiceError, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, message_of, path_id, queried
 from sendoff_server.gateway.codec.writing import written
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.nouns.queues import explanation_json
 from sendoff_server.gateway.nouns.runs import run_json
 from sendoff_server.gateway.presence import while_present
@@ -39,31 +40,31 @@ def _at_run(kind: type[M], request: Request) -> M:
 
 async def wait(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}:wait"""
-    waiting = use_cases.runs.wait(TENANT, _at_run(v1.WaitRunRequest, request))
+    waiting = use_cases.runs.wait(acting().tenant, _at_run(v1.WaitRunRequest, request))
     return answer(run_json(await while_present(request, waiting)))
 
 
 async def explain(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}:explain"""
     wanted = v1.ExplainRunRequest(run_id=path_id(request, "run_id", "run"))
-    return answer(explanation_json(await use_cases.runs.explain(TENANT, wanted)))
+    return answer(explanation_json(await use_cases.runs.explain(acting().tenant, wanted)))
 
 
 async def cancel(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/runs/{run_id}:cancel"""
     told = {**await body_of(request), "run_id": path_id(request, "run_id", "run")}
-    return answer(run_json(await use_cases.runs.cancel(TENANT, message_of(v1.CancelRunRequest, told))))
+    return answer(run_json(await use_cases.runs.cancel(acting().tenant, message_of(v1.CancelRunRequest, told))))
 
 
 async def events(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}/events"""
-    return answer(written(await use_cases.runs.list_events(TENANT, _at_run(v1.ListRunEventsRequest, request))))
+    return answer(written(await use_cases.runs.list_events(acting().tenant, _at_run(v1.ListRunEventsRequest, request))))
 
 
 async def watch(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/runs/{run_id}:watch: the events of the log unnamed, with their sequences as ids; other frames named."""
     wanted = _watch_request(request)
-    run = await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=wanted.run_id))
+    run = await use_cases.runs.get(acting().tenant, v1.GetRunRequest(run_id=wanted.run_id))
     if "last-event-id" in request.headers and _is_over(run, wanted):
         return Response(status_code=204)  # else a browser would ask again, for ever
     return streamed(_frames(use_cases, wanted))
@@ -88,7 +89,7 @@ def _watch_request(request: Request) -> v1.WatchRunRequest:
 
 async def _frames(use_cases: UseCases, wanted: v1.WatchRunRequest) -> AsyncGenerator[Told]:
     try:
-        async with aclosing(use_cases.runs.watch(TENANT, wanted)) as frames:
+        async with aclosing(use_cases.runs.watch(acting().tenant, wanted)) as frames:
             async for frame in frames:
                 name = frame.WhichOneof("frame")
                 if name == "event":
@@ -104,7 +105,9 @@ async def _frames(use_cases: UseCases, wanted: v1.WatchRunRequest) -> AsyncGener
 
 async def list_actions(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/actions"""
-    return answer(written(await use_cases.actions.list(TENANT, queried(v1.ListPendingActionsRequest, request))))
+    return answer(
+        written(await use_cases.actions.list(acting().tenant, queried(v1.ListPendingActionsRequest, request)))
+    )
 
 
 async def respond(use_cases: UseCases, request: Request) -> Response:
@@ -113,7 +116,7 @@ async def respond(use_cases: UseCases, request: Request) -> Response:
     wanted = message_of(v1.RespondToActionsRequest, told)
     if (key := request.headers.get("idempotency-key")) is not None and not wanted.HasField("request_id"):
         wanted.request_id = key
-    given = await use_cases.actions.respond(TENANT, wanted)
+    given = await use_cases.actions.respond(acting().tenant, wanted)
     return answer(_responded(given))
 
 

@@ -10,10 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import InvalidRequest, Unsupported, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, is_id, path_id
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.message_pages import (
     Entries,
     Read,
@@ -33,7 +34,7 @@ async def list_agent_messages(use_cases: UseCases, request: Request) -> Response
     """GET /v1/agents/{agent_id}/messages: always in the order of time; `desc` selects the newest ones."""
     agent_id = path_id(request, "agent_id", "agent")
     asked = _asked(Query(request))
-    agent = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=agent_id))
+    agent = await use_cases.agents.get(acting().tenant, v1.GetAgentRequest(agent_id=agent_id))
     of = v1.ListMessagesRequest(agent_id=agent_id, conversation_id=asked.conversation_id)
     found = await _page(use_cases, asked, of, agent)
     return answer(_told(found[::-1] if asked.span.newest_first else found))
@@ -44,7 +45,7 @@ async def list_conversation_messages(use_cases: UseCases, request: Request) -> R
     query = Query(request)
     asked = _asked(query)
     address = await addressed(use_cases, request, query.text("agent_id"))
-    agent = await use_cases.agents.get(TENANT, v1.GetAgentRequest(agent_id=address.agent_id))
+    agent = await use_cases.agents.get(acting().tenant, v1.GetAgentRequest(agent_id=address.agent_id))
     of = v1.ListMessagesRequest(agent_id=address.agent_id, conversation_id=address.conversation_id)
     return answer(_told(await _page(use_cases, asked, of, agent)))
 
@@ -61,7 +62,7 @@ async def list_messages(use_cases: UseCases, request: Request) -> Response:
 async def retrieve_message(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/messages/{message_id}: a list of its entries."""
     wanted = v1.GetMessageRequest(message_id=path_id(request, "message_id", "message"))
-    found = await use_cases.conversations.get_message(TENANT, wanted)
+    found = await use_cases.conversations.get_message(acting().tenant, wanted)
     return answer(_told([list(found.messages)]))
 
 
@@ -121,7 +122,7 @@ def _reader(use_cases: UseCases, asked: _Asked, of: v1.ListMessagesRequest) -> R
             assistant_message_tool_kwarg=asked.tool_kwarg,
         )
         wanted.MergeFrom(of)
-        return await use_cases.conversations.list_messages(TENANT, wanted)
+        return await use_cases.conversations.list_messages(acting().tenant, wanted)
 
     return read
 

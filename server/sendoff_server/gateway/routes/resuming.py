@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import InvalidRequest, RunNotFound, Violation
 from sendoff_server.gateway.asked import body_of, flag, path_id
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.gateway.routes.conversation_address import Address, addressed
 from sendoff_server.gateway.routes.sending import PIECES
@@ -38,7 +39,7 @@ async def resume(use_cases: UseCases, request: Request) -> Response:
     """POST /v1/runs/{run_id}/stream: what comes after a number, for every run, also one that has ended."""
     run_id = path_id(request, "run_id", "run")
     body = await body_of(request)
-    run = await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=run_id))
+    run = await use_cases.runs.get(acting().tenant, v1.GetRunRequest(run_id=run_id))
     return resumed(use_cases, request, body, run)
 
 
@@ -48,7 +49,7 @@ async def resume_in_browser(use_cases: UseCases, request: Request) -> Response:
     One that tells with its last number that it has all of a run is answered 204, and asks no more.
     """
     run_id = path_id(request, "run_id", "run")
-    run = await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=run_id))
+    run = await use_cases.runs.get(acting().tenant, v1.GetRunRequest(run_id=run_id))
     query = dict(request.query_params)
     if (last := request.headers.get(_LAST_EVENT)) is not None:
         query["starting_after"] = last
@@ -79,7 +80,7 @@ async def _meant(use_cases: UseCases, body: Mapping[str, Any], address: Address)
         if value is not None and not isinstance(value, str):
             raise InvalidRequest([Violation(name, "must be a string")])
     if run_id is not None:
-        run = await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=run_id))
+        run = await use_cases.runs.get(acting().tenant, v1.GetRunRequest(run_id=run_id))
         if run.agent_id != address.agent_id or (run.conversation_id or "default") != address.conversation_id:
             raise RunNotFound(run_id)
         return run
@@ -89,7 +90,7 @@ async def _meant(use_cases: UseCases, body: Mapping[str, Any], address: Address)
         return await _of_otid(use_cases, wanted)
     wanted.active = True
     wanted.order_by = "create_time asc"
-    runs = (await use_cases.runs.list(TENANT, wanted)).runs
+    runs = (await use_cases.runs.list(acting().tenant, wanted)).runs
     if not runs:
         raise NoActiveRun("No active runs found for this conversation")
     return runs[0]
@@ -100,7 +101,7 @@ async def _of_otid(use_cases: UseCases, wanted: v1.ListRunsRequest) -> v1.Run:
     for attempt in range(round(OTID_PATIENCE_S / _OTID_PAUSE_S)):
         if attempt:
             await asyncio.sleep(_OTID_PAUSE_S)
-        if runs := (await use_cases.runs.list(TENANT, wanted)).runs:
+        if runs := (await use_cases.runs.list(acting().tenant, wanted)).runs:
             return runs[0]
     raise RunNotFound(wanted.otid)
 

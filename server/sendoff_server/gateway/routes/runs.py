@@ -9,11 +9,12 @@ from starlette.responses import Response
 
 from sendoff import v1
 from sendoff_server import page_token
+from sendoff_server.access.principal import acting
 from sendoff_server.clock import nanoseconds
 from sendoff_server.errors import InvalidRequest, RunNotFound, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, path_id
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.message_pages import Span, StoredPage, page_of, span_of
 from sendoff_server.gateway.nouns.messages import message_json
 from sendoff_server.gateway.nouns.runs import API_REASONS, API_STATUSES, metrics_json, run_json, usage_json
@@ -56,12 +57,12 @@ async def metrics(use_cases: UseCases, request: Request) -> Response:
 
 async def _tools_used(use_cases: UseCases, run_id: str) -> Sequence[str]:
     """The ids of the tools that a run has called; those of its caller have none."""
-    steps = await use_cases.steps.list(TENANT, v1.ListStepsRequest(run_id=run_id, page_size=_ALL_STEPS))
+    steps = await use_cases.steps.list(acting().tenant, v1.ListStepsRequest(run_id=run_id, page_size=_ALL_STEPS))
     names = sorted({name for step in steps.steps for name in step.tools_called})
     found: list[str] = []
     for first in range(0, len(names), _NAMES_AT_ONCE):
         wanted = v1.ListToolsRequest(names=names[first : first + _NAMES_AT_ONCE], page_size=_ALL_STEPS)
-        found += [tool.id for tool in (await use_cases.tools.list(TENANT, wanted)).tools]
+        found += [tool.id for tool in (await use_cases.tools.list(acting().tenant, wanted)).tools]
     return found
 
 
@@ -73,12 +74,12 @@ async def trace(use_cases: UseCases, request: Request) -> Response:
 
 async def delete(use_cases: UseCases, request: Request) -> Response:
     """DELETE /v1/runs/{run_id}: of a run that has ended; its messages stay in the conversation."""
-    await use_cases.runs.delete(TENANT, v1.DeleteRunRequest(run_id=path_id(request, "run_id", "run")))
+    await use_cases.runs.delete(acting().tenant, v1.DeleteRunRequest(run_id=path_id(request, "run_id", "run")))
     return answer(None)
 
 
 async def _run(use_cases: UseCases, request: Request) -> v1.Run:
-    return await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=path_id(request, "run_id", "run")))
+    return await use_cases.runs.get(acting().tenant, v1.GetRunRequest(run_id=path_id(request, "run_id", "run")))
 
 
 # ---- lists ----
@@ -147,13 +148,13 @@ async def _page(
     if cursor is not None:
         last = await _cursor(use_cases, cursor)
         wanted.page_token = page_token.write((nanoseconds(last.create_time), last.id), page_token.digest(wanted))
-    runs = (await use_cases.runs.list(TENANT, wanted)).runs
+    runs = (await use_cases.runs.list(acting().tenant, wanted)).runs
     return runs[::-1] if backwards else runs
 
 
 async def _cursor(use_cases: UseCases, run_id: str) -> v1.Run:
     try:
-        return await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=run_id))
+        return await use_cases.runs.get(acting().tenant, v1.GetRunRequest(run_id=run_id))
     except InvalidRequest:
         raise RunNotFound(run_id) from None
 
@@ -179,7 +180,7 @@ async def list_messages(use_cases: UseCases, request: Request) -> Response:
             page_size=limit,
             page_token=page_token,
         )
-        return await use_cases.runs.list_messages(TENANT, wanted)
+        return await use_cases.runs.list_messages(acting().tenant, wanted)
 
     return answer([message_json(entry) for entries in await page_of(read, span) for entry in entries])
 

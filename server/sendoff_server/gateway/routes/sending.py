@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import Draining, InvalidRequest, Unsupported, Violation
 from sendoff_server.gateway.asked import body_of, flag, path_id
 from sendoff_server.gateway.doors import Table
@@ -100,7 +101,7 @@ async def _blocking(use_cases: UseCases, request: Request, run: v1.Run) -> Respo
         if result is None:
             raise Draining
         run = result
-    return await blocking_answer(use_cases, run)
+    return await blocking_answer(use_cases, acting().tenant, run)
 
 
 TABLE: Table = (

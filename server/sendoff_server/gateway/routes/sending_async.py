@@ -10,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import InvalidRequest, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, message_of, path_id
 from sendoff_server.gateway.codec.paths import json_path
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.nouns.runs import run_json
 from sendoff_server.use_cases import UseCases
 from sendoff_server.validation import check_idempotency_key
@@ -48,7 +49,7 @@ async def accepted(
     key = idempotency_key(request)
     try:
         run, replayed = await use_cases.runs.create(
-            TENANT, wanted, key, background=background, repeated_within_s=repeated_within_s(request)
+            acting().tenant, wanted, key, background=background, repeated_within_s=repeated_within_s(request)
         )
     except InvalidRequest as error:
         raise InvalidRequest(_in_json(error.violations)) from None

@@ -10,10 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import InvalidRequest, StepNotFound, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, is_id, message_of, path_id
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.message_pages import between, span_of
 from sendoff_server.gateway.nouns.messages import message_json
 from sendoff_server.gateway.nouns.steps import FEEDBACKS, step_json, step_metrics_json
@@ -76,7 +77,7 @@ async def _steps(use_cases: UseCases, wanted: v1.ListStepsRequest, limit: int) -
     found: list[v1.Step] = []
     while True:
         wanted.page_size = limit - len(found)
-        page = await use_cases.steps.list(TENANT, wanted)
+        page = await use_cases.steps.list(acting().tenant, wanted)
         found += page.steps
         wanted.page_token = page.next_page_token
         if not page.next_page_token or len(found) >= limit:
@@ -124,7 +125,7 @@ async def step_trace(use_cases: UseCases, request: Request) -> Response:
 
 
 async def _step(use_cases: UseCases, request: Request) -> v1.Step:
-    return await use_cases.steps.get(TENANT, v1.GetStepRequest(step_id=path_id(request, "step_id", "step")))
+    return await use_cases.steps.get(acting().tenant, v1.GetStepRequest(step_id=path_id(request, "step_id", "step")))
 
 
 async def list_step_messages(use_cases: UseCases, request: Request) -> Response:
@@ -134,7 +135,7 @@ async def list_step_messages(use_cases: UseCases, request: Request) -> Response:
     span = span_of(query, "asc")
     query.choice("order_by", ("created_at",), "created_at")
     query.checked()
-    whole = (await use_cases.steps.list_messages(TENANT, v1.ListStepMessagesRequest(step_id=step_id))).messages
+    whole = (await use_cases.steps.list_messages(acting().tenant, v1.ListStepMessagesRequest(step_id=step_id))).messages
     found = between(whole, span, step_id)
     return answer([message_json(entry) for entries in found for entry in entries])
 
@@ -144,7 +145,7 @@ async def give_feedback(use_cases: UseCases, request: Request) -> Response:
     body = await body_of(request)
     wanted = message_of(v1.UpdateStepFeedbackRequest, {name: body.get(name) for name in _OPINION})
     wanted.step_id = path_id(request, "step_id", "step")
-    return answer(step_json(await use_cases.steps.update_feedback(TENANT, wanted)))
+    return answer(step_json(await use_cases.steps.update_feedback(acting().tenant, wanted)))
 
 
 TABLE: Table = (

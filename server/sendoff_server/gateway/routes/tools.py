@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.clock import nanoseconds
 from sendoff_server.errors import InvalidRequest, Unsupported, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, path_id
 from sendoff_server.gateway.cursors import Listing, cursors_of, page_of
-from sendoff_server.gateway.doors import TENANT, Table
+from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.nouns.tools import TYPE_WORDS, tool_json, tool_of
 from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.gateway.renaming import told_as
@@ -47,7 +48,7 @@ class SourceUnfit(RefusedHere):
 async def retrieve(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/tools/{tool_id}"""
     wanted = v1.GetToolRequest(tool_id=path_id(request, "tool_id", "tool"))
-    return answer(tool_json(await use_cases.tools.get(TENANT, wanted)))
+    return answer(tool_json(await use_cases.tools.get(acting().tenant, wanted)))
 
 
 async def create(use_cases: UseCases, request: Request) -> Response:
@@ -69,7 +70,7 @@ async def _put(use_cases: UseCases, request: Request, *, create_only: bool) -> R
     _check_source(tool)
     asked = v1.UpsertToolRequest(tool=tool, update_mask=FieldMask(paths=paths), create_only=create_only)
     with _refusing(tool):
-        return answer(tool_json(await use_cases.tools.upsert(TENANT, asked)))
+        return answer(tool_json(await use_cases.tools.upsert(acting().tenant, asked)))
 
 
 def _check_source(tool: v1.Tool) -> None:
@@ -100,17 +101,17 @@ async def update(use_cases: UseCases, request: Request) -> Response:
     tool_id = path_id(request, "tool_id", "tool")
     tool, paths = tool_of(await body_of(request))
     if not paths and not tool.type:
-        return answer(tool_json(await use_cases.tools.get(TENANT, v1.GetToolRequest(tool_id=tool_id))))
+        return answer(tool_json(await use_cases.tools.get(acting().tenant, v1.GetToolRequest(tool_id=tool_id))))
     tool.id = tool_id
     with _refusing(tool):
         asked = v1.UpsertToolRequest(tool=tool, update_mask=FieldMask(paths=paths))
-        return answer(tool_json(await use_cases.tools.upsert(TENANT, asked)))
+        return answer(tool_json(await use_cases.tools.upsert(acting().tenant, asked)))
 
 
 async def delete(use_cases: UseCases, request: Request) -> Response:
     """DELETE /v1/tools/{tool_id}: agents that have it go on without it"""
     wanted = v1.DeleteToolRequest(tool_id=path_id(request, "tool_id", "tool"))
-    await use_cases.tools.delete(TENANT, wanted)
+    await use_cases.tools.delete(acting().tenant, wanted)
     return answer(None)
 
 
@@ -166,7 +167,7 @@ def _contradicts(query: Query) -> bool:
 
 
 async def _page(use_cases: UseCases, wanted: v1.ListToolsRequest) -> tuple[Sequence[v1.Tool], str]:
-    page = await use_cases.tools.list(TENANT, wanted)
+    page = await use_cases.tools.list(acting().tenant, wanted)
     return page.tools, page.next_page_token
 
 
@@ -177,7 +178,7 @@ def place_of_tool(tool: v1.Tool) -> Cursor:
 
 async def place_of_tool_id(use_cases: UseCases, tool_id: str) -> Cursor:
     """Raises ToolNotFound."""
-    return place_of_tool(await use_cases.tools.get(TENANT, v1.GetToolRequest(tool_id=tool_id)))
+    return place_of_tool(await use_cases.tools.get(acting().tenant, v1.GetToolRequest(tool_id=tool_id)))
 
 
 TABLE: Table = (

@@ -8,8 +8,8 @@ from contextlib import aclosing
 import structlog
 
 from sendoff import v1
+from sendoff_server.access.principal import acting
 from sendoff_server.errors import ServiceError
-from sendoff_server.gateway.doors import TENANT
 from sendoff_server.gateway.streams.telling import Telling, Told, Wanted
 from sendoff_server.use_cases import UseCases
 
@@ -44,7 +44,7 @@ async def _followed(use_cases: UseCases, run: v1.Run, wanted: Wanted, telling: T
     watch.heartbeat_interval.seconds = PING_S
     knows_earlier, heartbeats = False, 0
     while not telling.ended:
-        async with aclosing(use_cases.runs.watch(TENANT, watch, through_drain=True)) as frames:
+        async with aclosing(use_cases.runs.watch(acting().tenant, watch, through_drain=True)) as frames:
             async for frame in frames:
                 if not knows_earlier and frame.event.message.HasField("tool_return_message"):
                     knows_earlier = True
@@ -68,11 +68,11 @@ def _cut(telling: Telling, reason: str, message: str) -> Told:
 
 async def _learn_earlier(use_cases: UseCases, run_id: str, telling: Telling) -> None:
     """Have it know the calls whose returns come in this run, if they were made in another one."""
-    run = await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=run_id))
+    run = await use_cases.runs.get(acting().tenant, v1.GetRunRequest(run_id=run_id))
     wanted = v1.ListRunEventsRequest(run_id=run.continues_run_id, page_size=_PAGE)
     complete = not run.continues_run_id
     while not complete:
-        page = await use_cases.runs.list_events(TENANT, wanted)
+        page = await use_cases.runs.list_events(acting().tenant, wanted)
         for event in page.events:
             if event.HasField("message"):
                 telling.earlier(event.message)
@@ -84,7 +84,7 @@ async def ended(use_cases: UseCases, run: v1.Run) -> v1.Run | None:
     """The run once it has ended; None if the server stops before."""
     watch = v1.WatchRunRequest(run_id=run.id, after_sequence=run.last_sequence)
     while True:
-        async with aclosing(use_cases.runs.watch(TENANT, watch, through_drain=True)) as frames:
+        async with aclosing(use_cases.runs.watch(acting().tenant, watch, through_drain=True)) as frames:
             async for frame in frames:
                 if frame.event.HasField("finished"):
                     return frame.event.finished.run
@@ -92,6 +92,6 @@ async def ended(use_cases: UseCases, run: v1.Run) -> v1.Run | None:
                     case v1.StreamEnd.REASON_SERVER_DRAINING:
                         return None
                     case v1.StreamEnd.REASON_RUN_FINISHED:
-                        return await use_cases.runs.get(TENANT, v1.GetRunRequest(run_id=run.id))
+                        return await use_cases.runs.get(acting().tenant, v1.GetRunRequest(run_id=run.id))
                     case _:
                         watch.after_sequence = max(watch.after_sequence, frame.end.resume_after_sequence)
