@@ -1,4 +1,4 @@
-"""The settings as flags, as a table and as errors: each made from the fields of `settings.py`, so that none can lag."""
+"""The settings as flags, as a table and as errors: each made from the fields of `settings`, so that none can lag."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What an operator can set: environment variables `SENDOFF_*`, and the same as flags of `sendoff-server serve`.
-
-Read once, in `__main__`; every part is handed what it needs. The table in the README is made from these fields.
-"""
+"""Where the server listens, what it keeps and where, how it works."""
 
 from __future__ import annotations
 
@@ -10,11 +7,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationInfo, field_validator
 
 from sendoff_server.fairness import weights_of
 from sendoff_server.networks import is_local, networks_of, ports_of
+from sendoff_server.settings.group import Group
 
 _POSTGRES = "postgres(ql)?://"
 
@@ -30,10 +27,8 @@ def _default_data_dir() -> Path:
     return Path(base) / "sendoff"
 
 
-class Settings(BaseSettings):
-    """Settings of the server."""
-
-    model_config = SettingsConfigDict(env_prefix="SENDOFF_", env_ignore_empty=True, frozen=True, extra="ignore")
+class CoreSettings(Group):
+    """Where it listens, what it keeps and where, how it works."""
 
     grpc_address: str = Field(
         "127.0.0.1:50051", description="Where to listen for gRPC, host:port. Port 0 takes a free one."
@@ -281,48 +276,3 @@ class Settings(BaseSettings):
     def database_path(self) -> Path:
         """Path of the database, if it is on SQLite."""
         return Path(self.database_url.removeprefix("sqlite:///")) if self.database_url else self.data_dir / "sendoff.db"
-
-
-class ProviderSettings(BaseSettings):
-    """Model providers, by the variables that their own tools use."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
-
-    openai_api_key: SecretStr | None = Field(
-        None, description="Key of OpenAI, or of what OPENAI_BASE_URL names. Offers openai/*."
-    )
-    openai_base_url: str | None = Field(
-        None,
-        description="Any OpenAI-compatible endpoint, spoken to in chat completions. Offers its /models as openai/*.",
-    )
-    anthropic_api_key: SecretStr | None = Field(None, description="Key of Anthropic. Offers anthropic/*.")
-    anthropic_base_url: str | None = Field(None, description="Another endpoint that speaks Anthropic's messages API.")
-    groq_api_key: SecretStr | None = Field(None, description="Key of Groq. Offers groq/*.")
-    groq_base_url: str | None = Field(None, description="Another endpoint for groq/*, with a key or without.")
-    mistral_api_key: SecretStr | None = Field(None, description="Key of Mistral. Offers mistral/*.")
-    mistral_base_url: str | None = Field(None, description="Another endpoint for mistral/*, with a key or without.")
-    gemini_api_key: SecretStr | None = Field(None, description="Key of Google's Gemini API. Offers google/*.")
-    google_api_key: SecretStr | None = Field(None, description="The same; it wins over GEMINI_API_KEY.")
-    google_base_url: str | None = Field(None, description="Another endpoint for google/*, with a key or without.")
-    deepseek_api_key: SecretStr | None = Field(None, description="Key of DeepSeek. Offers deepseek/*.")
-    deepseek_base_url: str | None = Field(None, description="Another endpoint for deepseek/*, with a key or without.")
-    openrouter_api_key: SecretStr | None = Field(None, description="Key of OpenRouter. Offers openrouter/*.")
-    openrouter_base_url: str | None = Field(
-        None, description="Another endpoint for openrouter/*, with a key or without."
-    )
-    xai_api_key: SecretStr | None = Field(None, description="Key of xAI. Offers xai/*.")
-    xai_base_url: str | None = Field(None, description="Another endpoint for xai/*, with a key or without.")
-    together_api_key: SecretStr | None = Field(None, description="Key of Together. Offers together/*.")
-    together_base_url: str | None = Field(None, description="Another endpoint for together/*, with a key or without.")
-    ollama_base_url: str | None = Field(
-        None, description="Where Ollama serves, as http://127.0.0.1:11434/v1. Offers ollama/*."
-    )
-    ollama_api_key: SecretStr | None = Field(None, description="Key of Ollama, if it wants one.")
-    vllm_base_url: str | None = Field(
-        None, description="Where vLLM serves, as http://127.0.0.1:8000/v1. Offers vllm/*."
-    )
-    vllm_api_key: SecretStr | None = Field(None, description="Key of vLLM, if it wants one.")
-    lmstudio_base_url: str | None = Field(
-        None, description="Where LM Studio serves, as http://127.0.0.1:1234/v1. Offers lmstudio/*."
-    )
-    lmstudio_api_key: SecretStr | None = Field(None, description="Key of LM Studio, if it wants one.")
