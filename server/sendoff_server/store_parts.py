@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 
 from sendoff_server.clock import Clock
 from sendoff_server.fairness import share_of, weights_of
 from sendoff_server.settings import Settings
+from sendoff_server.store.api_keys import ApiKeyDesk
 from sendoff_server.store.batch.dispatch import Caps
 from sendoff_server.store.port import DEFAULT_TENANT, EngineMissing, Store
 from sendoff_server.store.sqlite.engine import SqliteStore
+from sendoff_server.store.sqlite.key_desk import SqliteKeyDesk
 
 
 def store_of(settings: Settings, clock: Clock) -> Store:
@@ -37,6 +40,14 @@ def store_of(settings: Settings, clock: Clock) -> Store:
     )
 
 
+def key_desk_of(settings: Settings, clock: Clock) -> ApiKeyDesk:
+    """Where keys of the store are made and revoked, whether a server runs or not. Raises EngineMissing."""
+    if settings.postgres_url is None:
+        return SqliteKeyDesk(settings.database_path, clock)
+    desk: ApiKeyDesk = _postgres("key_desk").PostgresKeyDesk(settings.postgres_url)
+    return desk
+
+
 async def migrate(postgres_url: str, *, only_check: bool) -> int:
     """Bring a database to this program's schema, or only look whether it has it; the schema's number.
 
@@ -46,13 +57,12 @@ async def migrate(postgres_url: str, *, only_check: bool) -> int:
     return number
 
 
-def _postgres() -> ModuleType:
-    """The engine, imported only where it is wanted: its driver is not part of every installation."""
+def _postgres(module: str = "engine") -> ModuleType:
+    """A module of the engine, imported only where it is wanted: its driver is not part of every installation."""
     try:
-        from sendoff_server.store.postgres import engine
+        return import_module(f"sendoff_server.store.postgres.{module}")
     except ModuleNotFoundError as missing:
         raise EngineMissing(
             f"PostgreSQL needs the package {missing.name}, which is not installed: "
             "pip install 'sendoff[server,postgres]'"
         ) from missing
-    return engine
