@@ -11,6 +11,8 @@ from typing import TypedDict
 import grpc
 import grpc.aio
 
+from sendoff.api_key import check
+
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
 _MAX_RECEIVE_BYTES = 64 * 1024 * 1024
@@ -64,6 +66,8 @@ class Connection:
             raise ValueError(f"address {self.address!r}: expected host:port, as in {DEFAULT_ADDRESS}; for TLS set tls")
         if self.root_certificates is not None and not self.tls:
             raise ValueError("root_certificates are without effect unless tls is set")
+        if self.api_key:
+            check(self.api_key)
         if self.api_key and not (self.tls or self.plaintext_api_key or self.is_local):
             raise ValueError(
                 f"an API key is not sent in the clear to {self.address}; set tls, "

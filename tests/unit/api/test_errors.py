@@ -58,6 +58,8 @@ SAMPLES: list[ServiceError] = [
     errors.TooManySecrets("endpoint-1", 5),
     errors.QueueFull("conversation", 10, 2.5),
     errors.OutboxFull(100, 2.5),
+    errors.Unauthenticated(),
+    errors.PermissionDenied("read-only", "SEND"),
     errors.Draining(),
     errors.StreamTooOld(),
     errors.StoreUnavailable(),
