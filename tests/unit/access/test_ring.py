@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from sendoff import api_key
 from sendoff_server.access.gate import Credentials
 from sendoff_server.access.principal import Permission
-from sendoff_server.access.ring import FRESH_S, LIFE_S
+from sendoff_server.access.ring import BETWEEN_LOOKS_S, FRESH_S, LIFE_S
 from sendoff_server.clock import SECOND_NS
 from sendoff_server.errors import Unauthenticated
 from sendoff_server.store.port import StoreFailed
@@ -92,14 +93,67 @@ async def test_a_new_key_is_known_at_once(world: World) -> None:
     assert world.store.looks == 2
 
 
+async def test_a_key_that_is_made_right_after_a_look_is_waited_for(world: World) -> None:
+    _, first = world.key()
+    await world.gate.admit(first, READ)
+    await world.clock.advance(0.01)
+    _, second = world.key()
+    asked = asyncio.create_task(world.gate.admit(second, READ))
+    await until(lambda: world.clock.sleepers)
+    await world.clock.advance(BETWEEN_LOOKS_S)
+    assert (await asked).tenant == "acme"
+
+
 async def test_keys_that_nobody_has_made_cost_the_store_ten_questions_a_second_at_most(world: World) -> None:
     _, first = world.key()
     await world.gate.admit(first, READ)
+    asked: list[asyncio.Task[object]] = []
     for _ in range(100):
-        with pytest.raises(Unauthenticated):
-            await world.gate.admit(Credentials("Bearer nobody's"), READ)
         await world.clock.advance(0.01)
-    assert world.store.looks <= 1 + 10 + 1
+        unknown = Credentials(f"Bearer {api_key.new()}")
+        asked.append(asyncio.create_task(world.gate.admit(unknown, READ)))
+    await world.clock.advance(1)
+    refusals = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(refusal) for refusal in refusals} == {Unauthenticated}
+    assert world.store.looks <= 1 + 10 + 2
+
+
+async def test_what_cannot_be_a_key_costs_the_store_nothing(world: World) -> None:
+    _, first = world.key()
+    await world.gate.admit(first, READ)
+    await world.clock.advance(FRESH_S / 2)
+    for brought in (Credentials(), Credentials("Bearer nobody's"), Credentials(f"Bearer {api_key.new()[:-1]}")):
+        with pytest.raises(Unauthenticated):
+            await world.gate.admit(brought, READ)
+    assert world.store.looks == 1
+
+
+async def test_who_brings_the_very_first_key_is_not_taken_for_nobody(world: World) -> None:
+    await world.gate.admit(Credentials(), READ)
+    await world.clock.advance(BETWEEN_LOOKS_S)
+    made, brought = world.key()
+    assert (await world.gate.admit(brought, READ)).key_id == made.id
+
+
+async def test_streams_break_off_once_a_key_counts_no_more_and_go_on_while_the_store_is_away(world: World) -> None:
+    made, brought = world.key()
+    principal = await world.gate.admit(brought, READ)
+    world.store.away = True
+    await world.clock.advance(10 * LIFE_S)
+    await world.gate.recheck(principal)
+    world.store.away = False
+    world.revoke(made)
+    with pytest.raises(Unauthenticated):
+        await world.gate.recheck(principal)
+
+
+async def test_streams_of_nobody_break_off_with_the_first_key(world: World) -> None:
+    nobody = await world.gate.admit(Credentials(), READ)
+    await world.gate.recheck(nobody)
+    world.key()
+    await world.clock.advance(LIFE_S)
+    with pytest.raises(Unauthenticated):
+        await world.gate.recheck(nobody)
 
 
 async def test_callers_that_come_together_share_a_look(world: World) -> None:
