@@ -241,6 +241,35 @@ def demo(
     _run(functools.partial(demonstration.show, settings, providers, once))
 
 
+@cli.command(epilog=settings_flags.provider_help())
+@_with_settings(*ALL)
+def doctor(
+    settings: Settings,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print a list for programs.")] = False,
+) -> None:
+    """Look at all that `serve` with these settings needs, and say what to mend. Changes nothing.
+
+    Looks at the settings, the data directory, open files, both addresses, the database and its clock, the models'
+    providers and the MCP servers. The exit code is 1 if something keeps a server from working as it should.
+    """
+    from sendoff_server.doctor import command
+    from sendoff_server.tools.mcp.report import faults
+
+    if "log_level" not in settings.model_fields_set:
+        logs.configure(settings.log_format, "critical")  # what is wrong is told by the findings
+    offered, ask_tools = _catalogue(settings), functools.partial(faults, _mcp_servers(settings))
+
+    async def main() -> bool:
+        try:
+            return await command.run(settings, offered, ask_tools, as_json=json)
+        finally:
+            await offered.aclose()
+
+    if not asyncio.run(main()):
+        raise typer.Exit(1)
+
+
 @cli.command()
 @_with_settings("database_url", *LOGS)
 def migrate(

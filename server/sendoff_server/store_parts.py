@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from importlib import import_module
 from types import ModuleType
 
 from sendoff_server.clock import Clock
 from sendoff_server.fairness import share_of, weights_of
 from sendoff_server.settings import Settings
 from sendoff_server.store.batch.dispatch import Caps
+from sendoff_server.store.inspection import Inspection
 from sendoff_server.store.port import DEFAULT_TENANT, EngineMissing, Store
+from sendoff_server.store.sqlite import inspection as sqlite_inspection
 from sendoff_server.store.sqlite.engine import SqliteStore
 
 
@@ -46,13 +50,22 @@ async def migrate(postgres_url: str, *, only_check: bool) -> int:
     return number
 
 
-def _postgres() -> ModuleType:
-    """The engine, imported only where it is wanted: its driver is not part of every installation."""
+async def inspect(settings: Settings) -> Inspection:
+    """What there is to say of the database that the settings choose; changes nothing. Raises EngineMissing."""
+    url = settings.postgres_url
+    if url is None:
+        return await asyncio.to_thread(sqlite_inspection.inspect, settings.database_path)
+    wanted = settings.database_connections * settings.processes
+    found: Inspection = await _postgres("inspection").inspect(url, settings.database_told, wanted)
+    return found
+
+
+def _postgres(module: str = "engine") -> ModuleType:
+    """A module of the engine, imported only where it is wanted: its driver is not part of every installation."""
     try:
-        from sendoff_server.store.postgres import engine
+        return import_module(f"sendoff_server.store.postgres.{module}")
     except ModuleNotFoundError as missing:
         raise EngineMissing(
             f"PostgreSQL needs the package {missing.name}, which is not installed: "
             "pip install 'sendoff[server,postgres]'"
         ) from missing
-    return engine
