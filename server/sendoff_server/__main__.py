@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import os
 import sys
-from collections.abc import Callable
 from importlib.metadata import version as version_of
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
-from sendoff_server import logs, process, settings_flags
+from sendoff_server import keys_commands, logs, process, settings_flags
+from sendoff_server.command import LOGS
+from sendoff_server.command import fail as _fail
+from sendoff_server.command import run_telling as _run_telling
+from sendoff_server.command import with_settings as _with_settings
 from sendoff_server.settings import ProviderSettings, Settings
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from sendoff_server.tools.mcp.config import ServerConfig
 
 ALL = tuple(Settings.model_fields)
-LOGS = ("log_format", "log_level")
 
 cli = typer.Typer(
     help="The Sendoff server: durable runs of LLM agents over gRPC and REST.",
@@ -39,33 +40,7 @@ mcp = typer.Typer(help="The MCP servers whose tools agents may call.", no_args_i
 cli.add_typer(mcp, name="mcp")
 callbacks = typer.Typer(help="The callbacks that tell when runs have ended.", no_args_is_help=True)
 cli.add_typer(callbacks, name="callbacks")
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    print(f"sendoff-server: {message}", file=sys.stderr)
-    raise typer.Exit(code)
-
-
-def _with_settings(*fields: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the flags of these fields, and all settings, read and checked, as its first argument."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(command)
-        def with_flags(**arguments: Any) -> None:
-            given = {name: arguments.pop(name) for name in fields}
-            try:
-                settings = settings_flags.read(given)
-            except settings_flags.BadSettings as error:
-                _fail(f"these settings cannot be used:\n{error}", code=2)
-            logs.configure(settings.log_format, settings.log_level)
-            command(settings, **arguments)
-
-        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-        signature = inspect.Signature([*own, *settings_flags.parameters(fields)])
-        with_flags.__signature__ = signature  # type: ignore[attr-defined]  # what typer reads
-        return with_flags
-
-    return decorate
+cli.add_typer(keys_commands.keys, name="keys")
 
 
 def _providers() -> ProviderSettings:
@@ -103,33 +78,14 @@ def _mcp_servers(settings: Settings) -> Mapping[str, ServerConfig]:
 
 def _run(main: process.Main) -> None:
     """Run to the end. What can go wrong through no fault of ours is told in one line."""
+    from sendoff_server.access.addresses import AddressNeedsKeys
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.callbacks.signing import BadSecret
     from sendoff_server.gateway.server import HttpAddressUnavailable
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
 
-    _run_telling(main, AddressUnavailable, HttpAddressUnavailable, BadSecret, PythonToolsUnavailable)
-
-
-def _run_telling(main: process.Main, *told: type[Exception]) -> None:
-    """Run to the end. These exceptions, and those of the store, are told in one line."""
-    from sendoff_server.store.port import EngineMissing, Fenced, NewerSchema, OlderSchema, StoreFailed, StoreInUse
-
-    of_store = (EngineMissing, Fenced, NewerSchema, OlderSchema, StoreFailed, StoreInUse)
-    all_told: tuple[type[Exception], ...] = (*told, *of_store, OSError, process.Failed)
-    faults: list[BaseException] = []
-    try:
-        process.run(main)
-    except* all_told as group:
-        faults = _leaves(group)
-    if faults:
-        _fail("; ".join(map(str, faults)))
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
+    told = (AddressNeedsKeys, AddressUnavailable, HttpAddressUnavailable, BadSecret, PythonToolsUnavailable)
+    _run_telling(main, *told)
 
 
 def _announce(settings: Settings, offered: ModelCatalogue, mcp_servers: Mapping[str, ServerConfig]) -> None:

@@ -15,7 +15,9 @@ from functools import partial
 
 import structlog
 
-from sendoff_server.access.gate import Gate, OpenGate
+from sendoff_server.access.addresses import check_addresses
+from sendoff_server.access.gate import Gate, KeyGate
+from sendoff_server.access.ring import KeyRing
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Assembly, Parts, shed_of
 from sendoff_server.clock import Clock, SystemClock
@@ -23,7 +25,6 @@ from sendoff_server.gateway.connection import Limits
 from sendoff_server.gateway.nouns.callbacks import callback_body
 from sendoff_server.gateway.server import HttpServer
 from sendoff_server.models.catalogue import catalogue
-from sendoff_server.networks import is_local
 from sendoff_server.runs.beating import Beating
 from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
@@ -63,9 +64,6 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, then drain. `ready` is told where, once callers are served."""
     async with running(settings, providers) as server:
-        for address in (server.grpc.address, *([server.http.address] if server.http is not None else ())):
-            if not is_local(address):
-                log.warning("whoever reaches this address is served: there are no keys yet", address=address)
         if ready is not None:
             ready(server)
         await stop.wait()
@@ -74,17 +72,25 @@ async def serve(
 
 
 @asynccontextmanager
-async def running(settings: Settings, providers: ProviderSettings, clock: Clock | None = None) -> AsyncIterator[Server]:
-    """A server inside the block; on leaving it, it drains."""
+async def running(
+    settings: Settings, providers: ProviderSettings, clock: Clock | None = None, gate: Gate | None = None
+) -> AsyncIterator[Server]:
+    """A server inside the block; on leaving it, it drains. Without a `gate` callers need keys, if there are any.
+
+    Raises AddressNeedsKeys.
+    """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(store_of(settings, clock))
+        keys = KeyRing(store, clock)
+        await stack.enter_async_context(keys.running())
+        check_addresses(settings, has_keys=keys.has_keys)
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
         parts = Assembly(settings, store, models, await shed_of(settings, store, clock), presence, clock).parts()
         stack.push_async_callback(parts.pictures.aclose)
-        gate = OpenGate()
+        gate = gate or KeyGate(keys, clock)
         grpc = GrpcServer(settings, parts.use_cases, gate)
         http = _http(settings, parts.use_cases, gate, grpc)
         for part in (

@@ -9,11 +9,13 @@ from types import ModuleType
 from sendoff_server.clock import Clock
 from sendoff_server.fairness import share_of, weights_of
 from sendoff_server.settings import Settings
+from sendoff_server.store.api_keys import ApiKeyDesk
 from sendoff_server.store.batch.dispatch import Caps
 from sendoff_server.store.inspection import Inspection
 from sendoff_server.store.port import DEFAULT_TENANT, EngineMissing, Store
 from sendoff_server.store.sqlite import inspection as sqlite_inspection
 from sendoff_server.store.sqlite.engine import SqliteStore
+from sendoff_server.store.sqlite.key_desk import SqliteKeyDesk
 
 
 def store_of(settings: Settings, clock: Clock) -> Store:
@@ -39,6 +41,14 @@ def store_of(settings: Settings, clock: Clock) -> Store:
         weights=weights,
         slots=settings.max_running,
     )
+
+
+def key_desk_of(settings: Settings, clock: Clock) -> ApiKeyDesk:
+    """Where keys of the store are made and revoked, whether a server runs or not. Raises EngineMissing."""
+    if settings.postgres_url is None:
+        return SqliteKeyDesk(settings.database_path, clock)
+    desk: ApiKeyDesk = _postgres("key_desk").PostgresKeyDesk(settings.postgres_url)
+    return desk
 
 
 async def migrate(postgres_url: str, *, only_check: bool) -> int:

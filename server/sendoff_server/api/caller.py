@@ -7,16 +7,15 @@ from sendoff_server.api.status import Context
 from sendoff_server.errors import InvalidRequest, Violation
 from sendoff_server.validation import IDEMPOTENCY_KEY, check_idempotency_key
 
+_NO_CREDENTIALS = Credentials()
 REPLAYED = (("idempotency-replayed", "true"),)
 """Header of an answer to a request that was accepted before."""
 
 
 def credentials(context: Context) -> Credentials:
     """What the call brought to tell who makes it."""
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
-            return Credentials(str(value))
-    return Credentials()
+    found = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
+    return Credentials(",".join(found)) if found else _NO_CREDENTIALS
 
 
 def idempotency_key(context: Context) -> str | None:

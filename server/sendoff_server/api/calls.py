@@ -18,12 +18,12 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sendoff_server.access.gate import Gate
-from sendoff_server.access.principal import Permission, act_for
+from sendoff_server.access.principal import act_for
+from sendoff_server.access.rpcs import RPCS
 from sendoff_server.api import status
 from sendoff_server.api.caller import credentials
 from sendoff_server.api.status import Context
@@ -73,11 +73,10 @@ class Calls:
 
     def _admission(self, method: MethodDescriptor) -> Admit:
         """Lets callers in who may call the method. Raises Unauthenticated, PermissionDenied."""
-        reads = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
-        permission = Permission.READ if reads else Permission.MANAGE
+        needed = RPCS[f"{method.containing_service.name}/{method.name}"]
 
         async def admit(context: Context) -> None:
-            act_for(await self._gate.admit(credentials(context), permission))
+            act_for(await self._gate.admit(credentials(context), *needed))
 
         return admit
 

@@ -7,7 +7,7 @@ from typing import Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from sendoff.v1 import (
     action_service_pb2,
@@ -32,6 +32,7 @@ from sendoff_server.api.conversations import ConversationServicer
 from sendoff_server.api.facts import ModelServicer, OpsServicer
 from sendoff_server.api.files import FileServicer
 from sendoff_server.api.health import Health
+from sendoff_server.api.reflection import GuardedReflection
 from sendoff_server.api.runs import RunServicer
 from sendoff_server.api.steps import StepServicer
 from sendoff_server.api.tools import ToolServicer
@@ -74,6 +75,7 @@ class GrpcServer:
         """What clients connect to. Once entered, with the port that was taken in place of port 0."""
         self.port = 0
         """Where it listens, once entered. Without a meaning for unix sockets."""
+        self._gate = gate
         self._calls = Calls(gate, max_request_bytes=settings.max_request_bytes, log_each=settings.log_level == "debug")
         self._services = {
             file.services_by_name[name]: servicer
@@ -118,7 +120,8 @@ class GrpcServer:
         for service, servicer in self._services.items():
             server.add_generic_rpc_handlers((self._calls.handler(service, servicer),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+        told = [*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(GuardedReflection(told, self._gate), server)
         await self.set_serving(True)
         try:
             self.port = server.add_insecure_port(self.address)

@@ -1,6 +1,7 @@
 """Every error that a caller can see, drawn once.
 
     ServiceError
+      Denied           bring another credential     Unauthenticated, PermissionDenied
       NotFound         name something that exists   AgentNotFound, ConversationNotFound, MessageNotFound, RunNotFound,
                                                     ModelNotFound, ToolNotFound, BlockNotFound, FileNotFound,
                                                     StepNotFound, EndpointNotFound, DeliveryNotFound
@@ -46,6 +47,7 @@ from sendoff_server.errors.conflict import (
     TooManyPauses,
     TooManySecrets,
 )
+from sendoff_server.errors.denied import Denied, PermissionDenied, Unauthenticated
 from sendoff_server.errors.not_found import (
     AgentNotFound,
     BlockNotFound,
@@ -82,6 +84,7 @@ __all__ = [
     "ConversationHasActiveRuns",
     "ConversationNotFound",
     "DeliveryNotFound",
+    "Denied",
     "Draining",
     "EndpointDisabled",
     "EndpointHasNoUrl",
@@ -101,6 +104,7 @@ __all__ = [
     "NothingToCompact",
     "OutboxFull",
     "PendingApproval",
+    "PermissionDenied",
     "QueueFull",
     "Refused",
     "RequestTooLarge",
@@ -118,6 +122,7 @@ __all__ = [
     "ToolExists",
     "ToolIsTheServers",
     "ToolNotFound",
+    "Unauthenticated",
     "Unsupported",
     "Violation",
 ]
