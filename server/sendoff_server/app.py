@@ -66,6 +66,7 @@ async def serve(
         for address in (server.grpc.address, *([server.http.address] if server.http is not None else ())):
             if not is_local(address):
                 log.warning("whoever reaches this address is served: there are no keys yet", address=address)
+        _warn_of_plain_secrets(settings)
         if ready is not None:
             ready(server)
         await stop.wait()
@@ -128,6 +129,12 @@ def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer)
         shares_port=settings.processes > 1,
         is_ready=lambda: grpc.is_serving,
     )
+
+
+def _warn_of_plain_secrets(settings: Settings) -> None:
+    if not settings.encryption:
+        tell = log.info if settings.is_local else log.warning
+        tell("secrets are kept in the database as they are: there is no key; see SENDOFF_ENCRYPTION_KEYS")
 
 
 async def _give_notice(grpc: GrpcServer, notice_s: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import ModuleType
 
 from sendoff_server.clock import Clock
@@ -9,6 +10,8 @@ from sendoff_server.fairness import share_of, weights_of
 from sendoff_server.settings import Settings
 from sendoff_server.store.batch.dispatch import Caps
 from sendoff_server.store.port import DEFAULT_TENANT, EngineMissing, Store
+from sendoff_server.store.resealing import Renewed
+from sendoff_server.store.sqlite import resealing
 from sendoff_server.store.sqlite.engine import SqliteStore
 
 
@@ -44,6 +47,17 @@ async def migrate(postgres_url: str, *, only_check: bool) -> int:
     """
     number: int = await _postgres().bring_schema(postgres_url, only_check=only_check)
     return number
+
+
+async def reseal(settings: Settings, renewed: Renewed) -> None:
+    """Write the secrets of all agents and endpoints anew, also beside servers. Raises EngineMissing, StoreFailed."""
+    if settings.postgres_url is not None:
+        _postgres()
+        from sendoff_server.store.postgres import resealing as of_postgres
+
+        await of_postgres.reseal(settings.postgres_url, renewed)
+    else:
+        await asyncio.to_thread(resealing.reseal, settings.database_path, renewed)
 
 
 def _postgres() -> ModuleType:

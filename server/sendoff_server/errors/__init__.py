@@ -12,6 +12,7 @@
                                                     ActionAlreadyAnswered, ToolIsTheServers, ToolExists,
                                                     NothingToCompact, CompactionFailed, ResetFailed,
                                                     EndpointHasUrl, EndpointHasNoUrl, EndpointDisabled,
+                                                    SecretUnreadable,
                                                     TooManyEndpoints, TooManySecrets, TooManyPauses
       NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StreamTooOld,
                                                     StoreUnavailable
@@ -40,6 +41,7 @@ from sendoff_server.errors.conflict import (
     ResetFailed,
     RunDeleted,
     RunStillOpen,
+    SecretUnreadable,
     ToolExists,
     ToolIsTheServers,
     TooManyEndpoints,
@@ -108,6 +110,7 @@ __all__ = [
     "RunDeleted",
     "RunNotFound",
     "RunStillOpen",
+    "SecretUnreadable",
     "ServiceError",
     "StepNotFound",
     "StoreUnavailable",

@@ -1280,3 +1280,17 @@ SELECT count(*) FROM gone;
 
 -- name: delete_endpoint
 DELETE FROM endpoint WHERE no = $1;
+
+-- name: agents_behind
+-- Locked, so that nobody changes them meanwhile.
+SELECT no, tenant, body FROM agent WHERE no > $1 ORDER BY no LIMIT $2 FOR UPDATE;
+
+-- name: write_agent_body
+UPDATE agent SET body = $2 WHERE no = $1;
+
+-- name: endpoints_behind
+-- Locked, so that nobody changes them meanwhile.
+SELECT no, tenant, id, secrets FROM endpoint WHERE no > $1 ORDER BY no LIMIT $2 FOR UPDATE;
+
+-- name: write_endpoint_secrets
+UPDATE endpoint SET secrets = $2 WHERE no = $1;

@@ -1146,3 +1146,15 @@ DELETE FROM delivery WHERE no IN (SELECT no FROM delivery WHERE endpoint_no = ?1
 
 -- name: delete_endpoint
 DELETE FROM endpoint WHERE no = ?1;
+
+-- name: agents_behind
+SELECT no, tenant, body FROM agent WHERE no > ?1 ORDER BY no LIMIT ?2;
+
+-- name: write_agent_body
+UPDATE agent SET body = ?2 WHERE no = ?1;
+
+-- name: endpoints_behind
+SELECT no, tenant, id, secrets FROM endpoint WHERE no > ?1 ORDER BY no LIMIT ?2;
+
+-- name: write_endpoint_secrets
+UPDATE endpoint SET secrets = ?2 WHERE no = ?1;
