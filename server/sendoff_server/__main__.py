@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sendoff_server.models.catalogue import ModelCatalogue
     from sendoff_server.tools.mcp.config import ServerConfig
 
-ALL = tuple(Settings.model_fields)
+ALL = tuple(filter(settings_flags.has_flag, Settings.model_fields))
 
 cli = typer.Typer(
     help="The Sendoff server: durable runs of LLM agents over gRPC and REST.",
@@ -41,6 +41,8 @@ cli.add_typer(mcp, name="mcp")
 callbacks = typer.Typer(help="The callbacks that tell when runs have ended.", no_args_is_help=True)
 cli.add_typer(callbacks, name="callbacks")
 cli.add_typer(keys_commands.keys, name="keys")
+secrets = typer.Typer(help="The keys that encrypt the secrets in the database.", no_args_is_help=True)
+cli.add_typer(secrets, name="secrets")
 
 
 def _providers() -> ProviderSettings:
@@ -313,6 +315,39 @@ def show_secret(settings: Settings) -> None:
         print("\n".join(ensure_secrets(settings.callback_secret_path)))
     except BadSecret as error:
         _fail(str(error), code=2)
+
+
+@secrets.command("new-key")
+def new_encryption_key() -> None:
+    """Print a new key for SENDOFF_ENCRYPTION_KEYS."""
+    from sendoff_server.encryption_keys import new_key
+
+    print(new_key())
+
+
+@secrets.command("rotate")
+@_with_settings("data_dir", "database_url", *LOGS)
+def rotate_encryption(settings: Settings) -> None:
+    """Encrypt all secrets in the database with the first key of SENDOFF_ENCRYPTION_KEYS, beside servers that have the
+    same keys already. After that the other keys can be taken away. The exit code is 1 if a secret cannot be read."""
+    from sendoff_server import store_parts
+    from sendoff_server.encryption.rotation import Rotation
+    from sendoff_server.encryption.sealer import Sealer
+
+    if not settings.encryption:
+        _fail("there is no key to encrypt with; set SENDOFF_ENCRYPTION_KEYS", code=2)
+    rotation = Rotation(Sealer(settings.encryption))
+
+    async def main(stop: asyncio.Event) -> None:
+        await store_parts.reseal(settings, rotation.renewed)
+
+    _run_telling(main)
+    told = (
+        f"{rotation.sealed} secrets are encrypted anew, {rotation.current} were encrypted with the first key already."
+    )
+    print(told)
+    if rotation.unreadable:
+        _fail(f"{len(rotation.unreadable)} cannot be read:\n" + "\n".join(rotation.unreadable))
 
 
 @cli.command()

@@ -64,6 +64,7 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, then drain. `ready` is told where, once callers are served."""
     async with running(settings, providers) as server:
+        _warn_of_plain_secrets(settings)
         if ready is not None:
             ready(server)
         await stop.wait()
@@ -134,6 +135,12 @@ def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer)
         shares_port=settings.processes > 1,
         is_ready=lambda: grpc.is_serving,
     )
+
+
+def _warn_of_plain_secrets(settings: Settings) -> None:
+    if not settings.encryption:
+        tell = log.info if settings.is_local else log.warning
+        tell("secrets are kept in the database as they are: there is no key; see SENDOFF_ENCRYPTION_KEYS")
 
 
 async def _give_notice(grpc: GrpcServer, notice_s: float) -> None:

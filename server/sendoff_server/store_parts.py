@@ -13,7 +13,9 @@ from sendoff_server.store.api_keys import ApiKeyDesk
 from sendoff_server.store.batch.dispatch import Caps
 from sendoff_server.store.inspection import Inspection
 from sendoff_server.store.port import DEFAULT_TENANT, EngineMissing, Store
+from sendoff_server.store.resealing import Renewed
 from sendoff_server.store.sqlite import inspection as sqlite_inspection
+from sendoff_server.store.sqlite import resealing
 from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.store.sqlite.key_desk import SqliteKeyDesk
 
@@ -68,6 +70,14 @@ async def inspect(settings: Settings) -> Inspection:
     wanted = settings.database_connections * settings.processes
     found: Inspection = await _postgres("inspection").inspect(url, settings.database_told, wanted)
     return found
+
+
+async def reseal(settings: Settings, renewed: Renewed) -> None:
+    """Write the secrets of all agents and endpoints anew, also beside servers. Raises EngineMissing, StoreFailed."""
+    if settings.postgres_url is not None:
+        await _postgres("resealing").reseal(settings.postgres_url, renewed)
+    else:
+        await asyncio.to_thread(resealing.reseal, settings.database_path, renewed)
 
 
 def _postgres(module: str = "engine") -> ModuleType:

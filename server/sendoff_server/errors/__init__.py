@@ -13,6 +13,7 @@
                                                     ActionAlreadyAnswered, ToolIsTheServers, ToolExists,
                                                     NothingToCompact, CompactionFailed, ResetFailed,
                                                     EndpointHasUrl, EndpointHasNoUrl, EndpointDisabled,
+                                                    SecretUnreadable,
                                                     TooManyEndpoints, TooManySecrets, TooManyPauses
       NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StreamTooOld,
                                                     StoreUnavailable
@@ -41,6 +42,7 @@ from sendoff_server.errors.conflict import (
     ResetFailed,
     RunDeleted,
     RunStillOpen,
+    SecretUnreadable,
     ToolExists,
     ToolIsTheServers,
     TooManyEndpoints,
@@ -112,6 +114,7 @@ __all__ = [
     "RunDeleted",
     "RunNotFound",
     "RunStillOpen",
+    "SecretUnreadable",
     "ServiceError",
     "StepNotFound",
     "StoreUnavailable",

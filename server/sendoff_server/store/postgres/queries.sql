@@ -1319,3 +1319,17 @@ WHERE api_key.id = told.id AND coalesce(api_key.used_ns, 0) < told.used_ns;
 
 -- name: keep_out_programs_without_keys
 UPDATE schema_version SET oldest = number WHERE number = $1;
+
+-- name: agents_behind
+-- Locked, so that nobody changes them meanwhile.
+SELECT no, tenant, body FROM agent WHERE no > $1 ORDER BY no LIMIT $2 FOR UPDATE;
+
+-- name: write_agent_body
+UPDATE agent SET body = $2 WHERE no = $1;
+
+-- name: endpoints_behind
+-- Locked, so that nobody changes them meanwhile.
+SELECT no, tenant, id, secrets FROM endpoint WHERE no > $1 ORDER BY no LIMIT $2 FOR UPDATE;
+
+-- name: write_endpoint_secrets
+UPDATE endpoint SET secrets = $2 WHERE no = $1;

@@ -1182,3 +1182,15 @@ UPDATE api_key SET used_ns = ?2 WHERE id = ?1 AND coalesce(used_ns, 0) < ?2;
 
 -- name: keep_out_programs_without_keys
 UPDATE schema_version SET oldest = number WHERE number = ?1;
+
+-- name: agents_behind
+SELECT no, tenant, body FROM agent WHERE no > ?1 ORDER BY no LIMIT ?2;
+
+-- name: write_agent_body
+UPDATE agent SET body = ?2 WHERE no = ?1;
+
+-- name: endpoints_behind
+SELECT no, tenant, id, secrets FROM endpoint WHERE no > ?1 ORDER BY no LIMIT ?2;
+
+-- name: write_endpoint_secrets
+UPDATE endpoint SET secrets = ?2 WHERE no = ?1;
