@@ -106,9 +106,10 @@ def _run(main: process.Main) -> None:
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.callbacks.signing import BadSecret
     from sendoff_server.gateway.server import HttpAddressUnavailable
+    from sendoff_server.tls.material import BadCertificate
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
 
-    _run_telling(main, AddressUnavailable, HttpAddressUnavailable, BadSecret, PythonToolsUnavailable)
+    _run_telling(main, AddressUnavailable, HttpAddressUnavailable, BadCertificate, BadSecret, PythonToolsUnavailable)
 
 
 def _run_telling(main: process.Main, *told: type[Exception]) -> None:

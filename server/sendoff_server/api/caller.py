@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sendoff_server.access.gate import Credentials
 from sendoff_server.api.status import Context
 from sendoff_server.errors import InvalidRequest, Violation
+from sendoff_server.tls.names import names_in
 from sendoff_server.validation import IDEMPOTENCY_KEY, check_idempotency_key
 
 REPLAYED = (("idempotency-replayed", "true"),)
@@ -17,6 +20,12 @@ def credentials(context: Context) -> Credentials:
         if key == "authorization":
             return Credentials(str(value))
     return Credentials()
+
+
+def proven_credentials(context: Context) -> Credentials:
+    """The same, with what the connection has proven; where callers show certificates."""
+    shown = context.auth_context().get("x509_pem_cert") or ()
+    return replace(credentials(context), certificate_names=names_in(shown[0]) if shown else ())
 
 
 def idempotency_key(context: Context) -> str | None:

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from sendoff_server.access.gate import Credentials, Gate
 from sendoff_server.access.principal import Permission, act_for
+from sendoff_server.gateway.connection import CALLER_NAMES
 from sendoff_server.gateway.refusals import refusal
 from sendoff_server.use_cases import UseCases
 
@@ -93,7 +94,7 @@ def _handler(
 
 
 def _credentials(request: Request) -> Credentials:
-    return Credentials(request.headers.get("authorization"))
+    return Credentials(request.headers.get("authorization"), request.scope.get(CALLER_NAMES, ()))
 
 
 def _permission(request: Request) -> Permission:
