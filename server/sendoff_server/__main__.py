@@ -84,9 +84,17 @@ def _run(main: process.Main) -> None:
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.callbacks.signing import BadSecret
     from sendoff_server.gateway.server import HttpAddressUnavailable
+    from sendoff_server.tls.material import BadCertificate
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
 
-    told = (AddressNeedsKeys, AddressUnavailable, HttpAddressUnavailable, BadSecret, PythonToolsUnavailable)
+    told = (
+        AddressNeedsKeys,
+        AddressUnavailable,
+        HttpAddressUnavailable,
+        BadCertificate,
+        BadSecret,
+        PythonToolsUnavailable,
+    )
     _run_telling(main, *told)
 
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -30,6 +31,8 @@ from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
+from sendoff_server.tls.certificates import Certificates
+from sendoff_server.tls.material import Files
 from sendoff_server.use_cases import UseCases
 
 BEAT_S = 2.0
@@ -92,8 +95,9 @@ async def running(
         parts = Assembly(settings, store, models, await shed_of(settings, store, clock), presence, clock).parts()
         stack.push_async_callback(parts.pictures.aclose)
         gate = gate or KeyGate(keys, clock)
-        grpc = GrpcServer(settings, parts.use_cases, gate)
-        http = _http(settings, parts.use_cases, gate, grpc)
+        certificates = certificates_of(settings, clock)
+        grpc = GrpcServer(settings, parts.use_cases, gate, certificates=certificates)
+        http = _http(settings, parts.use_cases, gate, grpc, certificates)
         for part in (
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
@@ -103,6 +107,7 @@ async def running(
             parts.herald.running(),
             parts.expiry.running(),
             parts.purging.running(),
+            *([certificates.running()] if certificates is not None else ()),
             grpc,
             *([http] if http is not None else ()),
             Beating(
@@ -123,7 +128,18 @@ async def running(
             await _drain(parts, grpc, settings.drain_grace_s)
 
 
-def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer) -> HttpServer | None:
+def certificates_of(settings: Settings, clock: Clock) -> Certificates | None:
+    """What both doors show; None: there is no TLS. Raises BadCertificate."""
+    if not settings.tls_certificate_file:
+        return None
+    authorities = settings.tls_client_ca_file
+    certificate, key = Path(settings.tls_certificate_file), Path(settings.tls_key_file)
+    return Certificates(Files(certificate, key, Path(authorities) if authorities else None), clock)
+
+
+def _http(
+    settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer, certificates: Certificates | None
+) -> HttpServer | None:
     if settings.http_address == "off":
         return None
     return HttpServer(
@@ -134,6 +150,7 @@ def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer)
         limits=Limits(connections=settings.max_http_connections),
         shares_port=settings.processes > 1,
         is_ready=lambda: grpc.is_serving,
+        certificates=certificates,
     )
 
 

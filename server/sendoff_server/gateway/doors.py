@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from sendoff_server.access.gate import Credentials, Gate
 from sendoff_server.access.principal import act_for
 from sendoff_server.access.routes import ROUTES
+from sendoff_server.gateway.connection import CALLER_NAMES
 from sendoff_server.gateway.refusals import refusal
 from sendoff_server.use_cases import UseCases
 
@@ -100,7 +101,8 @@ def _handler(
 
 def _credentials(request: Request) -> Credentials:
     found = request.headers.getlist("authorization")
-    return Credentials(",".join(found)) if found else _NO_CREDENTIALS
+    names = request.scope.get(CALLER_NAMES, ())
+    return Credentials(",".join(found) if found else None, names) if found or names else _NO_CREDENTIALS
 
 
 _NO_CREDENTIALS = Credentials()
