@@ -20,13 +20,16 @@ from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Assembly, Parts, shed_of
 from sendoff_server.clock import Clock, SystemClock
 from sendoff_server.gateway.connection import Limits
+from sendoff_server.gateway.metrics_door import MetricsDoor
 from sendoff_server.gateway.nouns.callbacks import callback_body
 from sendoff_server.gateway.server import HttpServer
+from sendoff_server.meter import CallMeter, Meters
 from sendoff_server.models.catalogue import catalogue
 from sendoff_server.networks import is_local
 from sendoff_server.runs.beating import Beating
 from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
+from sendoff_server.sight_parts import figures_of, metrics_door
 from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
 from sendoff_server.use_cases import UseCases
@@ -48,6 +51,8 @@ class Server:
     """None: there is no REST door."""
     replica_id: str
     """As the store knows this process."""
+    metrics: MetricsDoor | None
+    """None: there are no metrics."""
 
     @property
     def use_cases(self) -> UseCases:
@@ -82,12 +87,17 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
-        parts = Assembly(settings, store, models, await shed_of(settings, store, clock), presence, clock).parts()
+        figures = figures_of(settings)
+        meters = figures.meters if figures is not None else Meters()
+        shed = await shed_of(settings, store, clock)
+        parts = Assembly(settings, store, models, shed, presence, clock, meters).parts()
         stack.push_async_callback(parts.pictures.aclose)
         gate = OpenGate()
-        grpc = GrpcServer(settings, parts.use_cases, gate)
-        http = _http(settings, parts.use_cases, gate, grpc)
+        grpc = GrpcServer(settings, parts.use_cases, gate, meter=meters.grpc)
+        http = _http(settings, parts.use_cases, gate, grpc, meters.rest)
+        metrics = metrics_door(settings, figures, grpc)
         for part in (
+            *([metrics] if metrics is not None else ()),
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
             parts.shed.mcp_servers.running(),
@@ -111,12 +121,12 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         ):
             await stack.enter_async_context(part)
         try:
-            yield Server(parts, grpc, http, store.replica_id)
+            yield Server(parts, grpc, http, store.replica_id, metrics)
         finally:
             await _drain(parts, grpc, settings.drain_grace_s)
 
 
-def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer) -> HttpServer | None:
+def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer, meter: CallMeter) -> HttpServer | None:
     if settings.http_address == "off":
         return None
     return HttpServer(
@@ -127,6 +137,7 @@ def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer)
         limits=Limits(connections=settings.max_http_connections),
         shares_port=settings.processes > 1,
         is_ready=lambda: grpc.is_serving,
+        meter=meter,
     )
 
 

@@ -35,6 +35,7 @@ from sendoff_server.api.health import Health
 from sendoff_server.api.runs import RunServicer
 from sendoff_server.api.steps import StepServicer
 from sendoff_server.api.tools import ToolServicer
+from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.settings import Settings
 from sendoff_server.use_cases import UseCases
 
@@ -69,12 +70,14 @@ class GrpcServer:
         gate: Gate,
         *,
         stop_grace_s: float = STOP_GRACE_S,
+        meter: CallMeter = UNMETERED,
     ) -> None:
         self.address = settings.grpc_address
         """What clients connect to. Once entered, with the port that was taken in place of port 0."""
         self.port = 0
         """Where it listens, once entered. Without a meaning for unix sockets."""
-        self._calls = Calls(gate, max_request_bytes=settings.max_request_bytes, log_each=settings.log_level == "debug")
+        log_each = settings.log_level == "debug"
+        self._calls = Calls(gate, max_request_bytes=settings.max_request_bytes, log_each=log_each, meter=meter)
         self._services = {
             file.services_by_name[name]: servicer
             for file, name, servicer in (
