@@ -83,6 +83,7 @@ def _run(main: process.Main) -> None:
     from sendoff_server.access.addresses import AddressNeedsKeys
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.callbacks.signing import BadSecret
+    from sendoff_server.gateway.metrics_door import MetricsAddressUnavailable
     from sendoff_server.gateway.server import HttpAddressUnavailable
     from sendoff_server.tls.material import BadCertificate
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
@@ -91,6 +92,7 @@ def _run(main: process.Main) -> None:
         AddressNeedsKeys,
         AddressUnavailable,
         HttpAddressUnavailable,
+        MetricsAddressUnavailable,
         BadCertificate,
         BadSecret,
         PythonToolsUnavailable,
@@ -139,7 +141,11 @@ def _serve_alone(settings: Settings, providers: ProviderSettings) -> None:
         process.settle_memory()
         http_address = server.http.address if server.http is not None else "off"
         structlog.get_logger("sendoff_server").info(
-            "ready", address=server.grpc.address, http_address=http_address, replica=server.replica_id
+            "ready",
+            address=server.grpc.address,
+            http_address=http_address,
+            metrics_address=server.metrics.address if server.metrics is not None else "off",
+            replica=server.replica_id,
         )
 
     async def main(stop: asyncio.Event) -> None:
@@ -173,6 +179,7 @@ def replica() -> None:
     except ValueError:
         _fail("this command is for `sendoff-server serve --processes`, which says what it is to do", code=2)
     settings = Settings(**lifeline.settings)
+    settings = settings.model_copy(update={"metrics_address": settings.metrics_address_of(lifeline.process)})
     logs.configure(settings.log_format, settings.log_level, process=lifeline.process)
 
     def ready(_: app.Server) -> None:

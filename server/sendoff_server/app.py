@@ -23,12 +23,15 @@ from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Assembly, Parts, shed_of
 from sendoff_server.clock import Clock, SystemClock
 from sendoff_server.gateway.connection import Limits
+from sendoff_server.gateway.metrics_door import MetricsDoor
 from sendoff_server.gateway.nouns.callbacks import callback_body
 from sendoff_server.gateway.server import HttpServer
+from sendoff_server.meter import CallMeter, Meters
 from sendoff_server.models.catalogue import catalogue
 from sendoff_server.runs.beating import Beating
 from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
+from sendoff_server.sight_parts import figures_of, metrics_door
 from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
 from sendoff_server.tls.certificates import Certificates
@@ -52,6 +55,8 @@ class Server:
     """None: there is no REST door."""
     replica_id: str
     """As the store knows this process."""
+    metrics: MetricsDoor | None
+    """None: there are no metrics."""
 
     @property
     def use_cases(self) -> UseCases:
@@ -92,13 +97,18 @@ async def running(
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
-        parts = Assembly(settings, store, models, await shed_of(settings, store, clock), presence, clock).parts()
+        figures = figures_of(settings)
+        meters = figures.meters if figures is not None else Meters()
+        shed = await shed_of(settings, store, clock)
+        parts = Assembly(settings, store, models, shed, presence, clock, meters).parts()
         stack.push_async_callback(parts.pictures.aclose)
         gate = gate or KeyGate(keys, clock)
         certificates = certificates_of(settings, clock)
-        grpc = GrpcServer(settings, parts.use_cases, gate, certificates=certificates)
-        http = _http(settings, parts.use_cases, gate, grpc, certificates)
+        grpc = GrpcServer(settings, parts.use_cases, gate, certificates=certificates, meter=meters.grpc)
+        http = _http(settings, parts.use_cases, gate, grpc, certificates, meters.rest)
+        metrics = metrics_door(settings, figures, grpc)
         for part in (
+            *([metrics] if metrics is not None else ()),
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
             parts.shed.mcp_servers.running(),
@@ -123,7 +133,7 @@ async def running(
         ):
             await stack.enter_async_context(part)
         try:
-            yield Server(parts, grpc, http, store.replica_id)
+            yield Server(parts, grpc, http, store.replica_id, metrics)
         finally:
             await _drain(parts, grpc, settings.drain_grace_s)
 
@@ -138,7 +148,12 @@ def certificates_of(settings: Settings, clock: Clock) -> Certificates | None:
 
 
 def _http(
-    settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer, certificates: Certificates | None
+    settings: Settings,
+    use_cases: UseCases,
+    gate: Gate,
+    grpc: GrpcServer,
+    certificates: Certificates | None,
+    meter: CallMeter,
 ) -> HttpServer | None:
     if settings.http_address == "off":
         return None
@@ -151,6 +166,7 @@ def _http(
         shares_port=settings.processes > 1,
         is_ready=lambda: grpc.is_serving,
         certificates=certificates,
+        meter=meter,
     )
 
 

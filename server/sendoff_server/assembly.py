@@ -39,6 +39,7 @@ from sendoff_server.memory.agent_memory import AgentMemory
 from sendoff_server.memory.directory import BlockDirectory
 from sendoff_server.memory.messages import StoredMessages
 from sendoff_server.memory.service import BlockService
+from sendoff_server.meter import Meters
 from sendoff_server.models.catalogue import ModelCatalogue
 from sendoff_server.outgoing_parts import guard_of, remote_pictures
 from sendoff_server.runs import upkeep
@@ -107,9 +108,17 @@ class Assembly:
     """Puts the parts of one server together around a store and models that are there already."""
 
     def __init__(
-        self, settings: Settings, store: Store, models: ModelCatalogue, shed: Shed, presence: Presence, clock: Clock
+        self,
+        settings: Settings,
+        store: Store,
+        models: ModelCatalogue,
+        shed: Shed,
+        presence: Presence,
+        clock: Clock,
+        meters: Meters,
     ) -> None:
         self._settings = settings
+        self._meters = meters
         self._store = store
         self._models = models
         self._shed = shed
@@ -128,7 +137,7 @@ class Assembly:
         toolbox = toolbox_of(shed.directory)
         self._wardrobe = Wardrobe(self._agents, self._conversations, models, toolbox, self._memory)
         self._files = FileService(store, clock)
-        self._commits = GroupCommit(store, clock, self._on_result)
+        self._commits = GroupCommit(store, clock, self._on_result, meters.store)
         self._guard = guard_of(settings)
         sealer = Sealer(settings.encryption)
         self._agent_secrets = AgentSecrets(

@@ -37,6 +37,7 @@ from sendoff_server.api.runs import RunServicer
 from sendoff_server.api.steps import StepServicer
 from sendoff_server.api.tls import server_credentials
 from sendoff_server.api.tools import ToolServicer
+from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.settings import Settings
 from sendoff_server.tls.certificates import Certificates
 from sendoff_server.use_cases import UseCases
@@ -73,6 +74,7 @@ class GrpcServer:
         *,
         certificates: Certificates | None = None,
         stop_grace_s: float = STOP_GRACE_S,
+        meter: CallMeter = UNMETERED,
     ) -> None:
         """`certificates`: None, there is no TLS."""
         self.address = settings.grpc_address
@@ -85,6 +87,7 @@ class GrpcServer:
             max_request_bytes=settings.max_request_bytes,
             log_each=settings.log_level == "debug",
             callers_have_certificates=certificates is not None and certificates.asks_callers,
+            meter=meter,
         )
         self._services = {
             file.services_by_name[name]: servicer
