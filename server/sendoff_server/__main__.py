@@ -107,8 +107,9 @@ def _run(main: process.Main) -> None:
     from sendoff_server.callbacks.signing import BadSecret
     from sendoff_server.gateway.server import HttpAddressUnavailable
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
+    from sendoff_server.tracing.exporting import BadTracing
 
-    _run_telling(main, AddressUnavailable, HttpAddressUnavailable, BadSecret, PythonToolsUnavailable)
+    _run_telling(main, AddressUnavailable, HttpAddressUnavailable, BadSecret, BadTracing, PythonToolsUnavailable)
 
 
 def _run_telling(main: process.Main, *told: type[Exception]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
+from sendoff_server.tracer import Tracer
+from sendoff_server.tracing.exporting import tracer_of
 from sendoff_server.use_cases import UseCases
 
 BEAT_S = 2.0
@@ -74,19 +77,24 @@ async def serve(
 
 
 @asynccontextmanager
-async def running(settings: Settings, providers: ProviderSettings, clock: Clock | None = None) -> AsyncIterator[Server]:
-    """A server inside the block; on leaving it, it drains."""
+async def running(
+    settings: Settings, providers: ProviderSettings, clock: Clock | None = None, *, tracer: Tracer | None = None
+) -> AsyncIterator[Server]:
+    """A server inside the block; on leaving it, it drains. Without a `tracer` the environment tells of traces."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
+        if tracer is None:
+            tracer = await stack.enter_async_context(tracer_of(os.environ, tells_content=settings.trace_content))
         store = await stack.enter_async_context(store_of(settings, clock))
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
-        parts = Assembly(settings, store, models, await shed_of(settings, store, clock), presence, clock).parts()
+        shed = await shed_of(settings, store, clock)
+        parts = Assembly(settings, store, models, shed, presence, clock, tracer).parts()
         stack.push_async_callback(parts.pictures.aclose)
         gate = OpenGate()
-        grpc = GrpcServer(settings, parts.use_cases, gate)
-        http = _http(settings, parts.use_cases, gate, grpc)
+        grpc = GrpcServer(settings, parts.use_cases, gate, tracer=tracer)
+        http = _http(settings, parts.use_cases, gate, grpc, tracer)
         for part in (
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
@@ -116,7 +124,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             await _drain(parts, grpc, settings.drain_grace_s)
 
 
-def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer) -> HttpServer | None:
+def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer, tracer: Tracer) -> HttpServer | None:
     if settings.http_address == "off":
         return None
     return HttpServer(
@@ -127,6 +135,7 @@ def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer)
         limits=Limits(connections=settings.max_http_connections),
         shares_port=settings.processes > 1,
         is_ready=lambda: grpc.is_serving,
+        tracer=tracer,
     )
 
 

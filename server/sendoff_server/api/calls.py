@@ -27,8 +27,10 @@ from sendoff_server.access.principal import Permission, act_for
 from sendoff_server.api import status
 from sendoff_server.api.caller import credentials
 from sendoff_server.api.status import Context
+from sendoff_server.api.traced import traced
 from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError, StoreUnavailable
 from sendoff_server.store.port import Fenced, StoreFailed
+from sendoff_server.tracer import NO_TRACER, Tracer
 
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Streaming = Callable[[Any, Context], AsyncGenerator[Message]]
@@ -41,8 +43,9 @@ _log = structlog.get_logger(__name__)
 class Calls:
     """Makes gRPC handlers of servicers, and counts their calls. Calls with one answer have one request."""
 
-    def __init__(self, gate: Gate, *, max_request_bytes: int, log_each: bool) -> None:
+    def __init__(self, gate: Gate, *, max_request_bytes: int, log_each: bool, tracer: Tracer = NO_TRACER) -> None:
         self._gate = gate
+        self._tracer = tracer
         self._max_request_bytes = max_request_bytes
         self._log_each = log_each
         self.ended: Counter[tuple[str, str]] = Counter()
@@ -58,18 +61,18 @@ class Calls:
 
     def _method(self, method: MethodDescriptor, behaviour: Any) -> grpc.RpcMethodHandler[bytes, Message]:
         name = f"{method.containing_service.name}/{method.name}"
+        path = f"{method.containing_service.full_name}/{method.name}"
         parse = self._parser(method)
         admit = self._admission(method)
         write = GetMessageClass(method.output_type).SerializeToString
         if method.client_streaming:
-            stream = self._streaming(name, admit, partial(_each, parse), behaviour)
+            stream = traced(self._tracer, path, self._streaming(name, admit, partial(_each, parse), behaviour))
             return grpc.stream_stream_rpc_method_handler(stream, response_serializer=write)
         if method.server_streaming:
-            stream = self._streaming(name, admit, parse, behaviour)
+            stream = traced(self._tracer, path, self._streaming(name, admit, parse, behaviour))
             return grpc.unary_stream_rpc_method_handler(stream, response_serializer=write)
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(name, admit, parse, behaviour), response_serializer=write
-        )
+        unary = traced(self._tracer, path, self._unary(name, admit, parse, behaviour))
+        return grpc.unary_unary_rpc_method_handler(unary, response_serializer=write)
 
     def _admission(self, method: MethodDescriptor) -> Admit:
         """Lets callers in who may call the method. Raises Unauthenticated, PermissionDenied."""

@@ -36,6 +36,7 @@ from sendoff_server.api.runs import RunServicer
 from sendoff_server.api.steps import StepServicer
 from sendoff_server.api.tools import ToolServicer
 from sendoff_server.settings import Settings
+from sendoff_server.tracer import NO_TRACER, Tracer
 from sendoff_server.use_cases import UseCases
 
 STOP_GRACE_S = 5.0
@@ -69,12 +70,18 @@ class GrpcServer:
         gate: Gate,
         *,
         stop_grace_s: float = STOP_GRACE_S,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self.address = settings.grpc_address
         """What clients connect to. Once entered, with the port that was taken in place of port 0."""
         self.port = 0
         """Where it listens, once entered. Without a meaning for unix sockets."""
-        self._calls = Calls(gate, max_request_bytes=settings.max_request_bytes, log_each=settings.log_level == "debug")
+        self._calls = Calls(
+            gate,
+            max_request_bytes=settings.max_request_bytes,
+            log_each=settings.log_level == "debug",
+            tracer=tracer,
+        )
         self._services = {
             file.services_by_name[name]: servicer
             for file, name, servicer in (

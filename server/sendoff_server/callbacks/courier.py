@@ -19,6 +19,7 @@ from sendoff_server.outgoing.port import Answer, NotAnswered, Sender
 from sendoff_server.store.items import NoteAttempt
 from sendoff_server.store.port import StoreFailed
 from sendoff_server.store.questions import Delivery, Endpoint
+from sendoff_server.tracer import NO_TRACER, Tracer
 
 DISABLED = "the endpoint is disabled"
 UNSIGNED = "the endpoint whose secrets were to sign is deleted"
@@ -57,6 +58,7 @@ class Courier:
         *,
         give_up_s: float,
         chance: Callable[[], float],
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         """`open_sender` is called before the first attempt; `chance` gives numbers from 0 to 1."""
         self._open_sender = open_sender
@@ -64,6 +66,7 @@ class Courier:
         self._clock = clock
         self._give_up_s = give_up_s
         self._chance = chance
+        self._tracer = tracer
         self._sender: Sender | None = None
         self._opening = asyncio.Lock()
 
@@ -76,7 +79,8 @@ class Courier:
             return await payload(delivery)
 
         extra = {"sendoff-attempt": str(delivery.attempts + 1)}
-        tried = await self._try(delivery.url, delivery.id, delivery.signed_by, body, extra)
+        with self._tracer.delivering(delivery.run, delivery.id, delivery.attempts + 1):
+            tried = await self._try(delivery.url, delivery.id, delivery.signed_by, body, extra)
         return Outcome(self._note(delivery, tried), _is_well(tried))
 
     async def try_endpoint(self, endpoint: Endpoint, body: str) -> v1.DeliveryAttempt:

@@ -43,6 +43,8 @@ from sendoff_server.gateway.routes import (
     steps,
     tools,
 )
+from sendoff_server.gateway.traced import Traced
+from sendoff_server.tracer import NO_TRACER, Tracer
 from sendoff_server.use_cases import UseCases
 
 _KEEP_ALIVE_S = 75
@@ -95,6 +97,7 @@ class HttpServer:
         limits: Limits | None = None,
         shares_port: bool = False,
         is_ready: Callable[[], bool] = lambda: True,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         """`shares_port` with other processes of this server."""
         self._shares_port = shares_port
@@ -103,7 +106,7 @@ class HttpServer:
         self.keep_alive_s = _KEEP_ALIVE_S
         """How long a connection may stay open between two requests."""
         config = uvicorn.Config(
-            application(use_cases, gate, max_body_bytes, is_ready),
+            application(use_cases, gate, max_body_bytes, is_ready, tracer),
             # What is built is all that the server asks for, and a class is only one way to build it.
             http=cast(Any, partial(GuardedConnection, limits=limits or Limits())),
             lifespan="off",
@@ -180,12 +183,17 @@ def _listening(host: str, port: int, shares_port: bool) -> socket.socket:
 
 
 def application(
-    use_cases: UseCases, gate: Gate, max_body_bytes: int, is_ready: Callable[[], bool] = lambda: True
+    use_cases: UseCases,
+    gate: Gate,
+    max_body_bytes: int,
+    is_ready: Callable[[], bool] = lambda: True,
+    tracer: Tracer = NO_TRACER,
 ) -> Starlette:
     """The door as an ASGI application. `is_ready` says whether balancers should send callers here."""
-    made = Starlette(
-        routes=routes(use_cases, gate, *_TABLES, describing(_TABLES)), exception_handlers={HTTPException: _unrouted}
-    )
+    found = routes(use_cases, gate, *_TABLES, describing(_TABLES))
+    if tracer.is_on:
+        found = [Traced(route, tracer) for route in found]
+    made = Starlette(routes=found, exception_handlers={HTTPException: _unrouted})
     made.state.max_body_bytes = max_body_bytes
     made.state.is_ready = is_ready
     made.state.body_room = BodyRoom(max_body_bytes * _BODIES_AT_ONCE)
