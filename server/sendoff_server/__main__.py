@@ -87,6 +87,7 @@ def _run(main: process.Main) -> None:
     from sendoff_server.gateway.server import HttpAddressUnavailable
     from sendoff_server.tls.material import BadCertificate
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
+    from sendoff_server.tracing.exporting import BadTracing
 
     told = (
         AddressNeedsKeys,
@@ -95,6 +96,7 @@ def _run(main: process.Main) -> None:
         MetricsAddressUnavailable,
         BadCertificate,
         BadSecret,
+        BadTracing,
         PythonToolsUnavailable,
     )
     _run_telling(main, *told)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
 from sendoff_server.tls.certificates import Certificates
 from sendoff_server.tls.material import Files
+from sendoff_server.tracer import Tracer
+from sendoff_server.tracing.exporting import tracer_of
 from sendoff_server.use_cases import UseCases
 
 BEAT_S = 2.0
@@ -82,14 +85,22 @@ async def serve(
 
 @asynccontextmanager
 async def running(
-    settings: Settings, providers: ProviderSettings, clock: Clock | None = None, gate: Gate | None = None
+    settings: Settings,
+    providers: ProviderSettings,
+    clock: Clock | None = None,
+    gate: Gate | None = None,
+    *,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[Server]:
-    """A server inside the block; on leaving it, it drains. Without a `gate` callers need keys, if there are any.
+    """A server inside the block; on leaving it, it drains. Without a `gate` callers need keys, if there are any;
+    without a `tracer` the environment tells of traces.
 
     Raises AddressNeedsKeys.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
+        if tracer is None:
+            tracer = await stack.enter_async_context(tracer_of(os.environ, tells_content=settings.trace_content))
         store = await stack.enter_async_context(store_of(settings, clock))
         keys = KeyRing(store, clock)
         await stack.enter_async_context(keys.running())
@@ -100,12 +111,12 @@ async def running(
         figures = figures_of(settings)
         meters = figures.meters if figures is not None else Meters()
         shed = await shed_of(settings, store, clock)
-        parts = Assembly(settings, store, models, shed, presence, clock, meters).parts()
+        parts = Assembly(settings, store, models, shed, presence, clock, meters, tracer).parts()
         stack.push_async_callback(parts.pictures.aclose)
         gate = gate or KeyGate(keys, clock)
         certificates = certificates_of(settings, clock)
-        grpc = GrpcServer(settings, parts.use_cases, gate, certificates=certificates, meter=meters.grpc)
-        http = _http(settings, parts.use_cases, gate, grpc, certificates, meters.rest)
+        grpc = GrpcServer(settings, parts.use_cases, gate, certificates=certificates, meter=meters.grpc, tracer=tracer)
+        http = _http(settings, parts.use_cases, gate, grpc, certificates, meters.rest, tracer)
         metrics = metrics_door(settings, figures, grpc)
         for part in (
             *([metrics] if metrics is not None else ()),
@@ -154,6 +165,7 @@ def _http(
     grpc: GrpcServer,
     certificates: Certificates | None,
     meter: CallMeter,
+    tracer: Tracer,
 ) -> HttpServer | None:
     if settings.http_address == "off":
         return None
@@ -167,6 +179,7 @@ def _http(
         is_ready=lambda: grpc.is_serving,
         certificates=certificates,
         meter=meter,
+        tracer=tracer,
     )
 
 

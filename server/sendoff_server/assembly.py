@@ -74,6 +74,8 @@ from sendoff_server.tools.mcp.servers import McpServers
 from sendoff_server.tools.memory import BUILT_IN_TOOLS, MemoryTools
 from sendoff_server.tools.port import Tools
 from sendoff_server.tools.python.tools import PythonTools, python_tools
+from sendoff_server.tracer import NO_TRACER, Tracer
+from sendoff_server.tracing.parts import traced_models, traced_tools
 from sendoff_server.use_cases import UseCases
 
 
@@ -116,6 +118,7 @@ class Assembly:
         presence: Presence,
         clock: Clock,
         meters: Meters,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._settings = settings
         self._meters = meters
@@ -124,6 +127,7 @@ class Assembly:
         self._shed = shed
         self._presence = presence
         self._clock = clock
+        self._tracer = tracer
         self._hub = Hub(shared=not store.is_alone)
         self._herald = Herald(store, self._hub, clock)
         self._scheduler = Scheduler(
@@ -135,7 +139,9 @@ class Assembly:
         self._blocks = BlockDirectory(store)
         self._memory = AgentMemory(self._blocks, self._agents, clock)
         toolbox = toolbox_of(shed.directory)
-        self._wardrobe = Wardrobe(self._agents, self._conversations, models, toolbox, self._memory)
+        self._wardrobe = Wardrobe(
+            self._agents, self._conversations, traced_models(models, tracer), toolbox, self._memory
+        )
         self._files = FileService(store, clock)
         self._commits = GroupCommit(store, clock, self._on_result, meters.store)
         self._guard = guard_of(settings)
@@ -144,7 +150,7 @@ class Assembly:
             sealer, calls_python=shed.python is not None, may_keep_plain=settings.is_local
         )
         self._endpoint_secrets = EndpointSecrets(sealer)
-        self._courier = courier(settings, self._guard, self._endpoint_secrets, clock)
+        self._courier = courier(settings, self._guard, self._endpoint_secrets, clock, tracer)
         self._callbacks = dispatcher(settings, store, self._commits, self._courier, self._guard, clock)
         self._pictures = remote_pictures(self._guard, clock)
         self._retention = Retention(timedelta(days=settings.retention_days) if settings.retention_days else None)
@@ -161,7 +167,7 @@ class Assembly:
             retention=self._retention,
             may_approve=settings.allow_approve_on_timeout,
         )
-        self._answering = Answering(store, self._commits, self._scheduler, self._acceptance, clock)
+        self._answering = Answering(store, self._commits, self._scheduler, self._acceptance, clock, tracer)
 
     def parts(self) -> Parts:
         runs = self._runs()
@@ -170,7 +176,9 @@ class Assembly:
             commits=self._commits,
             shed=self._shed,
             scheduler=self._scheduler,
-            executor=Executor(self._store, self._commits, self._hub, self._body(), self._presence, self._clock),
+            executor=Executor(
+                self._store, self._commits, self._hub, self._body(), self._presence, self._clock, self._tracer
+            ),
             lookout=Lookout(self._store, self._hub, self._scheduler, self._herald, self._clock),
             herald=self._herald,
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
@@ -200,12 +208,16 @@ class Assembly:
             Waits(self._hub, self._clock),
             watching,
             self._clock,
+            self._tracer,
         )
 
     def _body(self) -> ByKind:
         settings, store, history, clock = self._settings, self._store, self._history, self._clock
         callers = Callers(
-            callers_of(self._shed, self._memory, store), clock, settings.tool_timeout_s, self._agent_secrets.environment
+            traced_tools(callers_of(self._shed, self._memory, store), self._tracer),
+            clock,
+            settings.tool_timeout_s,
+            self._agent_secrets.environment,
         )
         retry = RetryPolicy(settings.model_retries)
         timeout = timedelta(seconds=settings.action_timeout_s)
@@ -300,6 +312,7 @@ class Assembly:
             runs,
             self._retention,
             self._clock,
+            self._tracer,
         )
 
     # ---- who is told of what ----

@@ -27,9 +27,11 @@ from sendoff_server.access.rpcs import RPCS
 from sendoff_server.api import status
 from sendoff_server.api.caller import credentials, proven_credentials
 from sendoff_server.api.status import Context
+from sendoff_server.api.traced import traced
 from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError, StoreUnavailable
 from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.store.port import Fenced, StoreFailed
+from sendoff_server.tracer import NO_TRACER, Tracer
 
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Streaming = Callable[[Any, Context], AsyncGenerator[Message]]
@@ -50,9 +52,11 @@ class Calls:
         log_each: bool,
         callers_have_certificates: bool = False,
         meter: CallMeter = UNMETERED,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._gate = gate
         self._meter = meter
+        self._tracer = tracer
         self.credentials = proven_credentials if callers_have_certificates else credentials
         """What a call brought to tell who makes it."""
         self._max_request_bytes = max_request_bytes
@@ -70,18 +74,18 @@ class Calls:
 
     def _method(self, method: MethodDescriptor, behaviour: Any) -> grpc.RpcMethodHandler[bytes, Message]:
         name = f"{method.containing_service.name}/{method.name}"
+        path = f"{method.containing_service.full_name}/{method.name}"
         parse = self._parser(method)
         admit = self._admission(method)
         write = GetMessageClass(method.output_type).SerializeToString
         if method.client_streaming:
-            stream = self._streaming(name, admit, partial(_each, parse), behaviour)
+            stream = traced(self._tracer, path, self._streaming(name, admit, partial(_each, parse), behaviour))
             return grpc.stream_stream_rpc_method_handler(stream, response_serializer=write)
         if method.server_streaming:
-            stream = self._streaming(name, admit, parse, behaviour)
+            stream = traced(self._tracer, path, self._streaming(name, admit, parse, behaviour))
             return grpc.unary_stream_rpc_method_handler(stream, response_serializer=write)
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(name, admit, parse, behaviour), response_serializer=write
-        )
+        unary = traced(self._tracer, path, self._unary(name, admit, parse, behaviour))
+        return grpc.unary_unary_rpc_method_handler(unary, response_serializer=write)
 
     def _admission(self, method: MethodDescriptor) -> Admit:
         """Lets callers in who may call the method. Raises Unauthenticated, PermissionDenied."""

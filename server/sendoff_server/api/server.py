@@ -40,6 +40,7 @@ from sendoff_server.api.tools import ToolServicer
 from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.settings import Settings
 from sendoff_server.tls.certificates import Certificates
+from sendoff_server.tracer import NO_TRACER, Tracer
 from sendoff_server.use_cases import UseCases
 
 STOP_GRACE_S = 5.0
@@ -75,6 +76,7 @@ class GrpcServer:
         certificates: Certificates | None = None,
         stop_grace_s: float = STOP_GRACE_S,
         meter: CallMeter = UNMETERED,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         """`certificates`: None, there is no TLS."""
         self.address = settings.grpc_address
@@ -88,6 +90,7 @@ class GrpcServer:
             log_each=settings.log_level == "debug",
             callers_have_certificates=certificates is not None and certificates.asks_callers,
             meter=meter,
+            tracer=tracer,
         )
         self._services = {
             file.services_by_name[name]: servicer

@@ -43,8 +43,10 @@ from sendoff_server.gateway.routes import (
     tools,
 )
 from sendoff_server.gateway.tls_server import TlsServer
+from sendoff_server.gateway.traced import Traced
 from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.tls.certificates import Certificates
+from sendoff_server.tracer import NO_TRACER, Tracer
 from sendoff_server.use_cases import UseCases
 
 UNROUTED = "unrouted"
@@ -101,6 +103,7 @@ class HttpServer:
         is_ready: Callable[[], bool] = lambda: True,
         certificates: Certificates | None = None,
         meter: CallMeter = UNMETERED,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         """`shares_port` with other processes of this server. `certificates`: None, there is no TLS."""
         limits = limits or Limits()
@@ -110,7 +113,7 @@ class HttpServer:
         self.keep_alive_s = _KEEP_ALIVE_S
         """How long a connection may stay open between two requests."""
         config = uvicorn.Config(
-            application(use_cases, gate, max_body_bytes, is_ready, meter),
+            application(use_cases, gate, max_body_bytes, is_ready, meter, tracer),
             # What is built is all that the server asks for, and a class is only one way to build it.
             http=cast(Any, partial(GuardedConnection, limits=limits)),
             lifespan="off",
@@ -160,12 +163,13 @@ def application(
     max_body_bytes: int,
     is_ready: Callable[[], bool] = lambda: True,
     meter: CallMeter = UNMETERED,
+    tracer: Tracer = NO_TRACER,
 ) -> Starlette:
     """The door as an ASGI application. `is_ready` says whether balancers should send callers here."""
-    made = Starlette(
-        routes=routes(use_cases, gate, *_TABLES, describing(_TABLES), meter=meter),
-        exception_handlers={HTTPException: partial(_unrouted, meter)},
-    )
+    found = routes(use_cases, gate, *_TABLES, describing(_TABLES), meter=meter)
+    if tracer.is_on:
+        found = [Traced(route, tracer) for route in found]
+    made = Starlette(routes=found, exception_handlers={HTTPException: partial(_unrouted, meter)})
     made.state.max_body_bytes = max_body_bytes
     made.state.is_ready = is_ready
     made.state.body_room = BodyRoom(max_body_bytes * _BODIES_AT_ONCE)
