@@ -113,6 +113,9 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         try:
             yield Server(parts, grpc, http, store.replica_id)
         finally:
+            if not store.is_alone:
+                await grpc.announce_drain()
+                grpc.send_away()
             await _drain(parts, grpc, settings.drain_grace_s)
 
 
