@@ -74,8 +74,10 @@ async def serve(
 
 
 @asynccontextmanager
-async def running(settings: Settings, providers: ProviderSettings, clock: Clock | None = None) -> AsyncIterator[Server]:
-    """A server inside the block; on leaving it, it drains."""
+async def running(
+    settings: Settings, providers: ProviderSettings, clock: Clock | None = None, gate: Gate | None = None
+) -> AsyncIterator[Server]:
+    """A server inside the block; on leaving it, it drains. `gate` in place of the one that the settings ask for."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(store_of(settings, clock))
@@ -84,7 +86,7 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
         parts = Assembly(settings, store, models, await shed_of(settings, store, clock), presence, clock).parts()
         stack.push_async_callback(parts.pictures.aclose)
-        gate = OpenGate()
+        gate = gate or OpenGate()
         grpc = GrpcServer(settings, parts.use_cases, gate)
         http = _http(settings, parts.use_cases, gate, grpc)
         for part in (
