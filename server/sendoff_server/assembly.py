@@ -233,7 +233,7 @@ class Assembly:
         store, clock, shed = self._store, self._clock, self._shed
         return UseCases(
             runs=runs,
-            actions=ActionService(store, self._agents, self._conversations, self._answering),
+            actions=ActionService(store, self._agents, self._conversations, self._answering, self._files),
             steps=StepService(store),
             agents=AgentService(
                 store,
