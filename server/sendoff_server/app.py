@@ -16,6 +16,8 @@ from functools import partial
 import structlog
 
 from sendoff_server.access.gate import Gate, OpenGate
+from sendoff_server.admission.quotas import QuotaAdmission
+from sendoff_server.admission_parts import admission_of, book_of, memory_guard
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Assembly, Parts, shed_of
 from sendoff_server.clock import Clock, SystemClock
@@ -48,6 +50,8 @@ class Server:
     """None: there is no REST door."""
     replica_id: str
     """As the store knows this process."""
+    admission: QuotaAdmission
+    """Tells what was refused."""
 
     @property
     def use_cases(self) -> UseCases:
@@ -78,15 +82,18 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
     """A server inside the block; on leaving it, it drains."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(store_of(settings, clock))
+        book, memory = book_of(settings, clock), memory_guard(settings, clock)
+        store = await stack.enter_async_context(store_of(settings, clock, book))
+        admission = admission_of(settings, book, store, memory, clock)
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
-        parts = Assembly(settings, store, models, await shed_of(settings, store, clock), presence, clock).parts()
+        shed = await shed_of(settings, store, clock)
+        parts = Assembly(settings, store, models, shed, presence, admission, clock).parts()
         stack.push_async_callback(parts.pictures.aclose)
         gate = OpenGate()
-        grpc = GrpcServer(settings, parts.use_cases, gate)
-        http = _http(settings, parts.use_cases, gate, grpc)
+        grpc = GrpcServer(settings, parts.use_cases, gate, most_request_bytes=admission.most_request_bytes)
+        http = _http(settings, parts.use_cases, gate, grpc, admission)
         for part in (
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
@@ -96,6 +103,8 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             parts.herald.running(),
             parts.expiry.running(),
             parts.purging.running(),
+            book.running(),
+            memory.running(parts.use_cases.shed_watchers),
             grpc,
             *([http] if http is not None else ()),
             Beating(
@@ -111,12 +120,14 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         ):
             await stack.enter_async_context(part)
         try:
-            yield Server(parts, grpc, http, store.replica_id)
+            yield Server(parts, grpc, http, store.replica_id, admission)
         finally:
             await _drain(parts, grpc, settings.drain_grace_s)
 
 
-def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer) -> HttpServer | None:
+def _http(
+    settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer, admission: QuotaAdmission
+) -> HttpServer | None:
     if settings.http_address == "off":
         return None
     return HttpServer(
@@ -124,6 +135,7 @@ def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer)
         use_cases,
         gate,
         max_body_bytes=settings.max_request_bytes,
+        most_body_bytes=admission.most_request_bytes,
         limits=Limits(connections=settings.max_http_connections),
         shares_port=settings.processes > 1,
         is_ready=lambda: grpc.is_serving,

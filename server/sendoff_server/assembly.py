@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sendoff import v1
+from sendoff_server.admission.quotas import QuotaAdmission
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.file_service import FileService
@@ -57,7 +58,7 @@ from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
 from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
-from sendoff_server.server_info import server_info
+from sendoff_server.server_info import ServerInfo, server_info
 from sendoff_server.settings import Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Item, Result
@@ -104,13 +105,21 @@ class Assembly:
     """Puts the parts of one server together around a store and models that are there already."""
 
     def __init__(
-        self, settings: Settings, store: Store, models: ModelCatalogue, shed: Shed, presence: Presence, clock: Clock
+        self,
+        settings: Settings,
+        store: Store,
+        models: ModelCatalogue,
+        shed: Shed,
+        presence: Presence,
+        admission: QuotaAdmission,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._store = store
         self._models = models
         self._shed = shed
         self._presence = presence
+        self._admission = admission
         self._clock = clock
         self._hub = Hub(shared=not store.is_alone)
         self._herald = Herald(store, self._hub, clock)
@@ -182,6 +191,7 @@ class Assembly:
             self._answering,
             Waits(self._hub, self._clock),
             watching,
+            self._admission,
             self._clock,
         )
 
@@ -202,7 +212,7 @@ class Assembly:
         store, clock, shed = self._store, self._clock, self._shed
         return UseCases(
             runs=runs,
-            actions=ActionService(store, self._agents, self._conversations, self._answering),
+            actions=ActionService(store, self._agents, self._conversations, self._answering, self._admission),
             steps=StepService(store),
             agents=AgentService(
                 store,
@@ -241,7 +251,7 @@ class Assembly:
             models=self._models,
             dispatch=DispatchService(store, clock, self._scheduler.lanes_were_freed),
             queue=QueueStats(store),
-            info=server_info(self._settings),
+            info=ServerInfo(server_info(self._settings), self._admission),
         )
 
     def _callback_service(self) -> CallbackService:
@@ -259,6 +269,7 @@ class Assembly:
             self._store,
             self._commits,
             self._callbacks.doorbell,
+            self._admission,
             self._clock,
             give_up_s=self._settings.callback_give_up_s,
             max_stream_age_s=self._settings.max_stream_age_s,
@@ -274,6 +285,7 @@ class Assembly:
             self._answering,
             runs,
             self._retention,
+            self._admission,
             self._clock,
         )
 

@@ -41,9 +41,9 @@ _log = structlog.get_logger(__name__)
 class Calls:
     """Makes gRPC handlers of servicers, and counts their calls. Calls with one answer have one request."""
 
-    def __init__(self, gate: Gate, *, max_request_bytes: int, log_each: bool) -> None:
+    def __init__(self, gate: Gate, *, most_request_bytes: Callable[[], int], log_each: bool) -> None:
         self._gate = gate
-        self._max_request_bytes = max_request_bytes
+        self._most_request_bytes = most_request_bytes
         self._log_each = log_each
         self.ended: Counter[tuple[str, str]] = Counter()
         """How many calls ended, by method ("RunService/GetRun") and by name of the gRPC status or INTERNAL."""
@@ -83,10 +83,9 @@ class Calls:
 
     def _parser(self, method: MethodDescriptor) -> Parse:
         parse = GetMessageClass(method.input_type).FromString
-        limit = self._max_request_bytes
 
         def checked(data: bytes) -> Message:
-            if len(data) > limit:
+            if len(data) > (limit := self._most_request_bytes()):
                 raise RequestTooLarge(len(data), limit)
             try:
                 return parse(data)

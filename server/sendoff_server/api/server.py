@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -68,13 +69,19 @@ class GrpcServer:
         use_cases: UseCases,
         gate: Gate,
         *,
+        most_request_bytes: Callable[[], int] | None = None,
         stop_grace_s: float = STOP_GRACE_S,
     ) -> None:
+        """`most_request_bytes` is asked for each request, of whom it is from; without it all may send as much."""
         self.address = settings.grpc_address
         """What clients connect to. Once entered, with the port that was taken in place of port 0."""
         self.port = 0
         """Where it listens, once entered. Without a meaning for unix sockets."""
-        self._calls = Calls(gate, max_request_bytes=settings.max_request_bytes, log_each=settings.log_level == "debug")
+        self._calls = Calls(
+            gate,
+            most_request_bytes=most_request_bytes or (lambda: settings.max_request_bytes),
+            log_each=settings.log_level == "debug",
+        )
         self._services = {
             file.services_by_name[name]: servicer
             for file, name, servicer in (

@@ -92,18 +92,20 @@ class HttpServer:
         gate: Gate,
         *,
         max_body_bytes: int,
+        most_body_bytes: Callable[[], int] | None = None,
         limits: Limits | None = None,
         shares_port: bool = False,
         is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`shares_port` with other processes of this server."""
+        """`shares_port` with other processes of this server. `most_body_bytes` is asked for each body, of whom it is
+        from; without it all may send as much."""
         self._shares_port = shares_port
         self.address = address
         """host:port. Once entered, with the port that was taken in place of port 0."""
         self.keep_alive_s = _KEEP_ALIVE_S
         """How long a connection may stay open between two requests."""
         config = uvicorn.Config(
-            application(use_cases, gate, max_body_bytes, is_ready),
+            application(use_cases, gate, max_body_bytes, is_ready, most_body_bytes),
             # What is built is all that the server asks for, and a class is only one way to build it.
             http=cast(Any, partial(GuardedConnection, limits=limits or Limits())),
             lifespan="off",
@@ -180,13 +182,17 @@ def _listening(host: str, port: int, shares_port: bool) -> socket.socket:
 
 
 def application(
-    use_cases: UseCases, gate: Gate, max_body_bytes: int, is_ready: Callable[[], bool] = lambda: True
+    use_cases: UseCases,
+    gate: Gate,
+    max_body_bytes: int,
+    is_ready: Callable[[], bool] = lambda: True,
+    most_body_bytes: Callable[[], int] | None = None,
 ) -> Starlette:
     """The door as an ASGI application. `is_ready` says whether balancers should send callers here."""
     made = Starlette(
         routes=routes(use_cases, gate, *_TABLES, describing(_TABLES)), exception_handlers={HTTPException: _unrouted}
     )
-    made.state.max_body_bytes = max_body_bytes
+    made.state.most_body_bytes = most_body_bytes or (lambda: max_body_bytes)
     made.state.is_ready = is_ready
     made.state.body_room = BodyRoom(max_body_bytes * _BODIES_AT_ONCE)
     return made

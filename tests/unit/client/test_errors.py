@@ -53,6 +53,8 @@ BY_REASON = {
     "TOO_MANY_SECRETS": sendoff.TooManySecrets,
     "QUEUE_FULL": sendoff.QueueFull,
     "OUTBOX_FULL": sendoff.QueueFull,
+    "QUOTA_EXCEEDED": sendoff.QuotaExceeded,
+    "OVERLOADED": sendoff.Unavailable,
     "DRAINING": sendoff.Unavailable,
     "STREAM_TOO_OLD": sendoff.Unavailable,
     "STORE_UNAVAILABLE": sendoff.Unavailable,

@@ -51,6 +51,7 @@ def test_exported_names() -> None:
         "Part",
         "PendingApproval",
         "QueueFull",
+        "QuotaExceeded",
         "Received",
         "Refused",
         "RequestTooLarge",
