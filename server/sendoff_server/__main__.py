@@ -103,12 +103,13 @@ def _mcp_servers(settings: Settings) -> Mapping[str, ServerConfig]:
 
 def _run(main: process.Main) -> None:
     """Run to the end. What can go wrong through no fault of ours is told in one line."""
+    from sendoff_server.admission.book import BadQuotas
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.callbacks.signing import BadSecret
     from sendoff_server.gateway.server import HttpAddressUnavailable
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
 
-    _run_telling(main, AddressUnavailable, HttpAddressUnavailable, BadSecret, PythonToolsUnavailable)
+    _run_telling(main, AddressUnavailable, HttpAddressUnavailable, BadSecret, BadQuotas, PythonToolsUnavailable)
 
 
 def _run_telling(main: process.Main, *told: type[Exception]) -> None:

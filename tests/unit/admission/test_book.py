@@ -69,6 +69,7 @@ async def test_a_change_of_the_file_counts_without_a_restart_and_a_bad_one_does_
     book = BookFile(file, DEFAULT, clock)
     with capture_logs() as logged:
         async with book.running():
+            await clock.advance(0)
             for text in ("[tenants.acme]\nopen_runs = 8  # more\n", "[tenants.acme]\nopen_runs = 'none at all'\n"):
                 _write(file, text)
                 await clock.advance(LOOK_S)
