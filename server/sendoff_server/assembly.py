@@ -16,18 +16,21 @@ from sendoff_server.admission.quotas import QuotaAdmission
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.file_service import FileService
+from sendoff_server.agents.secrets import AgentSecrets
 from sendoff_server.agents.service import AgentService
 from sendoff_server.callback_parts import courier, dispatcher
 from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.dispatcher import Dispatcher
 from sendoff_server.callbacks.endpoints import EndpointService
 from sendoff_server.callbacks.pulling import Pulling
+from sendoff_server.callbacks.secrets import EndpointSecrets
 from sendoff_server.callbacks.service import CallbackService
 from sendoff_server.clock import Clock
 from sendoff_server.context.history_memory import HistoryMemory
 from sendoff_server.context.pictures import Pictures
 from sendoff_server.context.remote_pictures import RemotePictures
 from sendoff_server.context.retry import RetryPolicy
+from sendoff_server.encryption.sealer import Sealer
 from sendoff_server.loop.calling import Callers
 from sendoff_server.loop.loop import Loop
 from sendoff_server.loop.outfit import Wardrobe
@@ -136,7 +139,12 @@ class Assembly:
         self._files = FileService(store, clock)
         self._commits = GroupCommit(store, clock, self._on_result)
         self._guard = guard_of(settings)
-        self._courier = courier(settings, self._guard, clock)
+        sealer = Sealer(settings.encryption)
+        self._agent_secrets = AgentSecrets(
+            sealer, calls_python=shed.python is not None, may_keep_plain=settings.is_local
+        )
+        self._endpoint_secrets = EndpointSecrets(sealer)
+        self._courier = courier(settings, self._guard, self._endpoint_secrets, clock)
         self._callbacks = dispatcher(settings, store, self._commits, self._courier, self._guard, clock)
         self._pictures = remote_pictures(self._guard, clock)
         self._retention = Retention(timedelta(days=settings.retention_days) if settings.retention_days else None)
@@ -197,7 +205,9 @@ class Assembly:
 
     def _body(self) -> ByKind:
         settings, store, history, clock = self._settings, self._store, self._history, self._clock
-        callers = Callers(callers_of(self._shed, self._memory, store), clock, settings.tool_timeout_s)
+        callers = Callers(
+            callers_of(self._shed, self._memory, store), clock, settings.tool_timeout_s, self._agent_secrets.environment
+        )
         retry = RetryPolicy(settings.model_retries)
         timeout = timedelta(seconds=settings.action_timeout_s)
         wardrobe, pictures = self._wardrobe, Pictures(store, self._pictures, clock)
@@ -223,7 +233,7 @@ class Assembly:
                 clock,
                 conversations=self._conversations,
                 compiled=self._wardrobe.compiled,
-                calls_python=shed.python is not None,
+                secrets=self._agent_secrets,
                 cancel_all=runs.cancel_all,
                 deleted=self._agent_deleted,
             ),
@@ -258,7 +268,13 @@ class Assembly:
         store, callbacks, clock = self._store, self._callbacks, self._clock
         return CallbackService(
             endpoints=EndpointService(
-                store, self._agents, self._courier, self._guard, clock, made=callbacks.expect_endpoints
+                store,
+                self._agents,
+                self._courier,
+                self._guard,
+                clock,
+                secrets=self._endpoint_secrets,
+                made=callbacks.expect_endpoints,
             ),
             deliveries=DeliveryService(store, callbacks.doorbell, clock),
             pulling=self._pulling(),

@@ -8,6 +8,7 @@ import random
 from sendoff_server.callbacks.breaker import Breaker
 from sendoff_server.callbacks.courier import Courier
 from sendoff_server.callbacks.dispatcher import Dispatcher
+from sendoff_server.callbacks.secrets import EndpointSecrets
 from sendoff_server.callbacks.signing import Signer, ensure_secrets
 from sendoff_server.clock import Clock
 from sendoff_server.outgoing.guard import Guard
@@ -17,7 +18,7 @@ from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Store
 
 
-def courier(settings: Settings, guard: Guard, clock: Clock) -> Courier:
+def courier(settings: Settings, guard: Guard, secrets: EndpointSecrets, clock: Clock) -> Courier:
     """Raises BadSecret."""
 
     async def open_sender() -> Sender:
@@ -27,7 +28,14 @@ def courier(settings: Settings, guard: Guard, clock: Clock) -> Courier:
         return HttpSender(guard, timeout_s=settings.callback_timeout_s)
 
     signer = Signer(ensure_secrets(settings.callback_secret_path))
-    return Courier(open_sender, signer, clock, give_up_s=settings.callback_give_up_s, chance=random.random)
+    return Courier(
+        open_sender,
+        signer,
+        clock,
+        secrets=secrets,
+        give_up_s=settings.callback_give_up_s,
+        chance=random.random,
+    )
 
 
 def dispatcher(

@@ -18,14 +18,14 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sendoff_server.access.gate import Gate
-from sendoff_server.access.principal import Permission, act_for
+from sendoff_server.access.principal import act_for
+from sendoff_server.access.rpcs import RPCS
 from sendoff_server.api import status
-from sendoff_server.api.caller import credentials
+from sendoff_server.api.caller import credentials, proven_credentials
 from sendoff_server.api.status import Context
 from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError, StoreUnavailable
 from sendoff_server.store.port import Fenced, StoreFailed
@@ -41,8 +41,17 @@ _log = structlog.get_logger(__name__)
 class Calls:
     """Makes gRPC handlers of servicers, and counts their calls. Calls with one answer have one request."""
 
-    def __init__(self, gate: Gate, *, most_request_bytes: Callable[[], int], log_each: bool) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        *,
+        most_request_bytes: Callable[[], int],
+        log_each: bool,
+        callers_have_certificates: bool = False,
+    ) -> None:
         self._gate = gate
+        self.credentials = proven_credentials if callers_have_certificates else credentials
+        """What a call brought to tell who makes it."""
         self._most_request_bytes = most_request_bytes
         self._log_each = log_each
         self.ended: Counter[tuple[str, str]] = Counter()
@@ -73,11 +82,10 @@ class Calls:
 
     def _admission(self, method: MethodDescriptor) -> Admit:
         """Lets callers in who may call the method. Raises Unauthenticated, PermissionDenied."""
-        reads = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
-        permission = Permission.READ if reads else Permission.MANAGE
+        needed = RPCS[f"{method.containing_service.name}/{method.name}"]
 
         async def admit(context: Context) -> None:
-            act_for(await self._gate.admit(credentials(context), permission))
+            act_for(await self._gate.admit(self.credentials(context), *needed))
 
         return admit
 

@@ -20,9 +20,10 @@ from starlette.responses import Response
 from sendoff_server.access.gate import Gate
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import BodyRoom
-from sendoff_server.gateway.connection import GuardedConnection, Limits
+from sendoff_server.gateway.connection import SPARE_CONNECTIONS, GuardedConnection, Limits
 from sendoff_server.gateway.docs_page import describing
 from sendoff_server.gateway.doors import routes
+from sendoff_server.gateway.handshakes import Handshakes
 from sendoff_server.gateway.routes import (
     agent_belongings,
     agent_lists,
@@ -43,6 +44,7 @@ from sendoff_server.gateway.routes import (
     steps,
     tools,
 )
+from sendoff_server.tls.certificates import Certificates
 from sendoff_server.use_cases import UseCases
 
 _KEEP_ALIVE_S = 75
@@ -96,9 +98,13 @@ class HttpServer:
         limits: Limits | None = None,
         shares_port: bool = False,
         is_ready: Callable[[], bool] = lambda: True,
+        certificates: Certificates | None = None,
     ) -> None:
-        """`shares_port` with other processes of this server. `most_body_bytes` is asked for each body, of whom it is
-        from; without it all may send as much."""
+        """`shares_port` with other processes of this server. `certificates`: None, there is no TLS.
+
+        `most_body_bytes` is asked for each body, of whom it is from; without it all may send as much.
+        """
+        limits = limits or Limits()
         self._shares_port = shares_port
         self.address = address
         """host:port. Once entered, with the port that was taken in place of port 0."""
@@ -107,7 +113,7 @@ class HttpServer:
         config = uvicorn.Config(
             application(use_cases, gate, max_body_bytes, is_ready, most_body_bytes),
             # What is built is all that the server asks for, and a class is only one way to build it.
-            http=cast(Any, partial(GuardedConnection, limits=limits or Limits())),
+            http=cast(Any, partial(GuardedConnection, limits=limits)),
             lifespan="off",
             log_config=None,
             log_level=logging.ERROR,  # below it whoever sends nonsense fills the log
@@ -118,7 +124,7 @@ class HttpServer:
             timeout_graceful_shutdown=_STOP_GRACE_S,
             ws="none",
         )
-        self._server = _Server(config)
+        self._server = _Server(config) if certificates is None else _TlsServer(config, certificates, limits)
         self._serving: asyncio.Task[None] | None = None
 
     @property
@@ -161,8 +167,44 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await self.listen(sockets or [])
         self.began.set()
+
+    async def listen(self, sockets: list[socket.socket]) -> None:
+        await super().startup(sockets)
+
+
+class _TlsServer(_Server):
+    """Has handshakes counted and timed before the connections are its own."""
+
+    def __init__(self, config: uvicorn.Config, certificates: Certificates, limits: Limits) -> None:
+        super().__init__(config)
+        self._limits = limits
+        self._handshakes = Handshakes(certificates, self._protocol, has_room=self._has_room)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = cast(Any, self.config.http_protocol_class)(
+            config=self.config, server_state=self.server_state, app_state={}
+        )
+        return made
+
+    def _has_room(self, handshakes: int) -> bool:
+        most = self._limits.connections + SPARE_CONNECTIONS
+        return handshakes + len(self.server_state.connections) < most
+
+    async def listen(self, sockets: list[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(self._handshakes.arrival, sock=each, backlog=self.config.backlog)
+            for each in sockets
+        ]
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await self._handshakes.cut()
+        await super().shutdown(sockets)
 
 
 def _listening(host: str, port: int, shares_port: bool) -> socket.socket:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import grpc
 
 from sendoff import v1
-from sendoff_server.access.gate import OpenGate
+from sendoff_server.access.gate import Gate, OpenGate
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
@@ -29,6 +29,7 @@ from sendoff_server.runs.step_service import StepService
 from sendoff_server.server_info import ServerInfo, server_info
 from sendoff_server.settings import Settings
 from sendoff_server.store.port import DEFAULT_TENANT
+from sendoff_server.tls.certificates import Certificates
 from sendoff_server.toolbox.service import ToolService
 from sendoff_server.use_cases import UseCases
 
@@ -418,7 +419,7 @@ class FakeQuotas:
 class Door:
     """A door that is open, and what is behind it."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, gate: Gate | None = None, certificates: Certificates | None = None, **settings: Any) -> None:
         self.runs = FakeRuns()
         self.actions = FakeActions()
         self.agents = FakeAgents()
@@ -454,7 +455,8 @@ class Door:
                 dispatch=cast(DispatchService, self.dispatch),
                 info=ServerInfo(server_info(self.settings), FakeQuotas()),
             ),
-            OpenGate(),
+            gate or OpenGate(),
+            certificates=certificates,
             stop_grace_s=0.1,
         )
 

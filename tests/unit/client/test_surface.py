@@ -59,6 +59,7 @@ def test_exported_names() -> None:
         "RetryPolicy",
         "RunDeleted",
         "RunStillOpen",
+        "SecretUnreadable",
         "SendoffError",
         "Timing",
         "TooManyEndpoints",

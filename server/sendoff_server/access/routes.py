@@ -1,0 +1,118 @@
+"""What callers need for each route of the REST door. One that is missing here keeps the server from starting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sendoff_server.access.principal import Permission
+
+_OPEN: tuple[Permission, ...] = ()
+_INFO = (Permission.INFO,)
+_READ = (Permission.READ,)
+_SEND = (Permission.SEND,)
+_SEND_AND_READ = (Permission.SEND, Permission.READ)
+"""Whoever sends so is told what the agent says."""
+_MANAGE = (Permission.MANAGE,)
+_STEER = (Permission.STEER,)
+_OPERATE = (Permission.OPERATE,)
+
+ROUTES: Mapping[tuple[str, str], tuple[Permission, ...]] = {
+    ("GET", "/v1/health"): _OPEN,
+    ("GET", "/v1/ready"): _OPEN,
+    ("GET", "/docs"): _INFO,
+    ("GET", "/openapi.json"): _INFO,
+    ("GET", "/v1/server-info"): _INFO,
+    ("GET", "/v1/models"): _INFO,
+    ("GET", "/v1/models/embedding"): _INFO,
+    ("GET", "/v1/actions"): _READ,
+    ("POST", "/v1/conversations/{conversation_id}/actions:respond"): _STEER,
+    ("GET", "/v1/agents"): _READ,
+    ("POST", "/v1/agents"): _MANAGE,
+    ("GET", "/v1/agents/count"): _READ,
+    ("GET", "/v1/agents/{agent_id}"): _READ,
+    ("PATCH", "/v1/agents/{agent_id}"): _MANAGE,
+    ("DELETE", "/v1/agents/{agent_id}"): _MANAGE,
+    ("POST", "/v1/agents/{agent_id}/summarize"): _MANAGE,
+    ("PATCH", "/v1/agents/{agent_id}/reset-messages"): _MANAGE,
+    ("POST", "/v1/agents/{agent_id}/recompile"): _MANAGE,
+    ("GET", "/v1/agents/{agent_id}/tools"): _READ,
+    ("PATCH", "/v1/agents/{agent_id}/tools/attach/{tool_id}"): _MANAGE,
+    ("PATCH", "/v1/agents/{agent_id}/tools/detach/{tool_id}"): _MANAGE,
+    ("PATCH", "/v1/agents/{agent_id}/tools/approval/{tool_name}"): _MANAGE,
+    ("GET", "/v1/agents/{agent_id}/core-memory/blocks"): _READ,
+    ("GET", "/v1/agents/{agent_id}/core-memory/blocks/{block_label}"): _READ,
+    ("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/{block_label}"): _MANAGE,
+    ("GET", "/v1/agents/{agent_id}/core-memory/blocks/{folder}/{block_label}"): _READ,
+    ("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/{folder}/{block_label}"): _MANAGE,
+    ("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/attach/{block_id}"): _MANAGE,
+    ("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/detach/{block_id}"): _MANAGE,
+    ("GET", "/v1/tags"): _READ,
+    ("GET", "/v1/blocks"): _READ,
+    ("POST", "/v1/blocks"): _MANAGE,
+    ("GET", "/v1/blocks/{block_id}"): _READ,
+    ("PATCH", "/v1/blocks/{block_id}"): _MANAGE,
+    ("DELETE", "/v1/blocks/{block_id}"): _MANAGE,
+    ("POST", "/v1/callback-endpoints"): _MANAGE,
+    ("GET", "/v1/callback-endpoints"): _READ,
+    ("GET", "/v1/callback-endpoints/{endpoint_id}"): _READ,
+    ("PATCH", "/v1/callback-endpoints/{endpoint_id}"): _MANAGE,
+    ("DELETE", "/v1/callback-endpoints/{endpoint_id}"): _MANAGE,
+    ("POST", "/v1/callback-endpoints/{endpoint_id}:rotateSecret"): _MANAGE,
+    ("POST", "/v1/callback-endpoints/{endpoint_id}:test"): _STEER,
+    ("GET", "/v1/callback-deliveries"): _READ,
+    ("GET", "/v1/callback-deliveries/{delivery_id}"): _READ,
+    ("POST", "/v1/callback-deliveries:redeliver"): _STEER,
+    ("POST", "/v1/agents/{agent_id}/messages/cancel"): _STEER,
+    ("POST", "/v1/conversations/{conversation_id}/cancel"): _STEER,
+    ("POST", "/v1/conversations/{conversation_id}/compact"): _MANAGE,
+    ("POST", "/v1/conversations/{conversation_id}/recompile"): _MANAGE,
+    ("POST", "/v1/conversations"): _MANAGE,
+    ("GET", "/v1/conversations"): _READ,
+    ("GET", "/v1/conversations/{conversation_id}"): _READ,
+    ("PATCH", "/v1/conversations/{conversation_id}"): _MANAGE,
+    ("DELETE", "/v1/conversations/{conversation_id}"): _MANAGE,
+    ("POST", "/v1/conversations/{conversation_id}/fork"): _MANAGE,
+    ("POST", "/v1/dispatch:pause"): _OPERATE,
+    ("POST", "/v1/dispatch:resume"): _OPERATE,
+    ("GET", "/v1/dispatch-pauses"): _READ,
+    ("GET", "/v1/queue-stats"): _READ,
+    ("GET", "/v1/agents/{agent_id}/messages"): _READ,
+    ("GET", "/v1/conversations/{conversation_id}/messages"): _READ,
+    ("GET", "/v1/messages"): _READ,
+    ("GET", "/v1/messages/{message_id}"): _READ,
+    # The routes that send: STEER as well where the messages answer actions, or interrupt what is under way.
+    ("POST", "/v1/agents/{agent_id}/messages/async"): _SEND,
+    ("POST", "/v1/agents/{agent_id}/messages"): _SEND_AND_READ,
+    ("POST", "/v1/agents/{agent_id}/messages/stream"): _SEND_AND_READ,
+    ("POST", "/v1/conversations/{conversation_id}/messages"): _SEND_AND_READ,
+    ("POST", "/v1/conversations/{conversation_id}/stream"): _READ,
+    ("GET", "/v1/runs"): _READ,
+    ("GET", "/v1/runs/active"): _READ,
+    ("GET", "/v1/runs/{run_id}"): _READ,
+    ("DELETE", "/v1/runs/{run_id}"): _MANAGE,
+    ("GET", "/v1/runs/{run_id}/messages"): _READ,
+    ("GET", "/v1/runs/{run_id}/usage"): _READ,
+    ("GET", "/v1/runs/{run_id}/metrics"): _READ,
+    ("GET", "/v1/runs/{run_id}/trace"): _READ,
+    ("GET", "/v1/runs/{run_id}/events"): _READ,
+    ("GET", "/v1/runs/{run_id}/steps"): _READ,
+    ("GET", "/v1/runs/{run_id}/stream"): _READ,
+    ("POST", "/v1/runs/{run_id}/stream"): _READ,
+    ("POST", "/v1/runs/{run_id}:cancel"): _STEER,
+    ("GET", "/v1/runs/{run_id}:explain"): _READ,
+    ("GET", "/v1/runs/{run_id}:wait"): _READ,
+    ("GET", "/v1/runs/{run_id}:watch"): _READ,
+    ("GET", "/v1/steps"): _READ,
+    ("GET", "/v1/steps/{step_id}"): _READ,
+    ("GET", "/v1/steps/{step_id}/messages"): _READ,
+    ("GET", "/v1/steps/{step_id}/metrics"): _READ,
+    ("GET", "/v1/steps/{step_id}/trace"): _READ,
+    ("PATCH", "/v1/steps/{step_id}/feedback"): _MANAGE,
+    ("GET", "/v1/tools"): _READ,
+    ("POST", "/v1/tools"): _MANAGE,
+    ("PUT", "/v1/tools"): _MANAGE,
+    ("GET", "/v1/tools/{tool_id}"): _READ,
+    ("PATCH", "/v1/tools/{tool_id}"): _MANAGE,
+    ("DELETE", "/v1/tools/{tool_id}"): _MANAGE,
+}
+"""By method and path, without a slash at its end. None needed: open to everybody, also to who has no key."""
