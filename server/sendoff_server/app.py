@@ -19,6 +19,7 @@ import structlog
 from sendoff_server.access.addresses import check_addresses
 from sendoff_server.access.gate import Gate, KeyGate
 from sendoff_server.access.ring import KeyRing
+from sendoff_server.admission.memory_guard import MemoryGuard
 from sendoff_server.admission.quotas import QuotaAdmission
 from sendoff_server.admission_parts import admission_of, book_of, memory_guard
 from sendoff_server.api.server import GrpcServer
@@ -56,6 +57,8 @@ class Server:
     """As the store knows this process."""
     admission: QuotaAdmission
     """Tells what was refused."""
+    memory: MemoryGuard
+    """Tells what is used."""
 
     @property
     def use_cases(self) -> UseCases:
@@ -135,7 +138,7 @@ async def running(
         ):
             await stack.enter_async_context(part)
         try:
-            yield Server(parts, grpc, http, store.replica_id, admission)
+            yield Server(parts, grpc, http, store.replica_id, admission, memory)
         finally:
             await _drain(parts, grpc, settings.drain_grace_s)
 

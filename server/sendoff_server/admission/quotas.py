@@ -48,6 +48,11 @@ class QuotaAdmission(Admission):
         self.refused: Counter[tuple[str, str]] = Counter()
         """How often, by reason and by quota, which is empty where there is none."""
 
+    @property
+    def places_left(self) -> int:
+        """For requests that make runs."""
+        return self._room.free
+
     # ---- what use cases ask ----
 
     @asynccontextmanager
