@@ -12,7 +12,7 @@
                                                         CompactionFailed, ResetFailed, EndpointHasUrl,
                                                         EndpointHasNoUrl, EndpointDisabled, TooManyEndpoints,
                                                         TooManySecrets, TooManyPauses, SecretUnreadable
-      NotNow               wait and repeat              QueueFull, Unavailable
+      NotNow               wait and repeat              QueueFull, QuotaExceeded, Unavailable
       DeadlineExceeded     look whether it worked
       Internal             report it                    LogGap
 
@@ -215,8 +215,12 @@ class QueueFull(NotNow):
     """Too much is waiting already."""
 
 
+class QuotaExceeded(NotNow):
+    """`metadata["subject"]`, a tenant or a key, has all that its quota `metadata["quota"]` allows."""
+
+
 class Unavailable(NotNow):
-    """No server answers, or it is stopping, or its store is away."""
+    """No server answers, or it is stopping, or overloaded, or its store is away."""
 
 
 class DeadlineExceeded(SendoffError):
@@ -262,6 +266,7 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "SECRET_UNREADABLE": SecretUnreadable,
     "QUEUE_FULL": QueueFull,
     "OUTBOX_FULL": QueueFull,
+    "QUOTA_EXCEEDED": QuotaExceeded,
 }
 
 _BY_CODE: dict[grpc.StatusCode, type[SendoffError]] = {

@@ -81,6 +81,7 @@ def _mcp_servers(settings: Settings) -> Mapping[str, ServerConfig]:
 def _run(main: process.Main) -> None:
     """Run to the end. What can go wrong through no fault of ours is told in one line."""
     from sendoff_server.access.addresses import AddressNeedsKeys
+    from sendoff_server.admission.book import BadQuotas
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.callbacks.signing import BadSecret
     from sendoff_server.gateway.metrics_door import MetricsAddressUnavailable
@@ -95,6 +96,7 @@ def _run(main: process.Main) -> None:
         HttpAddressUnavailable,
         MetricsAddressUnavailable,
         BadCertificate,
+        BadQuotas,
         BadSecret,
         BadTracing,
         PythonToolsUnavailable,

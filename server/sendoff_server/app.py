@@ -20,6 +20,9 @@ import structlog
 from sendoff_server.access.addresses import check_addresses
 from sendoff_server.access.gate import Gate, KeyGate
 from sendoff_server.access.ring import KeyRing
+from sendoff_server.admission.memory_guard import MemoryGuard
+from sendoff_server.admission.quotas import QuotaAdmission
+from sendoff_server.admission_parts import admission_of, book_of, memory_guard
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Assembly, Parts, shed_of
 from sendoff_server.clock import Clock, SystemClock
@@ -60,6 +63,10 @@ class Server:
     """As the store knows this process."""
     metrics: MetricsDoor | None
     """None: there are no metrics."""
+    admission: QuotaAdmission
+    """Tells what was refused."""
+    memory: MemoryGuard
+    """Tells what is used."""
 
     @property
     def use_cases(self) -> UseCases:
@@ -101,22 +108,33 @@ async def running(
     async with AsyncExitStack() as stack:
         if tracer is None:
             tracer = await stack.enter_async_context(tracer_of(os.environ, tells_content=settings.trace_content))
-        store = await stack.enter_async_context(store_of(settings, clock))
+        book, memory = book_of(settings, clock), memory_guard(settings, clock)
+        store = await stack.enter_async_context(store_of(settings, clock, book))
         keys = KeyRing(store, clock)
         await stack.enter_async_context(keys.running())
         check_addresses(settings, has_keys=keys.has_keys)
+        admission = admission_of(settings, book, store, memory, clock)
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
         figures = figures_of(settings)
         meters = figures.meters if figures is not None else Meters()
         shed = await shed_of(settings, store, clock)
-        parts = Assembly(settings, store, models, shed, presence, clock, meters, tracer).parts()
+        parts = Assembly(settings, store, models, shed, presence, admission, clock, meters, tracer).parts()
         stack.push_async_callback(parts.pictures.aclose)
         gate = gate or KeyGate(keys, clock)
         certificates = certificates_of(settings, clock)
-        grpc = GrpcServer(settings, parts.use_cases, gate, certificates=certificates, meter=meters.grpc, tracer=tracer)
-        http = _http(settings, parts.use_cases, gate, grpc, certificates, meters.rest, tracer)
+        most_request_bytes = admission.most_request_bytes
+        grpc = GrpcServer(
+            settings,
+            parts.use_cases,
+            gate,
+            certificates=certificates,
+            most_request_bytes=most_request_bytes,
+            meter=meters.grpc,
+            tracer=tracer,
+        )
+        http = _http(settings, parts.use_cases, gate, grpc, certificates, most_request_bytes, meters.rest, tracer)
         metrics = metrics_door(settings, figures, grpc)
         for part in (
             *([metrics] if metrics is not None else ()),
@@ -128,6 +146,8 @@ async def running(
             parts.herald.running(),
             parts.expiry.running(),
             parts.purging.running(),
+            book.running(),
+            memory.running(parts.use_cases.shed_watchers),
             *([certificates.running()] if certificates is not None else ()),
             grpc,
             *([http] if http is not None else ()),
@@ -144,7 +164,7 @@ async def running(
         ):
             await stack.enter_async_context(part)
         try:
-            yield Server(parts, grpc, http, store.replica_id, metrics)
+            yield Server(parts, grpc, http, store.replica_id, metrics, admission, memory)
         finally:
             if not store.is_alone:
                 await grpc.announce_drain()
@@ -167,6 +187,7 @@ def _http(
     gate: Gate,
     grpc: GrpcServer,
     certificates: Certificates | None,
+    most_body_bytes: Callable[[], int],
     meter: CallMeter,
     tracer: Tracer,
 ) -> HttpServer | None:
@@ -177,6 +198,7 @@ def _http(
         use_cases,
         gate,
         max_body_bytes=settings.max_request_bytes,
+        most_body_bytes=most_body_bytes,
         limits=Limits(connections=settings.max_http_connections),
         shares_port=settings.processes > 1,
         is_ready=lambda: grpc.is_serving,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sendoff import v1
+from sendoff_server.admission.quotas import QuotaAdmission
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.file_service import FileService
@@ -61,7 +62,7 @@ from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
 from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
-from sendoff_server.server_info import server_info
+from sendoff_server.server_info import ServerInfo, server_info
 from sendoff_server.settings import Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Item, Result
@@ -116,6 +117,7 @@ class Assembly:
         models: ModelCatalogue,
         shed: Shed,
         presence: Presence,
+        admission: QuotaAdmission,
         clock: Clock,
         meters: Meters,
         tracer: Tracer = NO_TRACER,
@@ -126,6 +128,7 @@ class Assembly:
         self._models = models
         self._shed = shed
         self._presence = presence
+        self._admission = admission
         self._clock = clock
         self._tracer = tracer
         self._hub = Hub(shared=not store.is_alone)
@@ -207,6 +210,7 @@ class Assembly:
             self._answering,
             Waits(self._hub, self._clock),
             watching,
+            self._admission,
             self._clock,
             self._tracer,
         )
@@ -233,7 +237,9 @@ class Assembly:
         store, clock, shed = self._store, self._clock, self._shed
         return UseCases(
             runs=runs,
-            actions=ActionService(store, self._agents, self._conversations, self._answering, self._files),
+            actions=ActionService(
+                store, self._agents, self._conversations, self._answering, self._files, self._admission
+            ),
             steps=StepService(store),
             agents=AgentService(
                 store,
@@ -272,7 +278,7 @@ class Assembly:
             models=self._models,
             dispatch=DispatchService(store, clock, self._scheduler.lanes_were_freed),
             queue=QueueStats(store),
-            info=server_info(self._settings),
+            info=ServerInfo(server_info(self._settings), self._admission),
         )
 
     def _callback_service(self) -> CallbackService:
@@ -296,6 +302,7 @@ class Assembly:
             self._store,
             self._commits,
             self._callbacks.doorbell,
+            self._admission,
             self._clock,
             give_up_s=self._settings.callback_give_up_s,
             max_stream_age_s=self._settings.max_stream_age_s,
@@ -311,6 +318,7 @@ class Assembly:
             self._answering,
             runs,
             self._retention,
+            self._admission,
             self._clock,
             self._tracer,
         )

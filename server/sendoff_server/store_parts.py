@@ -10,7 +10,7 @@ from sendoff_server.clock import Clock
 from sendoff_server.fairness import share_of, weights_of
 from sendoff_server.settings import Settings
 from sendoff_server.store.api_keys import ApiKeyDesk
-from sendoff_server.store.batch.dispatch import Caps
+from sendoff_server.store.batch.dispatch import Caps, TenantCaps
 from sendoff_server.store.inspection import Inspection
 from sendoff_server.store.port import DEFAULT_TENANT, EngineMissing, Store
 from sendoff_server.store.resealing import Renewed
@@ -20,9 +20,9 @@ from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.store.sqlite.key_desk import SqliteKeyDesk
 
 
-def store_of(settings: Settings, clock: Clock) -> Store:
+def store_of(settings: Settings, clock: Clock, tenants: TenantCaps) -> Store:
     """PostgreSQL goes by its own clock. Raises EngineMissing."""
-    caps = Caps(per_agent=settings.max_running_per_agent, per_tenant=settings.max_running_per_tenant)
+    caps = Caps(per_agent=settings.max_running_per_agent, tenants=tenants)
     weights = {share_of(DEFAULT_TENANT, key): weight for key, weight in weights_of(settings.fairness_weights).items()}
     if settings.postgres_url is not None:
         store: Store = _postgres().PostgresStore(

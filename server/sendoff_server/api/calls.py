@@ -48,7 +48,7 @@ class Calls:
         self,
         gate: Gate,
         *,
-        max_request_bytes: int,
+        most_request_bytes: Callable[[], int],
         log_each: bool,
         callers_have_certificates: bool = False,
         meter: CallMeter = UNMETERED,
@@ -59,7 +59,7 @@ class Calls:
         self._tracer = tracer
         self.credentials = proven_credentials if callers_have_certificates else credentials
         """What a call brought to tell who makes it."""
-        self._max_request_bytes = max_request_bytes
+        self._most_request_bytes = most_request_bytes
         self._log_each = log_each
         self.ended: Counter[tuple[str, str]] = Counter()
         """How many calls ended, by method ("RunService/GetRun") and by name of the gRPC status or INTERNAL."""
@@ -98,10 +98,9 @@ class Calls:
 
     def _parser(self, method: MethodDescriptor) -> Parse:
         parse = GetMessageClass(method.input_type).FromString
-        limit = self._max_request_bytes
 
         def checked(data: bytes) -> Message:
-            if len(data) > limit:
+            if len(data) > (limit := self._most_request_bytes()):
                 raise RequestTooLarge(len(data), limit)
             try:
                 return parse(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -78,11 +79,13 @@ class GrpcServer:
         gate: Gate,
         *,
         certificates: Certificates | None = None,
+        most_request_bytes: Callable[[], int] | None = None,
         stop_grace_s: float = STOP_GRACE_S,
         meter: CallMeter = UNMETERED,
         tracer: Tracer = NO_TRACER,
     ) -> None:
-        """`certificates`: None, there is no TLS."""
+        """`certificates`: None, there is no TLS. `most_request_bytes` is asked for each request, of whom it is from;
+        without it all may send as much."""
         self.address = settings.grpc_address
         """What clients connect to. Once entered, with the port that was taken in place of port 0."""
         self.port = 0
@@ -90,7 +93,7 @@ class GrpcServer:
         self._gate = gate
         self._calls = Calls(
             gate,
-            max_request_bytes=settings.max_request_bytes,
+            most_request_bytes=most_request_bytes or (lambda: settings.max_request_bytes),
             log_each=settings.log_level == "debug",
             callers_have_certificates=certificates is not None and certificates.asks_callers,
             meter=meter,

@@ -229,6 +229,10 @@ class Store(ApiKeyReads, Protocol):
         """How many runs of the tenant have not ended; of these shares only, if any are named."""
         ...
 
+    async def count_open(self, tenant: str, most: int) -> int:
+        """How many runs of the tenant have not ended; not counted much further than to `most`."""
+        ...
+
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         """Of runs whose first step is among the newest NEWEST_STEPS of the tenant, those that started last first."""
         ...

@@ -56,6 +56,8 @@ BY_REASON = {
     "SECRET_UNREADABLE": sendoff.SecretUnreadable,
     "QUEUE_FULL": sendoff.QueueFull,
     "OUTBOX_FULL": sendoff.QueueFull,
+    "QUOTA_EXCEEDED": sendoff.QuotaExceeded,
+    "OVERLOADED": sendoff.Unavailable,
     "DRAINING": sendoff.Unavailable,
     "STREAM_TOO_OLD": sendoff.Unavailable,
     "STORE_UNAVAILABLE": sendoff.Unavailable,

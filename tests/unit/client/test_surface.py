@@ -52,6 +52,7 @@ def test_exported_names() -> None:
         "PendingApproval",
         "PermissionDenied",
         "QueueFull",
+        "QuotaExceeded",
         "Received",
         "Refused",
         "RequestTooLarge",

@@ -73,7 +73,7 @@ async def embedding_models(use_cases: UseCases, request: Request) -> Response:
 
 async def server_info(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/server-info"""
-    return answer(written(use_cases.info))
+    return answer(written(await use_cases.info.get(acting().tenant)))
 
 
 async def queue_stats(use_cases: UseCases, request: Request) -> Response:

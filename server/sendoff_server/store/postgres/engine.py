@@ -265,6 +265,9 @@ class PostgresStore(Store):
     async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
         return await self._read(standing.count, tenant, shares, self._dispatch.caps)
 
+    async def count_open(self, tenant: str, most: int) -> int:
+        return await self._read(standing.count_open, tenant, most)
+
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         return await self._read(standing.waits, tenant)
 

@@ -410,7 +410,8 @@ SELECT
   CASE WHEN $2::boolean AND l.owner IS NULL AND r.seq = l.head_seq THEN ARRAY[
     (SELECT count(*) FROM lane o WHERE o.owner IS NOT NULL AND o.agent_no = l.agent_no),
     (SELECT count(*) FROM lane o WHERE o.owner IS NOT NULL AND o.tenant = l.tenant)
-  ] END
+  ] END,
+  l.tenant
 FROM run r JOIN lane l ON l.no = r.lane_no
 WHERE r.id = $1 AND r.status <= 2;
 

@@ -243,6 +243,9 @@ class SqliteStore(Store):
     async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
         return await self._readers.submit(standing.count, tenant, shares, self._dispatch.caps, self._clock.now_ns())
 
+    async def count_open(self, tenant: str, most: int) -> int:
+        return await self._readers.submit(standing.count_open, tenant, most)
+
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         return await self._readers.submit(standing.waits, tenant)
 

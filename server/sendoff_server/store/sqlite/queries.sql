@@ -510,7 +510,8 @@ SELECT
   CASE WHEN ?2 AND l.owner IS NULL AND r.seq = l.head_seq THEN json_array(
     (SELECT count(*) FROM lane o INDEXED BY lane_active WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.held = 0 AND o.owner > 0 AND o.agent_no = l.agent_no),
     (SELECT count(*) FROM lane o INDEXED BY lane_active WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.held = 0 AND o.owner > 0 AND o.tenant = l.tenant)
-  ) END
+  ) END,
+  l.tenant
 FROM run r CROSS JOIN lane l ON l.no = r.lane_no
 WHERE r.id = ?1 AND r.status <= 2;
 
