@@ -361,10 +361,7 @@ def rotate_encryption(settings: Settings) -> None:
         await store_parts.reseal(settings, rotation.renewed)
 
     _run_telling(main)
-    told = (
-        f"{rotation.sealed} secrets are encrypted anew, {rotation.current} were encrypted with the first key already."
-    )
-    print(told)
+    print(f"{rotation.sealed} secrets are encrypted anew, {rotation.current} had the first key already.")
     if rotation.unreadable:
         _fail(f"{len(rotation.unreadable)} cannot be read:\n" + "\n".join(rotation.unreadable))
 
