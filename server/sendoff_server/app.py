@@ -31,6 +31,7 @@ from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
 from sendoff_server.tls.certificates import Certificates
+from sendoff_server.tls.material import BadCertificate as BadCertificate
 from sendoff_server.tls.material import Files
 from sendoff_server.use_cases import UseCases
 
