@@ -209,6 +209,8 @@ def demo(
 
     if settings.processes > 1:
         _fail("the demonstration has one process; leave SENDOFF_PROCESSES out", code=2)
+    if settings.tls_certificate_file:
+        _fail("the demonstration speaks without TLS; leave SENDOFF_TLS_CERTIFICATE_FILE out", code=2)
     providers = _providers()
     _make_data_dir(settings)
     if (settings.default_model or demonstration.EMBEDDED) == demonstration.EMBEDDED:

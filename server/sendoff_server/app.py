@@ -39,6 +39,7 @@ from sendoff_server.sight_parts import figures_of, metrics_door
 from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
 from sendoff_server.tls.certificates import Certificates
+from sendoff_server.tls.material import BadCertificate as BadCertificate
 from sendoff_server.tls.material import Files
 from sendoff_server.tracer import Tracer
 from sendoff_server.tracing.exporting import tracer_of
