@@ -92,7 +92,7 @@ class Belongings:
         """Of somebody who has nothing, to see what would be asked."""
         names = {field.name: "nobody" for field in fields(cls) if field.name not in ("asked", "questions", "tokens")}
         question = Question("nobody", "nobody", "nobody", "nobody")
-        return cls(**names, asked=question, questions=[question] * QUESTIONS, tokens=defaultdict(lambda: "nobody"))  # type: ignore[arg-type]  # all are texts
+        return cls(**names, asked=question, questions=[question] * QUESTIONS, tokens=defaultdict(lambda: "nobody"))
 
 
 class Household:

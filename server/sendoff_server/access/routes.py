@@ -21,8 +21,6 @@ ROUTES: Mapping[tuple[str, str], tuple[Permission, ...]] = {
     ("GET", "/livez"): _OPEN,
     ("GET", "/readyz"): _OPEN,
     ("GET", "/v1/ready"): _OPEN,
-    ("GET", "/livez"): _OPEN,
-    ("GET", "/readyz"): _OPEN,
     ("GET", "/docs"): _INFO,
     ("GET", "/openapi.json"): _INFO,
     ("GET", "/v1/server-info"): _INFO,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -145,7 +145,7 @@ class GrpcServer:
             server.add_generic_rpc_handlers((self._calls.handler(service, servicer),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         told = [*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+        cast(Any, reflection_pb2_grpc).add_ServerReflectionServicer_to_server(
             GuardedReflection(told, self._gate, self._calls.credentials), server
         )
         await self.set_serving(True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -68,7 +68,7 @@ async def test_without_asking_for_certificates_a_caller_has_no_names(tmp_path: P
 async def test_who_speaks_without_tls_is_not_served(tmp_path: Path) -> None:
     async with open_door(certificates=certificates(tmp_path)) as door, door.channel() as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await channel.unary_unary("/sendoff.v1.RunService/GetRun")(b"", timeout=PATIENCE_S)
+            await channel.unary_unary("/sendoff.v1.RunService/GetRun")(cast(Any, b""), timeout=PATIENCE_S)
 
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
 
