@@ -205,7 +205,8 @@ class _TlsServer(_Server):
 
 def _listening(host: str, port: int, shares_port: bool) -> socket.socket:
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Told that it is TCP, asyncio has answers sent at once; else they wait for the caller's word about the one before.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shares_port:
