@@ -11,7 +11,7 @@
                                                         ToolIsTheServers, ToolExists, NothingToCompact,
                                                         CompactionFailed, ResetFailed, EndpointHasUrl,
                                                         EndpointHasNoUrl, EndpointDisabled, TooManyEndpoints,
-                                                        TooManySecrets, TooManyPauses
+                                                        TooManySecrets, TooManyPauses, SecretUnreadable
       NotNow               wait and repeat              QueueFull, Unavailable
       DeadlineExceeded     look whether it worked
       Internal             report it                    LogGap
@@ -194,6 +194,11 @@ class TooManySecrets(Conflict):
     """As many secrets of the endpoint `metadata["endpoint_id"]` sign as may."""
 
 
+class SecretUnreadable(Conflict):
+    """The server cannot decrypt a secret of `metadata["owner_id"]`: its operator has to see to the keys, or the secret
+    has to be given anew."""
+
+
 class NotNow(SendoffError):
     """The same request may work later."""
 
@@ -244,6 +249,7 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "TOO_MANY_ENDPOINTS": TooManyEndpoints,
     "TOO_MANY_PAUSES": TooManyPauses,
     "TOO_MANY_SECRETS": TooManySecrets,
+    "SECRET_UNREADABLE": SecretUnreadable,
     "QUEUE_FULL": QueueFull,
     "OUTBOX_FULL": QueueFull,
 }

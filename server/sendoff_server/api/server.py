@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from sendoff.v1 import (
     action_service_pb2,
@@ -32,16 +33,21 @@ from sendoff_server.api.conversations import ConversationServicer
 from sendoff_server.api.facts import ModelServicer, OpsServicer
 from sendoff_server.api.files import FileServicer
 from sendoff_server.api.health import Health
+from sendoff_server.api.reflection import GuardedReflection
 from sendoff_server.api.runs import RunServicer
 from sendoff_server.api.steps import StepServicer
 from sendoff_server.api.tls import server_credentials
 from sendoff_server.api.tools import ToolServicer
+from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.settings import Settings
 from sendoff_server.tls.certificates import Certificates
+from sendoff_server.tracer import NO_TRACER, Tracer
 from sendoff_server.use_cases import UseCases
 
 STOP_GRACE_S = 5.0
 """How long a stop waits for calls under way; those that wait or watch end by themselves when the use cases drain."""
+_UNTIL_LEFT_S = 86_400.0
+"""No limit of its own: leaving has one."""
 
 _ROOM_FOR_REFUSAL = 16 * 1024 * 1024
 """Requests over our limit by up to this are read, so that the refusal can say why; gRPC cuts off larger ones."""
@@ -61,7 +67,8 @@ class AddressUnavailable(Exception):
 class GrpcServer:
     """Serves while it is entered.
 
-    To stop without losing calls: `announce_drain()`, then let the use cases end waits and watches, then leave.
+    To stop without losing calls: `announce_drain()`, where there are other servers `send_away()`, then let the use
+    cases end waits and watches, then leave.
     """
 
     def __init__(
@@ -72,17 +79,22 @@ class GrpcServer:
         *,
         certificates: Certificates | None = None,
         stop_grace_s: float = STOP_GRACE_S,
+        meter: CallMeter = UNMETERED,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         """`certificates`: None, there is no TLS."""
         self.address = settings.grpc_address
         """What clients connect to. Once entered, with the port that was taken in place of port 0."""
         self.port = 0
         """Where it listens, once entered. Without a meaning for unix sockets."""
+        self._gate = gate
         self._calls = Calls(
             gate,
             max_request_bytes=settings.max_request_bytes,
             log_each=settings.log_level == "debug",
             callers_have_certificates=certificates is not None and certificates.asks_callers,
+            meter=meter,
+            tracer=tracer,
         )
         self._services = {
             file.services_by_name[name]: servicer
@@ -115,6 +127,7 @@ class GrpcServer:
         self._works = self._drains = False
         self.stop_grace_s = stop_grace_s
         self._server: grpc.aio.Server | None = None
+        self._sending_away: asyncio.Task[None] | None = None
 
     @property
     def calls(self) -> Calls:
@@ -128,7 +141,10 @@ class GrpcServer:
         for service, servicer in self._services.items():
             server.add_generic_rpc_handlers((self._calls.handler(service, servicer),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+        told = [*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+            GuardedReflection(told, self._gate, self._calls.credentials), server
+        )
         await self.set_serving(True)
         try:
             self.port = self._listen(server)
@@ -154,6 +170,8 @@ class GrpcServer:
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop(self.stop_grace_s)
+        if self._sending_away is not None:
+            await self._sending_away
 
     @property
     def is_serving(self) -> bool:
@@ -171,6 +189,12 @@ class GrpcServer:
         """Have health checks see NOT_SERVING for good, so that callers go elsewhere. Calls are still served."""
         self._drains = True
         await self._health.enter_graceful_shutdown()
+
+    def send_away(self) -> None:
+        """Take no new connections, and have those that there are end with their calls, which go on: callers that know
+        of another server find it with their next call."""
+        if self._server is not None and self._sending_away is None:
+            self._sending_away = asyncio.create_task(self._server.stop(_UNTIL_LEFT_S), name="send callers away")
 
 
 def server_options(settings: Settings) -> list[tuple[str, int]]:

@@ -1,6 +1,7 @@
 """Every error that a caller can see, drawn once.
 
     ServiceError
+      Denied           bring another credential     Unauthenticated, PermissionDenied
       NotFound         name something that exists   AgentNotFound, ConversationNotFound, MessageNotFound, RunNotFound,
                                                     ModelNotFound, ToolNotFound, BlockNotFound, FileNotFound,
                                                     StepNotFound, EndpointNotFound, DeliveryNotFound
@@ -12,6 +13,7 @@
                                                     ActionAlreadyAnswered, ToolIsTheServers, ToolExists,
                                                     NothingToCompact, CompactionFailed, ResetFailed,
                                                     EndpointHasUrl, EndpointHasNoUrl, EndpointDisabled,
+                                                    SecretUnreadable,
                                                     TooManyEndpoints, TooManySecrets, TooManyPauses
       NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StreamTooOld,
                                                     StoreUnavailable
@@ -40,12 +42,14 @@ from sendoff_server.errors.conflict import (
     ResetFailed,
     RunDeleted,
     RunStillOpen,
+    SecretUnreadable,
     ToolExists,
     ToolIsTheServers,
     TooManyEndpoints,
     TooManyPauses,
     TooManySecrets,
 )
+from sendoff_server.errors.denied import Denied, PermissionDenied, Unauthenticated
 from sendoff_server.errors.not_found import (
     AgentNotFound,
     BlockNotFound,
@@ -82,6 +86,7 @@ __all__ = [
     "ConversationHasActiveRuns",
     "ConversationNotFound",
     "DeliveryNotFound",
+    "Denied",
     "Draining",
     "EndpointDisabled",
     "EndpointHasNoUrl",
@@ -101,6 +106,7 @@ __all__ = [
     "NothingToCompact",
     "OutboxFull",
     "PendingApproval",
+    "PermissionDenied",
     "QueueFull",
     "Refused",
     "RequestTooLarge",
@@ -108,6 +114,7 @@ __all__ = [
     "RunDeleted",
     "RunNotFound",
     "RunStillOpen",
+    "SecretUnreadable",
     "ServiceError",
     "StepNotFound",
     "StoreUnavailable",
@@ -118,6 +125,7 @@ __all__ = [
     "ToolExists",
     "ToolIsTheServers",
     "ToolNotFound",
+    "Unauthenticated",
     "Unsupported",
     "Violation",
 ]

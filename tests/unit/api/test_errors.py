@@ -56,6 +56,7 @@ SAMPLES: list[ServiceError] = [
     errors.TooManyEndpoints(50),
     errors.TooManyPauses(1000),
     errors.TooManySecrets("endpoint-1", 5),
+    errors.SecretUnreadable("agent-1", "TOKEN", "0a1b2c3d", has_key=False),
     errors.QueueFull("conversation", 10, 2.5),
     errors.OutboxFull(100, 2.5),
     errors.Draining(),

@@ -51,6 +51,7 @@ BY_REASON = {
     "TOO_MANY_ENDPOINTS": sendoff.TooManyEndpoints,
     "TOO_MANY_PAUSES": sendoff.TooManyPauses,
     "TOO_MANY_SECRETS": sendoff.TooManySecrets,
+    "SECRET_UNREADABLE": sendoff.SecretUnreadable,
     "QUEUE_FULL": sendoff.QueueFull,
     "OUTBOX_FULL": sendoff.QueueFull,
     "DRAINING": sendoff.Unavailable,

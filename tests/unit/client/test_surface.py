@@ -58,6 +58,7 @@ def test_exported_names() -> None:
         "RetryPolicy",
         "RunDeleted",
         "RunStillOpen",
+        "SecretUnreadable",
         "SendoffError",
         "Timing",
         "TooManyEndpoints",

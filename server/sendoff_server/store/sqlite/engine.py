@@ -15,6 +15,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.clock import SECOND_NS, Clock, SystemClock
+from sendoff_server.store.api_keys import ApiKeyChanges
 from sendoff_server.store.batch import claiming
 from sendoff_server.store.batch.dispatch import NO_CAPS, Caps, Claimed, Dispatch, Scope
 from sendoff_server.store.batch.shares import Wheel
@@ -55,6 +56,7 @@ from sendoff_server.store.sqlite import (
     actions,
     agent_lists,
     agents,
+    api_keys,
     blocks,
     claims,
     conversation_list,
@@ -482,6 +484,14 @@ class SqliteStore(Store):
 
     async def delete_file(self, tenant: str, file_id: str) -> bool:
         return await self._write(files.delete, self._replica_no, tenant, file_id)
+
+    # -- keys --
+
+    async def api_key_changes(self, after: int) -> ApiKeyChanges:
+        return await self._readers.submit(api_keys.changes, after)
+
+    async def note_api_keys_used(self, used: Mapping[str, int]) -> None:
+        await self._write(api_keys.note_used, used)
 
     # -- opening and closing --
 
