@@ -198,7 +198,10 @@ class Household:
     def _block(self, *label: str) -> v1.Block:
         named = self._named
         return v1.Block(
-            label="/".join(map(named, label)), value=named("value"), description=named("description"), tags=[named("block-tag")]
+            label="/".join(map(named, label)),
+            value=named("value"),
+            description=named("description"),
+            tags=[named("block-tag")],
         )
 
     def _tool(self) -> v1.Tool:

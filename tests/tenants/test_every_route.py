@@ -56,7 +56,9 @@ async def test_what_another_tenant_has_is_answered_like_what_never_was(
 
             t = time.monotonic()
             x = await callers[MINE].call(route, asked)
-            T[route]=T.get(route,[0,0]); T[route][0]+=1; T[route][1]+=time.monotonic()-t
+            T[route] = T.get(route, [0, 0])
+            T[route][0] += 1
+            T[route][1] += time.monotonic() - t
             return x
 
         sweep = Sweep(ask, Nobodys(THEIRS, MINE), secret, _told_of(name, REST_OF_NO_CONSEQUENCE))
@@ -138,8 +140,15 @@ def _meant(schema: Any, document: Any) -> Any:
     return schema
 
 
-T={}
+T = {}
+
+
 def test_zz():
     print("N", sum(x[0] for x in T.values()), sum(x[1] for x in T.values()))
-    for k,v in sorted(T.items(), key=lambda x:-x[1][1])[:12]: print("T",k,v) 
-    import resource; r=resource.getrusage(resource.RUSAGE_SELF); print("CPU", r.ru_utime, r.ru_stime); assert 0
+    for k, v in sorted(T.items(), key=lambda x: -x[1][1])[:12]:
+        print("T", k, v)
+    import resource
+
+    r = resource.getrusage(resource.RUSAGE_SELF)
+    print("CPU", r.ru_utime, r.ru_stime)
+    assert 0
