@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -26,16 +27,22 @@ from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Assembly, Parts, shed_of
 from sendoff_server.clock import Clock, SystemClock
 from sendoff_server.gateway.connection import Limits
+from sendoff_server.gateway.metrics_door import MetricsDoor
 from sendoff_server.gateway.nouns.callbacks import callback_body
 from sendoff_server.gateway.server import HttpServer
+from sendoff_server.meter import CallMeter, Meters
 from sendoff_server.models.catalogue import catalogue
 from sendoff_server.runs.beating import Beating
 from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
+from sendoff_server.sight_parts import figures_of, metrics_door
 from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
 from sendoff_server.tls.certificates import Certificates
+from sendoff_server.tls.material import BadCertificate as BadCertificate
 from sendoff_server.tls.material import Files
+from sendoff_server.tracer import Tracer
+from sendoff_server.tracing.exporting import tracer_of
 from sendoff_server.use_cases import UseCases
 
 BEAT_S = 2.0
@@ -55,6 +62,8 @@ class Server:
     """None: there is no REST door."""
     replica_id: str
     """As the store knows this process."""
+    metrics: MetricsDoor | None
+    """None: there are no metrics."""
     admission: QuotaAdmission
     """Tells what was refused."""
     memory: MemoryGuard
@@ -84,14 +93,22 @@ async def serve(
 
 @asynccontextmanager
 async def running(
-    settings: Settings, providers: ProviderSettings, clock: Clock | None = None, gate: Gate | None = None
+    settings: Settings,
+    providers: ProviderSettings,
+    clock: Clock | None = None,
+    gate: Gate | None = None,
+    *,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[Server]:
-    """A server inside the block; on leaving it, it drains. Without a `gate` callers need keys, if there are any.
+    """A server inside the block; on leaving it, it drains. Without a `gate` callers need keys, if there are any;
+    without a `tracer` the environment tells of traces.
 
     Raises AddressNeedsKeys.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
+        if tracer is None:
+            tracer = await stack.enter_async_context(tracer_of(os.environ, tells_content=settings.trace_content))
         book, memory = book_of(settings, clock), memory_guard(settings, clock)
         store = await stack.enter_async_context(store_of(settings, clock, book))
         keys = KeyRing(store, clock)
@@ -101,17 +118,27 @@ async def running(
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
+        figures = figures_of(settings)
+        meters = figures.meters if figures is not None else Meters()
         shed = await shed_of(settings, store, clock)
-        parts = Assembly(settings, store, models, shed, presence, admission, clock).parts()
+        parts = Assembly(settings, store, models, shed, presence, admission, clock, meters, tracer).parts()
         stack.push_async_callback(parts.pictures.aclose)
         gate = gate or KeyGate(keys, clock)
         certificates = certificates_of(settings, clock)
         most_request_bytes = admission.most_request_bytes
         grpc = GrpcServer(
-            settings, parts.use_cases, gate, certificates=certificates, most_request_bytes=most_request_bytes
+            settings,
+            parts.use_cases,
+            gate,
+            certificates=certificates,
+            most_request_bytes=most_request_bytes,
+            meter=meters.grpc,
+            tracer=tracer,
         )
-        http = _http(settings, parts.use_cases, gate, grpc, certificates, most_request_bytes)
+        http = _http(settings, parts.use_cases, gate, grpc, certificates, most_request_bytes, meters.rest, tracer)
+        metrics = metrics_door(settings, figures, grpc)
         for part in (
+            *([metrics] if metrics is not None else ()),
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
             parts.shed.mcp_servers.running(),
@@ -138,8 +165,11 @@ async def running(
         ):
             await stack.enter_async_context(part)
         try:
-            yield Server(parts, grpc, http, store.replica_id, admission, memory)
+            yield Server(parts, grpc, http, store.replica_id, metrics, admission, memory)
         finally:
+            if not store.is_alone:
+                await grpc.announce_drain()
+                grpc.send_away()
             await _drain(parts, grpc, settings.drain_grace_s)
 
 
@@ -159,6 +189,8 @@ def _http(
     grpc: GrpcServer,
     certificates: Certificates | None,
     most_body_bytes: Callable[[], int],
+    meter: CallMeter,
+    tracer: Tracer,
 ) -> HttpServer | None:
     if settings.http_address == "off":
         return None
@@ -172,6 +204,8 @@ def _http(
         shares_port=settings.processes > 1,
         is_ready=lambda: grpc.is_serving,
         certificates=certificates,
+        meter=meter,
+        tracer=tracer,
     )
 
 

@@ -18,6 +18,8 @@ _OPERATE = (Permission.OPERATE,)
 
 ROUTES: Mapping[tuple[str, str], tuple[Permission, ...]] = {
     ("GET", "/v1/health"): _OPEN,
+    ("GET", "/livez"): _OPEN,
+    ("GET", "/readyz"): _OPEN,
     ("GET", "/v1/ready"): _OPEN,
     ("GET", "/docs"): _INFO,
     ("GET", "/openapi.json"): _INFO,

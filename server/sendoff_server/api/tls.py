@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import grpc
 
 from sendoff_server.tls.certificates import Certificates
@@ -22,7 +24,9 @@ def server_credentials(certificates: Certificates) -> grpc.ServerCredentials:
         return _configuration(current)
 
     return grpc.dynamic_ssl_server_credentials(
-        _configuration(shown), newer, require_client_authentication=certificates.asks_callers
+        _configuration(shown),
+        cast(Any, newer),  # the stubs do not know of None
+        require_client_authentication=certificates.asks_callers,
     )
 
 

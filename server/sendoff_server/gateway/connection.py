@@ -143,7 +143,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope[CALLER_NAMES] = self._caller_names  # type: ignore[typeddict-unknown-key]  # ours, beside theirs
+        self.scope[CALLER_NAMES] = self._caller_names  # type: ignore[literal-required]  # ours, beside theirs
         self._in_head, self._head_bytes = True, 0
 
     def on_message_complete(self) -> None:

@@ -31,6 +31,7 @@ from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Accepted, Cancel, Key, MarkCancel, Marked, Outdated, Pending
 from sendoff_server.store.port import Store
 from sendoff_server.store.questions import Queued, RunDeletion, RunQuery
+from sendoff_server.tracer import NO_TRACER, Tracer
 from sendoff_server.validation import limits
 
 DEFAULT_RUNS = 50
@@ -51,6 +52,7 @@ class RunService:
         watching: Watching,
         admission: Admission,
         clock: Clock,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._store = store
         self._commits = commits
@@ -62,6 +64,7 @@ class RunService:
         self._watching = watching
         self._admission = admission
         self._clock = clock
+        self._tracer = tracer
         self._message_list = MessageList(store)
         self._drained_at: float | None = None
         """By the clock; None until it drains."""
@@ -132,7 +135,8 @@ class RunService:
     async def _accept(self, tenant: str, request: v1.CreateMessageAsyncRequest, named: Keyed) -> tuple[v1.Run, bool]:
         """Accept a request that answers nothing."""
         accept = self._acceptance.accept(tenant, request, named, lease=self._scheduler.has_room())
-        outcome = cast(Accepted, await self._commits.submit(accept))
+        with self._tracer.accepting(accept.run):
+            outcome = cast(Accepted, await self._commits.submit(accept))
         if isinstance(outcome, Pending):
             raise await self._answering.refusal_of_pending(tenant, named.lane, outcome.run_id)
         return self._acceptance.answer(accept, outcome)

@@ -28,6 +28,7 @@ from sendoff_server.runs.service import RunService
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Accept, Accepted, Key, Pending
 from sendoff_server.store.port import Store
+from sendoff_server.tracer import NO_TRACER, Tracer
 
 _PAGE = 200
 _LAST_POSITION = (1 << 63) - 1
@@ -47,6 +48,7 @@ class Upkeep(UpkeepPort):
         retention: Retention,
         admission: Admission,
         clock: Clock,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._store = store
         self._commits = commits
@@ -57,6 +59,7 @@ class Upkeep(UpkeepPort):
         self._retention = retention
         self._admission = admission
         self._clock = clock
+        self._tracer = tracer
 
     async def context_of(self, lane: str) -> v1.ConversationContext:
         """What the next model call of a lane would be shown of its messages, as of now."""
@@ -125,7 +128,8 @@ class Upkeep(UpkeepPort):
         """The run once it has ended."""
         self._runs.refuse_if_draining()
         async with self._admission.accepting(accept.tenant):
-            outcome = cast(Accepted, await self._commits.submit(accept))
+            with self._tracer.accepting(accept.run):
+                outcome = cast(Accepted, await self._commits.submit(accept))
         if isinstance(outcome, Pending):
             raise await self._answering.refusal_of_pending(accept.tenant, accept.lane, outcome.run_id)
         run, _ = self._acceptance.answer(accept, outcome)

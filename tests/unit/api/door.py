@@ -465,8 +465,10 @@ class Door:
 
 
 @asynccontextmanager
-async def open_door(**settings: Any) -> AsyncIterator[Door]:
-    door = Door(**settings)
+async def open_door(
+    gate: Gate | None = None, certificates: Certificates | None = None, **settings: Any
+) -> AsyncIterator[Door]:
+    door = Door(gate, certificates, **settings)
     async with door.server:
         yield door
 

@@ -59,6 +59,8 @@ SAMPLES: list[ServiceError] = [
     errors.SecretUnreadable("agent-1", "TOKEN", "0a1b2c3d", has_key=False),
     errors.QueueFull("conversation", 10, 2.5),
     errors.OutboxFull(100, 2.5),
+    errors.Unauthenticated(),
+    errors.PermissionDenied("read-only", "SEND"),
     errors.QuotaExceeded("watchers", "tenant:acme", 10, 2.5),
     errors.Overloaded("its memory is used up", 2.5),
     errors.Draining(),
