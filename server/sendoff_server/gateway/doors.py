@@ -13,8 +13,11 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from sendoff_server.access.gate import Credentials, Gate
-from sendoff_server.access.principal import act_for
+from sendoff_server.access.principal import Permission, act_for
 from sendoff_server.access.routes import ROUTES
+from sendoff_server.audit.methods import is_act
+from sendoff_server.errors import PermissionDenied
+from sendoff_server.gateway.acts import address, named, noted
 from sendoff_server.gateway.connection import CALLER_NAMES
 from sendoff_server.gateway.refusals import reason_of, refusal
 from sendoff_server.meter import UNMETERED, CallMeter
@@ -107,6 +110,20 @@ def _handler(
     needed = {method: ROUTES[method, path] for method in endpoints}
     if "GET" in needed:
         needed["HEAD"] = needed["GET"]
+    trail = use_cases.trail
+    if trail is not None:
+        endpoints = {
+            method: noted(trail, f"{method} {path}", endpoint) if is_act(needed[method]) else endpoint
+            for method, endpoint in endpoints.items()
+        }
+
+    async def admitted(request: Request, wanted: Sequence[Permission]) -> None:
+        try:
+            act_for(await gate.admit(_credentials(request), *wanted))
+        except PermissionDenied:
+            if trail is not None:
+                await trail.denied(f"{request.method} {path}", address(request), named(request))
+            raise
 
     async def handle(request: Request) -> Response:
         started = watched.began(request)
@@ -114,7 +131,7 @@ def _handler(
         endpoint = endpoints.get(request.method) or endpoints["GET"]
         try:
             if wanted := needed[request.method]:
-                act_for(await gate.admit(_credentials(request), *wanted))
+                await admitted(request, wanted)
             response = await endpoint(use_cases, request)
         except Exception as error:
             refused = error
