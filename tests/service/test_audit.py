@@ -76,7 +76,7 @@ async def test_an_act_is_told_with_time_address_ids_and_outcome_over_both_doors(
 async def test_answers_and_cancels_are_told_with_their_runs(serve: Serve, url: str) -> None:
     async with world(serve, url) as (caller, http):
         agent_id = await caller.agent()
-        slow = await caller.send(agent_id, script(text="x", delay_ms=60_000))
+        slow = await caller.send(agent_id, script(hang=True))
         behind = await caller.send(agent_id, "behind")
         await caller.cancel(behind.id)
         await http.post(f"/v1/runs/{slow.id}:cancel", json={})
@@ -90,6 +90,28 @@ async def test_answers_and_cancels_are_told_with_their_runs(serve: Serve, url: s
             ("RunService/CreateMessageAsync", "OK"),
             ("POST /v1/runs/{run_id}:cancel", "OK"),
         ]
+
+
+async def test_answers_to_actions_are_told_with_the_run_that_waits_and_the_one_that_goes_on(
+    serve: Serve, url: str
+) -> None:
+    async with world(serve, url) as (caller, http):
+        agent_id = await caller.agent()
+        one, two = await stopped(caller, agent_id, "mine", "mine"), await stopped(caller, await caller.agent(), "mine")
+        await respond(caller, one.agent_id, give(one, 0))
+        on = (await respond(caller, one.agent_id, give(one, 1))).run
+        decisions = [{"tool": {"tool_call_id": call_id(two), "tool_return": "x", "status": "success"}}]
+        path = f"/v1/conversations/default/actions:respond?agent_id={two.agent_id}"
+        answered = await http.post(path, json={"agent_id": two.agent_id, "decisions": decisions})
+        assert answered.is_success, answered.text
+        found = [each for each in await entries(caller) if "espond" in each.method]
+    assert [(each.method, each.outcome) for each in found] == [
+        ("ActionService/RespondToActions", "OK"),
+        ("ActionService/RespondToActions", "OK"),
+        ("POST /v1/conversations/{conversation_id}/actions:respond", "OK"),
+    ]
+    assert one.id in found[0].resource_ids
+    assert on.id in found[1].resource_ids
 
 
 async def test_what_was_not_done_has_no_entry_in_the_transaction_and_an_outcome_elsewhere(serve: Serve) -> None:
@@ -210,7 +232,7 @@ async def test_entries_are_kept_for_as_long_as_the_operator_wants(serve: Serve, 
         assert await store.purge_audit(last_ns) == 2
         assert [list(each.resource_ids) for each in await entries(caller)] == [[agents[2]]]
         assert await store.purge_audit(last_ns) == 0
-        assert await store.purge_audit(last_ns + 1) == 1
+        assert await store.purge_audit(last_ns + 1_000) == 1  # clocks tell microseconds
         assert await entries(caller) == []
 
 
