@@ -25,10 +25,13 @@ from sendoff_server.access.gate import Gate
 from sendoff_server.access.principal import Principal, act_for
 from sendoff_server.access.rpcs import RPCS
 from sendoff_server.api import status
+from sendoff_server.api.acts import address, stream_noted, unary_noted
 from sendoff_server.api.caller import credentials, proven_credentials
 from sendoff_server.api.status import Context
 from sendoff_server.api.traced import traced
-from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError, StoreUnavailable
+from sendoff_server.audit.methods import is_act
+from sendoff_server.audit.trail import Trail
+from sendoff_server.errors import MalformedRequest, PermissionDenied, RequestTooLarge, ServiceError, StoreUnavailable
 from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.store.port import Fenced, StoreFailed
 from sendoff_server.tracer import NO_TRACER, Tracer
@@ -53,8 +56,11 @@ class Calls:
         callers_have_certificates: bool = False,
         meter: CallMeter = UNMETERED,
         tracer: Tracer = NO_TRACER,
+        trail: Trail | None = None,
     ) -> None:
+        """`trail`: None, nobody keeps who did what."""
         self._gate = gate
+        self._trail = trail
         self._meter = meter
         self._tracer = tracer
         self.credentials = proven_credentials if callers_have_certificates else credentials
@@ -77,6 +83,9 @@ class Calls:
         path = f"{method.containing_service.full_name}/{method.name}"
         parse = self._parser(method)
         admit = self._admission(method)
+        if self._trail is not None and is_act(RPCS[name]):
+            noted = stream_noted if method.server_streaming else unary_noted
+            behaviour = noted(self._trail, name, behaviour)
         write = GetMessageClass(method.output_type).SerializeToString
         if method.client_streaming:
             stream = traced(self._tracer, path, self._streaming(name, admit, partial(_each, parse), behaviour))
@@ -89,10 +98,16 @@ class Calls:
 
     def _admission(self, method: MethodDescriptor) -> Admit:
         """Lets callers in who may call the method. Raises Unauthenticated, PermissionDenied."""
-        needed = RPCS[f"{method.containing_service.name}/{method.name}"]
+        name = f"{method.containing_service.name}/{method.name}"
+        needed = RPCS[name]
 
         async def admit(context: Context) -> Principal:
-            principal = await self._gate.admit(self.credentials(context), *needed)
+            try:
+                principal = await self._gate.admit(self.credentials(context), *needed)
+            except PermissionDenied:
+                if self._trail is not None:
+                    await self._trail.denied(name, address(context))
+                raise
             act_for(principal)
             return principal
 

@@ -18,7 +18,9 @@ from starlette.types import Receive, Scope, Send
 from sendoff_server.access.gate import Credentials, Gate
 from sendoff_server.access.principal import Permission, Principal, act_for
 from sendoff_server.access.routes import ROUTES
-from sendoff_server.errors import Unauthenticated
+from sendoff_server.audit.methods import is_act
+from sendoff_server.errors import PermissionDenied, Unauthenticated
+from sendoff_server.gateway.acts import address, named, noted
 from sendoff_server.gateway.connection import CALLER_NAMES
 from sendoff_server.gateway.refusals import reason_of, refusal
 from sendoff_server.meter import UNMETERED, CallMeter
@@ -111,13 +113,27 @@ def _handler(
     needed = {method: ROUTES[method, path] for method in endpoints}
     if "GET" in needed:
         needed["HEAD"] = needed["GET"]
+    trail = use_cases.trail
+    if trail is not None:
+        endpoints = {
+            method: noted(trail, f"{method} {path}", endpoint) if is_act(needed[method]) else endpoint
+            for method, endpoint in endpoints.items()
+        }
+
+    async def admitted(request: Request, wanted: Sequence[Permission]) -> Principal | None:
+        try:
+            return await _admitted(gate, request, wanted)
+        except PermissionDenied:
+            if trail is not None:
+                await trail.denied(f"{request.method} {path}", address(request), named(request))
+            raise
 
     async def handle(request: Request) -> Response:
         started = watched.began(request)
         refused: Exception | None = None
         endpoint = endpoints.get(request.method) or endpoints["GET"]
         try:
-            principal = await _admitted(gate, request, needed[request.method])
+            principal = await admitted(request, needed[request.method])
             response = await endpoint(use_cases, request)
             if principal is not None and isinstance(response, EventSourceResponse):
                 response.body_iterator = _rechecked(gate, principal, response.body_iterator)

@@ -292,6 +292,14 @@ class Store(ApiKeyReads, Protocol):
         """
         ...
 
+    async def audit_entries(self, tenant: str, before_id: str, limit: int) -> list[v1.AuditEntry]:
+        """Up to so many entries of the tenant that lie before that one, newest first."""
+        ...
+
+    async def purge_audit(self, before_ns: int) -> int:
+        """Delete entries of before that time, of all tenants; how many. A crash leaves what is left to the next one."""
+        ...
+
     async def purge(self, now_ns: int, limit: int) -> Purged:
         """Delete up to `limit` runs whose expire_time is over, the longest first, as `delete_run` does, but for their
         keys, which are free again. Their logs follow, some hundred entries at a time, of which nobody finds any more;
