@@ -8,6 +8,7 @@ import random
 from sendoff_server.callbacks.breaker import Breaker
 from sendoff_server.callbacks.courier import Courier
 from sendoff_server.callbacks.dispatcher import Dispatcher
+from sendoff_server.callbacks.secrets import EndpointSecrets
 from sendoff_server.callbacks.signing import Signer, ensure_secrets
 from sendoff_server.clock import Clock
 from sendoff_server.outgoing.guard import Guard
@@ -19,7 +20,7 @@ from sendoff_server.tracer import Tracer
 from sendoff_server.tracing.parts import traced_sender
 
 
-def courier(settings: Settings, guard: Guard, clock: Clock, tracer: Tracer) -> Courier:
+def courier(settings: Settings, guard: Guard, secrets: EndpointSecrets, clock: Clock, tracer: Tracer) -> Courier:
     """Raises BadSecret."""
 
     async def open_sender() -> Sender:
@@ -30,7 +31,13 @@ def courier(settings: Settings, guard: Guard, clock: Clock, tracer: Tracer) -> C
 
     signer = Signer(ensure_secrets(settings.callback_secret_path))
     return Courier(
-        open_sender, signer, clock, give_up_s=settings.callback_give_up_s, chance=random.random, tracer=tracer
+        open_sender,
+        signer,
+        clock,
+        secrets=secrets,
+        give_up_s=settings.callback_give_up_s,
+        chance=random.random,
+        tracer=tracer,
     )
 
 

@@ -16,15 +16,6 @@ from tests.tracing.kept import CALLER, CALLER_SPAN, CALLER_TRACE, named, of_trac
 
 RPC = "sendoff.v1.RunService/CreateMessageAsync"
 EXPECTED = [RPC, "send runs", "invoke_agent", "step", "step", "chat script", "chat script"]
-    RPC,
-    "send runs",
-    "invoke_agent",
-    "step",
-    "step",
-    "chat script",
-    "chat script",
-    "execute_tool conversation_search",
-]
 EXPECTED += ["execute_tool conversation_search", "deliver callback", "POST"]
 
 

@@ -189,6 +189,7 @@ from sendoff.v1.ops_service_pb2 import ListDispatchPausesRequest as ListDispatch
 from sendoff.v1.ops_service_pb2 import ListDispatchPausesResponse as ListDispatchPausesResponse
 from sendoff.v1.ops_service_pb2 import PauseDispatchRequest as PauseDispatchRequest
 from sendoff.v1.ops_service_pb2 import QueueBucket as QueueBucket
+from sendoff.v1.ops_service_pb2 import Quota as Quota
 from sendoff.v1.ops_service_pb2 import Replica as Replica
 from sendoff.v1.ops_service_pb2 import ResumeDispatchRequest as ResumeDispatchRequest
 from sendoff.v1.ops_service_pb2 import ResumeDispatchResponse as ResumeDispatchResponse

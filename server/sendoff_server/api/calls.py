@@ -18,17 +18,18 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sendoff_server.access.gate import Gate
-from sendoff_server.access.principal import Permission, act_for
+from sendoff_server.access.principal import act_for
+from sendoff_server.access.rpcs import RPCS
 from sendoff_server.api import status
-from sendoff_server.api.caller import credentials
+from sendoff_server.api.caller import credentials, proven_credentials
 from sendoff_server.api.status import Context
 from sendoff_server.api.traced import traced
 from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError, StoreUnavailable
+from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.store.port import Fenced, StoreFailed
 from sendoff_server.tracer import NO_TRACER, Tracer
 
@@ -43,10 +44,22 @@ _log = structlog.get_logger(__name__)
 class Calls:
     """Makes gRPC handlers of servicers, and counts their calls. Calls with one answer have one request."""
 
-    def __init__(self, gate: Gate, *, max_request_bytes: int, log_each: bool, tracer: Tracer = NO_TRACER) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        *,
+        most_request_bytes: Callable[[], int],
+        log_each: bool,
+        callers_have_certificates: bool = False,
+        meter: CallMeter = UNMETERED,
+        tracer: Tracer = NO_TRACER,
+    ) -> None:
         self._gate = gate
+        self._meter = meter
         self._tracer = tracer
-        self._max_request_bytes = max_request_bytes
+        self.credentials = proven_credentials if callers_have_certificates else credentials
+        """What a call brought to tell who makes it."""
+        self._most_request_bytes = most_request_bytes
         self._log_each = log_each
         self.ended: Counter[tuple[str, str]] = Counter()
         """How many calls ended, by method ("RunService/GetRun") and by name of the gRPC status or INTERNAL."""
@@ -76,20 +89,18 @@ class Calls:
 
     def _admission(self, method: MethodDescriptor) -> Admit:
         """Lets callers in who may call the method. Raises Unauthenticated, PermissionDenied."""
-        reads = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
-        permission = Permission.READ if reads else Permission.MANAGE
+        needed = RPCS[f"{method.containing_service.name}/{method.name}"]
 
         async def admit(context: Context) -> None:
-            act_for(await self._gate.admit(credentials(context), permission))
+            act_for(await self._gate.admit(self.credentials(context), *needed))
 
         return admit
 
     def _parser(self, method: MethodDescriptor) -> Parse:
         parse = GetMessageClass(method.input_type).FromString
-        limit = self._max_request_bytes
 
         def checked(data: bytes) -> Message:
-            if len(data) > limit:
+            if len(data) > (limit := self._most_request_bytes()):
                 raise RequestTooLarge(len(data), limit)
             try:
                 return parse(data)
@@ -102,7 +113,7 @@ class Calls:
         self, name: str, admit: Admit, parse: Parse, behaviour: Unary
     ) -> Callable[[bytes, Context], Awaitable[Message]]:
         async def call(data: bytes, context: Context) -> Message:
-            started = perf_counter()
+            started = self._begin(name)
             structlog.contextvars.bind_contextvars(rpc=name)
             try:
                 await admit(context)
@@ -120,7 +131,7 @@ class Calls:
         """`parse` is given the request, or the iterator of those that come."""
 
         async def call(asked: Any, context: Context) -> None:
-            started = perf_counter()
+            started = self._begin(name)
             structlog.contextvars.bind_contextvars(rpc=name)
             try:
                 await admit(context)
@@ -151,15 +162,24 @@ class Calls:
             error = StoreUnavailable()
         if isinstance(error, ServiceError):
             self._count(name, error.grpc_code, started)
+            self._meter.refused(error.reason)
             await status.abort(context, status.pack(error))
         _log.error("a call failed unexpectedly", exc_info=error)
         self._count(name, status.INTERNAL_REASON, started)
+        self._meter.refused(status.INTERNAL_REASON)
         await status.abort(context, status.internal())
 
+    def _begin(self, name: str) -> float:
+        """When, by the computer's stopwatch."""
+        self._meter.began(name)
+        return perf_counter()
+
     def _count(self, name: str, outcome: str, started: float) -> None:
+        took_s = perf_counter() - started
         self.ended[name, outcome] += 1
+        self._meter.ended(name, outcome, took_s)
         if self._log_each:
-            _log.debug("call", outcome=outcome, milliseconds=round((perf_counter() - started) * 1_000, 2))
+            _log.debug("call", outcome=outcome, milliseconds=round(took_s * 1_000, 2))
 
 
 async def _each(parse: Parse, requests: AsyncIterator[bytes]) -> AsyncGenerator[Message]:

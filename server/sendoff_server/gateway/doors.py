@@ -13,8 +13,11 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from sendoff_server.access.gate import Credentials, Gate
-from sendoff_server.access.principal import Permission, act_for
-from sendoff_server.gateway.refusals import refusal
+from sendoff_server.access.principal import act_for
+from sendoff_server.access.routes import ROUTES
+from sendoff_server.gateway.connection import CALLER_NAMES
+from sendoff_server.gateway.refusals import reason_of, refusal
+from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.use_cases import UseCases
 
 _log = structlog.get_logger(__name__)
@@ -25,13 +28,16 @@ Table = Sequence[tuple[str, str, Endpoint]]
 """(method, path, endpoint); a path that ends in a slash is a collection's root."""
 
 
-def routes(use_cases: UseCases, gate: Gate, *tables: Table) -> list[BaseRoute]:
+def routes(use_cases: UseCases, gate: Gate, *tables: Table, meter: CallMeter = UNMETERED) -> list[BaseRoute]:
     """The routes of these tables. Both forms of a path are answered, with a slash at the end and without."""
     by_path: dict[str, dict[str, Endpoint]] = {}
     for table in tables:
         for method, path, endpoint in table:
             by_path.setdefault(path.rstrip("/"), {})[method] = endpoint
-    made = [Route(path, _handler(use_cases, gate, told), methods=list(told)) for path, told in by_path.items()]
+    made = [
+        Route(path, _handler(use_cases, gate, path, told, Watched(path, meter)), methods=list(told))
+        for path, told in by_path.items()
+    ]
     # Literal paths first: /v1/runs/active is no run, and neither is /v1/runs/{run_id}:wait.
     made.sort(key=lambda route: (route.path.count("{"), ":" not in route.path))
     return [ByNoun(made)]
@@ -69,32 +75,60 @@ def _noun(path: str) -> tuple[str, int]:
     return path.split("/", 3)[2] if path.startswith("/v1/") else "", path.count("/")
 
 
-def _handler(
-    use_cases: UseCases, gate: Gate, endpoints: dict[str, Endpoint]
-) -> Callable[[Request], Awaitable[Response]]:
-    async def handle(request: Request) -> Response:
-        started = perf_counter()
-        endpoint = endpoints.get(request.method) or endpoints["GET"]
-        try:
-            act_for(await gate.admit(_credentials(request), _permission(request)))
-            response = await endpoint(use_cases, request)
-        except Exception as error:
-            response = refusal(error, uuid.uuid4().hex)
+class Watched:
+    """Counts and logs the requests of one route."""
+
+    def __init__(self, path: str, meter: CallMeter) -> None:
+        self._path = path
+        self._meter = meter
+
+    def began(self, request: Request) -> float:
+        """When, by the computer's stopwatch."""
+        self._meter.began(f"{request.method} {self._path}")
+        return perf_counter()
+
+    def ended(self, request: Request, response: Response, error: Exception | None, started: float) -> None:
+        took_s = perf_counter() - started
+        self._meter.ended(f"{request.method} {self._path}", str(response.status_code), took_s)
+        if error is not None:
+            self._meter.refused(reason_of(error))
         _log.debug(
             "request",
             method=request.method,
             path=request.scope["path"],
             status=response.status_code,
-            milliseconds=round((perf_counter() - started) * 1_000, 2),
+            milliseconds=round(took_s * 1_000, 2),
         )
+
+
+def _handler(
+    use_cases: UseCases, gate: Gate, path: str, endpoints: dict[str, Endpoint], watched: Watched
+) -> Callable[[Request], Awaitable[Response]]:
+    needed = {method: ROUTES[method, path] for method in endpoints}
+    if "GET" in needed:
+        needed["HEAD"] = needed["GET"]
+
+    async def handle(request: Request) -> Response:
+        started = watched.began(request)
+        refused: Exception | None = None
+        endpoint = endpoints.get(request.method) or endpoints["GET"]
+        try:
+            if wanted := needed[request.method]:
+                act_for(await gate.admit(_credentials(request), *wanted))
+            response = await endpoint(use_cases, request)
+        except Exception as error:
+            refused = error
+            response = refusal(error, uuid.uuid4().hex)
+        watched.ended(request, response, refused, started)
         return response
 
     return handle
 
 
 def _credentials(request: Request) -> Credentials:
-    return Credentials(request.headers.get("authorization"))
+    found = request.headers.getlist("authorization")
+    names = request.scope.get(CALLER_NAMES, ())
+    return Credentials(",".join(found) if found else None, names) if found or names else _NO_CREDENTIALS
 
 
-def _permission(request: Request) -> Permission:
-    return Permission.READ if request.method in ("GET", "HEAD") else Permission.MANAGE
+_NO_CREDENTIALS = Credentials()

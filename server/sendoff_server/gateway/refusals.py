@@ -22,6 +22,7 @@ from sendoff_server.errors import (
     Refused,
     ServiceError,
     StoreUnavailable,
+    Unauthenticated,
 )
 from sendoff_server.gateway.answers import answer
 from sendoff_server.store.port import Fenced, StoreFailed
@@ -61,6 +62,13 @@ def refusal(error: Exception, trace_id: str) -> Response:
     return answer(_body(error, trace_id), error.http_status, _headers(error))
 
 
+def reason_of(error: Exception) -> str:
+    """UPPER_SNAKE, one of few: how a request is counted that ended with that error."""
+    if isinstance(error, StoreFailed | Fenced):
+        return StoreUnavailable.reason
+    return error.reason if isinstance(error, ServiceError | RefusedHere) else "INTERNAL"
+
+
 def _body(error: ServiceError, trace_id: str) -> Mapping[str, Any]:
     if isinstance(error, PendingApproval):
         told = {
@@ -85,4 +93,6 @@ def _headers(error: ServiceError) -> dict[str, str]:
     retry_after_s = error.over_in_s + RESTART_S if isinstance(error, Draining) else error.retry_after_s
     if retry_after_s is not None:
         return {"retry-after": str(max(1, min(60, math.ceil(retry_after_s))))}
+    if isinstance(error, Unauthenticated):
+        return {"www-authenticate": "Bearer", "x-should-retry": "false"}
     return {} if isinstance(error, NotNow) else {"x-should-retry": "false"}
