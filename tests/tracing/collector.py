@@ -50,7 +50,7 @@ class Collector(TraceServiceServicer):
 async def collecting() -> AsyncIterator[Collector]:
     server = grpc.aio.server()
     collector = Collector()
-    add_TraceServiceServicer_to_server(collector, server)
+    add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]  # generated
     collector.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     try:

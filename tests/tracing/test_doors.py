@@ -24,7 +24,7 @@ def memory() -> Memory:
 async def test_a_call_is_named_by_the_conventions(serve: Serve, memory: Memory) -> None:
     async with serve(tracer=memory.tracer) as server, calling(server.grpc.address) as caller:
         await caller.agent()
-    span = named(memory.spans, "sendoff.v1.AgentService/CreateAgent")
+    span = await memory.ended("sendoff.v1.AgentService/CreateAgent")
     assert (span.kind, span.failed) == ("SERVER", False)
     assert dict(span.attributes) == {
         "rpc.system.name": "grpc",
@@ -37,7 +37,7 @@ async def test_a_refusal_is_told_and_is_no_fault_of_the_server(serve: Serve, mem
     async with serve(tracer=memory.tracer) as server, calling(server.grpc.address) as caller:
         with pytest.raises(grpc.aio.AioRpcError):
             await caller.get("run-00000000-0000-4000-8000-000000000000")
-    span = named(memory.spans, GET_RUN)
+    span = await memory.ended(GET_RUN)
     assert span.attributes["rpc.response.status_code"] == span.attributes["error.type"] == "NOT_FOUND"
     assert span.failed is False
 
@@ -53,7 +53,7 @@ async def test_what_the_server_failed_at_is_a_failed_span(
         monkeypatch.setattr(server.use_cases.runs, "get", broken)
         with pytest.raises(grpc.aio.AioRpcError):
             await caller.get("run-00000000-0000-4000-8000-000000000000")
-    span = named(memory.spans, GET_RUN)
+    span = await memory.ended(GET_RUN)
     assert (span.failed, span.attributes["error.type"]) == (True, "INTERNAL")
     assert "a secret" not in str(span)
 
