@@ -68,3 +68,38 @@ async def test_what_one_replica_accepts_and_another_executes_is_one_trace_in_a_c
     assert delivered.headers["traceparent"] == f"00-{CALLER_TRACE}-{named(spans, 'POST').span_id}-01"
     assert delivered.headers["tracestate"] == "of=caller"
     assert run.trace.trace_id == CALLER_TRACE
+
+
+async def test_a_run_that_outlives_its_process_is_one_whole_trace(
+    server_process: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    async with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{collector.address}")
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "before")
+        await server_process.start()
+        async with calling(server_process.address) as caller:
+            tools = await caller.tools.ListTools(v1.ListToolsRequest(names=["conversation_search"]))
+            agent = await caller.agent(tool_ids=[tool.id for tool in tools.tools])
+            steps = [{"tool_calls": [{"name": "conversation_search", "arguments": {"query": "x"}}]}, {"hang": True}]
+            sent = request(agent, script(steps=steps))
+            run = await caller.runs.CreateMessageAsync(sent, timeout=PATIENCE_S, metadata=(("traceparent", CALLER),))
+            await collector.has(lambda spans: any(span.name == "step" for span in of_trace(spans, CALLER_TRACE)))
+            await server_process.kill()
+            monkeypatch.setenv("OTEL_SERVICE_NAME", "after")
+            await server_process.start()
+            while (await caller.get(run.id)).attempt < 2:
+                run = await caller.changed(run.id, run.last_sequence)
+            await caller.cancel(run.id)
+            await caller.ended(run.id)
+            await collector.has(lambda spans: any(span.name == "invoke_agent" for span in spans))
+            assert await server_process.stop() == 0
+    spans = of_trace(collector.spans, CALLER_TRACE)
+    whole = named(spans, "invoke_agent")
+    assert (whole.service, whole.attributes["sendoff.run.attempt"]) == ("after", 2)
+    assert whole.events == ("sendoff.run.recovered",)
+    steps_told = [(span.service, span.attributes["sendoff.run.attempt"]) for span in spans if span.name == "step"]
+    assert sorted(steps_told) == [("after", 2), ("before", 1)]
+    ids = {span.span_id for span in spans}
+    assert [span.name for span in spans if span.parent_id not in ids] == [RPC]  # whose parent is the caller's
+    assert len(ids) == len(spans)
