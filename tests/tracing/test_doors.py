@@ -83,6 +83,7 @@ async def test_a_request_is_named_by_its_route_and_its_run_is_below_it(serve: Se
             await http.get(f"{base}/runs/nonsense?x=a+secret")
             await http.get(f"{base}/health/")
     assert blocking.status_code == 200
+    assert run["metadata"]["trace_id"] == CALLER_TRACE
     spans = of_trace(memory.spans, CALLER_TRACE)
     assert path(spans, named(spans, "chat script")) == ["step", "invoke_agent", "send runs", SEND, CALLER_SPAN]
     request = named(spans, SEND)
