@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 from sendoff_server.clock import Clock
@@ -15,8 +16,8 @@ from sendoff_server.store.batch.dispatch import Caps, TenantCaps
 from sendoff_server.store.inspection import Inspection
 from sendoff_server.store.port import EngineMissing, Store
 from sendoff_server.store.resealing import Renewed
+from sendoff_server.store.sqlite import backup, resealing
 from sendoff_server.store.sqlite import inspection as sqlite_inspection
-from sendoff_server.store.sqlite import resealing
 from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.store.sqlite.key_desk import SqliteKeyDesk
 
@@ -62,6 +63,22 @@ async def migrate(postgres_url: str, *, only_check: bool) -> int:
     """
     number: int = await _postgres().bring_schema(postgres_url, only_check=only_check)
     return number
+
+
+def back_up(settings: Settings, target: Path) -> int:
+    """Copy a database on SQLite into a new file, beside its server; how many bytes that has.
+
+    Raises BackupRefused, StoreFailed.
+    """
+    return backup.back_up(settings.database_path, target)
+
+
+def restore(settings: Settings, source: Path, replace: bool) -> None:
+    """Put such a copy in the place of a database on SQLite, of which what was there is kept under another name.
+
+    Raises BackupRefused, NewerSchema, StoreInUse, StoreFailed.
+    """
+    backup.restore(settings.database_path, source, replace=replace)
 
 
 async def inspect(settings: Settings) -> Inspection:
