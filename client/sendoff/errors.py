@@ -11,8 +11,8 @@
                                                         ToolIsTheServers, ToolExists, NothingToCompact,
                                                         CompactionFailed, ResetFailed, EndpointHasUrl,
                                                         EndpointHasNoUrl, EndpointDisabled, TooManyEndpoints,
-                                                        TooManySecrets, TooManyPauses
-      NotNow               wait and repeat              QueueFull, Unavailable
+                                                        TooManySecrets, TooManyPauses, SecretUnreadable
+      NotNow               wait and repeat              QueueFull, QuotaExceeded, Unavailable
       DeadlineExceeded     look whether it worked
       Internal             report it                    LogGap
 
@@ -202,6 +202,11 @@ class TooManySecrets(Conflict):
     """As many secrets of the endpoint `metadata["endpoint_id"]` sign as may."""
 
 
+class SecretUnreadable(Conflict):
+    """The server cannot decrypt a secret of `metadata["owner_id"]`: its operator has to see to the keys, or the secret
+    has to be given anew."""
+
+
 class NotNow(SendoffError):
     """The same request may work later."""
 
@@ -210,8 +215,12 @@ class QueueFull(NotNow):
     """Too much is waiting already."""
 
 
+class QuotaExceeded(NotNow):
+    """`metadata["subject"]`, a tenant or a key, has all that its quota `metadata["quota"]` allows."""
+
+
 class Unavailable(NotNow):
-    """No server answers, or it is stopping, or its store is away."""
+    """No server answers, or it is stopping, or overloaded, or its store is away."""
 
 
 class DeadlineExceeded(SendoffError):
@@ -254,8 +263,10 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "TOO_MANY_ENDPOINTS": TooManyEndpoints,
     "TOO_MANY_PAUSES": TooManyPauses,
     "TOO_MANY_SECRETS": TooManySecrets,
+    "SECRET_UNREADABLE": SecretUnreadable,
     "QUEUE_FULL": QueueFull,
     "OUTBOX_FULL": QueueFull,
+    "QUOTA_EXCEEDED": QuotaExceeded,
 }
 
 _BY_CODE: dict[grpc.StatusCode, type[SendoffError]] = {

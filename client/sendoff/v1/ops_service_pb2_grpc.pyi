@@ -39,6 +39,11 @@ class OpsServiceStub:
     """
     ListDispatchPauses: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.ListDispatchPausesRequest, _ops_service_pb2.ListDispatchPausesResponse]
     """Lists the pauses there are, oldest first, all of them."""
+    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.ListAuditEntriesRequest, _ops_service_pb2.ListAuditEntriesResponse]
+    """Lists who has done what, newest first. Takes the permission AUDIT. The tenant's own; kept for as long as the operator has set.
+
+    A page looks through 5,000 entries at most, so with filters it may be empty while there is a next one.
+    """
 
 class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
     """For operators."""
@@ -94,5 +99,16 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_ops_service_pb2.ListDispatchPausesRequest, _abc.Awaitable[_ops_service_pb2.ListDispatchPausesResponse]],
     ) -> _abc.Awaitable[_ops_service_pb2.ListDispatchPausesResponse]:
         """Lists the pauses there are, oldest first, all of them."""
+
+    @_abc_1.abstractmethod
+    def ListAuditEntries(
+        self,
+        request: _ops_service_pb2.ListAuditEntriesRequest,
+        context: _aio.ServicerContext[_ops_service_pb2.ListAuditEntriesRequest, _abc.Awaitable[_ops_service_pb2.ListAuditEntriesResponse]],
+    ) -> _abc.Awaitable[_ops_service_pb2.ListAuditEntriesResponse]:
+        """Lists who has done what, newest first. Takes the permission AUDIT. The tenant's own; kept for as long as the operator has set.
+
+        A page looks through 5,000 entries at most, so with filters it may be empty while there is a next one.
+        """
 
 def add_OpsServiceServicer_to_server(servicer: OpsServiceServicer, server: _aio.Server) -> None: ...

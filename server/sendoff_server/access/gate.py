@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sendoff import api_key
-from sendoff_server.access.principal import Permission, Principal
+from sendoff_server.access.principal import Permission, Principal, act_for
 from sendoff_server.access.ring import HeldKey, KeyRing
 from sendoff_server.clock import Clock
 from sendoff_server.errors import PermissionDenied, Unauthenticated
@@ -34,6 +34,7 @@ class Gate(Protocol):
     async def admit(self, credentials: Credentials, *needed: Permission) -> Principal:
         """Who calls, if they may do what needs all these permissions.
 
+        Who has a credential and is not allowed to is acting from then on as well, so that the refusal can be noted.
         Raises Unauthenticated, PermissionDenied, StoreFailed, Fenced.
         """
         ...
@@ -70,6 +71,7 @@ class KeyGate:
         if held is None or not self._counts(held):
             raise Unauthenticated
         self._ring.note_use(held)
+        act_for(held.principal)  # also of calls that are refused it is told who made them
         require(held.principal, *needed)
         return held.principal
 

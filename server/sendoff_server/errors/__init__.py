@@ -13,9 +13,10 @@
                                                     ActionAlreadyAnswered, ToolIsTheServers, ToolExists,
                                                     NothingToCompact, CompactionFailed, ResetFailed,
                                                     EndpointHasUrl, EndpointHasNoUrl, EndpointDisabled,
+                                                    SecretUnreadable,
                                                     TooManyEndpoints, TooManySecrets, TooManyPauses
-      NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StreamTooOld,
-                                                    StoreUnavailable
+      NotNow           wait and repeat              QueueFull, OutboxFull, QuotaExceeded, Overloaded,
+                                                    Draining, StreamTooOld, StoreUnavailable
 
 The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
 the name of the gRPC status, `http_status` the one of the REST door. Every value in a message is also in the metadata
@@ -41,6 +42,7 @@ from sendoff_server.errors.conflict import (
     ResetFailed,
     RunDeleted,
     RunStillOpen,
+    SecretUnreadable,
     ToolExists,
     ToolIsTheServers,
     TooManyEndpoints,
@@ -62,7 +64,16 @@ from sendoff_server.errors.not_found import (
     StepNotFound,
     ToolNotFound,
 )
-from sendoff_server.errors.not_now import Draining, NotNow, OutboxFull, QueueFull, StoreUnavailable, StreamTooOld
+from sendoff_server.errors.not_now import (
+    Draining,
+    NotNow,
+    OutboxFull,
+    Overloaded,
+    QueueFull,
+    QuotaExceeded,
+    StoreUnavailable,
+    StreamTooOld,
+)
 from sendoff_server.errors.refused import (
     InvalidRequest,
     InvalidToolCallIds,
@@ -103,15 +114,18 @@ __all__ = [
     "NotNow",
     "NothingToCompact",
     "OutboxFull",
+    "Overloaded",
     "PendingApproval",
     "PermissionDenied",
     "QueueFull",
+    "QuotaExceeded",
     "Refused",
     "RequestTooLarge",
     "ResetFailed",
     "RunDeleted",
     "RunNotFound",
     "RunStillOpen",
+    "SecretUnreadable",
     "ServiceError",
     "StepNotFound",
     "StoreUnavailable",
