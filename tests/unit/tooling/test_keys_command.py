@@ -94,10 +94,12 @@ def test_a_key_is_revoked_by_its_id_or_by_how_it_begins(desk: Desk) -> None:
     assert desk.told("ls") == []
 
 
-def test_a_key_that_there_is_not_cannot_be_revoked(desk: Desk) -> None:
+def test_a_key_that_there_is_not_cannot_be_revoked_and_looking_makes_no_database(desk: Desk, tmp_path: Path) -> None:
+    assert desk.told("ls") == []
     outcome = desk.run("revoke", "key-0000000000000000")
     assert outcome.exit_code == 1
     assert "there is no key key-0000000000000000" in outcome.stderr
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_key_for_a_certificate_has_no_secret_and_there_is_one_for_each_name(desk: Desk) -> None:
