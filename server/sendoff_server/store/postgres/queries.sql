@@ -1310,13 +1310,17 @@ INSERT INTO api_key (id, tenant, role, name, secret_hash, certificate, created_n
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT coalesce(max(change), 0) + 1 FROM api_key));
 
 -- name: revoke_api_key
-UPDATE api_key SET revoked_ns = $2, change = (SELECT max(change) + 1 FROM api_key) WHERE id = $1 AND revoked_ns IS NULL;
+UPDATE api_key SET revoked_ns = $2, change = (SELECT max(change) + 1 FROM api_key) WHERE id = $1 AND revoked_ns IS NULL RETURNING 1;
 
 -- name: note_api_keys_used
 -- Ids $1 at times $2.
 UPDATE api_key SET used_ns = told.used_ns
 FROM (SELECT unnest($1::text[]) AS id, unnest($2::bigint[]) AS used_ns ORDER BY 1) told
 WHERE api_key.id = told.id AND coalesce(api_key.used_ns, 0) < told.used_ns;
+
+-- name: note_act_at_desk
+INSERT INTO audit (tenant, id, time_ns, body)
+VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint, $3);
 
 -- name: keep_out_programs_without_keys
 UPDATE schema_version SET oldest = number WHERE number = $1;

@@ -1181,6 +1181,9 @@ UPDATE api_key SET revoked_ns = ?2, change = (SELECT max(change) + 1 FROM api_ke
 -- name: note_api_key_used
 UPDATE api_key SET used_ns = ?2 WHERE id = ?1 AND coalesce(used_ns, 0) < ?2;
 
+-- name: note_act_at_desk
+INSERT INTO audit (tenant, id, time_ns, body) VALUES (?1, ?2, ?3, ?4);
+
 -- name: keep_out_programs_without_keys
 UPDATE schema_version SET oldest = number WHERE number = ?1;
 
