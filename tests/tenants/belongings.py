@@ -92,7 +92,7 @@ class Belongings:
         """Of somebody who has nothing, to see what would be asked."""
         names = {field.name: "nobody" for field in fields(cls) if field.name not in ("asked", "questions", "tokens")}
         question = Question("nobody", "nobody", "nobody", "nobody")
-        return cls(**names, asked=question, questions=[question] * QUESTIONS, tokens=defaultdict(lambda: "nobody"))  # type: ignore[arg-type]  # all are texts
+        return cls(**names, asked=question, questions=[question] * QUESTIONS, tokens=defaultdict(lambda: "nobody"))
 
 
 class Household:
@@ -198,7 +198,10 @@ class Household:
     def _block(self, *label: str) -> v1.Block:
         named = self._named
         return v1.Block(
-            label="/".join(map(named, label)), value=named("value"), description=named("description"), tags=[named("block-tag")]
+            label="/".join(map(named, label)),
+            value=named("value"),
+            description=named("description"),
+            tags=[named("block-tag")],
         )
 
     def _tool(self) -> v1.Tool:

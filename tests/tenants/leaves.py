@@ -38,7 +38,7 @@ def differences(mine: Any, theirs: Any, path: Path = (), field: str = "") -> Ite
             yield Leaf(path, field, mine, theirs)
     elif isinstance(mine, Message):
         for told, value in mine.ListFields():
-            name = f"{told.containing_type.name}.{told.name}"
+            name = f"{mine.DESCRIPTOR.name}.{told.name}"
             yield from differences(value, getattr(theirs, told.name), (*path, told.name), name)
     elif isinstance(mine, Mapping):
         for name, value in mine.items():

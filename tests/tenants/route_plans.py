@@ -289,7 +289,7 @@ def _sending(mine: Belongings) -> dict[Route, Calls]:
         ],
         ("POST", "/v1/agents/{agent_id}/messages/stream"): [
             *_waited_for(mine, (2, 3), **agent),
-            *(at(agent, body=each) for each in _answers(mine, mine.questions[8:12])),
+            *(at(agent, body=each) for each in _answers(mine, mine.questions[8:12])[:2]),
         ],
         ("POST", "/v1/conversations/{conversation_id}/messages"): [
             *_waited_for(mine, (4, 5), **talk)[:-1],
@@ -299,7 +299,7 @@ def _sending(mine: Belongings) -> dict[Route, Calls]:
             at(its_own, body=said),
             *(
                 at({"conversation_id": each.pop("conversation_id")}, body=each)
-                for each in _answers(mine, mine.questions[12:16])
+                for each in _answers(mine, mine.questions[12:16])[:2]
             ),
         ],
     }
