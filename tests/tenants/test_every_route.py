@@ -55,14 +55,14 @@ async def test_what_another_tenant_has_is_answered_like_what_never_was(
     before = await _state(callers[THEIRS], theirs)
     secret = sorted({THEIRS} | _ids(before) - _ids(stranger))
 
-    faults: list[str] = []
+    nobodys, faults = Nobodys(THEIRS, MINE), list[str]()
     for route, calls in plans.items():
         name = " ".join(route)
 
         async def ask(asked: Asked, route: Route = route) -> Answer:
             return await callers[MINE].call(route, asked)
 
-        sweep = Sweep(ask, Nobodys(THEIRS, MINE), secret, _told_of(name, REST_OF_NO_CONSEQUENCE))
+        sweep = Sweep(ask, nobodys, secret, _told_of(name, REST_OF_NO_CONSEQUENCE))
         for asked, other in zip(calls, calls_of(theirs)[route], strict=True):
             await sweep.attack(name, asked, other)
         missed = (
