@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
-from sendoff_server import keys_commands, logs, process, settings_flags
+from sendoff_server import backup_commands, keys_commands, logs, process, settings_flags
 from sendoff_server.command import LOGS
 from sendoff_server.command import fail as _fail
 from sendoff_server.command import run_telling as _run_telling
@@ -41,6 +41,8 @@ cli.add_typer(mcp, name="mcp")
 callbacks = typer.Typer(help="The callbacks that tell when runs have ended.", no_args_is_help=True)
 cli.add_typer(callbacks, name="callbacks")
 cli.add_typer(keys_commands.keys, name="keys")
+cli.command()(backup_commands.backup)
+cli.command()(backup_commands.restore)
 secrets = typer.Typer(help="The keys that encrypt the secrets in the database.", no_args_is_help=True)
 cli.add_typer(secrets, name="secrets")
 
@@ -81,18 +83,24 @@ def _mcp_servers(settings: Settings) -> Mapping[str, ServerConfig]:
 def _run(main: process.Main) -> None:
     """Run to the end. What can go wrong through no fault of ours is told in one line."""
     from sendoff_server.access.addresses import AddressNeedsKeys
+    from sendoff_server.admission.book import BadQuotas
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.callbacks.signing import BadSecret
+    from sendoff_server.gateway.metrics_door import MetricsAddressUnavailable
     from sendoff_server.gateway.server import HttpAddressUnavailable
     from sendoff_server.tls.material import BadCertificate
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
+    from sendoff_server.tracing.exporting import BadTracing
 
     told = (
         AddressNeedsKeys,
         AddressUnavailable,
         HttpAddressUnavailable,
+        MetricsAddressUnavailable,
         BadCertificate,
+        BadQuotas,
         BadSecret,
+        BadTracing,
         PythonToolsUnavailable,
     )
     _run_telling(main, *told)
@@ -139,7 +147,11 @@ def _serve_alone(settings: Settings, providers: ProviderSettings) -> None:
         process.settle_memory()
         http_address = server.http.address if server.http is not None else "off"
         structlog.get_logger("sendoff_server").info(
-            "ready", address=server.grpc.address, http_address=http_address, replica=server.replica_id
+            "ready",
+            address=server.grpc.address,
+            http_address=http_address,
+            metrics_address=server.metrics.address if server.metrics is not None else "off",
+            replica=server.replica_id,
         )
 
     async def main(stop: asyncio.Event) -> None:
@@ -173,6 +185,7 @@ def replica() -> None:
     except ValueError:
         _fail("this command is for `sendoff-server serve --processes`, which says what it is to do", code=2)
     settings = Settings(**lifeline.settings)
+    settings = settings.model_copy(update={"metrics_address": settings.metrics_address_of(lifeline.process)})
     logs.configure(settings.log_format, settings.log_level, process=lifeline.process)
 
     def ready(_: app.Server) -> None:
@@ -198,6 +211,8 @@ def demo(
 
     if settings.processes > 1:
         _fail("the demonstration has one process; leave SENDOFF_PROCESSES out", code=2)
+    if settings.tls_certificate_file:
+        _fail("the demonstration speaks without TLS; leave SENDOFF_TLS_CERTIFICATE_FILE out", code=2)
     providers = _providers()
     _make_data_dir(settings)
     if (settings.default_model or demonstration.EMBEDDED) == demonstration.EMBEDDED:
@@ -350,10 +365,7 @@ def rotate_encryption(settings: Settings) -> None:
         await store_parts.reseal(settings, rotation.renewed)
 
     _run_telling(main)
-    told = (
-        f"{rotation.sealed} secrets are encrypted anew, {rotation.current} were encrypted with the first key already."
-    )
-    print(told)
+    print(f"{rotation.sealed} secrets are encrypted anew, {rotation.current} had the first key already.")
     if rotation.unreadable:
         _fail(f"{len(rotation.unreadable)} cannot be read:\n" + "\n".join(rotation.unreadable))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -37,12 +39,16 @@ from sendoff_server.api.runs import RunServicer
 from sendoff_server.api.steps import StepServicer
 from sendoff_server.api.tls import server_credentials
 from sendoff_server.api.tools import ToolServicer
+from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.settings import Settings
 from sendoff_server.tls.certificates import Certificates
+from sendoff_server.tracer import NO_TRACER, Tracer
 from sendoff_server.use_cases import UseCases
 
 STOP_GRACE_S = 5.0
 """How long a stop waits for calls under way; those that wait or watch end by themselves when the use cases drain."""
+_UNTIL_LEFT_S = 86_400.0
+"""No limit of its own: leaving has one."""
 
 _ROOM_FOR_REFUSAL = 16 * 1024 * 1024
 """Requests over our limit by up to this are read, so that the refusal can say why; gRPC cuts off larger ones."""
@@ -62,7 +68,8 @@ class AddressUnavailable(Exception):
 class GrpcServer:
     """Serves while it is entered.
 
-    To stop without losing calls: `announce_drain()`, then let the use cases end waits and watches, then leave.
+    To stop without losing calls: `announce_drain()`, where there are other servers `send_away()`, then let the use
+    cases end waits and watches, then leave.
     """
 
     def __init__(
@@ -72,9 +79,13 @@ class GrpcServer:
         gate: Gate,
         *,
         certificates: Certificates | None = None,
+        most_request_bytes: Callable[[], int] | None = None,
         stop_grace_s: float = STOP_GRACE_S,
+        meter: CallMeter = UNMETERED,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
-        """`certificates`: None, there is no TLS."""
+        """`certificates`: None, there is no TLS. `most_request_bytes` is asked for each request, of whom it is from;
+        without it all may send as much."""
         self.address = settings.grpc_address
         """What clients connect to. Once entered, with the port that was taken in place of port 0."""
         self.port = 0
@@ -82,9 +93,12 @@ class GrpcServer:
         self._gate = gate
         self._calls = Calls(
             gate,
-            max_request_bytes=settings.max_request_bytes,
+            most_request_bytes=most_request_bytes or (lambda: settings.max_request_bytes),
             log_each=settings.log_level == "debug",
             callers_have_certificates=certificates is not None and certificates.asks_callers,
+            meter=meter,
+            tracer=tracer,
+            trail=use_cases.trail,
         )
         self._services = {
             file.services_by_name[name]: servicer
@@ -107,7 +121,7 @@ class GrpcServer:
                 (
                     ops_service_pb2.DESCRIPTOR,
                     "OpsService",
-                    OpsServicer(use_cases.info, use_cases.queue, use_cases.dispatch),
+                    OpsServicer(use_cases.info, use_cases.queue, use_cases.dispatch, use_cases.audit),
                 ),
             )
         }
@@ -117,6 +131,7 @@ class GrpcServer:
         self._works = self._drains = False
         self.stop_grace_s = stop_grace_s
         self._server: grpc.aio.Server | None = None
+        self._sending_away: asyncio.Task[None] | None = None
 
     @property
     def calls(self) -> Calls:
@@ -131,7 +146,7 @@ class GrpcServer:
             server.add_generic_rpc_handlers((self._calls.handler(service, servicer),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         told = [*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+        cast(Any, reflection_pb2_grpc).add_ServerReflectionServicer_to_server(
             GuardedReflection(told, self._gate, self._calls.credentials), server
         )
         await self.set_serving(True)
@@ -159,6 +174,8 @@ class GrpcServer:
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop(self.stop_grace_s)
+        if self._sending_away is not None:
+            await self._sending_away
 
     @property
     def is_serving(self) -> bool:
@@ -176,6 +193,12 @@ class GrpcServer:
         """Have health checks see NOT_SERVING for good, so that callers go elsewhere. Calls are still served."""
         self._drains = True
         await self._health.enter_graceful_shutdown()
+
+    def send_away(self) -> None:
+        """Take no new connections, and have those that there are end with their calls, which go on: callers that know
+        of another server find it with their next call."""
+        if self._server is not None and self._sending_away is None:
+            self._sending_away = asyncio.create_task(self._server.stop(_UNTIL_LEFT_S), name="send callers away")
 
 
 def server_options(settings: Settings) -> list[tuple[str, int]]:

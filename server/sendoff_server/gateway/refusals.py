@@ -62,6 +62,13 @@ def refusal(error: Exception, trace_id: str) -> Response:
     return answer(_body(error, trace_id), error.http_status, _headers(error))
 
 
+def reason_of(error: Exception) -> str:
+    """UPPER_SNAKE, one of few: how a request is counted that ended with that error."""
+    if isinstance(error, StoreFailed | Fenced):
+        return StoreUnavailable.reason
+    return error.reason if isinstance(error, ServiceError | RefusedHere) else "INTERNAL"
+
+
 def _body(error: ServiceError, trace_id: str) -> Mapping[str, Any]:
     if isinstance(error, PendingApproval):
         told = {

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import socket
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, cast
@@ -20,14 +18,15 @@ from starlette.responses import Response
 from sendoff_server.access.gate import Gate
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import BodyRoom
-from sendoff_server.gateway.connection import SPARE_CONNECTIONS, GuardedConnection, Limits
+from sendoff_server.gateway.connection import GuardedConnection, Limits
 from sendoff_server.gateway.docs_page import describing
 from sendoff_server.gateway.doors import routes
-from sendoff_server.gateway.handshakes import Handshakes
+from sendoff_server.gateway.listening import QuietServer, listen
 from sendoff_server.gateway.routes import (
     agent_belongings,
     agent_lists,
     agents,
+    audit,
     blocks,
     callbacks,
     cancel,
@@ -44,18 +43,25 @@ from sendoff_server.gateway.routes import (
     steps,
     tools,
 )
+from sendoff_server.gateway.tls_server import TlsServer
+from sendoff_server.gateway.traced import Traced
+from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.tls.certificates import Certificates
+from sendoff_server.tracer import NO_TRACER, Tracer
 from sendoff_server.use_cases import UseCases
+
+UNROUTED = "unrouted"
+"""How requests are counted that have no route."""
 
 _KEEP_ALIVE_S = 75
 _STOP_GRACE_S = 5
-_BACKLOG = 2_048
 _BODIES_AT_ONCE = 8
 """So many bodies of the largest size may be on their way at once, or more that are smaller."""
 _TABLES = (
     agent_belongings.TABLE,
     agent_lists.TABLE,
     agents.TABLE,
+    audit.TABLE,
     blocks.TABLE,
     callbacks.TABLE,
     cancel.TABLE,
@@ -94,12 +100,18 @@ class HttpServer:
         gate: Gate,
         *,
         max_body_bytes: int,
+        most_body_bytes: Callable[[], int] | None = None,
         limits: Limits | None = None,
         shares_port: bool = False,
         is_ready: Callable[[], bool] = lambda: True,
         certificates: Certificates | None = None,
+        meter: CallMeter = UNMETERED,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
-        """`shares_port` with other processes of this server. `certificates`: None, there is no TLS."""
+        """`shares_port` with other processes of this server. `certificates`: None, there is no TLS.
+
+        `most_body_bytes` is asked for each body, of whom it is from; without it all may send as much.
+        """
         limits = limits or Limits()
         self._shares_port = shares_port
         self.address = address
@@ -107,7 +119,7 @@ class HttpServer:
         self.keep_alive_s = _KEEP_ALIVE_S
         """How long a connection may stay open between two requests."""
         config = uvicorn.Config(
-            application(use_cases, gate, max_body_bytes, is_ready),
+            application(use_cases, gate, max_body_bytes, is_ready, most_body_bytes, meter, tracer),
             # What is built is all that the server asks for, and a class is only one way to build it.
             http=cast(Any, partial(GuardedConnection, limits=limits)),
             lifespan="off",
@@ -120,7 +132,7 @@ class HttpServer:
             timeout_graceful_shutdown=_STOP_GRACE_S,
             ws="none",
         )
-        self._server = _Server(config) if certificates is None else _TlsServer(config, certificates, limits)
+        self._server = QuietServer(config) if certificates is None else TlsServer(config, certificates, limits)
         self._serving: asyncio.Task[None] | None = None
 
     @property
@@ -132,7 +144,7 @@ class HttpServer:
         """Listen and serve. Raises HttpAddressUnavailable."""
         host, _, port = self.address.rpartition(":")
         try:
-            listening = _listening(host.strip("[]"), int(port), self._shares_port)
+            listening = listen(host.strip("[]"), int(port), shares_port=self._shares_port)
         except OSError as error:
             raise HttpAddressUnavailable(self.address) from error
         self.address = f"{host}:{listening.getsockname()[1]}"
@@ -151,89 +163,29 @@ class HttpServer:
                 connection.transport.abort()
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to those who own the process."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.began = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await self.listen(sockets or [])
-        self.began.set()
-
-    async def listen(self, sockets: list[socket.socket]) -> None:
-        await super().startup(sockets)
-
-
-class _TlsServer(_Server):
-    """Has handshakes counted and timed before the connections are its own."""
-
-    def __init__(self, config: uvicorn.Config, certificates: Certificates, limits: Limits) -> None:
-        super().__init__(config)
-        self._limits = limits
-        self._handshakes = Handshakes(certificates, self._protocol, has_room=self._has_room)
-
-    def _protocol(self) -> asyncio.Protocol:
-        made: asyncio.Protocol = cast(Any, self.config.http_protocol_class)(
-            config=self.config, server_state=self.server_state, app_state={}
-        )
-        return made
-
-    def _has_room(self, handshakes: int) -> bool:
-        most = self._limits.connections + SPARE_CONNECTIONS
-        return handshakes + len(self.server_state.connections) < most
-
-    async def listen(self, sockets: list[socket.socket]) -> None:
-        loop = asyncio.get_running_loop()
-        self.servers = [
-            await loop.create_server(self._handshakes.arrival, sock=each, backlog=self.config.backlog)
-            for each in sockets
-        ]
-        self.started = True
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        await self._handshakes.cut()
-        await super().shutdown(sockets)
-
-
-def _listening(host: str, port: int, shares_port: bool) -> socket.socket:
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    # Told that it is TCP, asyncio has answers sent at once; else they wait for the caller's word about the one before.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shares_port:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listening.bind(address)
-        listening.listen(_BACKLOG)
-        listening.setblocking(False)
-    except OSError:
-        listening.close()
-        raise
-    return listening
-
-
 def application(
-    use_cases: UseCases, gate: Gate, max_body_bytes: int, is_ready: Callable[[], bool] = lambda: True
+    use_cases: UseCases,
+    gate: Gate,
+    max_body_bytes: int,
+    is_ready: Callable[[], bool] = lambda: True,
+    most_body_bytes: Callable[[], int] | None = None,
+    meter: CallMeter = UNMETERED,
+    tracer: Tracer = NO_TRACER,
 ) -> Starlette:
     """The door as an ASGI application. `is_ready` says whether balancers should send callers here."""
-    made = Starlette(
-        routes=routes(use_cases, gate, *_TABLES, describing(_TABLES)), exception_handlers={HTTPException: _unrouted}
-    )
-    made.state.max_body_bytes = max_body_bytes
+    found = routes(use_cases, gate, *_TABLES, describing(_TABLES), meter=meter)
+    if tracer.is_on:
+        found = [Traced(route, tracer) for route in found]
+    made = Starlette(routes=found, exception_handlers={HTTPException: partial(_unrouted, meter)})
+    made.state.most_body_bytes = most_body_bytes or (lambda: max_body_bytes)
     made.state.is_ready = is_ready
     made.state.body_room = BodyRoom(max_body_bytes * _BODIES_AT_ONCE)
     return made
 
 
-async def _unrouted(_: Request, error: Exception) -> Response:
+async def _unrouted(meter: CallMeter, _: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
+    meter.began(UNROUTED)
+    meter.ended(UNROUTED, str(status), 0.0)
     told = {404: "Not Found", 405: "Method Not Allowed"}.get(status, "An unknown error occurred")
     return answer({"detail": told}, status)

@@ -22,7 +22,8 @@ import structlog
 
 from sendoff_server.clock import Clock
 from sendoff_server.errors import QueueFull, StoreUnavailable
-from sendoff_server.store.items import Accept, Item, MarkCancel, NoteAnswers, Result
+from sendoff_server.meter import UNMETERED, StoreMeter
+from sendoff_server.store.items import Accept, Item, MarkCancel, NoteAct, NoteAnswers, Result
 from sendoff_server.store.port import Fenced, Poisoned, Store, StoreFailed
 
 MAX_BATCH_ITEMS = 512
@@ -42,8 +43,18 @@ Waiting = tuple[Item, asyncio.Future[Result]]
 class GroupCommit:
     """The only writer of items into a store."""
 
-    def __init__(self, store: Store, clock: Clock, on_result: Callable[[Item, Result], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        on_result: Callable[[Item, Result], None],
+        meter: StoreMeter = UNMETERED,
+        noting: Callable[[Item], Item] = lambda item: item,
+    ) -> None:
+        """`noting` is given each item where it is submitted, and adds for whom that is."""
+        self._noting = noting
         self._store = store
+        self._meter = meter
         self._clock = clock
         self._on_result = on_result
         self._waiting: deque[Waiting] = deque()
@@ -60,6 +71,11 @@ class GroupCommit:
         """Whether the last transaction failed and something waits for the next. With nothing waiting there is no next
         one to tell, so whether the store is back must be asked in another way."""
         return self._failed and bool(self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait to be written."""
+        return len(self._waiting)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -88,7 +104,7 @@ class GroupCommit:
         if self._fenced is not None:
             _refuse([(item, future)], self._fenced)
             return future
-        self._waiting.append((item, future))
+        self._waiting.append((self._noting(item), future))
         self._gathered.set()
         if len(self._waiting) >= ENOUGH_ITEMS:
             self._stop_gathering()
@@ -106,6 +122,7 @@ class GroupCommit:
                 await self._gather()
             batch = self._take()
             together = len(batch) > 1
+            began_s = self._clock.monotonic()
             try:
                 results = await self._store.flush([item for item, _ in batch])
             except StoreFailed as failure:
@@ -118,6 +135,7 @@ class GroupCommit:
                 self._fenced = fenced
                 _refuse([*batch, *self._waiting], fenced)
                 raise
+            self._meter.written(len(batch), self._clock.monotonic() - began_s)
             pause_s = FIRST_PAUSE_S
             self._failed = False
             for (item, future), result in zip(batch, results, strict=True):
@@ -145,6 +163,7 @@ class GroupCommit:
 
     def _put_back(self, batch: list[Waiting], failure: StoreFailed) -> None:
         self._failed = True
+        self._meter.failed("write")
         log.error("store failed", error=str(failure), items=len(batch))
         if self._closing:
             _refuse(batch, failure)
@@ -164,7 +183,7 @@ class GroupCommit:
 
 def _is_request(item: Item) -> bool:
     """Whether a caller waits who can decide what to do; else it belongs to a run under way."""
-    return isinstance(item, Accept | MarkCancel | NoteAnswers)
+    return isinstance(item, Accept | MarkCancel | NoteAnswers | NoteAct)
 
 
 def _refuse(batch: list[Waiting], error: Exception) -> None:

@@ -1,0 +1,99 @@
+"""Where a server is looked at: metrics and health at an address of their own."""
+
+from __future__ import annotations
+
+import socket
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import ValidationError
+
+from sendoff import AsyncClient, NotFound
+from sendoff_server import app
+from sendoff_server.gateway.metrics_door import MetricsAddressUnavailable
+from sendoff_server.settings import Settings
+from tests.fixtures.server import Serve
+
+Lines = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+async def scraped(server: app.Server) -> Lines:
+    """Value by name and labels, as Prometheus reads it."""
+    assert server.metrics is not None
+    async with httpx.AsyncClient() as http:
+        answer = await http.get(f"http://{server.metrics.address}/metrics")
+    assert answer.status_code == 200
+    return {
+        (line.name, tuple(sorted(line.labels.items()))): line.value
+        for family in text_string_to_metric_families(answer.text)
+        for line in family.samples
+    }
+
+
+def line(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return name, tuple(sorted(labels.items()))
+
+
+async def test_calls_at_both_doors_are_counted_by_what_became_of_them(serve: Serve) -> None:
+    async with serve(metrics_address="127.0.0.1:0", http_address="127.0.0.1:0") as server:
+        async with AsyncClient(server.grpc.address) as client:
+            agent = await client.create_agent(name="counted")
+            await client.get_agent(agent.id)
+            with pytest.raises(NotFound):
+                await client.get_agent("agent-00000000-0000-4000-8000-000000000000")
+        assert server.http is not None
+        async with httpx.AsyncClient(base_url=f"http://{server.http.address}") as http:
+            await http.get(f"/v1/agents/{agent.id}")
+            await http.get("/v1/agents/agent-00000000-0000-4000-8000-000000000000")
+            await http.get("/nowhere")
+        told = await scraped(server)
+    call = {"door": "grpc", "call": "AgentService/GetAgent"}
+    assert told[line("sendoff_calls_started_total", **call)] == 2
+    assert told[line("sendoff_calls_total", **call, code="OK")] == 1
+    assert told[line("sendoff_calls_total", **call, code="NOT_FOUND")] == 1
+    assert told[line("sendoff_call_seconds_count", **call)] == 2
+    assert told[line("sendoff_refusals_total", door="grpc", reason="AGENT_NOT_FOUND")] == 1
+    call = {"door": "rest", "call": "GET /v1/agents/{agent_id}"}
+    assert told[line("sendoff_calls_total", **call, code="200")] == 1
+    assert told[line("sendoff_calls_total", **call, code="404")] == 1
+    assert told[line("sendoff_refusals_total", door="rest", reason="AGENT_NOT_FOUND")] == 1
+    assert told[line("sendoff_calls_total", door="rest", call="unrouted", code="404")] == 1
+    assert told[line("sendoff_store_commit_seconds_count")] >= 0
+    assert told[line("process_resident_memory_bytes")] > 1_000_000
+
+
+async def test_without_an_address_nothing_is_counted_and_nothing_listens(serve: Serve) -> None:
+    async with serve() as server:
+        assert server.metrics is None
+
+
+async def test_health_is_told_beside_the_metrics(serve: Serve) -> None:
+    async with serve(metrics_address="127.0.0.1:0") as server, httpx.AsyncClient() as http:
+        assert server.metrics is not None
+        base = f"http://{server.metrics.address}"
+        assert (await http.get(f"{base}/livez")).status_code == 200
+        assert (await http.get(f"{base}/readyz")).status_code == 200
+        await server.grpc.announce_drain()
+        assert (await http.get(f"{base}/livez")).status_code == 200
+        assert (await http.get(f"{base}/readyz")).status_code == 503
+        assert (await http.get(f"{base}/other")).status_code == 404
+
+
+async def test_a_port_that_is_taken_is_said_with_what_to_set(serve: Serve) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(MetricsAddressUnavailable, match="SENDOFF_METRICS_ADDRESS"):
+            await serve(metrics_address=address).__aenter__()
+
+
+@pytest.mark.parametrize("address", ["9464", "127.0.0.1", "127.0.0.1:65536", "127.0.0.1:-1", "none"])
+def test_an_address_that_is_none_is_refused(settings: Settings, address: str) -> None:
+    with pytest.raises(ValidationError, match="expected host:port"):
+        Settings(metrics_address=address)
+
+
+def test_each_of_several_processes_has_a_port_of_its_own(settings: Settings) -> None:
+    shared = settings.model_copy(update={"metrics_address": "[::1]:9464"})
+    assert [shared.metrics_address_of(process) for process in (1, 2, 3)] == ["[::1]:9464", "[::1]:9465", "[::1]:9466"]
+    assert settings.metrics_address_of(2) == "off"
