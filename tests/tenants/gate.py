@@ -23,3 +23,6 @@ class NamedTenants:
             raise AssertionError(f"a test calls for nobody: {said!r}")
         tenant, _, key_id = said.removeprefix(_SCHEME).partition("/")
         return Principal(tenant, None, key_id)
+
+    async def recheck(self, principal: Principal) -> None:
+        """Nothing has changed."""

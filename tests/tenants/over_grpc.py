@@ -53,7 +53,7 @@ class GrpcCaller:
 
     async def call(self, name: str, *requests: Message) -> Answer:
         """What comes of it. Of streams: of all frames, once it has ended."""
-        key_id = f"{self._tenant}-{next(self._numbers)}"
+        key_id = f"{self._tenant}-{'key' if self._questions is None else next(self._numbers)}"
         call = self._begin(name, requests, key_id)
         try:
             frames = await _frames(call)
@@ -67,9 +67,9 @@ class GrpcCaller:
 
     async def told(self, name: str, *requests: Message) -> Sequence[Any]:
         """All that is answered. Raises AioRpcError."""
-        return await _frames(self._begin(name, requests))
+        return await _frames(self._begin(name, requests, f"{self._tenant}-key"))
 
-    def _begin(self, name: str, requests: Sequence[Message], key_id: str = "") -> Any:
+    def _begin(self, name: str, requests: Sequence[Message], key_id: str) -> Any:
         method = METHODS[name]
         asked = iter(requests) if method.client_streaming else requests[0]
         return self._callable(method)(

@@ -35,7 +35,7 @@ def calls_of(mine: Belongings) -> Mapping[Route, Calls]:
 
 
 def _facts() -> dict[Route, Calls]:
-    paths = ("/v1/health/", "/v1/ready/", "/v1/server-info", "/v1/models/", "/v1/models/embedding")
+    paths = ("/livez", "/readyz", "/v1/health/", "/v1/ready/", "/v1/server-info", "/v1/models/", "/v1/models/embedding")
     return {("GET", path): [NOTHING] for path in (*paths, "/docs", "/openapi.json", "/v1/dispatch-pauses")}
 
 
@@ -139,6 +139,12 @@ def _lists(mine: Belongings) -> dict[Route, Calls]:
             by(tags=named("block-tag")),
             by(after=mine.block),
             by(before=mine.block),
+        ],
+        ("GET", "/v1/audit-entries"): [
+            NOTHING,
+            by(key_id=named("key")),
+            by(resource_id=mine.agent),
+            by(page_size=1, page_token=mine.tokens["OpsService/ListAuditEntries"]),
         ],
         ("GET", "/v1/callback-deliveries"): [
             NOTHING,
