@@ -69,6 +69,15 @@ class GrpcCaller:
         """All that is answered. Raises AioRpcError."""
         return await _frames(self._begin(name, requests, f"{self._tenant}-key"))
 
+    async def first(self, name: str, request: Message) -> Any:
+        """What is answered first to a stream that says so much and stays open."""
+        metadata = (("authorization", credential(self._tenant, f"{self._tenant}-key")),)
+        call = self._callable(METHODS[name])(metadata=metadata, timeout=PATIENCE_S)
+        await call.write(request)
+        told = await call.read()
+        call.cancel()
+        return told
+
     def _begin(self, name: str, requests: Sequence[Message], key_id: str) -> Any:
         method = METHODS[name]
         asked = iter(requests) if method.client_streaming else requests[0]
