@@ -234,7 +234,7 @@ class GetQueueStatsResponse(_message.Message):
     slots: _builtins.int
     """How many slots they have."""
     slots_used: _builtins.int
-    """How many of them are taken, by runs of whatever key."""
+    """How many of them are taken, by runs of whatever key and whatever tenant: whose, nobody is told."""
     max_running_per_agent: _builtins.int
     """How many runs of one agent may be under way at once, over all replicas. Unset: as many as may be."""
     max_running_per_tenant: _builtins.int
@@ -407,7 +407,7 @@ class Replica(_message.Message):
     slots: _builtins.int
     """How many runs it executes at once, at most. Unset: it has not told."""
     slots_used: _builtins.int
-    """Of how many conversations it holds the lease: their runs are under way, or about to be."""
+    """Of how many conversations it holds the lease, of all tenants together: their runs are under way, or about to be."""
     @_builtins.property
     def beat_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last heard of."""
