@@ -15,6 +15,8 @@ INFO = "/sendoff.v1.OpsService/GetServerInfo"
 CANCEL = 8
 PATIENCE_S = 20.0
 
+Text = str | bytes
+
 
 class Frames:
     """One connection."""
@@ -36,11 +38,21 @@ class Frames:
             return False
         return not self._writer.is_closing()
 
-    def headers(self, stream: int, path: str = INFO, extra: Sequence[tuple[str, str]] = ()) -> HeadersFrame:
+    def headers(
+        self, stream: int, path: str = INFO, extra: Sequence[tuple[str | bytes, str | bytes]] = ()
+    ) -> HeadersFrame:
         told = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "here")]
         frame = HeadersFrame(stream, flags=["END_HEADERS"])
         frame.data = self._encoder.encode([*told, ("te", "trailers"), ("content-type", "application/grpc"), *extra])
         return frame
+
+    async def heard(self) -> AsyncIterator[Frame]:
+        """What the other side says, frame by frame, until it ends the connection."""
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                frame, length = Frame.parse_frame_header(memoryview(await self._reader.readexactly(9)))
+                frame.parse_body(memoryview(await self._reader.readexactly(length)))
+                yield frame
 
     async def ended(self) -> bytes:
         """Wait until the other side ends the connection; all that it said."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import TracebackType
 from typing import Self
 
@@ -137,6 +138,7 @@ class GrpcServer:
 
     async def __aenter__(self) -> Self:
         """Listen and serve. Raises AddressUnavailable."""
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_tells_no_metadata)
         server = grpc.aio.server(options=self._options)
         names = [service.full_name for service in self._services]
         for service, servicer in self._services.items():
@@ -196,6 +198,11 @@ class GrpcServer:
         of another server find it with their next call."""
         if self._server is not None and self._sending_away is None:
             self._sending_away = asyncio.create_task(self._server.stop(_UNTIL_LEFT_S), name="send callers away")
+
+
+def _tells_no_metadata(record: logging.LogRecord) -> bool:
+    """gRPC logs metadata that are no text, which may be credentials, whole, and as often as they come."""
+    return not str(record.msg).startswith("Invalid encoding")
 
 
 def server_options(settings: Settings) -> list[tuple[str, int]]:
