@@ -386,6 +386,8 @@ def main() -> None:
     """The console script."""
     # Children of ours execute another program at once, so gRPC need not look after forks, nor remark on them.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+    # What it has to say of its own comes from callers who send nonsense, as often as they do.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     cli()
 
 
