@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
 from sendoff import v1
@@ -71,18 +71,26 @@ class QuotaAdmission(Admission):
     @asynccontextmanager
     async def accepting(self, tenant: str, *, answers: bool = False) -> AsyncIterator[None]:
         """Answers count against rates alone: what is in the way of anything else may be waiting for them."""
-        async with AsyncExitStack() as taken:
-            with self._counting_refusals():
-                if self._guard.pressure is Pressure.NO_ACCEPTS and not answers:
-                    raise Overloaded(NO_MEMORY, _MEMORY_BACK_S)
-                of_tenant = self._book.of_tenant(tenant)
-                taken.enter_context(self._room.place(tenant))
-                self._rates.take(((f"tenant:{tenant}", of_tenant), *self._of_key()))
-                if of_tenant.stored_mb and not answers:
-                    await self._stored.check(tenant, of_tenant.stored_mb)
-                if of_tenant.open_runs and not answers:
-                    await taken.enter_async_context(self._open.one_more(tenant, of_tenant.open_runs))
-            yield
+        quotas, is_in = self._book.of_tenant(tenant), False
+        try:
+            if self._guard.pressure is Pressure.NO_ACCEPTS and not answers:
+                raise Overloaded(NO_MEMORY, _MEMORY_BACK_S)
+            with self._room.place(tenant):
+                self._rates.take(((f"tenant:{tenant}", quotas), *self._of_key()))
+                if quotas.stored_mb and not answers:
+                    await self._stored.check(tenant, quotas.stored_mb)
+                # Two ways in instead of a stack of contexts, which would cost more than all the rest.
+                if quotas.open_runs and not answers:
+                    async with self._open.one_more(tenant, quotas.open_runs):
+                        is_in = True
+                        yield
+                else:
+                    is_in = True
+                    yield
+        except ServiceError as error:
+            if not is_in:
+                self._note(error)
+            raise
 
     async def check_storing(self, tenant: str) -> None:
         with self._counting_refusals():
@@ -162,5 +170,8 @@ class QuotaAdmission(Admission):
         try:
             yield
         except ServiceError as error:
-            self.refused[error.reason, error.quota if isinstance(error, QuotaExceeded) else ""] += 1
+            self._note(error)
             raise
+
+    def _note(self, error: ServiceError) -> None:
+        self.refused[error.reason, error.quota if isinstance(error, QuotaExceeded) else ""] += 1
