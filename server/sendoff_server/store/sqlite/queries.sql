@@ -561,6 +561,11 @@ SELECT coalesce(sum(open), 0) FROM (
   SELECT open FROM lane INDEXED BY lane_active WHERE open > 0 AND tenant = ?1 LIMIT ?2
 );
 
+-- name: stored
+-- Of tenant ?1: bytes of messages that were listed after ?2, bytes of all files, when the last of these messages was listed.
+SELECT coalesce(sum(size), 0), (SELECT coalesce(sum(length(data)), 0) FROM file WHERE tenant = ?1), coalesce(max(listed_ns), 0)
+FROM listed WHERE tenant = ?1 AND listed_ns > ?2;
+
 -- name: count_queue
 -- Of the first ?3 open runs of tenant ?1 how many there are by share and priority; ?4 groups at most, of shares ?2 unless they are NULL.
 -- ?5 is now, ?6 and ?7 are the caps of an agent and of a tenant.

@@ -27,6 +27,7 @@ from sendoff_server.store.standing import (
     SlotPlace,
     SlotWait,
     Standing,
+    Stored,
     is_agent_at_cap,
     slot_wait,
     wants_slot,
@@ -109,6 +110,10 @@ def count(connection: sqlite3.Connection, tenant: str, shares: Sequence[int], ca
 def count_open(connection: sqlite3.Connection, tenant: str, most: int) -> int:
     (runs,) = connection.execute(named("count_open"), (tenant, most)).fetchone()
     return int(runs)
+
+
+def stored(connection: sqlite3.Connection, tenant: str, after_ns: int) -> Stored:
+    return Stored(*connection.execute(named("stored"), (tenant, after_ns)).fetchone())
 
 
 def waits(connection: sqlite3.Connection, tenant: str) -> list[SlotWait]:
