@@ -100,9 +100,9 @@ async def test_answers_to_actions_are_told_with_the_run_that_waits_and_the_one_t
         one, two = await stopped(caller, agent_id, "mine", "mine"), await stopped(caller, await caller.agent(), "mine")
         await respond(caller, one.agent_id, give(one, 0))
         on = (await respond(caller, one.agent_id, give(one, 1))).run
-        decisions = [{"tool": {"tool_call_id": call_id(two), "tool_return": "x", "status": "success"}}]
-        path = f"/v1/conversations/default/actions:respond?agent_id={two.agent_id}"
-        answered = await http.post(path, json={"agent_id": two.agent_id, "decisions": decisions})
+        item = {"type": "tool", "tool_call_id": call_id(two), "status": "success", "tool_return": "x"}
+        path = "/v1/conversations/default/actions:respond"
+        answered = await http.post(path, json={"agent_id": two.agent_id, "decisions": [item]})
         assert answered.is_success, answered.text
         found = [each for each in await entries(caller) if "espond" in each.method]
     assert [(each.method, each.outcome) for each in found] == [
