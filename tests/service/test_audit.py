@@ -17,6 +17,7 @@ from sendoff_server.audit.methods import IN_TRANSACTION, is_act
 from tests.contract.databases import PostgresDatabase
 from tests.faults.caller import PATIENCE_S, Caller, calling, refused, script
 from tests.fixtures.server import Serve
+from tests.service.answering import call_id, give, respond, stopped
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
