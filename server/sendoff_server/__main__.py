@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
-from sendoff_server import keys_commands, logs, process, settings_flags
+from sendoff_server import backup_commands, keys_commands, logs, process, settings_flags
 from sendoff_server.command import LOGS
 from sendoff_server.command import fail as _fail
 from sendoff_server.command import run_telling as _run_telling
@@ -41,6 +41,8 @@ cli.add_typer(mcp, name="mcp")
 callbacks = typer.Typer(help="The callbacks that tell when runs have ended.", no_args_is_help=True)
 cli.add_typer(callbacks, name="callbacks")
 cli.add_typer(keys_commands.keys, name="keys")
+cli.command()(backup_commands.backup)
+cli.command()(backup_commands.restore)
 secrets = typer.Typer(help="The keys that encrypt the secrets in the database.", no_args_is_help=True)
 cli.add_typer(secrets, name="secrets")
 
@@ -229,7 +231,7 @@ def doctor(
 ) -> None:
     """Look at all that `serve` with these settings needs, and say what to mend. Changes nothing.
 
-    Looks at the settings, the data directory, open files, both addresses, the database and its clock, the models'
+    Looks at the settings, the data directory, open files, the addresses, who is let in, TLS, the database and its clock, the models'
     providers and the MCP servers. The exit code is 1 if something keeps a server from working as it should.
     """
     from sendoff_server.doctor import command

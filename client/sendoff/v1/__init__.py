@@ -182,6 +182,7 @@ from sendoff.v1.model_settings_pb2 import VERBOSITY_LOW as VERBOSITY_LOW
 from sendoff.v1.model_settings_pb2 import VERBOSITY_MEDIUM as VERBOSITY_MEDIUM
 from sendoff.v1.model_settings_pb2 import VERBOSITY_UNSPECIFIED as VERBOSITY_UNSPECIFIED
 from sendoff.v1.model_settings_pb2 import Verbosity as Verbosity
+from sendoff.v1.ops_service_pb2 import Caller as Caller
 from sendoff.v1.ops_service_pb2 import GetQueueStatsRequest as GetQueueStatsRequest
 from sendoff.v1.ops_service_pb2 import GetQueueStatsResponse as GetQueueStatsResponse
 from sendoff.v1.ops_service_pb2 import GetServerInfoRequest as GetServerInfoRequest

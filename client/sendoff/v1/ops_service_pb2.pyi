@@ -69,6 +69,7 @@ class GetServerInfoResponse(_message.Message):
     CONTRACT_DIGEST_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
     QUOTAS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the program."""
@@ -83,6 +84,10 @@ class GetServerInfoResponse(_message.Message):
         """Its limits by name: max_request_bytes, max_page_size, max_wait_seconds, max_stream_age_seconds and others. Open: may grow."""
 
     @_builtins.property
+    def caller(self) -> Global___Caller:
+        """Who asked."""
+
+    @_builtins.property
     def quotas(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quota]:
         """What the caller may have: his tenant, and the key that he calls with. Empty: as much as is wanted."""
 
@@ -93,15 +98,52 @@ class GetServerInfoResponse(_message.Message):
         contract_digest: _builtins.str = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         limits: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        caller: Global___Caller | None = ...,
         quotas: _abc.Iterable[Global___Quota] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_digest", b"contract_digest", "features", b"features", "limits", b"limits", "quotas", b"quotas", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "contract_digest", b"contract_digest", "features", b"features", "limits", b"limits", "quotas", b"quotas", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
+
+@_typing.final
+class Caller(_message.Message):
+    """Who makes a call, as its credential tells."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    KEY_NAME_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner of everything that the caller sees."""
+    role: _builtins.str
+    """What the credential may do: full, send-only, read-only or operator. Open: may grow. Empty: this server has no keys, and everybody may do
+    everything.
+    """
+    key_id: _builtins.str
+    """Id of the API key, which is no secret. Empty: this server has no keys."""
+    key_name: _builtins.str
+    """What the operator calls the key."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        role: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        key_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "key_name", b"key_name", "role", b"role", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Caller: _TypeAlias = Caller  # noqa: Y015
 
 @_typing.final
 class Quota(_message.Message):

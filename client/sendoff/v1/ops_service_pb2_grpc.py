@@ -73,7 +73,7 @@ class OpsServiceServicer(object):
     """
 
     def GetServerInfo(self, request, context):
-        """Tells what this server is and can.
+        """Tells what this server is and can, and who the caller is to it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,7 +18,7 @@ class OpsServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.GetServerInfoRequest, _ops_service_pb2.GetServerInfoResponse]
-    """Tells what this server is and can."""
+    """Tells what this server is and can, and who the caller is to it."""
     GetQueueStats: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.GetQueueStatsRequest, _ops_service_pb2.GetQueueStatsResponse]
     """Tells how much waits and works, for whom, how long runs have lately waited for a slot, and who works.
 
@@ -54,7 +54,7 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ops_service_pb2.GetServerInfoRequest,
         context: _aio.ServicerContext[_ops_service_pb2.GetServerInfoRequest, _abc.Awaitable[_ops_service_pb2.GetServerInfoResponse]],
     ) -> _abc.Awaitable[_ops_service_pb2.GetServerInfoResponse]:
-        """Tells what this server is and can."""
+        """Tells what this server is and can, and who the caller is to it."""
 
     @_abc_1.abstractmethod
     def GetQueueStats(

@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sendoff_server.access.gate import Gate
-from sendoff_server.access.principal import act_for
+from sendoff_server.access.principal import Principal, act_for
 from sendoff_server.access.rpcs import RPCS
 from sendoff_server.api import status
 from sendoff_server.api.acts import address, stream_noted, unary_noted
@@ -38,7 +38,7 @@ from sendoff_server.tracer import NO_TRACER, Tracer
 
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Streaming = Callable[[Any, Context], AsyncGenerator[Message]]
-Admit = Callable[[Context], Awaitable[None]]
+Admit = Callable[[Context], Awaitable[Principal]]
 Parse = Callable[[bytes], Message]
 
 _log = structlog.get_logger(__name__)
@@ -101,13 +101,15 @@ class Calls:
         name = f"{method.containing_service.name}/{method.name}"
         needed = RPCS[name]
 
-        async def admit(context: Context) -> None:
+        async def admit(context: Context) -> Principal:
             try:
-                act_for(await self._gate.admit(self.credentials(context), *needed))
+                principal = await self._gate.admit(self.credentials(context), *needed)
             except PermissionDenied:
                 if self._trail is not None:
                     await self._trail.denied(name, address(context))
                 raise
+            act_for(principal)
+            return principal
 
         return admit
 
@@ -149,10 +151,11 @@ class Calls:
             started = self._begin(name)
             structlog.contextvars.bind_contextvars(rpc=name)
             try:
-                await admit(context)
+                principal = await admit(context)
                 # Closed here and now: left to the garbage collector, what the generator holds would outlive the call.
                 async with aclosing(behaviour(parse(asked), context)) as frames:
                     async for frame in frames:
+                        await self._gate.recheck(principal)
                         await context.write(frame)
             except (Exception, asyncio.CancelledError) as error:
                 await self._refuse(name, error, context, started)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sendoff import v1
 from sendoff.v1.model_service_pb2_grpc import ModelServiceServicer
 from sendoff.v1.ops_service_pb2_grpc import OpsServiceServicer
+from sendoff_server.access.caller import told_to_caller
 from sendoff_server.access.principal import acting
 from sendoff_server.api.status import Context
 from sendoff_server.audit.service import AuditService
@@ -34,7 +35,7 @@ class OpsServicer(OpsServiceServicer):
         self._audit = audit
 
     async def GetServerInfo(self, request: v1.GetServerInfoRequest, context: Context) -> v1.GetServerInfoResponse:
-        return await self._info.get(acting().tenant)
+        return told_to_caller(await self._info.get(acting().tenant))
 
     async def GetQueueStats(self, request: v1.GetQueueStatsRequest, context: Context) -> v1.GetQueueStatsResponse:
         return await self._queue.get(acting().tenant, request)

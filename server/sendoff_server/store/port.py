@@ -99,6 +99,10 @@ class StoreInUse(Exception):
     """Another process has the database, and this engine serves one process only."""
 
 
+class BackupRefused(Exception):
+    """A copy of the database is not made, or not put in its place; the message says what to change."""
+
+
 class Poisoned(Exception):
     """This one item can not be written, whatever else is in the batch; the other items were."""
 

@@ -13,7 +13,7 @@ from sendoff_server import ids
 from sendoff_server.store.api_keys import ApiKeyChanges
 from sendoff_server.store.batch import claiming
 from sendoff_server.store.batch.dispatch import NO_CAPS, Caps, Claimed, Dispatch, Scope
-from sendoff_server.store.batch.shares import Wheel
+from sendoff_server.store.batch.shares import WeightsOf, Wheel
 from sendoff_server.store.group_read import GroupRead
 from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
@@ -127,7 +127,7 @@ class PostgresStore(Store):
         connections: int = _CONNECTIONS,
         sends_hints: bool = True,
         caps: Caps = NO_CAPS,
-        weights: Mapping[int, float] | None = None,
+        weights_of: WeightsOf | None = None,
         slots: int | None = None,
     ) -> None:
         """`connections`: at most, of which one each is for batches, beats and hints; opened as they are needed.
@@ -136,7 +136,7 @@ class PostgresStore(Store):
         self._replica_no = 0
         self._schema = len(migrations.known())
         self._slots = slots
-        self._dispatch = Dispatch(caps, Wheel(weights))
+        self._dispatch = Dispatch(caps, Wheel(weights_of))
         self._known_pauses = KnownPauses()
         self._batch_context = write.BatchContext(RunNumbers(), KnownPauses(), caps)
         self._flushing = pool(dsn, 1)

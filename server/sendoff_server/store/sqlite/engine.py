@@ -18,7 +18,7 @@ from sendoff_server.clock import SECOND_NS, Clock, SystemClock
 from sendoff_server.store.api_keys import ApiKeyChanges
 from sendoff_server.store.batch import claiming
 from sendoff_server.store.batch.dispatch import NO_CAPS, Caps, Claimed, Dispatch, Scope
-from sendoff_server.store.batch.shares import Wheel
+from sendoff_server.store.batch.shares import WeightsOf, Wheel
 from sendoff_server.store.group_read import GroupRead
 from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
@@ -105,7 +105,7 @@ class SqliteStore(Store):
         exclusive: bool = True,
         clock: Clock | None = None,
         caps: Caps = NO_CAPS,
-        weights: Mapping[int, float] | None = None,
+        weights_of: WeightsOf | None = None,
         slots: int | None = None,
     ) -> None:
         """`exclusive`: one process, which takes over at once what an earlier one held. Else replicas share the file.
@@ -116,7 +116,7 @@ class SqliteStore(Store):
         self._replica_id = ids.new("replica")
         self._replica_no = 0
         self._slots = slots
-        self._dispatch = Dispatch(caps, Wheel(weights))
+        self._dispatch = Dispatch(caps, Wheel(weights_of))
         self._writer = ConnectionThreads("write", 1, partial(connect, path, synchronous))
         self._readers = ConnectionThreads("read", _READERS, partial(connect_reader, path))
         self._checkpointer = Checkpointer(partial(connect, path, synchronous))
