@@ -25,7 +25,7 @@ from tests.contract.databases import SqliteDatabase
 from tests.faults.caller import Caller, calling, refused, script
 from tests.fixtures.own_postgres import OwnPostgres, emptied, own_postgres
 from tests.fixtures.receiver import Receiver
-from tests.fixtures.server import ServerProcess
+from tests.fixtures.server import Serve, ServerProcess
 
 PAGE = (Path(__file__).parents[2] / "deploy" / "backup.md").read_text()
 BACK_UP, RESTORE, DUMP, RESTORE_DUMP, BASE, TO_A_MOMENT = re.findall(
@@ -127,7 +127,7 @@ class Story:
 
 
 async def test_a_backup_on_sqlite_under_load_has_all_that_was_accepted_and_its_runs_go_on(
-    server_process: ServerProcess, receiver: Receiver, tmp_path: Path
+    server_process: ServerProcess, serve: Serve, receiver: Receiver, tmp_path: Path
 ) -> None:
     places = {"/var/backups": str(tmp_path)}
     await server_process.start()
@@ -140,23 +140,15 @@ async def test_a_backup_on_sqlite_under_load_has_all_that_was_accepted_and_its_r
     await server_process.kill()
     secret = (server_process.data_dir / "callback.secret").read_bytes()
 
-    restored = ServerProcess(tmp_path / "restored")
-    await _shell(RESTORE, places, {"SENDOFF_DATA_DIR": str(restored.data_dir)})
-    (restored.data_dir / "callback.secret").write_bytes(secret)
-    await _goes_on(restored, story, receiver)
-
-
-async def _goes_on(restored: ServerProcess, story: Story, receiver: Receiver, *flags: str) -> None:
-    await restored.start(*flags)
-    try:
-        async with calling(restored.address) as caller:
-            await story.check(caller, receiver)
-    finally:
-        await restored.close()
+    restored = tmp_path / "restored"
+    await _shell(RESTORE, places, {"SENDOFF_DATA_DIR": str(restored)})
+    (restored / "callback.secret").write_bytes(secret)
+    async with serve(data_dir=restored) as server, calling(server.grpc.address) as caller:
+        await story.check(caller, receiver)
 
 
 async def test_backups_of_postgres_under_load_have_all_that_was_accepted_and_its_runs_go_on(
-    server_process: ServerProcess, receiver: Receiver, tmp_path: Path, shared: Path
+    server_process: ServerProcess, serve: Serve, receiver: Receiver, tmp_path: Path, shared: Path
 ) -> None:
     places = {"/var/backups": str(shared)}
     with own_postgres(**_archiving(places)) as postgres:
@@ -173,22 +165,19 @@ async def test_backups_of_postgres_under_load_have_all_that_was_accepted_and_its
         told = len(receiver.got)
 
         await _shell(RESTORE_DUMP, places, urls)
-        data_dir = server_process.data_dir
-        await _goes_on(ServerProcess(data_dir), story, receiver, "--database-url", urls["RESTORED_URL"])
+        async with serve(database_url=urls["RESTORED_URL"]) as server, calling(server.grpc.address) as caller:
+            await story.check(caller, receiver)
 
         with emptied(postgres) as copy:
             await postgres.stop()
             await copy.shell(_placed(TO_A_MOMENT, places), PGDATA=str(copy.data), MOMENT=moment)
             await copy.start()
             await _promoted(copy)
-            restored = ServerProcess(data_dir)
-            await restored.start("--database-url", copy.dsn())
-            async with calling(restored.address) as caller:
+            async with serve(database_url=copy.dsn()) as server, calling(server.grpc.address) as caller:
                 assert (await caller.get(story.long.id)).status == v1.RUN_STATUS_CANCELLED, "as it was by that moment"
                 assert (await refused(caller.get(later.id))).reason == "RUN_NOT_FOUND"
                 again = await caller.send(story.done.agent_id, script(text="done"), **story.same)
                 assert again.id == story.done.id
-            await restored.close()
         assert len(receiver.got) == told + 1, "of the long run, by the server on the dump"
 
 
