@@ -23,6 +23,7 @@ from sendoff.receiving_streams import AsyncSaid, AsyncStream
 from sendoff.requests import (
     AgentFields,
     AgentFilters,
+    AuditFilters,
     BlockFields,
     BlockFilters,
     ConversationFields,
@@ -35,6 +36,7 @@ from sendoff.requests import (
     ToolFilters,
 )
 from sendoff.retry import RECONNECT, UNARY, Attempts, RetryPolicy, Timing
+from sendoff.tracing import trace_metadata
 from sendoff.waiting import Waiting
 from sendoff.watching import Entry, Watch, WatchOptions
 
@@ -559,6 +561,11 @@ class AsyncClient(AsyncCallbackCalls):
         """All pauses, oldest first."""
         return (await self._call(requests.list_dispatch_pauses(), timeout_s)).pauses
 
+    def audit_entries(self, **filters: Unpack[AuditFilters]) -> AsyncIterator[v1.AuditEntry]:
+        """Who has done what, newest first; further pages are fetched as they are needed. Takes the role operator, where
+        there are keys."""
+        return self._pages(paging.audit_entries(filters))
+
     async def health(self, service: str = "", *, timeout_s: float | None = None) -> bool:
         """Whether the server, or one of its services, takes requests. Raises Unavailable when none answers."""
         answer = await self._call(requests.check_health(service), timeout_s)
@@ -587,7 +594,7 @@ class AsyncClient(AsyncCallbackCalls):
             call.method.path, call.method.request.SerializeToString, call.method.response.FromString
         )
         try:
-            return await rpc(call.request, timeout=timeout_s, metadata=self.connection.metadata)
+            return await rpc(call.request, timeout=timeout_s, metadata=self.connection.metadata + trace_metadata())
         except grpc.aio.AioRpcError as error:
             raise errors.from_rpc(error, self.connection.address) from error
 
@@ -602,13 +609,15 @@ class AsyncClient(AsyncCallbackCalls):
     def _subscribe(self, receiving: Receiving) -> AsyncStream:
         method, said = methods.RECEIVE_DELIVERIES, AsyncSaid()
         rpc = self._channel.stream_stream(method.path, method.request.SerializeToString, method.response.FromString)
-        call = rpc(aiter(said), metadata=self.connection.metadata)
+        call = rpc(aiter(said), metadata=self.connection.metadata + trace_metadata())
         return AsyncStream(call, said, receiving, self.connection.address)
 
     def _open(self, watch: Watch) -> _Stream:
         method = methods.WATCH_RUN
         rpc = self._channel.unary_stream(method.path, method.request.SerializeToString, method.response.FromString)
-        return _Stream(rpc(watch.request(), metadata=self.connection.metadata), watch, self.connection.address)
+        return _Stream(
+            rpc(watch.request(), metadata=self.connection.metadata + trace_metadata()), watch, self.connection.address
+        )
 
 
 class _Stream:

@@ -23,6 +23,7 @@ from sendoff.receiving_streams import BlockingStream, Said
 from sendoff.requests import (
     AgentFields,
     AgentFilters,
+    AuditFilters,
     BlockFields,
     BlockFilters,
     ConversationFields,
@@ -36,6 +37,7 @@ from sendoff.requests import (
 )
 from sendoff.retry import RECONNECT, UNARY, Attempts, RetryPolicy, Timing
 from sendoff.streams import Stream
+from sendoff.tracing import trace_metadata
 from sendoff.waiting import Waiting
 from sendoff.watching import Entry, Watch, WatchOptions
 
@@ -555,6 +557,11 @@ class Client(CallbackCalls):
         """All pauses, oldest first."""
         return self._call(requests.list_dispatch_pauses(), timeout_s).pauses
 
+    def audit_entries(self, **filters: Unpack[AuditFilters]) -> Iterator[v1.AuditEntry]:
+        """Who has done what, newest first; further pages are fetched as they are needed. Takes the role operator, where
+        there are keys."""
+        return self._pages(paging.audit_entries(filters))
+
     def health(self, service: str = "", *, timeout_s: float | None = None) -> bool:
         """Whether the server, or one of its services, takes requests. Raises Unavailable when none answers."""
         return self._call(requests.check_health(service), timeout_s).value == methods.HEALTH_SERVING
@@ -576,7 +583,7 @@ class Client(CallbackCalls):
             call.method.path, call.method.request.SerializeToString, call.method.response.FromString
         )
         try:
-            return rpc(call.request, timeout=timeout_s, metadata=self.connection.metadata)
+            return rpc(call.request, timeout=timeout_s, metadata=self.connection.metadata + trace_metadata())
         except grpc.RpcError as error:
             raise errors.from_rpc(error, self.connection.address) from error
 
@@ -590,10 +597,12 @@ class Client(CallbackCalls):
     def _subscribe(self, receiving: Receiving) -> BlockingStream:
         method, said = methods.RECEIVE_DELIVERIES, Said()
         rpc = self._channel.stream_stream(method.path, method.request.SerializeToString, method.response.FromString)
-        call = rpc(iter(said), metadata=self.connection.metadata)
+        call = rpc(iter(said), metadata=self.connection.metadata + trace_metadata())
         return BlockingStream(call, said, receiving, self.connection.address)
 
     def _open(self, watch: Watch) -> Stream:
         method = methods.WATCH_RUN
         rpc = self._channel.unary_stream(method.path, method.request.SerializeToString, method.response.FromString)
-        return Stream(rpc(watch.request(), metadata=self.connection.metadata), watch, self.connection.address)
+        return Stream(
+            rpc(watch.request(), metadata=self.connection.metadata + trace_metadata()), watch, self.connection.address
+        )

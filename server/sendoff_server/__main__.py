@@ -83,12 +83,14 @@ def _mcp_servers(settings: Settings) -> Mapping[str, ServerConfig]:
 def _run(main: process.Main) -> None:
     """Run to the end. What can go wrong through no fault of ours is told in one line."""
     from sendoff_server.access.addresses import AddressNeedsKeys
+    from sendoff_server.admission.book import BadQuotas
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.callbacks.signing import BadSecret
     from sendoff_server.gateway.metrics_door import MetricsAddressUnavailable
     from sendoff_server.gateway.server import HttpAddressUnavailable
     from sendoff_server.tls.material import BadCertificate
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
+    from sendoff_server.tracing.exporting import BadTracing
 
     told = (
         AddressNeedsKeys,
@@ -96,7 +98,9 @@ def _run(main: process.Main) -> None:
         HttpAddressUnavailable,
         MetricsAddressUnavailable,
         BadCertificate,
+        BadQuotas,
         BadSecret,
+        BadTracing,
         PythonToolsUnavailable,
     )
     _run_telling(main, *told)
@@ -207,6 +211,8 @@ def demo(
 
     if settings.processes > 1:
         _fail("the demonstration has one process; leave SENDOFF_PROCESSES out", code=2)
+    if settings.tls_certificate_file:
+        _fail("the demonstration speaks without TLS; leave SENDOFF_TLS_CERTIFICATE_FILE out", code=2)
     providers = _providers()
     _make_data_dir(settings)
     if (settings.default_model or demonstration.EMBEDDED) == demonstration.EMBEDDED:
@@ -359,10 +365,7 @@ def rotate_encryption(settings: Settings) -> None:
         await store_parts.reseal(settings, rotation.renewed)
 
     _run_telling(main)
-    told = (
-        f"{rotation.sealed} secrets are encrypted anew, {rotation.current} were encrypted with the first key already."
-    )
-    print(told)
+    print(f"{rotation.sealed} secrets are encrypted anew, {rotation.current} had the first key already.")
     if rotation.unreadable:
         _fail(f"{len(rotation.unreadable)} cannot be read:\n" + "\n".join(rotation.unreadable))
 

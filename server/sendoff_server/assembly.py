@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sendoff import v1
+from sendoff_server.admission.quotas import QuotaAdmission
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.secrets import AgentSecrets
 from sendoff_server.agents.service import AgentService
+from sendoff_server.audit.act import noted
+from sendoff_server.audit.service import AuditService
+from sendoff_server.audit.trail import Trail
 from sendoff_server.callback_parts import courier, dispatcher
 from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.dispatcher import Dispatcher
@@ -61,7 +65,7 @@ from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
 from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
-from sendoff_server.server_info import server_info
+from sendoff_server.server_info import ServerInfo, server_info
 from sendoff_server.settings import Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Item, Result
@@ -74,6 +78,8 @@ from sendoff_server.tools.mcp.servers import McpServers
 from sendoff_server.tools.memory import BUILT_IN_TOOLS, MemoryTools
 from sendoff_server.tools.port import Tools
 from sendoff_server.tools.python.tools import PythonTools, python_tools
+from sendoff_server.tracer import NO_TRACER, Tracer
+from sendoff_server.tracing.parts import traced_models, traced_tools
 from sendoff_server.use_cases import UseCases
 
 
@@ -114,8 +120,10 @@ class Assembly:
         models: ModelCatalogue,
         shed: Shed,
         presence: Presence,
+        admission: QuotaAdmission,
         clock: Clock,
         meters: Meters,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._settings = settings
         self._meters = meters
@@ -123,7 +131,9 @@ class Assembly:
         self._models = models
         self._shed = shed
         self._presence = presence
+        self._admission = admission
         self._clock = clock
+        self._tracer = tracer
         self._hub = Hub(shared=not store.is_alone)
         self._herald = Herald(store, self._hub, clock)
         self._scheduler = Scheduler(
@@ -135,16 +145,18 @@ class Assembly:
         self._blocks = BlockDirectory(store)
         self._memory = AgentMemory(self._blocks, self._agents, clock)
         toolbox = toolbox_of(shed.directory)
-        self._wardrobe = Wardrobe(self._agents, self._conversations, models, toolbox, self._memory)
+        self._wardrobe = Wardrobe(
+            self._agents, self._conversations, traced_models(models, tracer), toolbox, self._memory
+        )
         self._files = FileService(store, clock)
-        self._commits = GroupCommit(store, clock, self._on_result, meters.store)
+        self._commits = GroupCommit(store, clock, self._on_result, meters.store, noted)
         self._guard = guard_of(settings)
         sealer = Sealer(settings.encryption)
         self._agent_secrets = AgentSecrets(
             sealer, calls_python=shed.python is not None, may_keep_plain=settings.is_local
         )
         self._endpoint_secrets = EndpointSecrets(sealer)
-        self._courier = courier(settings, self._guard, self._endpoint_secrets, clock)
+        self._courier = courier(settings, self._guard, self._endpoint_secrets, clock, tracer)
         self._callbacks = dispatcher(settings, store, self._commits, self._courier, self._guard, clock)
         self._pictures = remote_pictures(self._guard, clock)
         self._retention = Retention(timedelta(days=settings.retention_days) if settings.retention_days else None)
@@ -161,7 +173,7 @@ class Assembly:
             retention=self._retention,
             may_approve=settings.allow_approve_on_timeout,
         )
-        self._answering = Answering(store, self._commits, self._scheduler, self._acceptance, clock)
+        self._answering = Answering(store, self._commits, self._scheduler, self._acceptance, clock, tracer)
 
     def parts(self) -> Parts:
         runs = self._runs()
@@ -170,11 +182,13 @@ class Assembly:
             commits=self._commits,
             shed=self._shed,
             scheduler=self._scheduler,
-            executor=Executor(self._store, self._commits, self._hub, self._body(), self._presence, self._clock),
+            executor=Executor(
+                self._store, self._commits, self._hub, self._body(), self._presence, self._clock, self._tracer
+            ),
             lookout=Lookout(self._store, self._hub, self._scheduler, self._herald, self._clock),
             herald=self._herald,
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
-            purging=Purging(self._store, self._hub, self._clock),
+            purging=Purging(self._store, self._hub, self._clock, audit_days=self._settings.audit_days),
             callbacks=self._callbacks,
             pictures=self._pictures,
             use_cases=self._use_cases(runs),
@@ -199,13 +213,18 @@ class Assembly:
             self._answering,
             Waits(self._hub, self._clock),
             watching,
+            self._admission,
             self._clock,
+            self._tracer,
         )
 
     def _body(self) -> ByKind:
         settings, store, history, clock = self._settings, self._store, self._history, self._clock
         callers = Callers(
-            callers_of(self._shed, self._memory, store), clock, settings.tool_timeout_s, self._agent_secrets.environment
+            traced_tools(callers_of(self._shed, self._memory, store), self._tracer),
+            clock,
+            settings.tool_timeout_s,
+            self._agent_secrets.environment,
         )
         retry = RetryPolicy(settings.model_retries)
         timeout = timedelta(seconds=settings.action_timeout_s)
@@ -221,7 +240,9 @@ class Assembly:
         store, clock, shed = self._store, self._clock, self._shed
         return UseCases(
             runs=runs,
-            actions=ActionService(store, self._agents, self._conversations, self._answering),
+            actions=ActionService(
+                store, self._agents, self._conversations, self._answering, self._files, self._admission
+            ),
             steps=StepService(store),
             agents=AgentService(
                 store,
@@ -259,8 +280,10 @@ class Assembly:
             files=self._files,
             models=self._models,
             dispatch=DispatchService(store, clock, self._scheduler.lanes_were_freed),
+            audit=AuditService(store),
+            trail=Trail(self._commits),
             queue=QueueStats(store),
-            info=server_info(self._settings),
+            info=ServerInfo(server_info(self._settings), self._admission),
         )
 
     def _callback_service(self) -> CallbackService:
@@ -284,6 +307,7 @@ class Assembly:
             self._store,
             self._commits,
             self._callbacks.doorbell,
+            self._admission,
             self._clock,
             give_up_s=self._settings.callback_give_up_s,
             max_stream_age_s=self._settings.max_stream_age_s,
@@ -299,7 +323,9 @@ class Assembly:
             self._answering,
             runs,
             self._retention,
+            self._admission,
             self._clock,
+            self._tracer,
         )
 
     # ---- who is told of what ----

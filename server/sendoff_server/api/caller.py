@@ -23,8 +23,8 @@ def credentials(context: Context) -> Credentials:
 
 def proven_credentials(context: Context) -> Credentials:
     """The same, with what the connection has proven; where callers show certificates."""
-    shown = context.auth_context().get("x509_pem_cert") or ()
-    return replace(credentials(context), certificate_names=names_in(shown[0]) if shown else ())
+    shown = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
+    return replace(credentials(context), certificate_names=names_in(shown) if shown else ())
 
 
 def idempotency_key(context: Context) -> str | None:

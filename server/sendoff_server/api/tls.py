@@ -22,7 +22,9 @@ def server_credentials(certificates: Certificates) -> grpc.ServerCredentials:
         return _configuration(current)
 
     return grpc.dynamic_ssl_server_credentials(
-        _configuration(shown), newer, require_client_authentication=certificates.asks_callers
+        _configuration(shown),
+        newer,  # type: ignore[arg-type]  # the stubs do not know that None may be answered
+        require_client_authentication=certificates.asks_callers,
     )
 
 

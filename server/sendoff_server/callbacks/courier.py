@@ -21,6 +21,7 @@ from sendoff_server.outgoing.port import Answer, NotAnswered, Sender
 from sendoff_server.store.items import NoteAttempt
 from sendoff_server.store.port import StoreFailed
 from sendoff_server.store.questions import Delivery, Endpoint
+from sendoff_server.tracer import NO_TRACER, Tracer
 
 DISABLED = "the endpoint is disabled"
 UNSIGNED = "the endpoint whose secrets were to sign is deleted"
@@ -60,6 +61,7 @@ class Courier:
         secrets: EndpointSecrets,
         give_up_s: float,
         chance: Callable[[], float],
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         """`open_sender` is called before the first attempt; `chance` gives numbers from 0 to 1."""
         self._open_sender = open_sender
@@ -68,6 +70,7 @@ class Courier:
         self._clock = clock
         self._give_up_s = give_up_s
         self._chance = chance
+        self._tracer = tracer
         self._sender: Sender | None = None
         self._opening = asyncio.Lock()
 
@@ -81,7 +84,8 @@ class Courier:
 
         extra = {"sendoff-attempt": str(delivery.attempts + 1)}
         signer = partial(self._signer_of, delivery.tenant, delivery.signed_by)
-        tried = await self._try(delivery.url, delivery.id, signer, body, extra)
+        with self._tracer.delivering(delivery.run, delivery.id, delivery.attempts + 1):
+            tried = await self._try(delivery.url, delivery.id, signer, body, extra)
         return Outcome(self._note(delivery, tried), _is_well(tried))
 
     async def try_endpoint(self, tenant: str, endpoint: Endpoint, body: str) -> v1.DeliveryAttempt:

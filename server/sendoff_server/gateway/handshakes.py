@@ -7,7 +7,12 @@ nowhere. Here each is counted from its first moment, has a time, and is shown th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import structlog
 
 from sendoff_server.tls.certificates import Certificates
 
@@ -15,10 +20,14 @@ HANDSHAKE_S = 10.0
 """So long a handshake may take."""
 _GOODBYE_S = 5.0
 """So long who is closed has to say that he understood."""
+_BREATH_S = 1.0
+"""So long nobody is taken where the process may open no more files."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Handshakes:
-    """Makes what takes new connections, and has those that are under way."""
+    """Takes connections, and hands each to the HTTP server once it is encrypted."""
 
     def __init__(
         self,
@@ -26,79 +35,50 @@ class Handshakes:
         make_protocol: Callable[[], asyncio.Protocol],
         *,
         has_room: Callable[[int], bool],
-        most_s: float = HANDSHAKE_S,
     ) -> None:
         """`has_room` says whether one more may come, told how many handshakes are under way."""
         self._certificates = certificates
         self._make_protocol = make_protocol
         self._has_room = has_room
-        self._most_s = most_s
         self._under_way: set[asyncio.Task[None]] = set()
 
-    def __len__(self) -> int:
-        return len(self._under_way)
-
-    def arrival(self) -> asyncio.Protocol:
-        """What a new connection is given to."""
-        return _Arrival(self)
-
-    def begin(self, transport: asyncio.Transport, arrival: _Arrival) -> None:
-        if not self._has_room(len(self._under_way)):
-            transport.abort()
-            return
-        task = asyncio.get_running_loop().create_task(self._shake(transport, arrival), name="handshake")
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-
-    async def _shake(self, raw: asyncio.Transport, arrival: _Arrival) -> None:
-        """Encrypt the connection, then hand it to the HTTP server."""
+    @asynccontextmanager
+    async def taking(self, listening: socket.socket) -> AsyncIterator[None]:
+        """Take connections inside the block. On leaving it handshakes under way are cut; what is encrypted stays."""
+        accepting = asyncio.create_task(self._accept_for_ever(listening), name="accept connections")
         try:
-            encrypted = await asyncio.get_running_loop().start_tls(
-                raw,
-                arrival,
-                self._certificates.current.context,
-                server_side=True,
-                ssl_handshake_timeout=self._most_s,
+            yield
+        finally:
+            tasks = {accepting, *self._under_way}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _accept_for_ever(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listening)
+            except ConnectionError:  # gone again
+                continue
+            except OSError as error:
+                _log.error("no connection can be taken", error=str(error))
+                await asyncio.sleep(_BREATH_S)
+                continue
+            if not self._has_room(len(self._under_way)):
+                connection.close()
+                continue
+            task = loop.create_task(self._shake(connection), name="handshake")
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _shake(self, connection: socket.socket) -> None:
+        # Who speaks no TLS, or shows no certificate that is trusted, is an error here, and has been told so by TLS.
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._make_protocol,
+                connection,
+                ssl=self._certificates.current.context,
+                ssl_handshake_timeout=HANDSHAKE_S,
                 ssl_shutdown_timeout=_GOODBYE_S,
             )
-        except OSError:  # as TLS itself and its time-out are: whoever speaks no TLS, or shows no certificate of ours
-            raw.abort()
-        except BaseException:
-            raw.abort()
-            raise
-        else:
-            if encrypted is not None and not arrival.is_lost:
-                arrival.hand_over(encrypted, self._make_protocol())
-
-    async def cut(self) -> None:
-        """End those that are under way."""
-        for task in self._under_way:
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
-
-
-class _Arrival(asyncio.Protocol):
-    """A connection until its handshake is done. What comes at once behind it is kept for who takes over."""
-
-    def __init__(self, handshakes: Handshakes) -> None:
-        self._handshakes = handshakes
-        self._early = bytearray()
-        self.is_lost = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
-        self._handshakes.begin(transport, self)
-
-    def data_received(self, data: bytes) -> None:
-        self._early += data
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = True
-
-    def hand_over(self, encrypted: asyncio.Transport, protocol: asyncio.Protocol) -> None:
-        encrypted.set_protocol(protocol)
-        protocol.connection_made(encrypted)
-        if self._early:
-            protocol.data_received(bytes(self._early))
-            self._early.clear()

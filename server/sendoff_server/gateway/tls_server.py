@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import AsyncExitStack
 from typing import Any, cast
 
 import uvicorn
@@ -20,6 +21,7 @@ class TlsServer(QuietServer):
     def __init__(self, config: uvicorn.Config, certificates: Certificates, limits: Limits) -> None:
         super().__init__(config)
         self._limits = limits
+        self._taking = AsyncExitStack()
         self._handshakes = Handshakes(certificates, self._protocol, has_room=self._has_room)
 
     def _protocol(self) -> asyncio.Protocol:
@@ -33,15 +35,11 @@ class TlsServer(QuietServer):
         return handshakes + len(self.server_state.connections) < most
 
     async def listen(self, sockets: list[socket.socket]) -> None:
-        loop = asyncio.get_running_loop()
-        self.servers = [
-            await loop.create_server(self._handshakes.arrival, sock=each, backlog=self.config.backlog)
-            for each in sockets
-        ]
+        self.servers = []
+        for each in sockets:
+            await self._taking.enter_async_context(self._handshakes.taking(each))
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        await self._handshakes.cut()
+        await self._taking.aclose()
         await super().shutdown(sockets)

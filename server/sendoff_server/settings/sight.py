@@ -19,6 +19,12 @@ class SightSettings(Group):
         "other one the next. `off`: there are none.",
     )
 
+    trace_content: bool = Field(
+        False,
+        description="Have traces tell what was said, and what tools were given and gave. They are kept if "
+        "OTEL_EXPORTER_OTLP_ENDPOINT is set, or as OpenTelemetry's other variables say.",
+    )
+
     @field_validator("metrics_address")
     @classmethod
     def _is_place_of_metrics(cls, address: str) -> str:

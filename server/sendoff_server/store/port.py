@@ -233,6 +233,10 @@ class Store(ApiKeyReads, Protocol):
         """How many runs of the tenant have not ended; of these shares only, if any are named."""
         ...
 
+    async def count_open(self, tenant: str, most: int) -> int:
+        """How many runs of the tenant have not ended; not counted much further than to `most`."""
+        ...
+
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         """Of runs whose first step is among the newest NEWEST_STEPS of the tenant, those that started last first."""
         ...
@@ -290,6 +294,14 @@ class Store(ApiKeyReads, Protocol):
         Its other messages stay in their conversation and in forks of it. Its keys stay taken: an Accept with one of
         them is Deleted, as one that repeats it without a key.
         """
+        ...
+
+    async def audit_entries(self, tenant: str, before_id: str, limit: int) -> list[v1.AuditEntry]:
+        """Up to so many entries of the tenant that lie before that one, newest first."""
+        ...
+
+    async def purge_audit(self, before_ns: int) -> int:
+        """Delete entries of before that time, of all tenants; how many. A crash leaves what is left to the next one."""
         ...
 
     async def purge(self, now_ns: int, limit: int) -> Purged:

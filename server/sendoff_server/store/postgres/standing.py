@@ -87,7 +87,7 @@ async def _replicas(connection: Connection) -> dict[int, ReplicaSeen]:
 async def count(connection: Connection, tenant: str, shares: Sequence[int], caps: Caps) -> QueueCount:
     async with snapshot(connection):
         now_ns = await connection.fetchval(named("now_ns"))
-        bounds = (MOST_RUNS, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.per_tenant)
+        bounds = (MOST_RUNS, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.of_tenant(tenant))
         rows = await connection.fetch(named("count_queue"), tenant, list(shares) or None, *bounds)
         runs = await connection.fetchval(named("count_open"), tenant, MOST_RUNS + 1)
         replicas = await _replicas(connection)
@@ -99,8 +99,13 @@ async def count(connection: Connection, tenant: str, shares: Sequence[int], caps
         list(replicas.values()),
         [v1.DispatchPause.FromString(body) for (body,) in pauses],
         caps.per_agent,
-        caps.per_tenant,
+        caps.of_tenant(tenant),
     )
+
+
+async def count_open(connection: Connection, tenant: str, most: int) -> int:
+    runs: int = await connection.fetchval(named("count_open"), tenant, most)
+    return runs
 
 
 async def waits(connection: Connection, tenant: str) -> list[SlotWait]:
