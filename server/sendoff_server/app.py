@@ -23,13 +23,13 @@ from sendoff_server.gateway.connection import Limits
 from sendoff_server.gateway.metrics_door import MetricsDoor
 from sendoff_server.gateway.nouns.callbacks import callback_body
 from sendoff_server.gateway.server import HttpServer
-from sendoff_server.meter import CallMeter, Meters
+from sendoff_server.meter import CallMeter
 from sendoff_server.models.catalogue import catalogue
 from sendoff_server.networks import is_local
 from sendoff_server.runs.beating import Beating
 from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
-from sendoff_server.sight_parts import figures_of, metrics_door
+from sendoff_server.sight_parts import Sight
 from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
 from sendoff_server.use_cases import UseCases
@@ -87,17 +87,16 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
-        figures = figures_of(settings)
-        meters = figures.meters if figures is not None else Meters()
+        sight = Sight(settings, store, clock)
+        meters = sight.meters
         shed = await shed_of(settings, store, clock)
-        parts = Assembly(settings, store, models, shed, presence, clock, meters).parts()
+        parts = Assembly(settings, store, models, shed, presence, clock, meters, sight.on_result).parts()
         stack.push_async_callback(parts.pictures.aclose)
         gate = OpenGate()
         grpc = GrpcServer(settings, parts.use_cases, gate, meter=meters.grpc)
         http = _http(settings, parts.use_cases, gate, grpc, meters.rest)
-        metrics = metrics_door(settings, figures, grpc)
+        metrics = await stack.enter_async_context(sight.told(parts, grpc, http))
         for part in (
-            *([metrics] if metrics is not None else ()),
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
             parts.shed.mcp_servers.running(),
@@ -117,6 +116,8 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
                 clock,
                 beat_s=BEAT_S,
                 lease_s=LEASE_S,
+                work=meters.work,
+                meter=meters.store,
             ).running(),
         ):
             await stack.enter_async_context(part)

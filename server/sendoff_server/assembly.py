@@ -60,7 +60,7 @@ from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
 from sendoff_server.server_info import server_info
 from sendoff_server.settings import Settings
-from sendoff_server.store.group_commit import GroupCommit
+from sendoff_server.store.group_commit import GroupCommit, Witness
 from sendoff_server.store.items import Item, Result
 from sendoff_server.store.port import Store
 from sendoff_server.toolbox.directory import ToolDirectory
@@ -113,7 +113,9 @@ class Assembly:
         presence: Presence,
         clock: Clock,
         meters: Meters,
+        witness: Witness,
     ) -> None:
+        """`witness` is told what was written."""
         self._settings = settings
         self._meters = meters
         self._store = store
@@ -124,7 +126,12 @@ class Assembly:
         self._hub = Hub(shared=not store.is_alone)
         self._herald = Herald(store, self._hub, clock)
         self._scheduler = Scheduler(
-            store, self._hub, clock, max_running=settings.max_running, tell_lanes_wait=self._herald.lanes_wait
+            store,
+            self._hub,
+            clock,
+            max_running=settings.max_running,
+            tell_lanes_wait=self._herald.lanes_wait,
+            meter=meters.work,
         )
         self._history = HistoryMemory(store)
         self._agents = AgentDirectory(store)
@@ -134,7 +141,7 @@ class Assembly:
         toolbox = toolbox_of(shed.directory)
         self._wardrobe = Wardrobe(self._agents, self._conversations, models, toolbox, self._memory)
         self._files = FileService(store, clock)
-        self._commits = GroupCommit(store, clock, self._on_result, meters.store)
+        self._commits = GroupCommit(store, clock, self._on_result, meters.store, witness)
         self._guard = guard_of(settings)
         self._courier = courier(settings, self._guard, clock)
         self._callbacks = dispatcher(settings, store, self._commits, self._courier, self._guard, clock)
@@ -162,7 +169,7 @@ class Assembly:
             commits=self._commits,
             shed=self._shed,
             scheduler=self._scheduler,
-            executor=Executor(self._store, self._commits, self._hub, self._body(), self._presence, self._clock),
+            executor=self._executor(),
             lookout=Lookout(self._store, self._hub, self._scheduler, self._herald, self._clock),
             herald=self._herald,
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
@@ -174,6 +181,10 @@ class Assembly:
 
     # ---- runs ----
 
+    def _executor(self) -> Executor:
+        body, presence, work = self._body(), self._presence, self._meters.work
+        return Executor(self._store, self._commits, self._hub, body, presence, self._clock, work)
+
     def _runs(self) -> RunService:
         watching = Watching(
             self._store,
@@ -181,6 +192,7 @@ class Assembly:
             self._clock,
             max_stream_age_s=self._settings.max_stream_age_s,
             slow_consumer_s=self._settings.slow_consumer_s,
+            meter=self._meters.streams,
         )
         return RunService(
             self._store,
@@ -196,7 +208,9 @@ class Assembly:
 
     def _body(self) -> ByKind:
         settings, store, history, clock = self._settings, self._store, self._history, self._clock
-        callers = Callers(callers_of(self._shed, self._memory, store), clock, settings.tool_timeout_s)
+        callers = Callers(
+            callers_of(self._shed, self._memory, store), clock, settings.tool_timeout_s, self._meters.work
+        )
         retry = RetryPolicy(settings.model_retries)
         timeout = timedelta(seconds=settings.action_timeout_s)
         wardrobe, pictures = self._wardrobe, Pictures(store, self._pictures, clock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -77,7 +77,8 @@ class Courier:
 
         extra = {"sendoff-attempt": str(delivery.attempts + 1)}
         tried = await self._try(delivery.url, delivery.id, delivery.signed_by, body, extra)
-        return Outcome(self._note(delivery, tried), _is_well(tried))
+        note = replace(self._note(delivery, tried), since_ns=delivery.create_ns)
+        return Outcome(note, _is_well(tried))
 
     async def try_endpoint(self, endpoint: Endpoint, body: str) -> v1.DeliveryAttempt:
         """Send something to an endpoint that has a URL, once, whether it is disabled or not. Never raises."""

@@ -21,7 +21,7 @@ from sendoff_server.callbacks.doorbell import Doorbell
 from sendoff_server.callbacks.port import Payload
 from sendoff_server.clock import Clock
 from sendoff_server.errors import OutboxFull
-from sendoff_server.lifecycle import is_terminal
+from sendoff_server.lifecycle import is_terminal, starts
 from sendoff_server.outgoing.guard import Guard
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Item, Progress, Recorded, Result
@@ -76,6 +76,16 @@ class Dispatcher:
         if self._outbox.open >= self._most_open:
             raise OutboxFull(self._most_open, COUNT_S)
 
+    @property
+    def open(self) -> int:
+        """Deliveries that are not done, to URLs that requests name; of all replicas, as counted every few seconds."""
+        return self._outbox.open
+
+    @property
+    def under_way(self) -> int:
+        """Attempts of this process."""
+        return len(self._under_way)
+
     def expect_endpoints(self) -> None:
         """To be called when one has been made: from now on runs may bring deliveries for it."""
         self._outbox = Outbox(self._outbox.open, has_endpoints=True)
@@ -85,7 +95,7 @@ class Dispatcher:
         if not isinstance(result, Recorded) or not isinstance(item, Progress):
             return
         ends = is_terminal(item.run)
-        if not ends and not _starts(item):
+        if not ends and not starts(item.run, item.events):
             return
         if self._outbox.has_endpoints:
             self.doorbell.ring()
@@ -168,11 +178,6 @@ class Dispatcher:
             pause_s = self._breaker.failed(receiver, self._clock.monotonic())
             if pause_s is not None:
                 log.warning("a receiver of callbacks fails and is left alone", receiver=receiver, pause_s=pause_s)
-
-
-def _starts(item: Progress) -> bool:
-    """Whether the run starts with it. Events of one progress have the time of the first of them."""
-    return bool(item.events) and item.run.attempt == 1 and item.events[0].event_time == item.run.start_time
 
 
 def _log(delivery: Delivery, outcome: Outcome) -> None:

@@ -50,7 +50,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
-from sendoff_server.store.standing import QueueCount, SlotWait, Standing
+from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing
 
 DEFAULT_TENANT = "default"
 """Owner of everything until keys exist."""
@@ -226,6 +226,11 @@ class Store(Protocol):
 
     async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
         """How many runs of the tenant have not ended; of these shares only, if any are named."""
+        ...
+
+    async def queue_depths(self, tenants: Sequence[str]) -> list[QueueDepth]:
+        """How many runs have not ended, of each of these tenants that has some, and of all others together. The cost
+        grows with the conversations that have such runs, and not with the runs."""
         ...
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:

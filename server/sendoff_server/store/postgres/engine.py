@@ -87,7 +87,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
-from sendoff_server.store.standing import QueueCount, SlotWait, Standing
+from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -262,6 +262,9 @@ class PostgresStore(Store):
 
     async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
         return await self._read(standing.count, tenant, shares, self._dispatch.caps)
+
+    async def queue_depths(self, tenants: Sequence[str]) -> list[QueueDepth]:
+        return await self._read(standing.depths, tenants)
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         return await self._read(standing.waits, tenant)

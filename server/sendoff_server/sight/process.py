@@ -1,0 +1,54 @@
+"""Figures of the process: what it holds open, whether it serves, and how late its loop is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
+
+PERIOD_S = 0.25
+_LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+Facts = Mapping[str, tuple[str, Callable[[], float]]]
+"""Gauges by name, each with what it means and where it is read, from any thread."""
+
+
+class ProcessFigures:
+    """Memory, time and files come from the library, under the names that all programs have for them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        ProcessCollector(registry=registry)
+        build = Gauge("sendoff_build_info", "1, with the version of the program.", ("version",), registry=registry)
+        build.labels(version("sendoff")).set(1)
+        self._lag = Histogram(
+            "sendoff_loop_lag_seconds",
+            "How late the event loop is, looked at four times a second: whoever calls waits as long.",
+            buckets=_LAG_SECONDS,
+            registry=registry,
+        )
+
+    def read(self, facts: Facts) -> None:
+        """Tell these from now on."""
+        for name, (meaning, get) in facts.items():
+            Gauge(name, meaning, registry=self._registry).set_function(get)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look at the loop inside the block."""
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(self._look_forever(), name="measure the loop's lag")
+            try:
+                yield
+            finally:
+                looking.cancel()
+
+    async def _look_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + PERIOD_S
+            await asyncio.sleep(PERIOD_S)
+            self._lag.observe(max(0.0, loop.time() - due_s))
