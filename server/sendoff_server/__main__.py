@@ -15,6 +15,7 @@ import structlog
 import typer
 
 from sendoff_server import logs, process, settings_flags
+from sendoff_server.access.principal import acting_fields
 from sendoff_server.settings import ProviderSettings, Settings
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _with_settings(*fields: str) -> Callable[[Callable[..., None]], Callable[...
                 settings = settings_flags.read(given)
             except settings_flags.BadSettings as error:
                 _fail(f"these settings cannot be used:\n{error}", code=2)
-            logs.configure(settings.log_format, settings.log_level)
+            logs.configure(settings.log_format, settings.log_level, fields=acting_fields)
             command(settings, **arguments)
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
@@ -173,6 +174,7 @@ def _serve_alone(settings: Settings, providers: ProviderSettings) -> None:
 
     def ready(server: app.Server) -> None:
         process.settle_memory()
+        logs.name_replica(server.replica_id)
         http_address = server.http.address if server.http is not None else "off"
         structlog.get_logger("sendoff_server").info(
             "ready",
@@ -214,10 +216,11 @@ def replica() -> None:
         _fail("this command is for `sendoff-server serve --processes`, which says what it is to do", code=2)
     settings = Settings(**lifeline.settings)
     settings = settings.model_copy(update={"metrics_address": settings.metrics_address_of(lifeline.process)})
-    logs.configure(settings.log_format, settings.log_level, process=lifeline.process)
+    logs.configure(settings.log_format, settings.log_level, process=lifeline.process, fields=acting_fields)
 
-    def ready(_: app.Server) -> None:
+    def ready(server: app.Server) -> None:
         process.settle_memory()
+        logs.name_replica(server.replica_id)
         lifeline.tell_ready()
 
     async def main(stop: asyncio.Event) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sendoff_server.access.gate import Credentials
 from sendoff_server.api.status import Context
 from sendoff_server.errors import InvalidRequest, Violation
+from sendoff_server.request_ids import REQUEST_ID, request_id_of
 from sendoff_server.validation import IDEMPOTENCY_KEY, check_idempotency_key
 
 REPLAYED = (("idempotency-replayed", "true"),)
@@ -17,6 +18,14 @@ def credentials(context: Context) -> Credentials:
         if key == "authorization":
             return Credentials(str(value))
     return Credentials()
+
+
+def request_id(context: Context) -> str | None:
+    """What the caller calls this request; None for nothing that can be told."""
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID:
+            return request_id_of(value)
+    return None
 
 
 def idempotency_key(context: Context) -> str | None:

@@ -25,7 +25,7 @@ from google.protobuf.message_factory import GetMessageClass
 from sendoff_server.access.gate import Gate
 from sendoff_server.access.principal import Permission, act_for
 from sendoff_server.api import status
-from sendoff_server.api.caller import credentials
+from sendoff_server.api.caller import credentials, request_id
 from sendoff_server.api.status import Context
 from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError, StoreUnavailable
 from sendoff_server.meter import UNMETERED, CallMeter
@@ -101,8 +101,7 @@ class Calls:
         self, name: str, admit: Admit, parse: Parse, behaviour: Unary
     ) -> Callable[[bytes, Context], Awaitable[Message]]:
         async def call(data: bytes, context: Context) -> Message:
-            started = self._begin(name)
-            structlog.contextvars.bind_contextvars(rpc=name)
+            started = self._begin(name, context)
             try:
                 await admit(context)
                 reply = await behaviour(parse(data), context)
@@ -119,8 +118,7 @@ class Calls:
         """`parse` is given the request, or the iterator of those that come."""
 
         async def call(asked: Any, context: Context) -> None:
-            started = self._begin(name)
-            structlog.contextvars.bind_contextvars(rpc=name)
+            started = self._begin(name, context)
             try:
                 await admit(context)
                 # Closed here and now: left to the garbage collector, what the generator holds would outlive the call.
@@ -157,9 +155,12 @@ class Calls:
         self._meter.refused(status.INTERNAL_REASON)
         await status.abort(context, status.internal())
 
-    def _begin(self, name: str) -> float:
-        """When, by the computer's stopwatch."""
+    def _begin(self, name: str, context: Context) -> float:
+        """When, by the computer's stopwatch. From now on log lines name the call."""
         self._meter.began(name)
+        structlog.contextvars.bind_contextvars(rpc=name)
+        if told := request_id(context):
+            structlog.contextvars.bind_contextvars(request_id=told)
         return perf_counter()
 
     def _count(self, name: str, outcome: str, started: float) -> None:

@@ -16,6 +16,7 @@ from sendoff_server.access.gate import Credentials, Gate
 from sendoff_server.access.principal import Permission, act_for
 from sendoff_server.gateway.refusals import reason_of, refusal
 from sendoff_server.meter import UNMETERED, CallMeter
+from sendoff_server.request_ids import REQUEST_ID, request_id_of
 from sendoff_server.use_cases import UseCases
 
 _log = structlog.get_logger(__name__)
@@ -81,13 +82,19 @@ class Watched:
         self._meter = meter
 
     def began(self, request: Request) -> float:
-        """When, by the computer's stopwatch."""
-        self._meter.began(f"{request.method} {self._path}")
+        """When, by the computer's stopwatch. From now on log lines name the request."""
+        name = f"{request.method} {self._path}"
+        self._meter.began(name)
+        structlog.contextvars.bind_contextvars(rpc=name)
+        if told := request_id_of(request.headers.get(REQUEST_ID)):
+            structlog.contextvars.bind_contextvars(request_id=told)
         return perf_counter()
 
     def ended(self, request: Request, response: Response, error: Exception | None, started: float) -> None:
         took_s = perf_counter() - started
         self._meter.ended(f"{request.method} {self._path}", str(response.status_code), took_s)
+        if told := request_id_of(request.headers.get(REQUEST_ID)):
+            response.headers[REQUEST_ID] = told
         if error is not None:
             self._meter.refused(reason_of(error))
         _log.debug(

@@ -35,7 +35,7 @@ def _accepted(item: Accept) -> None:
     told: dict[str, Any] = log_fields(item.tenant, run)
     if run.continues_run_id:
         told["continues_run_id"] = run.continues_run_id
-    log.info("run accepted", **told)
+    log.debug("run accepted", **told)
 
 
 def _went_on(item: Progress) -> None:
