@@ -6,33 +6,13 @@ import socket
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
 from sendoff import AsyncClient, NotFound
-from sendoff_server import app
 from sendoff_server.gateway.metrics_door import MetricsAddressUnavailable
 from sendoff_server.settings import Settings
 from tests.fixtures.server import Serve
-
-Lines = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-async def scraped(server: app.Server) -> Lines:
-    """Value by name and labels, as Prometheus reads it."""
-    assert server.metrics is not None
-    async with httpx.AsyncClient() as http:
-        answer = await http.get(f"http://{server.metrics.address}/metrics")
-    assert answer.status_code == 200
-    return {
-        (line.name, tuple(sorted(line.labels.items()))): line.value
-        for family in text_string_to_metric_families(answer.text)
-        for line in family.samples
-    }
-
-
-def line(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return name, tuple(sorted(labels.items()))
+from tests.service.scraping import scraped
 
 
 async def test_calls_at_both_doors_are_counted_by_what_became_of_them(serve: Serve) -> None:
@@ -49,18 +29,18 @@ async def test_calls_at_both_doors_are_counted_by_what_became_of_them(serve: Ser
             await http.get("/nowhere")
         told = await scraped(server)
     call = {"door": "grpc", "call": "AgentService/GetAgent"}
-    assert told[line("sendoff_calls_started_total", **call)] == 2
-    assert told[line("sendoff_calls_total", **call, code="OK")] == 1
-    assert told[line("sendoff_calls_total", **call, code="NOT_FOUND")] == 1
-    assert told[line("sendoff_call_seconds_count", **call)] == 2
-    assert told[line("sendoff_refusals_total", door="grpc", reason="AGENT_NOT_FOUND")] == 1
+    assert told("sendoff_calls_started_total", **call) == 2
+    assert told("sendoff_calls_total", **call, code="OK") == 1
+    assert told("sendoff_calls_total", **call, code="NOT_FOUND") == 1
+    assert told("sendoff_call_seconds_count", **call) == 2
+    assert told("sendoff_refusals_total", door="grpc", reason="AGENT_NOT_FOUND") == 1
     call = {"door": "rest", "call": "GET /v1/agents/{agent_id}"}
-    assert told[line("sendoff_calls_total", **call, code="200")] == 1
-    assert told[line("sendoff_calls_total", **call, code="404")] == 1
-    assert told[line("sendoff_refusals_total", door="rest", reason="AGENT_NOT_FOUND")] == 1
-    assert told[line("sendoff_calls_total", door="rest", call="unrouted", code="404")] == 1
-    assert told[line("sendoff_store_commit_seconds_count")] >= 0
-    assert told[line("process_resident_memory_bytes")] > 1_000_000
+    assert told("sendoff_calls_total", **call, code="200") == 1
+    assert told("sendoff_calls_total", **call, code="404") == 1
+    assert told("sendoff_refusals_total", door="rest", reason="AGENT_NOT_FOUND") == 1
+    assert told("sendoff_calls_total", door="rest", call="unrouted", code="404") == 1
+    assert told("sendoff_store_commit_seconds_count") >= 0
+    assert told("process_resident_memory_bytes") > 1_000_000
 
 
 async def test_without_an_address_nothing_is_counted_and_nothing_listens(serve: Serve) -> None:

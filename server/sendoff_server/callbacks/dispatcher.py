@@ -181,16 +181,17 @@ class Dispatcher:
 
 
 def _log(delivery: Delivery, outcome: Outcome) -> None:
-    """A line for each attempt that failed. It tells the host and not the URL, which may hold a secret."""
+    """A line for each attempt. It tells the host and not the URL, which may hold a secret."""
     note = outcome.note
+    told = {
+        "run_id": delivery.run.id,
+        "agent_id": delivery.run.agent_id,
+        "event_type": delivery.kind,
+        "receiver": delivery.receiver,
+        "attempt": delivery.attempts + 1,
+    }
     error = note.attempt.error if note.attempt is not None else note.error
     if error:
-        log.warning(
-            "callback not delivered",
-            run_id=delivery.run.id,
-            event_type=delivery.kind,
-            receiver=delivery.receiver,
-            attempt=delivery.attempts + 1,
-            error=error,
-            given_up=note.next_attempt_ns is None,
-        )
+        log.warning("callback not delivered", **told, error=error, given_up=note.next_attempt_ns is None)
+    else:
+        log.debug("callback delivered", **told)
