@@ -505,7 +505,10 @@ FROM (
     WHEN owner IS NOT NULL THEN 4
     WHEN held THEN 3
     WHEN scheduled AND ready_at_ns > $2 THEN 2
-    WHEN barred > 0 THEN 3
+    WHEN barred > 0 OR EXISTS (
+      SELECT FROM dispatch_pause p
+      WHERE NOT p.lifted AND p.tenant = lane.tenant AND (p.agent_no, p.share) IN ((lane.agent_no, -1), (0, lane.share), (0, -1))
+    ) THEN 3
     ELSE 1 END AS state
   FROM lane WHERE open > 0
 ) o
