@@ -347,6 +347,14 @@ def settings() -> None:
 
 
 @cli.command()
+def metrics() -> None:
+    """Print all metrics as the Markdown table that their page shows."""
+    from sendoff_server.sight.catalogue import table
+
+    print(table())
+
+
+@cli.command()
 def version() -> None:
     """Print the version."""
     print(version_of("sendoff"))

@@ -55,22 +55,13 @@ class Sight:
         from sendoff_server.sight.figures import CONTENT_TYPE
 
         facts = {
-            "sendoff_runs_under_way": ("Runs that this process executes.", lambda: parts.scheduler.under_way),
-            "sendoff_slots": ("Most runs that it executes at once.", lambda: self._max_running),
-            "sendoff_store_waiting_items": ("Items that wait to be written.", lambda: parts.commits.waiting),
-            "sendoff_deliveries_open": (
-                "Callbacks that are not delivered, to URLs that requests name. Of all replicas: take the greatest.",
-                lambda: parts.callbacks.open,
-            ),
-            "sendoff_deliveries_under_way": ("Attempts at callbacks under way.", lambda: parts.callbacks.under_way),
-            "sendoff_http_connections": (
-                "Connections to the REST door.",
-                lambda: len(http.connections) if http is not None else 0,
-            ),
-            "sendoff_ready": (
-                "1: it serves. 0: it drains, or its store fails.",
-                lambda: grpc.is_serving,
-            ),
+            "sendoff_ready": lambda: float(grpc.is_serving),
+            "sendoff_runs_under_way": lambda: parts.scheduler.under_way,
+            "sendoff_slots": lambda: self._max_running,
+            "sendoff_store_waiting_items": lambda: parts.commits.waiting,
+            "sendoff_deliveries_open": lambda: parts.callbacks.open,
+            "sendoff_deliveries_under_way": lambda: parts.callbacks.under_way,
+            "sendoff_http_connections": lambda: len(http.connections) if http is not None else 0,
         }
         door = MetricsDoor(self._address, self._figures.exposition, CONTENT_TYPE, lambda: grpc.is_serving)
         async with door, self._figures.running(facts):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from sendoff_server.clock import Clock
@@ -24,6 +24,8 @@ from sendoff_server.sight.work import WorkFigures
 from sendoff_server.store.items import Item, Result
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+disable_created_metrics()  # they would double the lines, and tell nothing that resets do not
 
 
 class Figures:

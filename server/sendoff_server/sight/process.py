@@ -12,15 +12,26 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollec
 PERIOD_S = 0.25
 _LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
-Facts = Mapping[str, tuple[str, Callable[[], float]]]
-"""Gauges by name, each with what it means and where it is read, from any thread."""
+Facts = Mapping[str, Callable[[], float]]
+"""Where gauges are read, by their names, from any thread."""
+
+FACTS = {
+    "sendoff_ready": "1: the process serves. 0: it drains, or its store fails.",
+    "sendoff_runs_under_way": "Runs that the process executes now.",
+    "sendoff_slots": "Most runs that it executes at once.",
+    "sendoff_store_waiting_items": "Items that wait in the process to be written.",
+    "sendoff_deliveries_open": "Callbacks to URLs that requests name that are not delivered. Of all replicas: take the "
+    "greatest, not the sum.",
+    "sendoff_deliveries_under_way": "Attempts at callbacks that the process makes now.",
+    "sendoff_http_connections": "Connections to the REST door.",
+}
 
 
 class ProcessFigures:
     """Memory, time and files come from the library, under the names that all programs have for them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+        self._facts = {name: Gauge(name, meaning, registry=registry) for name, meaning in FACTS.items()}
         ProcessCollector(registry=registry)
         build = Gauge("sendoff_build_info", "1, with the version of the program.", ("version",), registry=registry)
         build.labels(version("sendoff")).set(1)
@@ -32,9 +43,9 @@ class ProcessFigures:
         )
 
     def read(self, facts: Facts) -> None:
-        """Tell these from now on."""
-        for name, (meaning, get) in facts.items():
-            Gauge(name, meaning, registry=self._registry).set_function(get)
+        """Tell these from now on; there is one for each of FACTS."""
+        for name, gauge in self._facts.items():
+            gauge.set_function(facts[name])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -54,7 +54,7 @@ class QueueFigures:
         )
         self._oldest = Gauge(
             "sendoff_queue_oldest_seconds",
-            "How long the oldest run that waits for a slot has waited. Of all replicas, as above.",
+            "How long the oldest run that waits for a slot has waited, by tenant. Of all replicas: take the greatest.",
             ("tenant",),
             registry=registry,
         )

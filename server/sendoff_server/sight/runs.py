@@ -62,7 +62,9 @@ class RunFigures:
             registry=registry,
         )
         self._resolved = Counter(
-            "sendoff_actions_resolved", "Those that were answered, or settled by a time-out.", registry=registry
+            "sendoff_actions_resolved",
+            "Actions that were answered, or settled because nobody did in time.",
+            registry=registry,
         )
         self._outdated = Counter(
             "sendoff_store_outdated",

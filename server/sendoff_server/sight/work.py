@@ -58,7 +58,11 @@ class WorkFigures(WorkMeter):
             registry=registry,
         )
         self._tool_seconds = Histogram(
-            "sendoff_tool_seconds", "How long they took.", ("kind",), buckets=_TOOL_SECONDS, registry=registry
+            "sendoff_tool_seconds",
+            "How long calls of tools took, by kind.",
+            ("kind",),
+            buckets=_TOOL_SECONDS,
+            registry=registry,
         )
 
     def claimed(self, runs: int) -> None:
