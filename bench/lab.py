@@ -186,7 +186,7 @@ async def lab(*, quick: bool, rounds: int, directory: Path) -> AsyncIterator[Lab
 
 @asynccontextmanager
 async def bare_server() -> AsyncIterator[Child]:
-    options = json.dumps(server_options(Settings.model_fields["max_request_bytes"].default))
+    options = json.dumps(server_options(Settings.model_construct()))
     async with child("bench.bare", options, cores=machine.cores().server) as started:
         yield started
 

@@ -35,6 +35,7 @@ from sendoff.requests import (
     ToolFilters,
 )
 from sendoff.retry import RECONNECT, UNARY, Attempts, RetryPolicy, Timing
+from sendoff.tracing import trace_metadata
 from sendoff.waiting import Waiting
 from sendoff.watching import Entry, Watch, WatchOptions
 
@@ -587,7 +588,7 @@ class AsyncClient(AsyncCallbackCalls):
             call.method.path, call.method.request.SerializeToString, call.method.response.FromString
         )
         try:
-            return await rpc(call.request, timeout=timeout_s, metadata=self.connection.metadata)
+            return await rpc(call.request, timeout=timeout_s, metadata=self.connection.metadata + trace_metadata())
         except grpc.aio.AioRpcError as error:
             raise errors.from_rpc(error, self.connection.address) from error
 
@@ -602,13 +603,15 @@ class AsyncClient(AsyncCallbackCalls):
     def _subscribe(self, receiving: Receiving) -> AsyncStream:
         method, said = methods.RECEIVE_DELIVERIES, AsyncSaid()
         rpc = self._channel.stream_stream(method.path, method.request.SerializeToString, method.response.FromString)
-        call = rpc(aiter(said), metadata=self.connection.metadata)
+        call = rpc(aiter(said), metadata=self.connection.metadata + trace_metadata())
         return AsyncStream(call, said, receiving, self.connection.address)
 
     def _open(self, watch: Watch) -> _Stream:
         method = methods.WATCH_RUN
         rpc = self._channel.unary_stream(method.path, method.request.SerializeToString, method.response.FromString)
-        return _Stream(rpc(watch.request(), metadata=self.connection.metadata), watch, self.connection.address)
+        return _Stream(
+            rpc(watch.request(), metadata=self.connection.metadata + trace_metadata()), watch, self.connection.address
+        )
 
 
 class _Stream:

@@ -36,6 +36,7 @@ from sendoff.requests import (
 )
 from sendoff.retry import RECONNECT, UNARY, Attempts, RetryPolicy, Timing
 from sendoff.streams import Stream
+from sendoff.tracing import trace_metadata
 from sendoff.waiting import Waiting
 from sendoff.watching import Entry, Watch, WatchOptions
 
@@ -576,7 +577,7 @@ class Client(CallbackCalls):
             call.method.path, call.method.request.SerializeToString, call.method.response.FromString
         )
         try:
-            return rpc(call.request, timeout=timeout_s, metadata=self.connection.metadata)
+            return rpc(call.request, timeout=timeout_s, metadata=self.connection.metadata + trace_metadata())
         except grpc.RpcError as error:
             raise errors.from_rpc(error, self.connection.address) from error
 
@@ -590,10 +591,12 @@ class Client(CallbackCalls):
     def _subscribe(self, receiving: Receiving) -> BlockingStream:
         method, said = methods.RECEIVE_DELIVERIES, Said()
         rpc = self._channel.stream_stream(method.path, method.request.SerializeToString, method.response.FromString)
-        call = rpc(iter(said), metadata=self.connection.metadata)
+        call = rpc(iter(said), metadata=self.connection.metadata + trace_metadata())
         return BlockingStream(call, said, receiving, self.connection.address)
 
     def _open(self, watch: Watch) -> Stream:
         method = methods.WATCH_RUN
         rpc = self._channel.unary_stream(method.path, method.request.SerializeToString, method.response.FromString)
-        return Stream(rpc(watch.request(), metadata=self.connection.metadata), watch, self.connection.address)
+        return Stream(
+            rpc(watch.request(), metadata=self.connection.metadata + trace_metadata()), watch, self.connection.address
+        )

@@ -6,10 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypedDict
 
 import grpc
 import grpc.aio
+
+from sendoff.api_key import check
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
@@ -36,10 +39,15 @@ _OPTIONS: list[tuple[str, str | int]] = [
 class ConnectionOptions(TypedDict, total=False):
     """How a client connects; all are optional."""
 
-    tls: bool
-    """Encrypt, and check the server's certificate."""
+    tls: bool | None
+    """Encrypt, and check the server's certificate. Unset: whether the variable SENDOFF_TLS is 1, or true."""
     root_certificates: bytes | None
-    """PEM of the authorities to trust. Unset: those of gRPC. Needs `tls`."""
+    """PEM of the authorities to trust. Unset: the file SENDOFF_CA_FILE, or those of gRPC. Needs `tls`."""
+    certificate: bytes | None
+    """PEM of a certificate of one's own, then of those that lead to its authority, for servers that ask for one.
+    Unset: the file SENDOFF_CERTIFICATE_FILE, or none. Needs `tls` and `private_key`."""
+    private_key: bytes | None
+    """PEM of its private key. Unset: the file SENDOFF_PRIVATE_KEY_FILE."""
     api_key: str | None
     """Sent as `authorization: Bearer`. Unset: the variable SENDOFF_API_KEY, or none."""
     plaintext_api_key: bool
@@ -56,14 +64,21 @@ class Connection:
     address: str
     tls: bool = False
     root_certificates: bytes | None = None
+    certificate: bytes | None = None
+    private_key: bytes | None = field(default=None, repr=False)
     api_key: str = field(default="", repr=False)
     plaintext_api_key: bool = False
 
     def __post_init__(self) -> None:
         if self.address.startswith(("http://", "https://")):
             raise ValueError(f"address {self.address!r}: expected host:port, as in {DEFAULT_ADDRESS}; for TLS set tls")
-        if self.root_certificates is not None and not self.tls:
-            raise ValueError("root_certificates are without effect unless tls is set")
+        for name in ("root_certificates", "certificate", "private_key"):
+            if getattr(self, name) is not None and not self.tls:
+                raise ValueError(f"{name} is without effect unless tls is set")
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("a certificate and its private_key are needed both, or neither")
+        if self.api_key:
+            check(self.api_key)
         if self.api_key and not (self.tls or self.plaintext_api_key or self.is_local):
             raise ValueError(
                 f"an API key is not sent in the clear to {self.address}; set tls, "
@@ -85,14 +100,16 @@ class Connection:
         """A channel for blocking calls. Connects with the first call."""
         if not self.tls:
             return grpc.insecure_channel(self.address, self._options())
-        return grpc.secure_channel(self.address, grpc.ssl_channel_credentials(self.root_certificates), self._options())
+        return grpc.secure_channel(self.address, self._credentials(), self._options())
 
     def open_aio(self) -> grpc.aio.Channel:
         """A channel for the running event loop, and no other. Connects with the first call."""
         if not self.tls:
             return grpc.aio.insecure_channel(self.address, self._options())
-        credentials = grpc.ssl_channel_credentials(self.root_certificates)
-        return grpc.aio.secure_channel(self.address, credentials, self._options())
+        return grpc.aio.secure_channel(self.address, self._credentials(), self._options())
+
+    def _credentials(self) -> grpc.ChannelCredentials:
+        return grpc.ssl_channel_credentials(self.root_certificates, self.private_key, self.certificate)
 
     def _options(self) -> list[tuple[str, str | int]]:
         # A proxy set for the web cannot reach this machine by its loopback address.
@@ -100,11 +117,39 @@ class Connection:
 
 
 def resolve(address: str | None, options: ConnectionOptions, environment: Mapping[str, str] = os.environ) -> Connection:
-    """What was given, then the environment (SENDOFF_ADDRESS, SENDOFF_API_KEY), then the defaults."""
+    """What was given, then the environment (SENDOFF_ADDRESS, SENDOFF_API_KEY, SENDOFF_TLS and its files), then the
+    defaults.
+
+    The files are for connections with TLS: they are not read if `tls` is False. Raises ValueError.
+    """
+    tls = options.get("tls")
+    files = _NO_FILES if tls is False else environment
     return Connection(
         address=address or environment.get("SENDOFF_ADDRESS") or DEFAULT_ADDRESS,
-        tls=options.get("tls", False),
-        root_certificates=options.get("root_certificates"),
+        tls=_is_on("SENDOFF_TLS", environment) if tls is None else tls,
+        root_certificates=_given_or_in_file(options.get("root_certificates"), "SENDOFF_CA_FILE", files),
+        certificate=_given_or_in_file(options.get("certificate"), "SENDOFF_CERTIFICATE_FILE", files),
+        private_key=_given_or_in_file(options.get("private_key"), "SENDOFF_PRIVATE_KEY_FILE", files),
         api_key=options.get("api_key") or environment.get("SENDOFF_API_KEY") or "",
         plaintext_api_key=options.get("plaintext_api_key", False),
     )
+
+
+_NO_FILES: Mapping[str, str] = {}
+
+
+def _is_on(variable: str, environment: Mapping[str, str]) -> bool:
+    text = environment.get(variable, "").lower()
+    if text not in ("", "0", "false", "1", "true"):
+        raise ValueError(f"{variable} is {text!r}; expected 1 or 0")
+    return text in ("1", "true")
+
+
+def _given_or_in_file(given: bytes | None, variable: str, environment: Mapping[str, str]) -> bytes | None:
+    path = environment.get(variable)
+    if given is not None or not path:
+        return given
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{variable}: {path} cannot be read: {error.strerror}") from error

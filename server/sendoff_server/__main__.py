@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import os
 import sys
-from collections.abc import Callable
 from importlib.metadata import version as version_of
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
-from sendoff_server import logs, process, settings_flags
+from sendoff_server import keys_commands, logs, process, settings_flags
 from sendoff_server.access.principal import acting_fields
+from sendoff_server.command import LOGS
+from sendoff_server.command import fail as _fail
+from sendoff_server.command import run_telling as _run_telling
+from sendoff_server.command import with_settings as _with_settings
 from sendoff_server.settings import ProviderSettings, Settings
 
 if TYPE_CHECKING:
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
     from sendoff_server.models.catalogue import ModelCatalogue
     from sendoff_server.tools.mcp.config import ServerConfig
 
-ALL = tuple(Settings.model_fields)
-LOGS = ("log_format", "log_level")
+ALL = tuple(filter(settings_flags.has_flag, Settings.model_fields))
 
 cli = typer.Typer(
     help="The Sendoff server: durable runs of LLM agents over gRPC and REST.",
@@ -40,33 +41,9 @@ mcp = typer.Typer(help="The MCP servers whose tools agents may call.", no_args_i
 cli.add_typer(mcp, name="mcp")
 callbacks = typer.Typer(help="The callbacks that tell when runs have ended.", no_args_is_help=True)
 cli.add_typer(callbacks, name="callbacks")
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    print(f"sendoff-server: {message}", file=sys.stderr)
-    raise typer.Exit(code)
-
-
-def _with_settings(*fields: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the flags of these fields, and all settings, read and checked, as its first argument."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(command)
-        def with_flags(**arguments: Any) -> None:
-            given = {name: arguments.pop(name) for name in fields}
-            try:
-                settings = settings_flags.read(given)
-            except settings_flags.BadSettings as error:
-                _fail(f"these settings cannot be used:\n{error}", code=2)
-            logs.configure(settings.log_format, settings.log_level, fields=acting_fields)
-            command(settings, **arguments)
-
-        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-        signature = inspect.Signature([*own, *settings_flags.parameters(fields)])
-        with_flags.__signature__ = signature  # type: ignore[attr-defined]  # what typer reads
-        return with_flags
-
-    return decorate
+cli.add_typer(keys_commands.keys, name="keys")
+secrets = typer.Typer(help="The keys that encrypt the secrets in the database.", no_args_is_help=True)
+cli.add_typer(secrets, name="secrets")
 
 
 def _providers() -> ProviderSettings:
@@ -104,35 +81,28 @@ def _mcp_servers(settings: Settings) -> Mapping[str, ServerConfig]:
 
 def _run(main: process.Main) -> None:
     """Run to the end. What can go wrong through no fault of ours is told in one line."""
+    from sendoff_server.access.addresses import AddressNeedsKeys
+    from sendoff_server.admission.book import BadQuotas
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.callbacks.signing import BadSecret
     from sendoff_server.gateway.metrics_door import MetricsAddressUnavailable
     from sendoff_server.gateway.server import HttpAddressUnavailable
+    from sendoff_server.tls.material import BadCertificate
     from sendoff_server.tools.python.tools import PythonToolsUnavailable
+    from sendoff_server.tracing.exporting import BadTracing
 
-    unavailable = (AddressUnavailable, HttpAddressUnavailable, MetricsAddressUnavailable)
-    _run_telling(main, *unavailable, BadSecret, PythonToolsUnavailable)
-
-
-def _run_telling(main: process.Main, *told: type[Exception]) -> None:
-    """Run to the end. These exceptions, and those of the store, are told in one line."""
-    from sendoff_server.store.port import EngineMissing, Fenced, NewerSchema, OlderSchema, StoreFailed, StoreInUse
-
-    of_store = (EngineMissing, Fenced, NewerSchema, OlderSchema, StoreFailed, StoreInUse)
-    all_told: tuple[type[Exception], ...] = (*told, *of_store, OSError, process.Failed)
-    faults: list[BaseException] = []
-    try:
-        process.run(main)
-    except* all_told as group:
-        faults = _leaves(group)
-    if faults:
-        _fail("; ".join(map(str, faults)))
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
+    told = (
+        AddressNeedsKeys,
+        AddressUnavailable,
+        HttpAddressUnavailable,
+        MetricsAddressUnavailable,
+        BadCertificate,
+        BadQuotas,
+        BadSecret,
+        BadTracing,
+        PythonToolsUnavailable,
+    )
+    _run_telling(main, *told)
 
 
 def _announce(settings: Settings, offered: ModelCatalogue, mcp_servers: Mapping[str, ServerConfig]) -> None:
@@ -242,6 +212,8 @@ def demo(
 
     if settings.processes > 1:
         _fail("the demonstration has one process; leave SENDOFF_PROCESSES out", code=2)
+    if settings.tls_certificate_file:
+        _fail("the demonstration speaks without TLS; leave SENDOFF_TLS_CERTIFICATE_FILE out", code=2)
     providers = _providers()
     _make_data_dir(settings)
     if (settings.default_model or demonstration.EMBEDDED) == demonstration.EMBEDDED:
@@ -249,6 +221,35 @@ def demo(
     if "log_level" not in settings.model_fields_set:
         logs.configure(settings.log_format, "warning")
     _run(functools.partial(demonstration.show, settings, providers, once))
+
+
+@cli.command(epilog=settings_flags.provider_help())
+@_with_settings(*ALL)
+def doctor(
+    settings: Settings,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print a list for programs.")] = False,
+) -> None:
+    """Look at all that `serve` with these settings needs, and say what to mend. Changes nothing.
+
+    Looks at the settings, the data directory, open files, both addresses, the database and its clock, the models'
+    providers and the MCP servers. The exit code is 1 if something keeps a server from working as it should.
+    """
+    from sendoff_server.doctor import command
+    from sendoff_server.tools.mcp.report import faults
+
+    if "log_level" not in settings.model_fields_set:
+        logs.configure(settings.log_format, "critical")  # what is wrong is told by the findings
+    offered, ask_tools = _catalogue(settings), functools.partial(faults, _mcp_servers(settings))
+
+    async def main() -> bool:
+        try:
+            return await command.run(settings, offered, ask_tools, as_json=json)
+        finally:
+            await offered.aclose()
+
+    if not asyncio.run(main()):
+        raise typer.Exit(1)
 
 
 @cli.command()
@@ -338,6 +339,36 @@ def show_secret(settings: Settings) -> None:
         print("\n".join(ensure_secrets(settings.callback_secret_path)))
     except BadSecret as error:
         _fail(str(error), code=2)
+
+
+@secrets.command("new-key")
+def new_encryption_key() -> None:
+    """Print a new key for SENDOFF_ENCRYPTION_KEYS."""
+    from sendoff_server.encryption_keys import new_key
+
+    print(new_key())
+
+
+@secrets.command("rotate")
+@_with_settings("data_dir", "database_url", *LOGS)
+def rotate_encryption(settings: Settings) -> None:
+    """Encrypt all secrets in the database with the first key of SENDOFF_ENCRYPTION_KEYS, beside servers that have the
+    same keys already. After that the other keys can be taken away. The exit code is 1 if a secret cannot be read."""
+    from sendoff_server import store_parts
+    from sendoff_server.encryption.rotation import Rotation
+    from sendoff_server.encryption.sealer import Sealer
+
+    if not settings.encryption:
+        _fail("there is no key to encrypt with; set SENDOFF_ENCRYPTION_KEYS", code=2)
+    rotation = Rotation(Sealer(settings.encryption))
+
+    async def main(stop: asyncio.Event) -> None:
+        await store_parts.reseal(settings, rotation.renewed)
+
+    _run_telling(main)
+    print(f"{rotation.sealed} secrets are encrypted anew, {rotation.current} had the first key already.")
+    if rotation.unreadable:
+        _fail(f"{len(rotation.unreadable)} cannot be read:\n" + "\n".join(rotation.unreadable))
 
 
 @cli.command()

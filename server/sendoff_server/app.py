@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import structlog
 
-from sendoff_server.access.gate import Gate, OpenGate
+from sendoff_server.access.addresses import check_addresses
+from sendoff_server.access.gate import Gate, KeyGate
+from sendoff_server.access.ring import KeyRing
+from sendoff_server.admission.memory_guard import MemoryGuard
+from sendoff_server.admission.quotas import QuotaAdmission
+from sendoff_server.admission_parts import admission_of, book_of, memory_guard
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Assembly, Parts, shed_of
 from sendoff_server.clock import Clock, SystemClock
@@ -25,13 +32,17 @@ from sendoff_server.gateway.nouns.callbacks import callback_body
 from sendoff_server.gateway.server import HttpServer
 from sendoff_server.meter import CallMeter
 from sendoff_server.models.catalogue import catalogue
-from sendoff_server.networks import is_local
 from sendoff_server.runs.beating import Beating
 from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.sight_parts import Sight
 from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
+from sendoff_server.tls.certificates import Certificates
+from sendoff_server.tls.material import BadCertificate as BadCertificate
+from sendoff_server.tls.material import Files
+from sendoff_server.tracer import Tracer
+from sendoff_server.tracing.exporting import tracer_of
 from sendoff_server.use_cases import UseCases
 
 BEAT_S = 2.0
@@ -53,6 +64,10 @@ class Server:
     """As the store knows this process."""
     metrics: MetricsDoor | None
     """None: there are no metrics."""
+    admission: QuotaAdmission
+    """Tells what was refused."""
+    memory: MemoryGuard
+    """Tells what is used."""
 
     @property
     def use_cases(self) -> UseCases:
@@ -68,9 +83,7 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, then drain. `ready` is told where, once callers are served."""
     async with running(settings, providers) as server:
-        for address in (server.grpc.address, *([server.http.address] if server.http is not None else ())):
-            if not is_local(address):
-                log.warning("whoever reaches this address is served: there are no keys yet", address=address)
+        _warn_of_plain_secrets(settings)
         if ready is not None:
             ready(server)
         await stop.wait()
@@ -79,22 +92,52 @@ async def serve(
 
 
 @asynccontextmanager
-async def running(settings: Settings, providers: ProviderSettings, clock: Clock | None = None) -> AsyncIterator[Server]:
-    """A server inside the block; on leaving it, it drains."""
+async def running(
+    settings: Settings,
+    providers: ProviderSettings,
+    clock: Clock | None = None,
+    gate: Gate | None = None,
+    *,
+    tracer: Tracer | None = None,
+) -> AsyncIterator[Server]:
+    """A server inside the block; on leaving it, it drains. Without a `gate` callers need keys, if there are any;
+    without a `tracer` the environment tells of traces.
+
+    Raises AddressNeedsKeys.
+    """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(store_of(settings, clock))
+        if tracer is None:
+            tracer = await stack.enter_async_context(tracer_of(os.environ, tells_content=settings.trace_content))
+        book, memory = book_of(settings, clock), memory_guard(settings, clock)
+        store = await stack.enter_async_context(store_of(settings, clock, book))
+        keys = KeyRing(store, clock)
+        await stack.enter_async_context(keys.running())
+        check_addresses(settings, has_keys=keys.has_keys)
+        admission = admission_of(settings, book, store, memory, clock)
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
         sight = Sight(settings, store, clock)
         meters = sight.meters
         shed = await shed_of(settings, store, clock)
-        parts = Assembly(settings, store, models, shed, presence, clock, meters, sight.on_result).parts()
+        parts = Assembly(
+            settings, store, models, shed, presence, admission, clock, meters, tracer, sight.on_result
+        ).parts()
         stack.push_async_callback(parts.pictures.aclose)
-        gate = OpenGate()
-        grpc = GrpcServer(settings, parts.use_cases, gate, meter=meters.grpc)
-        http = _http(settings, parts.use_cases, gate, grpc, meters.rest)
+        gate = gate or KeyGate(keys, clock)
+        certificates = certificates_of(settings, clock)
+        most_request_bytes = admission.most_request_bytes
+        grpc = GrpcServer(
+            settings,
+            parts.use_cases,
+            gate,
+            certificates=certificates,
+            most_request_bytes=most_request_bytes,
+            meter=meters.grpc,
+            tracer=tracer,
+        )
+        http = _http(settings, parts.use_cases, gate, grpc, certificates, most_request_bytes, meters.rest, tracer)
         metrics = await stack.enter_async_context(sight.told(parts, grpc, http))
         for part in (
             parts.commits.running(),
@@ -105,6 +148,9 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
             parts.herald.running(),
             parts.expiry.running(),
             parts.purging.running(),
+            book.running(),
+            memory.running(parts.use_cases.shed_watchers),
+            *([certificates.running()] if certificates is not None else ()),
             grpc,
             *([http] if http is not None else ()),
             Beating(
@@ -122,12 +168,33 @@ async def running(settings: Settings, providers: ProviderSettings, clock: Clock 
         ):
             await stack.enter_async_context(part)
         try:
-            yield Server(parts, grpc, http, store.replica_id, metrics)
+            yield Server(parts, grpc, http, store.replica_id, metrics, admission, memory)
         finally:
+            if not store.is_alone:
+                await grpc.announce_drain()
+                grpc.send_away()
             await _drain(parts, grpc, settings.drain_grace_s)
 
 
-def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer, meter: CallMeter) -> HttpServer | None:
+def certificates_of(settings: Settings, clock: Clock) -> Certificates | None:
+    """What both doors show; None: there is no TLS. Raises BadCertificate."""
+    if not settings.tls_certificate_file:
+        return None
+    authorities = settings.tls_client_ca_file
+    certificate, key = Path(settings.tls_certificate_file), Path(settings.tls_key_file)
+    return Certificates(Files(certificate, key, Path(authorities) if authorities else None), clock)
+
+
+def _http(
+    settings: Settings,
+    use_cases: UseCases,
+    gate: Gate,
+    grpc: GrpcServer,
+    certificates: Certificates | None,
+    most_body_bytes: Callable[[], int],
+    meter: CallMeter,
+    tracer: Tracer,
+) -> HttpServer | None:
     if settings.http_address == "off":
         return None
     return HttpServer(
@@ -135,11 +202,20 @@ def _http(settings: Settings, use_cases: UseCases, gate: Gate, grpc: GrpcServer,
         use_cases,
         gate,
         max_body_bytes=settings.max_request_bytes,
+        most_body_bytes=most_body_bytes,
         limits=Limits(connections=settings.max_http_connections),
         shares_port=settings.processes > 1,
         is_ready=lambda: grpc.is_serving,
+        certificates=certificates,
         meter=meter,
+        tracer=tracer,
     )
+
+
+def _warn_of_plain_secrets(settings: Settings) -> None:
+    if not settings.encryption:
+        tell = log.info if settings.is_local else log.warning
+        tell("secrets are kept in the database as they are: there is no key; see SENDOFF_ENCRYPTION_KEYS")
 
 
 async def _give_notice(grpc: GrpcServer, notice_s: float) -> None:

@@ -12,21 +12,25 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sendoff import v1
+from sendoff_server.admission.quotas import QuotaAdmission
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.file_service import FileService
+from sendoff_server.agents.secrets import AgentSecrets
 from sendoff_server.agents.service import AgentService
 from sendoff_server.callback_parts import courier, dispatcher
 from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.dispatcher import Dispatcher
 from sendoff_server.callbacks.endpoints import EndpointService
 from sendoff_server.callbacks.pulling import Pulling
+from sendoff_server.callbacks.secrets import EndpointSecrets
 from sendoff_server.callbacks.service import CallbackService
 from sendoff_server.clock import Clock
 from sendoff_server.context.history_memory import HistoryMemory
 from sendoff_server.context.pictures import Pictures
 from sendoff_server.context.remote_pictures import RemotePictures
 from sendoff_server.context.retry import RetryPolicy
+from sendoff_server.encryption.sealer import Sealer
 from sendoff_server.loop.calling import Callers
 from sendoff_server.loop.loop import Loop
 from sendoff_server.loop.outfit import Wardrobe
@@ -58,7 +62,7 @@ from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
 from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
-from sendoff_server.server_info import server_info
+from sendoff_server.server_info import ServerInfo, server_info
 from sendoff_server.settings import Settings
 from sendoff_server.store.group_commit import GroupCommit, Witness
 from sendoff_server.store.items import Item, Result
@@ -71,6 +75,8 @@ from sendoff_server.tools.mcp.servers import McpServers
 from sendoff_server.tools.memory import BUILT_IN_TOOLS, MemoryTools
 from sendoff_server.tools.port import Tools
 from sendoff_server.tools.python.tools import PythonTools, python_tools
+from sendoff_server.tracer import Tracer
+from sendoff_server.tracing.parts import traced_models, traced_tools
 from sendoff_server.use_cases import UseCases
 
 
@@ -111,8 +117,10 @@ class Assembly:
         models: ModelCatalogue,
         shed: Shed,
         presence: Presence,
+        admission: QuotaAdmission,
         clock: Clock,
         meters: Meters,
+        tracer: Tracer,
         witness: Witness,
     ) -> None:
         """`witness` is told what was written."""
@@ -122,7 +130,9 @@ class Assembly:
         self._models = models
         self._shed = shed
         self._presence = presence
+        self._admission = admission
         self._clock = clock
+        self._tracer = tracer
         self._hub = Hub(shared=not store.is_alone)
         self._herald = Herald(store, self._hub, clock)
         self._scheduler = Scheduler(
@@ -139,11 +149,18 @@ class Assembly:
         self._blocks = BlockDirectory(store)
         self._memory = AgentMemory(self._blocks, self._agents, clock)
         toolbox = toolbox_of(shed.directory)
-        self._wardrobe = Wardrobe(self._agents, self._conversations, models, toolbox, self._memory)
+        self._wardrobe = Wardrobe(
+            self._agents, self._conversations, traced_models(models, tracer), toolbox, self._memory
+        )
         self._files = FileService(store, clock)
         self._commits = GroupCommit(store, clock, self._on_result, meters.store, witness)
         self._guard = guard_of(settings)
-        self._courier = courier(settings, self._guard, clock)
+        sealer = Sealer(settings.encryption)
+        self._agent_secrets = AgentSecrets(
+            sealer, calls_python=shed.python is not None, may_keep_plain=settings.is_local
+        )
+        self._endpoint_secrets = EndpointSecrets(sealer)
+        self._courier = courier(settings, self._guard, self._endpoint_secrets, clock, tracer)
         self._callbacks = dispatcher(settings, store, self._commits, self._courier, self._guard, clock)
         self._pictures = remote_pictures(self._guard, clock)
         self._retention = Retention(timedelta(days=settings.retention_days) if settings.retention_days else None)
@@ -160,7 +177,7 @@ class Assembly:
             retention=self._retention,
             may_approve=settings.allow_approve_on_timeout,
         )
-        self._answering = Answering(store, self._commits, self._scheduler, self._acceptance, clock)
+        self._answering = Answering(store, self._commits, self._scheduler, self._acceptance, clock, tracer)
 
     def parts(self) -> Parts:
         runs = self._runs()
@@ -182,8 +199,16 @@ class Assembly:
     # ---- runs ----
 
     def _executor(self) -> Executor:
-        body, presence, work = self._body(), self._presence, self._meters.work
-        return Executor(self._store, self._commits, self._hub, body, presence, self._clock, work)
+        return Executor(
+            self._store,
+            self._commits,
+            self._hub,
+            self._body(),
+            self._presence,
+            self._clock,
+            self._tracer,
+            self._meters.work,
+        )
 
     def _runs(self) -> RunService:
         watching = Watching(
@@ -203,13 +228,19 @@ class Assembly:
             self._answering,
             Waits(self._hub, self._clock),
             watching,
+            self._admission,
             self._clock,
+            self._tracer,
         )
 
     def _body(self) -> ByKind:
         settings, store, history, clock = self._settings, self._store, self._history, self._clock
         callers = Callers(
-            callers_of(self._shed, self._memory, store), clock, settings.tool_timeout_s, self._meters.work
+            traced_tools(callers_of(self._shed, self._memory, store), self._tracer),
+            clock,
+            settings.tool_timeout_s,
+            self._agent_secrets.environment,
+            self._meters.work,
         )
         retry = RetryPolicy(settings.model_retries)
         timeout = timedelta(seconds=settings.action_timeout_s)
@@ -225,7 +256,9 @@ class Assembly:
         store, clock, shed = self._store, self._clock, self._shed
         return UseCases(
             runs=runs,
-            actions=ActionService(store, self._agents, self._conversations, self._answering),
+            actions=ActionService(
+                store, self._agents, self._conversations, self._answering, self._files, self._admission
+            ),
             steps=StepService(store),
             agents=AgentService(
                 store,
@@ -236,7 +269,7 @@ class Assembly:
                 clock,
                 conversations=self._conversations,
                 compiled=self._wardrobe.compiled,
-                calls_python=shed.python is not None,
+                secrets=self._agent_secrets,
                 cancel_all=runs.cancel_all,
                 deleted=self._agent_deleted,
             ),
@@ -264,14 +297,20 @@ class Assembly:
             models=self._models,
             dispatch=DispatchService(store, clock, self._scheduler.lanes_were_freed),
             queue=QueueStats(store),
-            info=server_info(self._settings),
+            info=ServerInfo(server_info(self._settings), self._admission),
         )
 
     def _callback_service(self) -> CallbackService:
         store, callbacks, clock = self._store, self._callbacks, self._clock
         return CallbackService(
             endpoints=EndpointService(
-                store, self._agents, self._courier, self._guard, clock, made=callbacks.expect_endpoints
+                store,
+                self._agents,
+                self._courier,
+                self._guard,
+                clock,
+                secrets=self._endpoint_secrets,
+                made=callbacks.expect_endpoints,
             ),
             deliveries=DeliveryService(store, callbacks.doorbell, clock),
             pulling=self._pulling(),
@@ -282,6 +321,7 @@ class Assembly:
             self._store,
             self._commits,
             self._callbacks.doorbell,
+            self._admission,
             self._clock,
             give_up_s=self._settings.callback_give_up_s,
             max_stream_age_s=self._settings.max_stream_age_s,
@@ -297,7 +337,9 @@ class Assembly:
             self._answering,
             runs,
             self._retention,
+            self._admission,
             self._clock,
+            self._tracer,
         )
 
     # ---- who is told of what ----

@@ -81,6 +81,8 @@ class Done:
     started: dict[str, v1.ToolCallStarted] = field(default_factory=dict)
     """By call, the newest start. Also of calls of earlier runs, which this one makes."""
     finished: dict[str, v1.ToolReturn] = field(default_factory=dict)
+    recoveries: list[int] = field(default_factory=list)
+    """When another process took over, in ns since 1970."""
     usage: v1.Usage = field(default_factory=v1.Usage)
     past: History | None = None
     """What the conversation holds of earlier runs, once it was read."""

@@ -8,6 +8,7 @@ import random
 from sendoff_server.callbacks.breaker import Breaker
 from sendoff_server.callbacks.courier import Courier
 from sendoff_server.callbacks.dispatcher import Dispatcher
+from sendoff_server.callbacks.secrets import EndpointSecrets
 from sendoff_server.callbacks.signing import Signer, ensure_secrets
 from sendoff_server.clock import Clock
 from sendoff_server.outgoing.guard import Guard
@@ -15,19 +16,29 @@ from sendoff_server.outgoing.port import Sender
 from sendoff_server.settings import Settings
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Store
+from sendoff_server.tracer import Tracer
+from sendoff_server.tracing.parts import traced_sender
 
 
-def courier(settings: Settings, guard: Guard, clock: Clock) -> Courier:
+def courier(settings: Settings, guard: Guard, secrets: EndpointSecrets, clock: Clock, tracer: Tracer) -> Courier:
     """Raises BadSecret."""
 
     async def open_sender() -> Sender:
         await asyncio.to_thread(_import_slow_parts)
         from sendoff_server.outgoing.sender import HttpSender
 
-        return HttpSender(guard, timeout_s=settings.callback_timeout_s)
+        return traced_sender(HttpSender(guard, timeout_s=settings.callback_timeout_s), tracer)
 
     signer = Signer(ensure_secrets(settings.callback_secret_path))
-    return Courier(open_sender, signer, clock, give_up_s=settings.callback_give_up_s, chance=random.random)
+    return Courier(
+        open_sender,
+        signer,
+        clock,
+        secrets=secrets,
+        give_up_s=settings.callback_give_up_s,
+        chance=random.random,
+        tracer=tracer,
+    )
 
 
 def dispatcher(

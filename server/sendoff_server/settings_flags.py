@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from sendoff_server.settings import ProviderSettings, Settings
+from sendoff_server.settings.files import SUFFIX, BadFile, is_secret, variable_of
 
 _METAVARS = {"integer": "INTEGER", "number": "NUMBER", "string": "TEXT"}
 
@@ -24,7 +25,7 @@ class BadSettings(Exception):
 
 def variable(field: str, settings: type[BaseSettings] = Settings) -> str:
     """Name of the environment variable of a field."""
-    return (settings.model_config.get("env_prefix", "") + field).upper()
+    return variable_of(field, settings)
 
 
 def flag(field: str) -> str:
@@ -39,6 +40,8 @@ def read(given: Mapping[str, str | bool | None]) -> Settings:
         return Settings(**flags)  # type: ignore[arg-type]  # pydantic reads the text of a flag as it does a variable's
     except ValidationError as error:
         raise BadSettings(_told(error, Settings, flags)) from None
+    except BadFile as error:
+        raise BadSettings(str(error)) from None
 
 
 def read_providers() -> ProviderSettings:
@@ -47,11 +50,15 @@ def read_providers() -> ProviderSettings:
         return ProviderSettings()
     except ValidationError as error:
         raise BadSettings(_told(error, ProviderSettings, {})) from None
+    except BadFile as error:
+        raise BadSettings(str(error)) from None
 
 
 def misspelt() -> dict[str, str]:
     """Variables of the environment that look like a setting and are none, each with the setting that may be meant."""
-    known = [variable(field) for field in Settings.model_fields]
+    fields = Settings.model_fields
+    known = [variable(name) for name in fields]
+    known += [variable(name) + SUFFIX for name, field in fields.items() if is_secret(field)]
     unknown = [name for name in os.environ if name.startswith("SENDOFF_") and name.upper() not in known]
     meant = {name: difflib.get_close_matches(name, known, 1, cutoff=0.9) for name in sorted(unknown)}
     return {name: close[0] for name, close in meant.items() if close}
@@ -59,7 +66,14 @@ def misspelt() -> dict[str, str]:
 
 def parameters(fields: Collection[str]) -> list[inspect.Parameter]:
     """One optional flag per field of `Settings` that is named, for the signature of a typer command."""
-    return [_parameter(name, shape) for name, shape in _shapes(Settings).items() if name in fields]
+    return [_parameter(name, shape) for name, shape in _shapes(Settings).items() if name in fields and has_flag(name)]
+
+
+def has_flag(field: str) -> bool:
+    """Whether a setting can be given as a flag; what is nothing but secret cannot, because all who may list processes
+    see flags."""
+    extra = Settings.model_fields[field].json_schema_extra
+    return not (isinstance(extra, dict) and extra.get("secret"))
 
 
 def table() -> str:
@@ -67,17 +81,22 @@ def table() -> str:
     lines = ["| Variable | Flag | Default | Meaning |", "| --- | --- | --- | --- |"]
     for name, shape in _shapes(Settings).items():
         default = f"`{_default(shape)}`" if _default(shape) else ""
-        lines.append(f"| `{variable(name)}` | `{flag(name)}` | {default} | {_meaning(shape)} |")
+        lines.append(f"| `{variable(name)}` | {_told_flag(name)} | {default} | {_meaning(shape)} |")
     for name, shape in _shapes(ProviderSettings).items():
         lines.append(f"| `{variable(name, ProviderSettings)}` | | | {shape['description']} |")
     return "\n".join(lines)
 
 
+def _told_flag(field: str) -> str:
+    return f"`{flag(field)}`" if has_flag(field) else ""
+
+
 def provider_help() -> str:
-    """What `--help` tells of the model providers' variables."""
-    shapes = _shapes(ProviderSettings)
-    lines = [f"{variable(name, ProviderSettings):20} {shape['description']}" for name, shape in shapes.items()]
-    return "Model providers are set by variables only:\n\n\b\n" + "\n".join(lines)
+    """What `--help` tells of the variables that have no flags, those of model providers above all."""
+    secret = {variable(name): shape for name, shape in _shapes(Settings).items() if not has_flag(name)}
+    providers = {variable(name, ProviderSettings): shape for name, shape in _shapes(ProviderSettings).items()}
+    lines = [f"{name:20} {shape['description']}" for name, shape in {**secret, **providers}.items()]
+    return "Set by variables only, keys also by a file that NAME_FILE names:\n\n\b\n" + "\n".join(lines)
 
 
 def _shapes(settings: type[BaseSettings]) -> dict[str, dict[str, Any]]:
@@ -120,7 +139,7 @@ def _fault(fault: dict[str, Any], settings: type[BaseSettings], flags: Mapping[s
     field = str(fault["loc"][0]) if fault["loc"] else ""
     source = flag(field) if field in flags else variable(field, settings)
     message = fault["msg"].removeprefix("Value error, ")
-    if settings is ProviderSettings:
+    if settings is ProviderSettings or not has_flag(field):
         return f"{source}: {message}"  # what was given may be a key
     given = re.sub(r"\?.*", "?...", re.sub(r"//.*@", "//...@", str(fault["input"])))
     return f"{source}: {message}; it is {given!r}"

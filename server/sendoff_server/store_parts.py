@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from importlib import import_module
 from types import ModuleType
 
 from sendoff_server.clock import Clock
 from sendoff_server.fairness import share_of, weights_of
 from sendoff_server.settings import Settings
-from sendoff_server.store.batch.dispatch import Caps
+from sendoff_server.store.api_keys import ApiKeyDesk
+from sendoff_server.store.batch.dispatch import Caps, TenantCaps
+from sendoff_server.store.inspection import Inspection
 from sendoff_server.store.port import DEFAULT_TENANT, EngineMissing, Store
+from sendoff_server.store.resealing import Renewed
+from sendoff_server.store.sqlite import inspection as sqlite_inspection
+from sendoff_server.store.sqlite import resealing
 from sendoff_server.store.sqlite.engine import SqliteStore
+from sendoff_server.store.sqlite.key_desk import SqliteKeyDesk
 
 
-def store_of(settings: Settings, clock: Clock) -> Store:
+def store_of(settings: Settings, clock: Clock, tenants: TenantCaps) -> Store:
     """PostgreSQL goes by its own clock. Raises EngineMissing."""
-    caps = Caps(per_agent=settings.max_running_per_agent, per_tenant=settings.max_running_per_tenant)
+    caps = Caps(per_agent=settings.max_running_per_agent, tenants=tenants)
     weights = {share_of(DEFAULT_TENANT, key): weight for key, weight in weights_of(settings.fairness_weights).items()}
     if settings.postgres_url is not None:
         store: Store = _postgres().PostgresStore(
@@ -37,6 +45,14 @@ def store_of(settings: Settings, clock: Clock) -> Store:
     )
 
 
+def key_desk_of(settings: Settings, clock: Clock) -> ApiKeyDesk:
+    """Where keys of the store are made and revoked, whether a server runs or not. Raises EngineMissing."""
+    if settings.postgres_url is None:
+        return SqliteKeyDesk(settings.database_path, clock)
+    desk: ApiKeyDesk = _postgres("key_desk").PostgresKeyDesk(settings.postgres_url)
+    return desk
+
+
 async def migrate(postgres_url: str, *, only_check: bool) -> int:
     """Bring a database to this program's schema, or only look whether it has it; the schema's number.
 
@@ -46,13 +62,30 @@ async def migrate(postgres_url: str, *, only_check: bool) -> int:
     return number
 
 
-def _postgres() -> ModuleType:
-    """The engine, imported only where it is wanted: its driver is not part of every installation."""
+async def inspect(settings: Settings) -> Inspection:
+    """What there is to say of the database that the settings choose; changes nothing. Raises EngineMissing."""
+    url = settings.postgres_url
+    if url is None:
+        return await asyncio.to_thread(sqlite_inspection.inspect, settings.database_path)
+    wanted = settings.database_connections * settings.processes
+    found: Inspection = await _postgres("inspection").inspect(url, settings.database_told, wanted)
+    return found
+
+
+async def reseal(settings: Settings, renewed: Renewed) -> None:
+    """Write the secrets of all agents and endpoints anew, also beside servers. Raises EngineMissing, StoreFailed."""
+    if settings.postgres_url is not None:
+        await _postgres("resealing").reseal(settings.postgres_url, renewed)
+    else:
+        await asyncio.to_thread(resealing.reseal, settings.database_path, renewed)
+
+
+def _postgres(module: str = "engine") -> ModuleType:
+    """A module of the engine, imported only where it is wanted: its driver is not part of every installation."""
     try:
-        from sendoff_server.store.postgres import engine
+        return import_module(f"sendoff_server.store.postgres.{module}")
     except ModuleNotFoundError as missing:
         raise EngineMissing(
             f"PostgreSQL needs the package {missing.name}, which is not installed: "
             "pip install 'sendoff[server,postgres]'"
         ) from missing
-    return engine

@@ -144,7 +144,7 @@ class PostgresDatabase(Database):
         self.execute("DROP FUNCTION disk_is_full CASCADE")
 
     def empty(self) -> None:
-        """But for the schema."""
+        """But for the schema, which the first key closes to older programs."""
         if not self._can_empty:
             self.execute(_HOW_TO_EMPTY)
             self._can_empty = True
@@ -183,7 +183,8 @@ _HOW_TO_EMPTY = f"""
 DO $do$ BEGIN EXECUTE (
   SELECT 'CREATE FUNCTION pg_temp.empty() RETURNS void LANGUAGE plpgsql AS $$ BEGIN '
     || string_agg(format('DELETE FROM %s;', name), ' ') FILTER (WHERE name <> 'schema_version'::regclass)
-    || 'DELETE FROM schema_version WHERE number = {_NEWER}; END $$'
+    || 'DELETE FROM schema_version WHERE number = {_NEWER}; '
+    || 'UPDATE schema_version SET oldest = 5 WHERE number = 6; END $$'
   FROM ({_TABLES}) each_table
 ); END $do$
 """

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sendoff_server import app
-from sendoff_server.access.gate import OpenGate
+from sendoff_server.access.gate import Gate, OpenGate
 from sendoff_server.gateway.connection import Limits
 from sendoff_server.gateway.server import HttpServer
+from sendoff_server.tls.certificates import Certificates
 
 PATIENCE_S = 20.0
 """Nothing that a test waits for takes longer."""
@@ -67,9 +69,11 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def connected(address: str, *, most_held_bytes: int = 65_536) -> AsyncIterator[Raw]:
+async def connected(
+    address: str, *, most_held_bytes: int = 65_536, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Raw]:
     host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port), limit=most_held_bytes)
+    reader, writer = await asyncio.open_connection(host, int(port), limit=most_held_bytes, ssl=tls)
     try:
         yield Raw(reader, writer)
     finally:
@@ -78,10 +82,22 @@ async def connected(address: str, *, most_held_bytes: int = 65_536) -> AsyncIter
 
 
 @asynccontextmanager
-async def another_door(server: app.Server, *, max_body_bytes: int = 65_536, **limits: Any) -> AsyncIterator[HttpServer]:
+async def another_door(
+    server: app.Server,
+    *,
+    max_body_bytes: int = 65_536,
+    gate: Gate | None = None,
+    certificates: Certificates | None = None,
+    **limits: Any,
+) -> AsyncIterator[HttpServer]:
     """A second REST door of that server, with limits of its own."""
     door = HttpServer(
-        "127.0.0.1:0", server.use_cases, OpenGate(), max_body_bytes=max_body_bytes, limits=Limits(**limits)
+        "127.0.0.1:0",
+        server.use_cases,
+        gate or OpenGate(),
+        max_body_bytes=max_body_bytes,
+        limits=Limits(**limits),
+        certificates=certificates,
     )
     async with door:
         yield door

@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sendoff import v1
 from sendoff_server import app
+from sendoff_server.api.health import LIVENESS
 from sendoff_server.api.server import AddressUnavailable
 from sendoff_server.app import Server
 from sendoff_server.store.group_commit import GroupCommit
@@ -24,6 +25,8 @@ from tests.fixtures.server import Serve, ServerProcess
 PATIENCE_S = 20.0
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+READY = ("/v1/ready/", "/readyz")
+ALIVE = ("/v1/health/", "/livez")
 
 
 def stub(channel: grpc.aio.Channel) -> Any:
@@ -48,6 +51,18 @@ async def test_who_watches_sees_the_server_leave(serve: Serve) -> None:
         await channel.close()
 
 
+async def test_who_watches_the_process_alone_hears_that_it_lives_until_it_goes(serve: Serve) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        async with serve() as server:
+            channel = grpc.aio.insecure_channel(server.grpc.address)
+            watching = aiter(stub(channel).Watch(health_pb2.HealthCheckRequest(service=LIVENESS)))
+            assert (await anext(watching)).status == SERVING
+            await server.grpc.announce_drain()
+        with pytest.raises(StopAsyncIteration):
+            await anext(watching)
+        await channel.close()
+
+
 async def test_a_process_that_is_told_to_stop_says_so_before_it_goes(server_process: ServerProcess) -> None:
     await server_process.start()
     async with asyncio.timeout(PATIENCE_S), grpc.aio.insecure_channel(server_process.address) as channel:
@@ -65,14 +80,18 @@ async def test_while_notice_is_given_balancers_are_told_at_both_doors_and_calls_
     await server_process.start("--drain-notice-s", "600")
     base = f"http://{server_process.http_address}"
     async with calling(server_process.address) as caller, httpx.AsyncClient(base_url=base) as http:
-        assert (await http.get("/v1/ready/")).status_code == 200
+        for path in READY:
+            assert (await http.get(path)).status_code == 200
         server_process.signal(signal.SIGTERM)
         await server_process.logged("stopping soon")
-        told = await http.get("/v1/ready/")
-        assert (told.status_code, told.json()["reason"], told.headers["retry-after"]) == (503, "NOT_READY", "1")
-        assert (await http.get("/v1/health/")).status_code == 200
+        for path in READY:
+            told = await http.get(path)
+            assert (told.status_code, told.json()["reason"], told.headers["retry-after"]) == (503, "NOT_READY", "1")
+        for path in ALIVE:
+            assert (await http.get(path)).status_code == 200
         async with grpc.aio.insecure_channel(server_process.address) as channel:
             assert (await stub(channel).Check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
+            assert (await stub(channel).Check(health_pb2.HealthCheckRequest(service=LIVENESS))).status == SERVING
         agent = await caller.agent("scripted/echo")
         run = await caller.send(agent, "hello")
         answer = await http.post(f"/v1/agents/{agent}/messages", json={"input": "hello"}, timeout=PATIENCE_S)
@@ -89,15 +108,19 @@ async def test_once_notice_is_given_the_server_drains(server_process: ServerProc
 
 async def test_a_server_whose_store_fails_is_not_ready_and_alive(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "BEAT_S", 0.01)
-    async with serve(http_address="127.0.0.1:0") as server:
+    async with serve(http_address="127.0.0.1:0") as server, grpc.aio.insecure_channel(server.grpc.address) as channel:
         assert server.http is not None
         async with httpx.AsyncClient(base_url=f"http://{server.http.address}") as http:
-            assert (await http.get("/v1/ready/")).status_code == 200
             monkeypatch.setattr(GroupCommit, "failing", True)
-            await _answers(http, "/v1/ready/", 503)
-            assert (await http.get("/v1/health/")).status_code == 200
+            for path in READY:
+                await _answers(http, path, 503)
+            for path in ALIVE:
+                assert (await http.get(path)).status_code == 200
+            assert (await stub(channel).Check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
+            assert (await stub(channel).Check(health_pb2.HealthCheckRequest(service=LIVENESS))).status == SERVING
             monkeypatch.setattr(GroupCommit, "failing", False)
-            await _answers(http, "/v1/ready/", 200)
+            for path in READY:
+                await _answers(http, path, 200)
 
 
 async def _answers(http: httpx.AsyncClient, path: str, status: int) -> None:

@@ -43,16 +43,38 @@ def connect(
     api_key: Annotated[
         str | None, typer.Option(envvar="SENDOFF_API_KEY", help="Key. The variable is safer: others see command lines.")
     ] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="Encrypt, and check the server's certificate.")] = False,
+    tls: Annotated[
+        bool | None, typer.Option("--tls/--no-tls", help="Encrypt, and check who the server is. [env: SENDOFF_TLS]")
+    ] = None,
     ca_file: Annotated[
-        Path | None, typer.Option("--ca", exists=True, dir_okay=False, help="With --tls: PEM of whom to trust.")
+        Path | None,
+        typer.Option(
+            "--ca", exists=True, dir_okay=False, help="With --tls: PEM of whom to trust. [env: SENDOFF_CA_FILE]"
+        ),
+    ] = None,
+    certificate_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--certificate",
+            exists=True,
+            dir_okay=False,
+            help="With --tls: PEM of your own certificate. [env: SENDOFF_CERTIFICATE_FILE]",
+        ),
+    ] = None,
+    private_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--private-key", exists=True, dir_okay=False, help="PEM of its key. [env: SENDOFF_PRIVATE_KEY_FILE]"
+        ),
     ] = None,
     plaintext_api_key: Annotated[
         bool, typer.Option("--plaintext-api-key", help="Send the key without --tls; for networks that encrypt.")
     ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds that one call may take.", min=0.001)] = 10.0,
 ) -> None:
-    context.obj = Session(address, api_key, tls, ca_file, plaintext_api_key, timeout)
+    context.obj = Session(
+        address, api_key, tls, ca_file, certificate_file, private_key_file, plaintext_api_key, timeout
+    )
 
 
 app.command("send")(sending.send)

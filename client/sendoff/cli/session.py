@@ -23,8 +23,10 @@ class Session:
 
     address: str | None
     api_key: str | None
-    tls: bool
+    tls: bool | None
     ca_file: Path | None
+    certificate_file: Path | None
+    private_key_file: Path | None
     plaintext_api_key: bool
     timeout_s: float
 
@@ -37,7 +39,9 @@ class Session:
                 timeout_s=self.timeout_s,
                 retry=retry,
                 tls=self.tls,
-                root_certificates=self.ca_file.read_bytes() if self.ca_file else None,
+                root_certificates=_text(self.ca_file),
+                certificate=_text(self.certificate_file),
+                private_key=_text(self.private_key_file),
                 api_key=self.api_key,
                 plaintext_api_key=self.plaintext_api_key,
             )
@@ -45,6 +49,10 @@ class Session:
             raise typer.BadParameter(str(wrong)) from wrong
         with reporting(), client:
             yield client
+
+
+def _text(file: Path | None) -> bytes | None:
+    return file.read_bytes() if file is not None else None
 
 
 def session(context: typer.Context) -> Session:

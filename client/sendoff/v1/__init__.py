@@ -189,6 +189,7 @@ from sendoff.v1.ops_service_pb2 import ListDispatchPausesRequest as ListDispatch
 from sendoff.v1.ops_service_pb2 import ListDispatchPausesResponse as ListDispatchPausesResponse
 from sendoff.v1.ops_service_pb2 import PauseDispatchRequest as PauseDispatchRequest
 from sendoff.v1.ops_service_pb2 import QueueBucket as QueueBucket
+from sendoff.v1.ops_service_pb2 import Quota as Quota
 from sendoff.v1.ops_service_pb2 import Replica as Replica
 from sendoff.v1.ops_service_pb2 import ResumeDispatchRequest as ResumeDispatchRequest
 from sendoff.v1.ops_service_pb2 import ResumeDispatchResponse as ResumeDispatchResponse
@@ -239,6 +240,7 @@ from sendoff.v1.run_pb2 import STOP_REASON_TOOL_OUTCOME_UNKNOWN as STOP_REASON_T
 from sendoff.v1.run_pb2 import STOP_REASON_TOOL_RULE as STOP_REASON_TOOL_RULE
 from sendoff.v1.run_pb2 import STOP_REASON_UNSPECIFIED as STOP_REASON_UNSPECIFIED
 from sendoff.v1.run_pb2 import StopReason as StopReason
+from sendoff.v1.run_pb2 import TraceContext as TraceContext
 from sendoff.v1.run_pb2 import WaitInfo as WaitInfo
 from sendoff.v1.run_event_pb2 import ActionResolved as ActionResolved
 from sendoff.v1.run_event_pb2 import MessageDelta as MessageDelta

@@ -134,7 +134,9 @@ class Agent(_message.Message):
     @_builtins.property
     def secrets(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Environment variables of its Python tools, by name, such as keys of what they call; tools of other types do not see them. They are
-        kept as they are, and told to whoever may read the agent. Refused where the server calls no Python tools.
+        kept encrypted if the server has a key for that. Lists tell their names with empty values, and so does GetAgent to callers who
+        may not change the agent. Refused where the server calls no Python tools, and where it has no key and others than its own machine
+        reach it. Calls fail with FAILED_PRECONDITION (SECRET_UNREADABLE) where a key is missing.
         Rule: map.max_pairs = 64; keys are letters, digits and _, at most 128, no digit first, and do not begin with SENDOFF_;
         values.string.max_bytes = 32768; values have no NUL.
         """

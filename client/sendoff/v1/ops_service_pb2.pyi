@@ -68,6 +68,7 @@ class GetServerInfoResponse(_message.Message):
     CONTRACT_DIGEST_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    QUOTAS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the program."""
     contract_digest: _builtins.str
@@ -80,6 +81,10 @@ class GetServerInfoResponse(_message.Message):
     def limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Its limits by name: max_request_bytes, max_page_size, max_wait_seconds, max_stream_age_seconds and others. Open: may grow."""
 
+    @_builtins.property
+    def quotas(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quota]:
+        """What the caller may have: his tenant, and the key that he calls with. Empty: as much as is wanted."""
+
     def __init__(
         self,
         *,
@@ -87,14 +92,59 @@ class GetServerInfoResponse(_message.Message):
         contract_digest: _builtins.str = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         limits: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        quotas: _abc.Iterable[Global___Quota] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_digest", b"contract_digest", "features", b"features", "limits", b"limits", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_digest", b"contract_digest", "features", b"features", "limits", b"limits", "quotas", b"quotas", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
+
+@_typing.final
+class Quota(_message.Message):
+    """What a tenant or a key may have; beyond it calls are refused with RESOURCE_EXHAUSTED, reason QUOTA_EXCEEDED, but for request_bytes, whose
+    reason is REQUEST_TOO_LARGE, and runs_under_way, beyond which runs wait.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    PER_PROCESS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """accepts_per_s: requests that make runs, each second. open_runs: runs that have not ended. runs_under_way: runs that execute. watchers:
+    calls that watch or wait. request_bytes: the size of a request. Open: may grow.
+    """
+    subject: _builtins.str
+    """Whose it is, as tenant:acme or key:4f2a."""
+    limit: _builtins.float
+    """As much there may be."""
+    used: _builtins.float
+    """So much there is. Unset: it is not counted."""
+    per_process: _builtins.bool
+    """It is counted by each process of the server alone, `used` by the one that answers."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        limit: _builtins.float = ...,
+        used: _builtins.float | None = ...,
+        per_process: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_used", b"_used", "used", b"used"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_used", b"_used", "limit", b"limit", "name", b"name", "per_process", b"per_process", "subject", b"subject", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__used: _TypeAlias = _typing.Literal["used"]  # noqa: Y015
+    _WhichOneofArgType__used: _TypeAlias = _typing.Literal["_used", b"_used"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__used) -> _WhichOneofReturnType__used | None: ...
+
+Global___Quota: _TypeAlias = Quota  # noqa: Y015
 
 @_typing.final
 class GetQueueStatsRequest(_message.Message):

@@ -293,6 +293,7 @@ class Run(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
     FAIRNESS_KEY_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"run-<uuid4>", made by the server. Nobody may read a meaning into it."""
     agent_id: _builtins.str
@@ -387,6 +388,12 @@ class Run(_message.Message):
     def retention(self) -> _duration_pb2.Duration:
         """How long it is kept once it has ended. Unset: for ever."""
 
+    @_builtins.property
+    def trace(self) -> Global___TraceContext:
+        """The trace that its accept is part of; its own spans stand below that span, and its steps have the same `trace_id`. Unset: the server
+        that accepted it keeps no traces.
+        """
+
     def __init__(
         self,
         *,
@@ -423,10 +430,11 @@ class Run(_message.Message):
         kind: Global___RunKind.ValueType = ...,
         retention: _duration_pb2.Duration | None = ...,
         fairness_key: _builtins.str | None = ...,
+        trace: Global___TraceContext | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_fairness_key", b"_fairness_key", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "fairness_key", b"fairness_key", "metadata", b"metadata", "request_config", b"request_config", "retention", b"retention", "start_time", b"start_time", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_fairness_key", b"_fairness_key", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "fairness_key", b"fairness_key", "metadata", b"metadata", "request_config", b"request_config", "retention", b"retention", "start_time", b"start_time", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "trace", b"trace", "ttft_ns", b"ttft_ns", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_fairness_key", b"_fairness_key", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "agent_id", b"agent_id", "attempt", b"attempt", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "fairness_key", b"fairness_key", "id", b"id", "kind", b"kind", "labels", b"labels", "last_sequence", b"last_sequence", "metadata", b"metadata", "pending_actions", b"pending_actions", "phase", b"phase", "request_config", b"request_config", "request_id", b"request_id", "retention", b"retention", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "ttft_ns", b"ttft_ns", "turn_id", b"turn_id", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_base_template_id", b"_base_template_id", "_cancel_reason", b"_cancel_reason", "_continued_by_run_id", b"_continued_by_run_id", "_continues_run_id", b"_continues_run_id", "_conversation_id", b"_conversation_id", "_fairness_key", b"_fairness_key", "_stop_reason", b"_stop_reason", "_total_duration_ns", b"_total_duration_ns", "_ttft_ns", b"_ttft_ns", "agent_id", b"agent_id", "attempt", b"attempt", "background", b"background", "base_template_id", b"base_template_id", "callback", b"callback", "cancel_reason", b"cancel_reason", "complete_time", b"complete_time", "continued_by_run_id", b"continued_by_run_id", "continues_run_id", b"continues_run_id", "conversation_id", b"conversation_id", "create_time", b"create_time", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "fairness_key", b"fairness_key", "id", b"id", "kind", b"kind", "labels", b"labels", "last_sequence", b"last_sequence", "metadata", b"metadata", "pending_actions", b"pending_actions", "phase", b"phase", "request_config", b"request_config", "request_id", b"request_id", "retention", b"retention", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "total_duration_ns", b"total_duration_ns", "trace", b"trace", "ttft_ns", b"ttft_ns", "turn_id", b"turn_id", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__background: _TypeAlias = _typing.Literal["background"]  # noqa: Y015
     _WhichOneofArgType__background: _TypeAlias = _typing.Literal["_background", b"_background"]  # noqa: Y015
@@ -470,6 +478,40 @@ class Run(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ttft_ns) -> _WhichOneofReturnType__ttft_ns | None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class TraceContext(_message.Message):
+    """A span of a distributed trace, as W3C Trace Context names it: what `traceparent` and `tracestate` tell."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    SPAN_ID_FIELD_NUMBER: _builtins.int
+    FLAGS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """32 lower-case hexadecimal digits."""
+    span_id: _builtins.str
+    """16 lower-case hexadecimal digits."""
+    flags: _builtins.int
+    """The trace-flags: bit 0 is set if the span is recorded."""
+    state: _builtins.str
+    """What tracing systems on the way have added. Empty: nothing."""
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+        span_id: _builtins.str = ...,
+        flags: _builtins.int = ...,
+        state: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flags", b"flags", "span_id", b"span_id", "state", b"state", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceContext: _TypeAlias = TraceContext  # noqa: Y015
 
 @_typing.final
 class RunError(_message.Message):

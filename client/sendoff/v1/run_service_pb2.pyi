@@ -1055,6 +1055,8 @@ class StreamEnd(_message.Message):
         """The stream was open long enough; watch again."""
         REASON_SLOW_CONSUMER: StreamEnd._Reason.ValueType  # 4
         """You read too slowly; watch again."""
+        REASON_OVERLOADED: StreamEnd._Reason.ValueType  # 5
+        """The server needs the memory; watch again, elsewhere or a few seconds later."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
         """Why."""
@@ -1069,6 +1071,8 @@ class StreamEnd(_message.Message):
     """The stream was open long enough; watch again."""
     REASON_SLOW_CONSUMER: StreamEnd.Reason.ValueType  # 4
     """You read too slowly; watch again."""
+    REASON_OVERLOADED: StreamEnd.Reason.ValueType  # 5
+    """The server needs the memory; watch again, elsewhere or a few seconds later."""
 
     REASON_FIELD_NUMBER: _builtins.int
     RESUME_AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int

@@ -13,14 +13,13 @@ from sendoff_server import ids, validation
 from sendoff_server.agents import listing
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.names import made_up
+from sendoff_server.agents.secrets import AgentSecrets, only_names
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import (
     AgentHasActiveRuns,
     AgentNotFound,
     EtagMismatch,
     IdempotencyMismatch,
-    Unsupported,
-    Violation,
 )
 from sendoff_server.model_settings import check_applicable
 from sendoff_server.models.port import Catalogue
@@ -69,14 +68,13 @@ class AgentService:
         *,
         conversations: ConversationDirectory,
         compiled: Compile,
-        calls_python: bool,
+        secrets: AgentSecrets,
         cancel_all: CancelAll,
         deleted: Callable[[str], None],
     ) -> None:
-        """`calls_python`: whether Python tools are called here."""
         self._conversations = conversations
         self._compiled = compiled
-        self._calls_python = calls_python
+        self._secrets = secrets
         self._store = store
         self._directory = directory
         self._models = models
@@ -88,17 +86,18 @@ class AgentService:
 
     async def create(self, tenant: str, request: v1.CreateAgentRequest) -> v1.Agent:
         validation.check_create_agent(request)
-        self._check_secrets(request.agent)
+        self._secrets.check(request.agent)
         await self._memory.check(tenant, request.agent.block_ids)
         await self._tools.check(tenant, request.agent.tool_ids)
         agent = await self._new_agent(request.agent)
+        self._secrets.seal(tenant, agent)
         key = Key("agent", request.request_id) if request.request_id else None
         fingerprint = hashlib.blake2b(request.agent.SerializeToString(deterministic=True), digest_size=16).digest()
         created = await self._store.create_agent(tenant, agent, key, fingerprint)
         if isinstance(created, Mismatched):
             raise IdempotencyMismatch(created.key.value, created.run_id)
         self._directory.remember(tenant, created)
-        return created
+        return self._secrets.opened(tenant, created)
 
     async def _new_agent(self, wanted: v1.Agent) -> v1.Agent:
         agent = v1.Agent()
@@ -114,11 +113,6 @@ class AgentService:
         agent.etag = ids.etag()
         return agent
 
-    def _check_secrets(self, agent: v1.Agent) -> None:
-        if agent.secrets and not self._calls_python:
-            told = "this server calls no Python tools, which alone are given them; its operator could allow it"
-            raise Unsupported([Violation("agent.secrets", told)])
-
     async def _check_models(self, agent: v1.Agent) -> None:
         """Whether there are its models, and they can be set as it wants. Raises ModelNotFound, Unsupported."""
         model = (await self._models.find(agent.model)).info
@@ -130,11 +124,14 @@ class AgentService:
 
     async def get(self, tenant: str, request: v1.GetAgentRequest) -> v1.Agent:
         validation.check_get_agent(request)
-        return await self._directory.find(tenant, request.agent_id)
+        return self._secrets.opened(tenant, await self._directory.find(tenant, request.agent_id))
 
     async def list(self, tenant: str, request: v1.ListAgentsRequest) -> v1.ListAgentsResponse:
         validation.check_list_agents(request)
-        return await listing.agents_page(self._store, tenant, request)
+        page = await listing.agents_page(self._store, tenant, request)
+        return v1.ListAgentsResponse(
+            agents=only_names(page.agents), next_page_token=page.next_page_token, last_runs=page.last_runs
+        )
 
     async def count(self, tenant: str, request: v1.CountAgentsRequest) -> v1.CountAgentsResponse:
         validation.check_count_agents(request)
@@ -157,18 +154,19 @@ class AgentService:
         """Change an agent. A change made by somebody else meanwhile is not overwritten when the caller sent an etag;
         without one the fields of this request are put upon whatever is there."""
         validation.check_update_agent(request)
-        self._check_secrets(request.agent)
+        self._secrets.check(request.agent)
         while True:
             current = await self._directory.find(tenant, request.agent_id)
             if request.agent.etag and request.agent.etag != current.etag:
                 raise EtagMismatch(request.agent_id, request.agent.etag)
             changed = self._changed(current, request)
+            self._secrets.seal(tenant, changed)
             await self._check_models(changed)
             await self._memory.check(tenant, changed.block_ids, current.block_ids)
             await self._tools.check(tenant, changed.tool_ids, current.tool_ids)
             if await self._store.update_agent(tenant, changed, current.etag):
                 self._directory.remember(tenant, changed)
-                return changed
+                return self._secrets.opened(tenant, changed)
             self._directory.forget(tenant, request.agent_id)
 
     def _changed(self, current: v1.Agent, request: v1.UpdateAgentRequest) -> v1.Agent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sendoff import v1
 from sendoff.v1.agent_service_pb2_grpc import AgentServiceServicer
 from sendoff_server.access.principal import acting
+from sendoff_server.access.secrets import as_told
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.status import Context
 
@@ -19,7 +20,7 @@ class AgentServicer(AgentServiceServicer):
         return await self._agents.create(acting().tenant, request)
 
     async def GetAgent(self, request: v1.GetAgentRequest, context: Context) -> v1.Agent:
-        return await self._agents.get(acting().tenant, request)
+        return as_told(await self._agents.get(acting().tenant, request))
 
     async def ListAgents(self, request: v1.ListAgentsRequest, context: Context) -> v1.ListAgentsResponse:
         return await self._agents.list(acting().tenant, request)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sendoff_server.access.gate import Credentials
 from sendoff_server.api.status import Context
 from sendoff_server.errors import InvalidRequest, Violation
 from sendoff_server.request_ids import REQUEST_ID, request_id_of
+from sendoff_server.tls.names import names_in
 from sendoff_server.validation import IDEMPOTENCY_KEY, check_idempotency_key
 
+_NO_CREDENTIALS = Credentials()
 REPLAYED = (("idempotency-replayed", "true"),)
 """Header of an answer to a request that was accepted before."""
 
 
 def credentials(context: Context) -> Credentials:
     """What the call brought to tell who makes it."""
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
-            return Credentials(str(value))
-    return Credentials()
+    found = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
+    return Credentials(",".join(found)) if found else _NO_CREDENTIALS
+
+
+def proven_credentials(context: Context) -> Credentials:
+    """The same, with what the connection has proven; where callers show certificates."""
+    shown = next(iter(context.auth_context().get("x509_pem_cert") or ()), None)
+    return replace(credentials(context), certificate_names=names_in(shown) if shown else ())
 
 
 def request_id(context: Context) -> str | None:

@@ -18,18 +18,20 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sendoff_server.access.gate import Gate
-from sendoff_server.access.principal import Permission, act_for
+from sendoff_server.access.principal import act_for
+from sendoff_server.access.rpcs import RPCS
 from sendoff_server.api import status
-from sendoff_server.api.caller import credentials, request_id
+from sendoff_server.api.caller import credentials, proven_credentials, request_id
 from sendoff_server.api.status import Context
+from sendoff_server.api.traced import traced
 from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError, StoreUnavailable
 from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.store.port import Fenced, StoreFailed
+from sendoff_server.tracer import NO_TRACER, Tracer
 
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Streaming = Callable[[Any, Context], AsyncGenerator[Message]]
@@ -42,10 +44,22 @@ _log = structlog.get_logger(__name__)
 class Calls:
     """Makes gRPC handlers of servicers, and counts their calls. Calls with one answer have one request."""
 
-    def __init__(self, gate: Gate, *, max_request_bytes: int, log_each: bool, meter: CallMeter = UNMETERED) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        *,
+        most_request_bytes: Callable[[], int],
+        log_each: bool,
+        callers_have_certificates: bool = False,
+        meter: CallMeter = UNMETERED,
+        tracer: Tracer = NO_TRACER,
+    ) -> None:
         self._gate = gate
         self._meter = meter
-        self._max_request_bytes = max_request_bytes
+        self._tracer = tracer
+        self.credentials = proven_credentials if callers_have_certificates else credentials
+        """What a call brought to tell who makes it."""
+        self._most_request_bytes = most_request_bytes
         self._log_each = log_each
         self.ended: Counter[tuple[str, str]] = Counter()
         """How many calls ended, by method ("RunService/GetRun") and by name of the gRPC status or INTERNAL."""
@@ -60,35 +74,33 @@ class Calls:
 
     def _method(self, method: MethodDescriptor, behaviour: Any) -> grpc.RpcMethodHandler[bytes, Message]:
         name = f"{method.containing_service.name}/{method.name}"
+        path = f"{method.containing_service.full_name}/{method.name}"
         parse = self._parser(method)
         admit = self._admission(method)
         write = GetMessageClass(method.output_type).SerializeToString
         if method.client_streaming:
-            stream = self._streaming(name, admit, partial(_each, parse), behaviour)
+            stream = traced(self._tracer, path, self._streaming(name, admit, partial(_each, parse), behaviour))
             return grpc.stream_stream_rpc_method_handler(stream, response_serializer=write)
         if method.server_streaming:
-            stream = self._streaming(name, admit, parse, behaviour)
+            stream = traced(self._tracer, path, self._streaming(name, admit, parse, behaviour))
             return grpc.unary_stream_rpc_method_handler(stream, response_serializer=write)
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(name, admit, parse, behaviour), response_serializer=write
-        )
+        unary = traced(self._tracer, path, self._unary(name, admit, parse, behaviour))
+        return grpc.unary_unary_rpc_method_handler(unary, response_serializer=write)
 
     def _admission(self, method: MethodDescriptor) -> Admit:
         """Lets callers in who may call the method. Raises Unauthenticated, PermissionDenied."""
-        reads = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
-        permission = Permission.READ if reads else Permission.MANAGE
+        needed = RPCS[f"{method.containing_service.name}/{method.name}"]
 
         async def admit(context: Context) -> None:
-            act_for(await self._gate.admit(credentials(context), permission))
+            act_for(await self._gate.admit(self.credentials(context), *needed))
 
         return admit
 
     def _parser(self, method: MethodDescriptor) -> Parse:
         parse = GetMessageClass(method.input_type).FromString
-        limit = self._max_request_bytes
 
         def checked(data: bytes) -> Message:
-            if len(data) > limit:
+            if len(data) > (limit := self._most_request_bytes()):
                 raise RequestTooLarge(len(data), limit)
             try:
                 return parse(data)

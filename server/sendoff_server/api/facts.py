@@ -10,6 +10,7 @@ from sendoff_server.api.status import Context
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.dispatch_service import DispatchService
 from sendoff_server.runs.queue_stats import QueueStats
+from sendoff_server.server_info import ServerInfo
 
 
 class ModelServicer(ModelServiceServicer):
@@ -23,15 +24,15 @@ class ModelServicer(ModelServiceServicer):
 
 
 class OpsServicer(OpsServiceServicer):
-    """Tells what it was given, and hands the other calls to the use cases."""
+    """Hands calls to the use cases."""
 
-    def __init__(self, info: v1.GetServerInfoResponse, queue: QueueStats, dispatch: DispatchService) -> None:
+    def __init__(self, info: ServerInfo, queue: QueueStats, dispatch: DispatchService) -> None:
         self._info = info
         self._queue = queue
         self._dispatch = dispatch
 
     async def GetServerInfo(self, request: v1.GetServerInfoRequest, context: Context) -> v1.GetServerInfoResponse:
-        return self._info
+        return await self._info.get(acting().tenant)
 
     async def GetQueueStats(self, request: v1.GetQueueStatsRequest, context: Context) -> v1.GetQueueStatsResponse:
         return await self._queue.get(acting().tenant, request)

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from sendoff import v1
 from sendoff.v1.run_service_pb2_grpc import RunServiceServicer
 from sendoff_server.access.principal import acting
+from sendoff_server.access.sending import may_send
 from sendoff_server.api.caller import REPLAYED, idempotency_key
 from sendoff_server.api.status import Context
 from sendoff_server.runs.service import RunService
@@ -20,6 +21,7 @@ class RunServicer(RunServiceServicer):
         self._runs = runs
 
     async def CreateMessageAsync(self, request: v1.CreateMessageAsyncRequest, context: Context) -> v1.Run:
+        may_send(request)
         run, replayed = await self._runs.create(acting().tenant, request, idempotency_key(context))
         if replayed:
             await context.send_initial_metadata(REPLAYED)

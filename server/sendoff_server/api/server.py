@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from sendoff.v1 import (
     action_service_pb2,
@@ -32,19 +34,25 @@ from sendoff_server.api.conversations import ConversationServicer
 from sendoff_server.api.facts import ModelServicer, OpsServicer
 from sendoff_server.api.files import FileServicer
 from sendoff_server.api.health import Health
+from sendoff_server.api.reflection import GuardedReflection
 from sendoff_server.api.runs import RunServicer
 from sendoff_server.api.steps import StepServicer
+from sendoff_server.api.tls import server_credentials
 from sendoff_server.api.tools import ToolServicer
 from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.settings import Settings
+from sendoff_server.tls.certificates import Certificates
+from sendoff_server.tracer import NO_TRACER, Tracer
 from sendoff_server.use_cases import UseCases
 
 STOP_GRACE_S = 5.0
 """How long a stop waits for calls under way; those that wait or watch end by themselves when the use cases drain."""
+_UNTIL_LEFT_S = 86_400.0
+"""No limit of its own: leaving has one."""
 
 _ROOM_FOR_REFUSAL = 16 * 1024 * 1024
 """Requests over our limit by up to this are read, so that the refusal can say why; gRPC cuts off larger ones."""
-_MINUTE_MS = 60_000
+_HANDSHAKE_MS = 10_000
 
 
 class AddressUnavailable(Exception):
@@ -60,7 +68,8 @@ class AddressUnavailable(Exception):
 class GrpcServer:
     """Serves while it is entered.
 
-    To stop without losing calls: `announce_drain()`, then let the use cases end waits and watches, then leave.
+    To stop without losing calls: `announce_drain()`, where there are other servers `send_away()`, then let the use
+    cases end waits and watches, then leave.
     """
 
     def __init__(
@@ -69,15 +78,27 @@ class GrpcServer:
         use_cases: UseCases,
         gate: Gate,
         *,
+        certificates: Certificates | None = None,
+        most_request_bytes: Callable[[], int] | None = None,
         stop_grace_s: float = STOP_GRACE_S,
         meter: CallMeter = UNMETERED,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        """`certificates`: None, there is no TLS. `most_request_bytes` is asked for each request, of whom it is from;
+        without it all may send as much."""
         self.address = settings.grpc_address
         """What clients connect to. Once entered, with the port that was taken in place of port 0."""
         self.port = 0
         """Where it listens, once entered. Without a meaning for unix sockets."""
-        log_each = settings.log_level == "debug"
-        self._calls = Calls(gate, max_request_bytes=settings.max_request_bytes, log_each=log_each, meter=meter)
+        self._gate = gate
+        self._calls = Calls(
+            gate,
+            most_request_bytes=most_request_bytes or (lambda: settings.max_request_bytes),
+            log_each=settings.log_level == "debug",
+            callers_have_certificates=certificates is not None and certificates.asks_callers,
+            meter=meter,
+            tracer=tracer,
+        )
         self._services = {
             file.services_by_name[name]: servicer
             for file, name, servicer in (
@@ -103,11 +124,13 @@ class GrpcServer:
                 ),
             )
         }
-        self._options = server_options(settings.max_request_bytes, shares_port=settings.processes > 1)
+        self._options = server_options(settings)
+        self._certificates = certificates
         self._health = Health()
         self._works = self._drains = False
         self.stop_grace_s = stop_grace_s
         self._server: grpc.aio.Server | None = None
+        self._sending_away: asyncio.Task[None] | None = None
 
     @property
     def calls(self) -> Calls:
@@ -121,10 +144,13 @@ class GrpcServer:
         for service, servicer in self._services.items():
             server.add_generic_rpc_handlers((self._calls.handler(service, servicer),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+        told = [*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        cast(Any, reflection_pb2_grpc).add_ServerReflectionServicer_to_server(
+            GuardedReflection(told, self._gate, self._calls.credentials), server
+        )
         await self.set_serving(True)
         try:
-            self.port = server.add_insecure_port(self.address)
+            self.port = self._listen(server)
         except RuntimeError as error:
             raise AddressUnavailable(self.address) from error
         if not self.address.startswith("unix"):
@@ -132,6 +158,11 @@ class GrpcServer:
         await server.start()
         self._server = server
         return self
+
+    def _listen(self, server: grpc.aio.Server) -> int:
+        if self._certificates is None:
+            return server.add_insecure_port(self.address)
+        return server.add_secure_port(self.address, server_credentials(self._certificates))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -142,6 +173,8 @@ class GrpcServer:
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop(self.stop_grace_s)
+        if self._sending_away is not None:
+            await self._sending_away
 
     @property
     def is_serving(self) -> bool:
@@ -160,23 +193,32 @@ class GrpcServer:
         self._drains = True
         await self._health.enter_graceful_shutdown()
 
+    def send_away(self) -> None:
+        """Take no new connections, and have those that there are end with their calls, which go on: callers that know
+        of another server find it with their next call."""
+        if self._server is not None and self._sending_away is None:
+            self._sending_away = asyncio.create_task(self._server.stop(_UNTIL_LEFT_S), name="send callers away")
 
-def server_options(max_request_bytes: int, *, shares_port: bool = False) -> list[tuple[str, int]]:
-    """How gRPC is set; `shares_port` with other processes of this server."""
+
+def server_options(settings: Settings) -> list[tuple[str, int]]:
+    """How gRPC is set."""
     return [
         # The default lets a second server have the same port without a word.
-        ("grpc.so_reuseport", int(shares_port)),
-        ("grpc.max_receive_message_length", max_request_bytes + _ROOM_FOR_REFUSAL),
+        ("grpc.so_reuseport", int(settings.processes > 1)),
+        ("grpc.max_receive_message_length", settings.max_request_bytes + _ROOM_FOR_REFUSAL),
         # Metadata: the default turns calls away at random between 8 and 16 KB.
         ("grpc.max_metadata_size", 16 * 1024),
         ("grpc.absolute_max_metadata_size", 16 * 1024),
-        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.max_allowed_incoming_connections", settings.max_grpc_connections),
+        # Who has not said hello in HTTP/2, or in TLS, by then is cut; the default is two minutes.
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.keepalive_time_ms", round(settings.keepalive_s * 1_000)),
         ("grpc.keepalive_timeout_ms", 10_000),
         # Without it a peer that is gone is noticed after a minute, whatever the two above say.
         ("grpc.http2.ping_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
         # Long connections end now and then, so that clients spread over new replicas.
-        ("grpc.max_connection_age_ms", 30 * _MINUTE_MS),
-        ("grpc.max_connection_age_grace_ms", 5 * _MINUTE_MS),
+        ("grpc.max_connection_age_ms", round(settings.max_connection_age_s * 1_000)),
+        ("grpc.max_connection_age_grace_ms", round(settings.connection_grace_s * 1_000)),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -12,13 +13,15 @@ from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.callbacks import schedule
 from sendoff_server.callbacks.port import Payload
-from sendoff_server.callbacks.signing import Signer, valid_secrets
+from sendoff_server.callbacks.secrets import EndpointSecrets
+from sendoff_server.callbacks.signing import Signer
 from sendoff_server.clock import SECOND_NS, Clock, timestamp
 from sendoff_server.errors import NotFound
 from sendoff_server.outgoing.port import Answer, NotAnswered, Sender
 from sendoff_server.store.items import NoteAttempt
 from sendoff_server.store.port import StoreFailed
 from sendoff_server.store.questions import Delivery, Endpoint
+from sendoff_server.tracer import NO_TRACER, Tracer
 
 DISABLED = "the endpoint is disabled"
 UNSIGNED = "the endpoint whose secrets were to sign is deleted"
@@ -55,15 +58,19 @@ class Courier:
         signer: Signer,
         clock: Clock,
         *,
+        secrets: EndpointSecrets,
         give_up_s: float,
         chance: Callable[[], float],
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         """`open_sender` is called before the first attempt; `chance` gives numbers from 0 to 1."""
         self._open_sender = open_sender
         self._signer = signer
+        self._secrets = secrets
         self._clock = clock
         self._give_up_s = give_up_s
         self._chance = chance
+        self._tracer = tracer
         self._sender: Sender | None = None
         self._opening = asyncio.Lock()
 
@@ -76,17 +83,20 @@ class Courier:
             return await payload(delivery)
 
         extra = {"sendoff-attempt": str(delivery.attempts + 1)}
-        tried = await self._try(delivery.url, delivery.id, delivery.signed_by, body, extra)
+        signer = partial(self._signer_of, delivery.tenant, delivery.signed_by)
+        with self._tracer.delivering(delivery.run, delivery.id, delivery.attempts + 1):
+            tried = await self._try(delivery.url, delivery.id, signer, body, extra)
         note = replace(self._note(delivery, tried), since_ns=delivery.create_ns)
         return Outcome(note, _is_well(tried))
 
-    async def try_endpoint(self, endpoint: Endpoint, body: str) -> v1.DeliveryAttempt:
+    async def try_endpoint(self, tenant: str, endpoint: Endpoint, body: str) -> v1.DeliveryAttempt:
         """Send something to an endpoint that has a URL, once, whether it is disabled or not. Never raises."""
 
         async def made() -> str:
             return body
 
-        tried = await self._try(endpoint.told.url, ids.new("delivery"), endpoint, made, {"sendoff-attempt": "1"})
+        signer = partial(self._signer_of, tenant, endpoint)
+        tried = await self._try(endpoint.told.url, ids.new("delivery"), signer, made, {"sendoff-attempt": "1"})
         return tried.attempt
 
     async def close(self) -> None:
@@ -99,7 +109,7 @@ class Courier:
         self,
         url: str,
         delivery_id: str,
-        signed_by: Endpoint | None,
+        signer_at: Callable[[int], Signer],
         make_body: Callable[[], Awaitable[str]],
         extra: Mapping[str, str],
     ) -> _Tried:
@@ -108,7 +118,7 @@ class Courier:
         try:
             body = await make_body()
             sender = await self._opened()
-            headers = self._signer_of(signed_by, begun_ns).headers(delivery_id, begun_ns, body)
+            headers = signer_at(begun_ns).headers(delivery_id, begun_ns, body)
             answer = await sender.send(url, {**headers, **extra}, body)
             return _Tried(_answered(attempt, answer), schedule.retry_after_s(answer.retry_after, self._clock.now_ns()))
         except NotAnswered as failure:
@@ -128,8 +138,8 @@ class Courier:
                 self._sender = await self._open_sender()
             return self._sender
 
-    def _signer_of(self, endpoint: Endpoint | None, now_ns: int) -> Signer:
-        return self._signer if endpoint is None else Signer(valid_secrets(endpoint, now_ns))
+    def _signer_of(self, tenant: str, endpoint: Endpoint | None, now_ns: int) -> Signer:
+        return self._signer if endpoint is None else Signer(self._secrets.signing(tenant, endpoint, now_ns))
 
     # ---- what is noted ----
 

@@ -18,6 +18,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from sendoff import v1
 from sendoff_server import ids, validation
 from sendoff_server.callbacks.courier import Courier
+from sendoff_server.callbacks.secrets import EndpointSecrets
 from sendoff_server.callbacks.signing import new_secret
 from sendoff_server.clock import SECOND_NS, Clock, timestamp
 from sendoff_server.errors import (
@@ -56,13 +57,22 @@ class EndpointService:
     """The use cases of endpoints."""
 
     def __init__(
-        self, store: Store, agents: Agents, courier: Courier, guard: Guard, clock: Clock, *, made: Callable[[], None]
+        self,
+        store: Store,
+        agents: Agents,
+        courier: Courier,
+        guard: Guard,
+        clock: Clock,
+        *,
+        secrets: EndpointSecrets,
+        made: Callable[[], None],
     ) -> None:
         """`made` is called when there is a new endpoint."""
         self._store = store
         self._agents = agents
         self._courier = courier
         self._guard = guard
+        self._secrets = secrets
         self._clock = clock
         self._made = made
         self._testing = asyncio.Semaphore(_TESTS_AT_ONCE)
@@ -75,16 +85,16 @@ class EndpointService:
             await self._agents.find(tenant, wanted.agent_id)
         key = Key("endpoint", request.request_id) if request.request_id else None
         fingerprint = hashlib.blake2b(wanted.SerializeToString(deterministic=True), digest_size=16).digest()
-        match await self._store.create_endpoint(tenant, self._new(wanted), key, fingerprint, MAX_ENDPOINTS):
+        match await self._store.create_endpoint(tenant, self._new(tenant, wanted), key, fingerprint, MAX_ENDPOINTS):
             case Mismatched(known, endpoint_id):
                 raise IdempotencyMismatch(known.value, endpoint_id)
             case Full():
                 raise TooManyEndpoints(MAX_ENDPOINTS)
-            case Endpoint(told, secrets):
+            case Endpoint() as created:
                 self._made()
-                return v1.CreateEndpointResponse(endpoint=told, secret=secrets[0].text if secrets else "")
+                return v1.CreateEndpointResponse(endpoint=created.told, secret=self._secrets.newest(tenant, created))
 
-    def _new(self, wanted: v1.CallbackEndpoint) -> Endpoint:
+    def _new(self, tenant: str, wanted: v1.CallbackEndpoint) -> Endpoint:
         endpoint = v1.CallbackEndpoint()
         endpoint.CopyFrom(wanted)
         endpoint.id = ids.new("endpoint")
@@ -92,7 +102,8 @@ class EndpointService:
         now = timestamp(self._clock.now_ns())
         endpoint.create_time.CopyFrom(now)
         endpoint.update_time.CopyFrom(now)
-        return Endpoint(endpoint, [Secret(new_secret())] if endpoint.HasField("url") else [])
+        secrets = [Secret(new_secret())] if endpoint.HasField("url") else []
+        return Endpoint(endpoint, self._secrets.sealed(tenant, endpoint.id, secrets))
 
     async def get(self, tenant: str, request: v1.GetEndpointRequest) -> v1.CallbackEndpoint:
         validation.check_get_endpoint(request)
@@ -118,7 +129,8 @@ class EndpointService:
             if wanted.etag not in ("", current.told.etag):
                 raise EtagMismatch(request.endpoint_id, wanted.etag)
             _check_kept(current.told, wanted, fields)
-            changed = Endpoint(self._changed(current.told, wanted, fields), current.secrets)
+            secrets = self._secrets.sealed(tenant, request.endpoint_id, current.secrets)
+            changed = Endpoint(self._changed(current.told, wanted, fields), secrets)
             if await self._store.update_endpoint(tenant, changed, current.told.etag):
                 return changed.told
 
@@ -136,7 +148,8 @@ class EndpointService:
             if not current.told.HasField("url"):
                 raise EndpointHasNoUrl(request.endpoint_id)
             secrets = rotated(current, self._clock.now_ns(), overlap_ns)
-            changed = Endpoint(self._changed(current.told, current.told, ()), secrets)
+            sealed = self._secrets.sealed(tenant, request.endpoint_id, secrets)
+            changed = Endpoint(self._changed(current.told, current.told, ()), sealed)
             if await self._store.update_endpoint(tenant, changed, current.told.etag):
                 return v1.RotateSecretResponse(secret=secrets[0].text)
 
@@ -146,7 +159,7 @@ class EndpointService:
         if not endpoint.told.HasField("url"):
             raise EndpointHasNoUrl(request.endpoint_id)
         async with self._testing:
-            attempt = await self._courier.try_endpoint(endpoint, self._test_body(request.endpoint_id))
+            attempt = await self._courier.try_endpoint(tenant, endpoint, self._test_body(request.endpoint_id))
         return v1.TestEndpointResponse(attempt=attempt)
 
     def _test_body(self, endpoint_id: str) -> str:

@@ -12,7 +12,7 @@ from sendoff_server.callbacks.doorbell import Doorbell
 from sendoff_server.callbacks.endpoint_queue import EndpointQueue
 from sendoff_server.callbacks.on_the_way import OnTheWay
 from sendoff_server.clock import Clock
-from sendoff_server.errors import Draining, NotNow, StreamTooOld
+from sendoff_server.errors import Draining, NotNow, Overloaded, StreamTooOld
 from sendoff_server.store.items import NoteAttempt, Result
 from sendoff_server.store.questions import Delivery
 
@@ -32,6 +32,8 @@ class Life:
     max_age_s: float
     drained_at: float | None = None
     """By the stopwatch; None until the server drains."""
+    sheds: int = 0
+    """How often all streams that there were had to end, because memory ran out."""
 
 
 class PullStream:
@@ -48,6 +50,7 @@ class PullStream:
         self._life = life
         self._most = most
         self._born = clock.monotonic()
+        self._sheds = life.sheds
         self._noting: set[asyncio.Future[Result]] = set()
         self._stirred: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ended = False
@@ -152,6 +155,8 @@ class PullStream:
         """Why nothing more is handed out here."""
         if self._life.drained_at is not None:
             return Draining()
+        if self._life.sheds != self._sheds:
+            return Overloaded("its memory is nearly used up")
         return StreamTooOld() if self._clock.monotonic() - self._born >= self._life.max_age_s else None
 
     def _linger_left_s(self) -> float:

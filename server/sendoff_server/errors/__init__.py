@@ -1,6 +1,7 @@
 """Every error that a caller can see, drawn once.
 
     ServiceError
+      Denied           bring another credential     Unauthenticated, PermissionDenied
       NotFound         name something that exists   AgentNotFound, ConversationNotFound, MessageNotFound, RunNotFound,
                                                     ModelNotFound, ToolNotFound, BlockNotFound, FileNotFound,
                                                     StepNotFound, EndpointNotFound, DeliveryNotFound
@@ -12,9 +13,10 @@
                                                     ActionAlreadyAnswered, ToolIsTheServers, ToolExists,
                                                     NothingToCompact, CompactionFailed, ResetFailed,
                                                     EndpointHasUrl, EndpointHasNoUrl, EndpointDisabled,
+                                                    SecretUnreadable,
                                                     TooManyEndpoints, TooManySecrets, TooManyPauses
-      NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StreamTooOld,
-                                                    StoreUnavailable
+      NotNow           wait and repeat              QueueFull, OutboxFull, QuotaExceeded, Overloaded,
+                                                    Draining, StreamTooOld, StoreUnavailable
 
 The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
 the name of the gRPC status, `http_status` the one of the REST door. Every value in a message is also in the metadata
@@ -40,12 +42,14 @@ from sendoff_server.errors.conflict import (
     ResetFailed,
     RunDeleted,
     RunStillOpen,
+    SecretUnreadable,
     ToolExists,
     ToolIsTheServers,
     TooManyEndpoints,
     TooManyPauses,
     TooManySecrets,
 )
+from sendoff_server.errors.denied import Denied, PermissionDenied, Unauthenticated
 from sendoff_server.errors.not_found import (
     AgentNotFound,
     BlockNotFound,
@@ -60,7 +64,16 @@ from sendoff_server.errors.not_found import (
     StepNotFound,
     ToolNotFound,
 )
-from sendoff_server.errors.not_now import Draining, NotNow, OutboxFull, QueueFull, StoreUnavailable, StreamTooOld
+from sendoff_server.errors.not_now import (
+    Draining,
+    NotNow,
+    OutboxFull,
+    Overloaded,
+    QueueFull,
+    QuotaExceeded,
+    StoreUnavailable,
+    StreamTooOld,
+)
 from sendoff_server.errors.refused import (
     InvalidRequest,
     InvalidToolCallIds,
@@ -82,6 +95,7 @@ __all__ = [
     "ConversationHasActiveRuns",
     "ConversationNotFound",
     "DeliveryNotFound",
+    "Denied",
     "Draining",
     "EndpointDisabled",
     "EndpointHasNoUrl",
@@ -100,14 +114,18 @@ __all__ = [
     "NotNow",
     "NothingToCompact",
     "OutboxFull",
+    "Overloaded",
     "PendingApproval",
+    "PermissionDenied",
     "QueueFull",
+    "QuotaExceeded",
     "Refused",
     "RequestTooLarge",
     "ResetFailed",
     "RunDeleted",
     "RunNotFound",
     "RunStillOpen",
+    "SecretUnreadable",
     "ServiceError",
     "StepNotFound",
     "StoreUnavailable",
@@ -118,6 +136,7 @@ __all__ = [
     "ToolExists",
     "ToolIsTheServers",
     "ToolNotFound",
+    "Unauthenticated",
     "Unsupported",
     "Violation",
 ]

@@ -262,6 +262,23 @@ class TooManyEndpoints(Conflict):
         )
 
 
+class SecretUnreadable(Conflict):
+    reason = "SECRET_UNREADABLE"
+    grpc_code = "FAILED_PRECONDITION"
+
+    def __init__(self, owner_id: str, name: str, key_id: str, *, has_key: bool) -> None:
+        """`name`: of the secret, empty where it has none. `has_key`: whether the key is there, so that it is the secret
+        that is damaged."""
+        why = "is damaged" if has_key else f"is encrypted with the key {key_id}, which this server does not have"
+        does = "give it anew" if has_key else "its operator can add the key to SENDOFF_ENCRYPTION_KEYS, or give it anew"
+        super().__init__(
+            f"the secret {name!r} of {owner_id} {why}; {does}",
+            owner_id=owner_id,
+            name=name,
+            key_id=key_id,
+        )
+
+
 class TooManySecrets(Conflict):
     reason = "TOO_MANY_SECRETS"
     grpc_code = "RESOURCE_EXHAUSTED"

@@ -16,6 +16,11 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from sendoff_server.tls.names import names_in
+
+CALLER_NAMES = "sendoff.caller_names"
+"""In a request's scope: whom the caller's certificate is for."""
+
 SPARE_CONNECTIONS = 64
 """So many more than there is room for are told that there is none; those beyond are cut without a word."""
 LINGER_S = 2.0
@@ -95,6 +100,7 @@ class GuardedConnection(HttpToolsProtocol):
         """Requests that have no whole answer yet, oldest first; more than one if the caller does not wait."""
         self._is_over = False
         """All was told; what still comes is not looked at."""
+        self._caller_names: tuple[str, ...] = ()
         self._head_alarm: asyncio.TimerHandle | None = None
         self._unread_alarm: asyncio.TimerHandle | None = None
 
@@ -105,6 +111,7 @@ class GuardedConnection(HttpToolsProtocol):
         if len(self.connections) > self._limits.connections + SPARE_CONNECTIONS:
             transport.abort()
             return
+        self._caller_names = _names_of_peer(transport)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -136,6 +143,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope[CALLER_NAMES] = self._caller_names  # type: ignore[literal-required]  # ours, beside theirs
         self._in_head, self._head_bytes = True, 0
 
     def on_message_complete(self) -> None:
@@ -185,7 +193,8 @@ class GuardedConnection(HttpToolsProtocol):
         self._forget()
         self._is_over = True
         self.transport.write(refusal.head_and_body())
-        self.transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
         self.flow.resume_reading()
         self._unread_alarm = self.loop.call_later(LINGER_S, self.transport.abort)
 
@@ -221,3 +230,10 @@ class GuardedConnection(HttpToolsProtocol):
         if self._unread_alarm is not None:
             self._unread_alarm.cancel()
             self._unread_alarm = None
+
+
+def _names_of_peer(transport: asyncio.Transport) -> tuple[str, ...]:
+    """Whom the certificate is for that the caller has proven to have; empty: he was not asked for one."""
+    tls = transport.get_extra_info("ssl_object")
+    shown = tls.getpeercert(binary_form=True) if tls is not None else None
+    return names_in(shown) if shown else ()

@@ -13,7 +13,9 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from sendoff_server.access.gate import Credentials, Gate
-from sendoff_server.access.principal import Permission, act_for
+from sendoff_server.access.principal import act_for
+from sendoff_server.access.routes import ROUTES
+from sendoff_server.gateway.connection import CALLER_NAMES
 from sendoff_server.gateway.refusals import reason_of, refusal
 from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.request_ids import REQUEST_ID, request_id_of
@@ -34,7 +36,7 @@ def routes(use_cases: UseCases, gate: Gate, *tables: Table, meter: CallMeter = U
         for method, path, endpoint in table:
             by_path.setdefault(path.rstrip("/"), {})[method] = endpoint
     made = [
-        Route(path, _handler(use_cases, gate, told, Watched(path, meter)), methods=list(told))
+        Route(path, _handler(use_cases, gate, path, told, Watched(path, meter)), methods=list(told))
         for path, told in by_path.items()
     ]
     # Literal paths first: /v1/runs/active is no run, and neither is /v1/runs/{run_id}:wait.
@@ -107,14 +109,19 @@ class Watched:
 
 
 def _handler(
-    use_cases: UseCases, gate: Gate, endpoints: dict[str, Endpoint], watched: Watched
+    use_cases: UseCases, gate: Gate, path: str, endpoints: dict[str, Endpoint], watched: Watched
 ) -> Callable[[Request], Awaitable[Response]]:
+    needed = {method: ROUTES[method, path] for method in endpoints}
+    if "GET" in needed:
+        needed["HEAD"] = needed["GET"]
+
     async def handle(request: Request) -> Response:
         started = watched.began(request)
         refused: Exception | None = None
         endpoint = endpoints.get(request.method) or endpoints["GET"]
         try:
-            act_for(await gate.admit(_credentials(request), _permission(request)))
+            if wanted := needed[request.method]:
+                act_for(await gate.admit(_credentials(request), *wanted))
             response = await endpoint(use_cases, request)
         except Exception as error:
             refused = error
@@ -126,8 +133,9 @@ def _handler(
 
 
 def _credentials(request: Request) -> Credentials:
-    return Credentials(request.headers.get("authorization"))
+    found = request.headers.getlist("authorization")
+    names = request.scope.get(CALLER_NAMES, ())
+    return Credentials(",".join(found) if found else None, names) if found or names else _NO_CREDENTIALS
 
 
-def _permission(request: Request) -> Permission:
-    return Permission.READ if request.method in ("GET", "HEAD") else Permission.MANAGE
+_NO_CREDENTIALS = Credentials()

@@ -24,8 +24,11 @@ class QuietServer(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await self.listen(sockets or [])
         self.began.set()
+
+    async def listen(self, sockets: list[socket.socket]) -> None:
+        await super().startup(sockets)
 
 
 def listen(host: str, port: int, *, shares_port: bool = False) -> socket.socket:

@@ -35,7 +35,7 @@ Json = dict[str, Any]
 _PREFIXES = {"conversation_id": "conv"}
 """The kinds of ids whose name in a path is not their prefix."""
 _PLACES = re.compile(r"{(\w+)}")
-_WITHOUT_STORE = frozenset({"/v1/health/", "/openapi.json", "/docs", "/v1/models/embedding"})
+_WITHOUT_STORE = frozenset({"/v1/health/", "/livez", "/openapi.json", "/docs", "/v1/models/embedding"})
 _REFUSALS: Mapping[int, tuple[str, str]] = {
     400: ("Refusal", "It cannot be done so: a malformed run id, or something named that there is not."),
     404: ("Refusal", "There is nothing of that name."),

@@ -22,6 +22,7 @@ from sendoff_server.errors import (
     Refused,
     ServiceError,
     StoreUnavailable,
+    Unauthenticated,
 )
 from sendoff_server.gateway.answers import answer
 from sendoff_server.store.port import Fenced, StoreFailed
@@ -92,4 +93,6 @@ def _headers(error: ServiceError) -> dict[str, str]:
     retry_after_s = error.over_in_s + RESTART_S if isinstance(error, Draining) else error.retry_after_s
     if retry_after_s is not None:
         return {"retry-after": str(max(1, min(60, math.ceil(retry_after_s))))}
+    if isinstance(error, Unauthenticated):
+        return {"www-authenticate": "Bearer", "x-should-retry": "false"}
     return {} if isinstance(error, NotNow) else {"x-should-retry": "false"}

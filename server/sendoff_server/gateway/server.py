@@ -42,7 +42,11 @@ from sendoff_server.gateway.routes import (
     steps,
     tools,
 )
+from sendoff_server.gateway.tls_server import TlsServer
+from sendoff_server.gateway.traced import Traced
 from sendoff_server.meter import UNMETERED, CallMeter
+from sendoff_server.tls.certificates import Certificates
+from sendoff_server.tracer import NO_TRACER, Tracer
 from sendoff_server.use_cases import UseCases
 
 UNROUTED = "unrouted"
@@ -94,21 +98,28 @@ class HttpServer:
         gate: Gate,
         *,
         max_body_bytes: int,
+        most_body_bytes: Callable[[], int] | None = None,
         limits: Limits | None = None,
         shares_port: bool = False,
         is_ready: Callable[[], bool] = lambda: True,
+        certificates: Certificates | None = None,
         meter: CallMeter = UNMETERED,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
-        """`shares_port` with other processes of this server."""
+        """`shares_port` with other processes of this server. `certificates`: None, there is no TLS.
+
+        `most_body_bytes` is asked for each body, of whom it is from; without it all may send as much.
+        """
+        limits = limits or Limits()
         self._shares_port = shares_port
         self.address = address
         """host:port. Once entered, with the port that was taken in place of port 0."""
         self.keep_alive_s = _KEEP_ALIVE_S
         """How long a connection may stay open between two requests."""
         config = uvicorn.Config(
-            application(use_cases, gate, max_body_bytes, is_ready, meter),
+            application(use_cases, gate, max_body_bytes, is_ready, most_body_bytes, meter, tracer),
             # What is built is all that the server asks for, and a class is only one way to build it.
-            http=cast(Any, partial(GuardedConnection, limits=limits or Limits())),
+            http=cast(Any, partial(GuardedConnection, limits=limits)),
             lifespan="off",
             log_config=None,
             log_level=logging.ERROR,  # below it whoever sends nonsense fills the log
@@ -119,7 +130,7 @@ class HttpServer:
             timeout_graceful_shutdown=_STOP_GRACE_S,
             ws="none",
         )
-        self._server = QuietServer(config)
+        self._server = QuietServer(config) if certificates is None else TlsServer(config, certificates, limits)
         self._serving: asyncio.Task[None] | None = None
 
     @property
@@ -155,14 +166,16 @@ def application(
     gate: Gate,
     max_body_bytes: int,
     is_ready: Callable[[], bool] = lambda: True,
+    most_body_bytes: Callable[[], int] | None = None,
     meter: CallMeter = UNMETERED,
+    tracer: Tracer = NO_TRACER,
 ) -> Starlette:
     """The door as an ASGI application. `is_ready` says whether balancers should send callers here."""
-    made = Starlette(
-        routes=routes(use_cases, gate, *_TABLES, describing(_TABLES), meter=meter),
-        exception_handlers={HTTPException: partial(_unrouted, meter)},
-    )
-    made.state.max_body_bytes = max_body_bytes
+    found = routes(use_cases, gate, *_TABLES, describing(_TABLES), meter=meter)
+    if tracer.is_on:
+        found = [Traced(route, tracer) for route in found]
+    made = Starlette(routes=found, exception_handlers={HTTPException: partial(_unrouted, meter)})
+    made.state.most_body_bytes = most_body_bytes or (lambda: max_body_bytes)
     made.state.is_ready = is_ready
     made.state.body_room = BodyRoom(max_body_bytes * _BODIES_AT_ONCE)
     return made

@@ -8,7 +8,7 @@ calls may be made again. One that may not be, and was under way, is in doubt.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -49,7 +49,7 @@ class Batch:
     """Of the model that will read the returns."""
     plans: Sequence[Planned]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Variables that the agent gives its Python tools. Secret."""
+    """Variables that the agent gives its Python tools, as they are kept. Secret."""
 
 
 @dataclass(slots=True)
@@ -62,6 +62,10 @@ class Outcome:
     """Calls of which nobody knows what became, and that must not be made again."""
 
 
+OpenSecrets = Callable[[str, str, Mapping[str, str]], Mapping[str, str]]
+"""(tenant, agent_id, secrets as they are kept): the secrets. Raises SecretUnreadable."""
+
+
 class Callers:
     """Calls tools of all kinds."""
 
@@ -70,8 +74,10 @@ class Callers:
         tools: Mapping[v1.ToolType.ValueType, Tools],
         clock: Clock,
         timeout_s: float,
+        open_secrets: OpenSecrets,
         meter: WorkMeter = UNMETERED_WORK,
     ) -> None:
+        self._open_secrets = open_secrets
         self._meter = meter
         self._tools = tools
         self._clock = clock
@@ -130,7 +136,7 @@ class Callers:
         if tools is None:
             return text_result(f"Error: {tool.name} cannot be called by this server.", is_error=True)
         timeout_s = tool.timeout.ToNanoseconds() / SECOND_NS if tool.HasField("timeout") else self._timeout_s
-        task = asyncio.create_task(tools.call(_call(batch, plan, tool)), name=f"call of {tool.name}")
+        task = asyncio.create_task(tools.call(self._call(batch, plan, tool)), name=f"call of {tool.name}")
         try:
             if await self._clock.wait(task, timeout_s):
                 return _interrupted(tool) if task.cancelled() else task.result()
@@ -138,6 +144,22 @@ class Callers:
             await self._stop(task, tool)
         told = f"Error: {tool.name} did not return within {timeout_s:g} s and was given up."
         return text_result(f"{told} Whether it took effect is not known.", is_error=True)
+
+    def _call(self, batch: Batch, plan: Planned, tool: v1.Tool) -> ToolCall:
+        tenant, agent_id = batch.work.tenant, batch.work.run.agent_id
+        kept = batch.environment if tool.type == v1.TOOL_TYPE_PYTHON else {}
+        return ToolCall(
+            tenant=tenant,
+            agent_id=agent_id,
+            lane=batch.work.lane,
+            run_id=batch.work.run.id,
+            tool=tool,
+            call_id=plan.call.tool_call_id,
+            arguments=plan.arguments,
+            key=ids.derive("call", batch.run_id, plan.call.tool_call_id),
+            position=batch.position,
+            environment=self._open_secrets(tenant, agent_id, kept),
+        )
 
     async def _stop(self, task: asyncio.Task[ToolResult], tool: v1.Tool) -> None:
         """End the call; one that goes on nevertheless is left alone."""
@@ -184,21 +206,6 @@ def _start(plan: Planned, done: Done) -> v1.ToolCallStarted:
         name=plan.call.name,
         effect=_tool(plan).effect or v1.TOOL_EFFECT_ONCE,
         attempt=before.attempt + 1 if before else 1,
-    )
-
-
-def _call(batch: Batch, plan: Planned, tool: v1.Tool) -> ToolCall:
-    return ToolCall(
-        tenant=batch.work.tenant,
-        agent_id=batch.work.run.agent_id,
-        lane=batch.work.lane,
-        run_id=batch.work.run.id,
-        tool=tool,
-        call_id=plan.call.tool_call_id,
-        arguments=plan.arguments,
-        key=ids.derive("call", batch.run_id, plan.call.tool_call_id),
-        position=batch.position,
-        environment=batch.environment if tool.type == v1.TOOL_TYPE_PYTHON else {},
     )
 
 

@@ -26,6 +26,7 @@ from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Accept, Cancel, Deleted, Mismatched, NoteAnswers, NothingPending, Repeated
 from sendoff_server.store.port import Store
 from sendoff_server.store.questions import ActionSet
+from sendoff_server.tracer import NO_TRACER, Tracer
 
 PAGE_READ = 200
 
@@ -53,13 +54,20 @@ class Answering:
     """Accepts the runs that continue others."""
 
     def __init__(
-        self, store: Store, commits: GroupCommit, scheduler: Scheduler, acceptance: Acceptance, clock: Clock
+        self,
+        store: Store,
+        commits: GroupCommit,
+        scheduler: Scheduler,
+        acceptance: Acceptance,
+        clock: Clock,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._store = store
         self._commits = commits
         self._scheduler = scheduler
         self._acceptance = acceptance
         self._clock = clock
+        self._tracer = tracer
 
     # ---- a request of CreateMessageAsync ----
 
@@ -194,7 +202,8 @@ class Answering:
                     return None, False, still
             else:
                 accept = await self._accept(tenant, request, named, planned)
-                outcome = cast(Outcome, await self._commits.submit(accept))
+                with self._tracer.accepting(accept.run):
+                    outcome = cast(Outcome, await self._commits.submit(accept))
                 if not isinstance(outcome, NothingPending):
                     return (*self._acceptance.answer(accept, outcome), ())
             if waiting == refused:

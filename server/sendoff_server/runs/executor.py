@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 
 from sendoff import v1
-from sendoff_server.body import Body, End, Work
+from sendoff_server.body import Body, End, Next, Settle, Work
 from sendoff_server.clock import SECOND_NS, Clock, nanoseconds
 from sendoff_server.lifecycle import decisions_of, input_messages, log_fields
 from sendoff_server.meter import UNMETERED_WORK, WorkMeter
@@ -31,6 +32,7 @@ from sendoff_server.runs.recorder import MovedOn, Recorder
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Cancel, Claim, LeftOut, Release
 from sendoff_server.store.port import Fenced, Poisoned, Store, StoreFailed
+from sendoff_server.tracer import NO_TRACER, Tracer
 
 MAX_ATTEMPTS = 20
 """How often a run is begun again before it is held to be what kills the process."""
@@ -79,6 +81,7 @@ class Executor:
         body: Body,
         presence: Presence,
         clock: Clock,
+        tracer: Tracer = NO_TRACER,
         meter: WorkMeter = UNMETERED_WORK,
     ) -> None:
         self._store = store
@@ -88,13 +91,23 @@ class Executor:
         self._body = body
         self._presence = presence
         self._clock = clock
+        self._tracer = tracer
 
     async def execute(self, claim: Claim, interruption: Interruption, keep_lease: Callable[[], bool]) -> None:
         """Take the run to its end, and hand its lane on or, if `keep_lease` says so then, let go of it."""
         structlog.contextvars.bind_contextvars(**log_fields(claim.tenant, claim.run))
         try:
-            with self._hub.executing(claim.tenant, claim.run) as topic:
-                recorder = Recorder(self._commits, self._clock, claim, topic, self._presence, keep_lease, self._meter)
+            with self._hub.executing(claim.tenant, claim.run) as topic, self._tracer.executing(claim.run):
+                recorder = Recorder(
+                    self._commits,
+                    self._clock,
+                    claim,
+                    topic,
+                    self._presence,
+                    keep_lease,
+                    self._tracer,
+                    self._meter,
+                )
                 await self._to_recorded_end(claim, recorder, interruption)
         except MovedOn:
             log.warning("a run at work has moved on without this process")
@@ -171,12 +184,17 @@ class Executor:
             if isinstance(following, End):
                 return following
             recorder.open_step(following)
-            result = await self._body.perform(work, following, recorder.done, recorder)
+            with self._in(work, following):
+                result = await self._body.perform(work, following, recorder.done, recorder)
             recorder.take(result, work.input)
             if result.end is not None:
                 return result.end
             if recorder.owes_record(result) and not isinstance(self._body.next_step(work, recorder.done), End):
                 await recorder.record()
+
+    def _in(self, work: Work, following: Next) -> AbstractContextManager[None]:
+        """The step that it belongs to, if it belongs to one, is what traces tell it under."""
+        return nullcontext() if isinstance(following, Settle) else self._tracer.stepping(work.run, following.step.id)
 
     async def _closed(self, work: Work, recorder: Recorder, end: End) -> End:
         """The same end, with all drafted that it needs."""

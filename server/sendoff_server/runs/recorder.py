@@ -10,7 +10,7 @@ import structlog
 from sendoff import v1
 from sendoff_server.body import Ask, Asked, Called, Done, End, Next, Result, Settled, Step
 from sendoff_server.clock import SECOND_NS, Clock, timestamp
-from sendoff_server.lifecycle import elapsed_ns, left_out_by
+from sendoff_server.lifecycle import elapsed_ns, is_terminal, left_out_by
 from sendoff_server.meter import UNMETERED_WORK, WorkMeter
 from sendoff_server.runs.draft import Draft
 from sendoff_server.runs.hub import Topic
@@ -19,7 +19,8 @@ from sendoff_server.runs.retrace import fold
 from sendoff_server.runs.step_record import StepRecord
 from sendoff_server.runs.usage import add_tokens, add_usage
 from sendoff_server.store.group_commit import GroupCommit
-from sendoff_server.store.items import Claim, LeftOut, Outdated
+from sendoff_server.store.items import Claim, LeftOut, Outdated, Progress
+from sendoff_server.tracer import NO_TRACER, Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +40,7 @@ class Recorder:
         topic: Topic,
         presence: Presence,
         keep_lease: Callable[[], bool],
+        tracer: Tracer = NO_TRACER,
         meter: WorkMeter = UNMETERED_WORK,
     ) -> None:
         self._commits = commits
@@ -46,12 +48,15 @@ class Recorder:
         self._topic = topic
         self._presence = presence
         self._keep_lease = keep_lease
+        self._tracer = tracer
         self._meter = meter
         self._tenant = claim.tenant
         self._stored = claim.run
         self._step: StepRecord | None = None
         self._called_s: float | None = None
         """When the model was called, by the stopwatch; None once it has said something."""
+        self._continued: v1.Run | None = None
+        self._traced_step = ""
         self.start_over()
 
     @property
@@ -149,6 +154,7 @@ class Recorder:
             attempt=self.attempt,
             status=v1.STEP_STATUS_PENDING,
             start_time=timestamp(self._clock.now_ns()),
+            trace_id=self.draft.run.trace.trace_id,
         )
 
     def take(self, result: Result, given: Sequence[v1.Message] = ()) -> None:
@@ -180,6 +186,7 @@ class Recorder:
         self.done.settled = True
         if result.continues is not None:
             self.draft.settle(result.continues, result.resolved)
+            self._continued = result.continues
         self._add(result.messages)
 
     def _take_answer(self, result: Asked) -> None:
@@ -246,3 +253,13 @@ class Recorder:
             raise MovedOn
         if progress.run.last_sequence > self._stored.last_sequence:
             self._stored = progress.run
+        self._trace(progress)
+
+    def _trace(self, progress: Progress) -> None:
+        """Traces tell each step, and the run, once: when their ends are durable."""
+        step = progress.step
+        if step is not None and step.status != v1.STEP_STATUS_PENDING and step.id != self._traced_step:
+            self._traced_step = step.id
+            self._tracer.step_ended(progress.run, step)
+        if is_terminal(progress.run):
+            self._tracer.run_ended(progress.run, self._continued, self.done.recoveries)

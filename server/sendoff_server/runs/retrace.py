@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from sendoff import v1
 from sendoff_server.body import Done, Made, OpenAnswer
+from sendoff_server.clock import nanoseconds
 from sendoff_server.lifecycle import place_of, text_of
 from sendoff_server.store.port import INPUT_PLACE
 
@@ -30,6 +31,8 @@ def fold(done: Done, event: v1.RunEvent) -> None:
         case "tool_call_finished":
             returned = event.tool_call_finished.tool_return
             done.finished[returned.tool_call_id] = returned
+        case "state_changed" if event.state_changed.phase == v1.RUN_PHASE_RECOVERING:
+            done.recoveries.append(nanoseconds(event.event_time))
         case "step_finished":
             done.steps += 1
             done.asking = None

@@ -1,9 +1,9 @@
 """WatchRun: following a run, or the runs of a turn one after another.
 
 A watch ends cleanly, with a `StreamEnd` that says where to go on, when the run has ended and all was sent, when the
-server drains, or when the stream is old. One that a door holds for a caller who waits for the run's answer may go on
-while the server drains, as the run itself does, until it stops. Whoever reads slowly only delays himself: the next
-frame is made when the last one was taken.
+server drains, when its memory runs out, or when the stream is old. One that a door holds for a caller who waits for the
+run's answer may go on while the server drains, as the run itself does, until it stops. Whoever reads slowly only delays
+himself: the next frame is made when the last one was taken.
 
 Of a turn, the next run is taken up when the one before has ended and is continued. As long as that one waits for
 answers the stream goes on with heartbeats.
@@ -53,6 +53,7 @@ class Watching:
         self._slow_consumer_s = slow_consumer_s
         self._draining = False
         self._stopping = False
+        self._watches: set[Watch] = set()
 
     def drain(self) -> None:
         """Have every watch end that does not go on while the server drains."""
@@ -64,8 +65,20 @@ class Watching:
         self._stopping = True
         self._hub.wake_all()
 
+    def shed(self) -> None:
+        """Have every watch end that there is and that can be gone on with elsewhere or later."""
+        for watch in self._watches:
+            watch.shed = not watch.through_need
+        self._hub.wake_all()
+
     async def frames(
-        self, run: v1.Run, request: v1.WatchRunRequest, look: Look, *, through_drain: bool = False
+        self,
+        run: v1.Run,
+        request: v1.WatchRunRequest,
+        look: Look,
+        *,
+        through_drain: bool = False,
+        through_need: bool = False,
     ) -> AsyncGenerator[v1.WatchRunResponse]:
         """The frames of a watch, each made when the one before was taken.
 
@@ -73,18 +86,29 @@ class Watching:
         neither take back what it offers nor offer more.
         """
         watch = Watch(self._store, self._clock, request, look)
-        watch.through_drain = through_drain
-        with Attended(self._meter, self._clock) as attended:
-            async with aclosing(self._all_frames(run, watch)) as frames:
-                async for frame in frames:
-                    offered = self._clock.monotonic()
-                    yield frame
-                    attended.took(frame)
-                    if self._clock.monotonic() - offered > self._slow_consumer_s and not frame.HasField("end"):
-                        cut = _end(v1.StreamEnd.REASON_SLOW_CONSUMER, watch.view.told_by(frame))
-                        attended.took(cut)
-                        yield cut
-                        return
+        watch.through_drain, watch.through_need = through_drain, through_need
+        self._watches.add(watch)
+        try:
+            with Attended(self._meter, self._clock) as attended:
+                async with aclosing(self._in_time(self._all_frames(run, watch), watch)) as frames:
+                    async for frame in frames:
+                        attended.offers(frame)
+                        yield frame
+                        attended.took(frame)
+        finally:
+            self._watches.discard(watch)
+
+    async def _in_time(
+        self, frames: AsyncGenerator[v1.WatchRunResponse], watch: Watch
+    ) -> AsyncGenerator[v1.WatchRunResponse]:
+        """The same, up to the one that was left untaken for too long; then how to go on."""
+        async with aclosing(frames):
+            async for frame in frames:
+                offered = self._clock.monotonic()
+                yield frame
+                if self._clock.monotonic() - offered > self._slow_consumer_s and not frame.HasField("end"):
+                    yield _end(v1.StreamEnd.REASON_SLOW_CONSUMER, watch.view.told_by(frame))
+                    return
 
     async def _all_frames(self, run: v1.Run, watch: Watch) -> AsyncGenerator[v1.WatchRunResponse]:
         watch.following = run
@@ -128,6 +152,8 @@ class Watching:
     def _reason_to_end(self, watch: Watch) -> v1.StreamEnd.Reason.ValueType | None:
         if self._stopping or (self._draining and not watch.through_drain):
             return v1.StreamEnd.REASON_SERVER_DRAINING
+        if watch.shed:
+            return v1.StreamEnd.REASON_OVERLOADED
         return v1.StreamEnd.REASON_MAX_STREAM_AGE if self._left_s(watch.born) <= 0 else None
 
     def _left_s(self, born: float) -> float:
@@ -154,13 +180,17 @@ class Attended:
     def __exit__(self, *_: object) -> None:
         self._meter.closed(self._reason)
 
+    def offers(self, frame: v1.WatchRunResponse) -> None:
+        if frame.HasField("end"):
+            self._reason = v1.StreamEnd.Reason.Name(frame.end.reason).removeprefix("REASON_").lower()
+
     def took(self, frame: v1.WatchRunResponse) -> None:
-        """The watcher has taken it, or is about to be left with it."""
-        match frame.WhichOneof("frame"):
-            case "event" if (happened_ns := nanoseconds(frame.event.event_time)) >= self._born_ns:
-                self._meter.told((self._clock.now_ns() - happened_ns) / SECOND_NS)
-            case "end":
-                self._reason = v1.StreamEnd.Reason.Name(frame.end.reason).removeprefix("REASON_").lower()
+        """The watcher has taken it."""
+        if not frame.HasField("event"):
+            return
+        happened_ns = nanoseconds(frame.event.event_time)
+        if happened_ns >= self._born_ns:
+            self._meter.told((self._clock.now_ns() - happened_ns) / SECOND_NS)
 
 
 class Watch:
@@ -172,7 +202,7 @@ class Watch:
         self.look = look
         self.born = clock.monotonic()
         self.silence = Silence(clock, request)
-        self.through_drain = False
+        self.through_drain = self.through_need = self.shed = False
         self.view: View
         self.following: v1.Run | None = None
         """The run that comes next."""

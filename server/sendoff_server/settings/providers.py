@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from sendoff_server.settings.group import Group
 
 
-class ProviderSettings(BaseSettings):
+class ProviderSettings(Group):
     """Model providers, by the variables that their own tools use."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="")
 
     openai_api_key: SecretStr | None = Field(
         None, description="Key of OpenAI, or of what OPENAI_BASE_URL names. Offers openai/*."

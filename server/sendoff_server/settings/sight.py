@@ -31,6 +31,11 @@ class SightSettings(Group):
         description="Tenants whose runs, tokens and costs have lines of their own in the metrics, with commas between "
         "them; all others are told as `other`.",
     )
+    trace_content: bool = Field(
+        False,
+        description="Have traces tell what was said, and what tools were given and gave. They are kept if "
+        "OTEL_EXPORTER_OTLP_ENDPOINT is set, or as OpenTelemetry's other variables say.",
+    )
 
     @field_validator("metrics_address")
     @classmethod

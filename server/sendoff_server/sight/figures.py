@@ -25,7 +25,8 @@ from sendoff_server.store.items import Item, Result
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-disable_created_metrics()  # they would double the lines, and tell nothing that resets do not
+# They would double the lines, and tell nothing that resets do not.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # as the library has it
 
 
 class Figures:

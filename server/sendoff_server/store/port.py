@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from sendoff import v1
+from sendoff_server.store.api_keys import ApiKeyReads
 from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
 from sendoff_server.store.questions import (
@@ -53,7 +54,7 @@ from sendoff_server.store.questions import (
 from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing
 
 DEFAULT_TENANT = "default"
-"""Owner of everything until keys exist."""
+"""Owner of everything as long as there are no keys."""
 
 POSITION_SHIFT = 20
 """`Message.position` is the run's place in its lane shifted left by this, plus a number inside the run."""
@@ -102,7 +103,7 @@ class Poisoned(Exception):
     """This one item can not be written, whatever else is in the batch; the other items were."""
 
 
-class Store(Protocol):
+class Store(ApiKeyReads, Protocol):
     """One engine, opened by one replica.
 
     Entered as an async context manager: creates or migrates the schema, registers this replica, and on leaving gives
@@ -231,6 +232,10 @@ class Store(Protocol):
     async def queue_depths(self, tenants: Sequence[str]) -> list[QueueDepth]:
         """How many runs have not ended, of each of these tenants that has some, and of all others together. The cost
         grows with the conversations that have such runs, and not with the runs."""
+        ...
+
+    async def count_open(self, tenant: str, most: int) -> int:
+        """How many runs of the tenant have not ended; not counted much further than to `most`."""
         ...
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:

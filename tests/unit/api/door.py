@@ -10,7 +10,7 @@ from typing import Any, cast
 import grpc
 
 from sendoff import v1
-from sendoff_server.access.gate import OpenGate
+from sendoff_server.access.gate import Gate, OpenGate
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
@@ -26,8 +26,10 @@ from sendoff_server.runs.dispatch_service import DispatchService
 from sendoff_server.runs.queue_stats import QueueStats
 from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
-from sendoff_server.server_info import server_info
+from sendoff_server.server_info import ServerInfo, server_info
 from sendoff_server.settings import Settings
+from sendoff_server.store.port import DEFAULT_TENANT
+from sendoff_server.tls.certificates import Certificates
 from sendoff_server.toolbox.service import ToolService
 from sendoff_server.use_cases import UseCases
 
@@ -406,10 +408,18 @@ class FakeModels:
         return v1.ListModelsResponse(models=[v1.Model(handle="scripted/echo")])
 
 
+QUOTA = v1.Quota(name="watchers", subject=f"tenant:{DEFAULT_TENANT}", limit=10, used=1, per_process=True)
+
+
+class FakeQuotas:
+    async def told(self, tenant: str) -> list[v1.Quota]:
+        return [QUOTA] if tenant == DEFAULT_TENANT else []
+
+
 class Door:
     """A door that is open, and what is behind it."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, gate: Gate | None = None, certificates: Certificates | None = None, **settings: Any) -> None:
         self.runs = FakeRuns()
         self.actions = FakeActions()
         self.agents = FakeAgents()
@@ -443,9 +453,10 @@ class Door:
                 models=cast(Catalogue, FakeModels()),
                 queue=cast(QueueStats, self.queue),
                 dispatch=cast(DispatchService, self.dispatch),
-                info=server_info(self.settings),
+                info=ServerInfo(server_info(self.settings), FakeQuotas()),
             ),
-            OpenGate(),
+            gate or OpenGate(),
+            certificates=certificates,
             stop_grace_s=0.1,
         )
 
@@ -454,8 +465,10 @@ class Door:
 
 
 @asynccontextmanager
-async def open_door(**settings: Any) -> AsyncIterator[Door]:
-    door = Door(**settings)
+async def open_door(
+    gate: Gate | None = None, certificates: Certificates | None = None, **settings: Any
+) -> AsyncIterator[Door]:
+    door = Door(gate, certificates, **settings)
     async with door.server:
         yield door
 

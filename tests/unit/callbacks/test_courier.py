@@ -15,8 +15,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from sendoff import v1
 from sendoff_server import ids
 from sendoff_server.callbacks.courier import DISABLED, GONE, UNSIGNED, Courier, Outcome
+from sendoff_server.callbacks.secrets import EndpointSecrets
 from sendoff_server.callbacks.signing import Signer
 from sendoff_server.clock import SECOND_NS, timestamp
+from sendoff_server.encryption.sealer import Sealer
 from sendoff_server.outgoing.port import Answer, NotAnswered, Sender
 from sendoff_server.store.items import NoteAttempt
 from sendoff_server.store.questions import RUN_FINISHED, Delivery, Endpoint, Secret
@@ -39,7 +41,14 @@ class Desk:
     def __init__(self) -> None:
         self.clock = ManualClock(time.time_ns())  # the standard's library verifies by the real time
         self.receivers = Receivers()
-        self.courier = Courier(self._open, Signer([SERVER]), self.clock, give_up_s=GIVE_UP_S, chance=lambda: 0.5)
+        self.courier = Courier(
+            self._open,
+            Signer([SERVER]),
+            self.clock,
+            give_up_s=GIVE_UP_S,
+            chance=lambda: 0.5,
+            secrets=EndpointSecrets(Sealer()),
+        )
 
     async def _open(self) -> Sender:
         return self.receivers
@@ -221,7 +230,9 @@ async def test_during_a_rotation_both_secrets_sign_and_after_it_only_the_new_one
 
 
 async def test_an_endpoint_is_tried_with_what_was_given_under_a_new_id(desk: Desk) -> None:
-    tried = [await desk.courier.try_endpoint(endpoint(disabled=True), '{"type":"endpoint.test"}') for _ in range(2)]
+    tried = [
+        await desk.courier.try_endpoint("t", endpoint(disabled=True), '{"type":"endpoint.test"}') for _ in range(2)
+    ]
     assert tried == [v1.DeliveryAttempt(start_time=timestamp(desk.clock.now_ns()), status_code=200)] * 2
     assert [got.body for got in desk.receivers.got] == ['{"type":"endpoint.test"}'] * 2
     assert len({got.headers["webhook-id"] for got in desk.receivers.got}) == 2
@@ -239,7 +250,7 @@ async def test_what_an_endpoint_says_when_it_is_tried_is_told(
     desk: Desk, answer: Answer, told: v1.DeliveryAttempt
 ) -> None:
     desk.receivers.answers[OK] = [answer]
-    attempt = await desk.courier.try_endpoint(endpoint(), "{}")
+    attempt = await desk.courier.try_endpoint("t", endpoint(), "{}")
     told.start_time.CopyFrom(timestamp(desk.clock.now_ns()))
     told.response_excerpt = "no"
     assert attempt == told
@@ -247,4 +258,4 @@ async def test_what_an_endpoint_says_when_it_is_tried_is_told(
 
 async def test_an_endpoint_that_does_not_answer_when_it_is_tried_is_told_so(desk: Desk) -> None:
     desk.receivers.answers[OK] = [NotAnswered("no connection in time")]
-    assert (await desk.courier.try_endpoint(endpoint(), "{}")).error == "no connection in time"
+    assert (await desk.courier.try_endpoint("t", endpoint(), "{}")).error == "no connection in time"

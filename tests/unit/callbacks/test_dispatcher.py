@@ -14,8 +14,10 @@ from sendoff_server.callbacks import dispatcher
 from sendoff_server.callbacks.breaker import FIRST_PAUSE_S, PATIENCE, PER_RECEIVER, Breaker
 from sendoff_server.callbacks.courier import Courier
 from sendoff_server.callbacks.dispatcher import POLL_S, Dispatcher
+from sendoff_server.callbacks.secrets import EndpointSecrets
 from sendoff_server.callbacks.signing import Signer
 from sendoff_server.clock import SystemClock, timestamp
+from sendoff_server.encryption.sealer import Sealer
 from sendoff_server.errors import OutboxFull, RunNotFound
 from sendoff_server.outgoing.guard import Guard
 from sendoff_server.outgoing.port import Answer, NotAnswered, Sender
@@ -41,7 +43,14 @@ class Desk:
         self.opened = 0
         self.noted: asyncio.Queue[v1.Run | None] = asyncio.Queue()
         self.commits = GroupCommit(store, SystemClock(), self._on_result)
-        courier = Courier(self._open, Signer([SECRET]), clock, give_up_s=72 * 3_600.0, chance=lambda: 0.5)
+        courier = Courier(
+            self._open,
+            Signer([SECRET]),
+            clock,
+            give_up_s=72 * 3_600.0,
+            chance=lambda: 0.5,
+            secrets=EndpointSecrets(Sealer()),
+        )
         at_once, most_open = limits.get("at_once", 100), limits.get("most_open", 1_000)
         guard = Guard((), frozenset({80}))
         breaker = Breaker(at_once, lambda: 0.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sendoff.connection import Connection, ConnectionOptions, resolve
@@ -51,3 +53,41 @@ def test_an_address_of_the_web_is_explained() -> None:
 def test_certificates_without_tls_are_refused() -> None:
     with pytest.raises(ValueError, match="unless tls"):
         resolve(None, {"root_certificates": b""}, {})
+
+
+def test_a_certificate_and_its_key_are_given_both_or_neither() -> None:
+    with pytest.raises(ValueError, match="both, or neither"):
+        resolve(None, {"tls": True, "certificate": b"c"}, {})
+
+
+def test_tls_and_its_files_come_from_the_environment_where_nothing_is_given(tmp_path: Path) -> None:
+    (tmp_path / "ca").write_bytes(b"authority")
+    (tmp_path / "own").write_bytes(b"own")
+    (tmp_path / "key").write_bytes(b"secret")
+    environment = {
+        "SENDOFF_TLS": "1",
+        "SENDOFF_CA_FILE": f"{tmp_path}/ca",
+        "SENDOFF_CERTIFICATE_FILE": f"{tmp_path}/own",
+        "SENDOFF_PRIVATE_KEY_FILE": f"{tmp_path}/key",
+    }
+
+    connection = resolve(None, {}, environment)
+    assert connection.tls
+    assert (connection.root_certificates, connection.certificate) == (b"authority", b"own")
+    assert connection.private_key == b"secret"
+    assert "secret" not in repr(connection)
+    assert resolve(None, {"root_certificates": b"given"}, environment).root_certificates == b"given"
+    assert resolve(None, {"tls": False}, environment) == Connection("127.0.0.1:50051")
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"SENDOFF_TLS": "maybe"}, "SENDOFF_TLS is 'maybe'"),
+        ({"SENDOFF_TLS": "1", "SENDOFF_CA_FILE": "/nowhere/ca"}, "SENDOFF_CA_FILE: /nowhere/ca cannot be read"),
+        ({"SENDOFF_CA_FILE": __file__}, "unless tls"),
+    ],
+)
+def test_what_is_wrong_with_the_environment_is_told_by_its_variable(environment: dict[str, str], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        resolve(None, {}, environment)

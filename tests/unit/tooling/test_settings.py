@@ -126,8 +126,9 @@ def test_help_tells_every_setting_with_its_variable_default_and_meaning() -> Non
     told = " ".join(CliRunner().invoke(cli, ["serve", "--help"]).output.split())
 
     for name, field in Settings.model_fields.items():
-        assert f"{settings_flags.flag(name)} " in told
-        assert f"[env {settings_flags.variable(name)}]" in told
+        variable = settings_flags.variable(name)
+        assert (f"{settings_flags.flag(name)} " in told) is settings_flags.has_flag(name)
+        assert (f"[env {variable}]" if settings_flags.has_flag(name) else variable) in told
         assert field.description is not None
         assert field.description in told
     for name in ProviderSettings.model_fields:
@@ -146,3 +147,15 @@ def test_the_readme_has_the_table_of_settings_as_it_is() -> None:
     table = CliRunner().invoke(cli, ["settings"]).output.strip()
 
     assert table in README.read_text(), "put the output of `.venv/bin/sendoff-server settings` into the README"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"tls_certificate_file": "c"}, "SENDOFF_TLS_KEY_FILE: a certificate and its key"),
+        ({"tls_key_file": "k"}, "--tls-key-file: a certificate and its key"),
+        ({"tls_client_ca_file": "a"}, "--tls-client-ca-file: callers can be asked"),
+    ],
+)
+def test_tls_needs_all_that_belongs_to_it(given: dict[str, str], told: str) -> None:
+    assert told in fault(**given)

@@ -10,6 +10,8 @@ _HEALTH = Described(answers=always(version=TEXT, status={"const": "ok"}))
 TABLE: Table = {
     ("GET", "/v1/health/"): _HEALTH,
     ("GET", "/v1/ready/"): _HEALTH,
+    ("GET", "/livez"): _HEALTH,
+    ("GET", "/readyz"): _HEALTH,
     ("GET", "/v1/server-info"): Described(answers=noun("ServerInfo")),
     ("GET", "/v1/queue-stats"): Described(
         query=query_of(v1.GetQueueStatsRequest.DESCRIPTOR), answers=noun("QueueStats")

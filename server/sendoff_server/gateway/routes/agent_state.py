@@ -6,6 +6,7 @@ from typing import Any
 
 from sendoff import v1
 from sendoff_server.access.principal import acting
+from sendoff_server.access.secrets import as_told
 from sendoff_server.errors import InvalidRequest, ModelNotFound, Violation
 from sendoff_server.gateway.asked import Query
 from sendoff_server.gateway.nouns.agents import Relations, agent_json
@@ -58,7 +59,7 @@ async def told_with(
         tools=list(map(tool_json, await tools_of(use_cases, agent))) if "agent.tools" in includes else (),
         pending_approval=await _pending(use_cases, agent.id) if "agent.pending_approval" in includes else None,
     )
-    return agent_json(agent, relations)
+    return agent_json(as_told(agent), relations)
 
 
 def _run(last_run: v1.LastRun) -> v1.Run:

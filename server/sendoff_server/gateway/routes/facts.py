@@ -42,6 +42,16 @@ async def ready(use_cases: UseCases, request: Request) -> Response:
     return await health(use_cases, request)
 
 
+async def livez(use_cases: UseCases, request: Request) -> Response:
+    """GET /livez: the same as /v1/health/, where Kubernetes' own programs have it."""
+    return await health(use_cases, request)
+
+
+async def readyz(use_cases: UseCases, request: Request) -> Response:
+    """GET /readyz: the same as /v1/ready/, where Kubernetes' own programs have it."""
+    return await ready(use_cases, request)
+
+
 async def models(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/models/"""
     query = Query(request)
@@ -63,7 +73,7 @@ async def embedding_models(use_cases: UseCases, request: Request) -> Response:
 
 async def server_info(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/server-info"""
-    return answer(written(use_cases.info))
+    return answer(written(await use_cases.info.get(acting().tenant)))
 
 
 async def queue_stats(use_cases: UseCases, request: Request) -> Response:
@@ -99,6 +109,8 @@ def model_json(model: v1.Model) -> dict[str, Any]:
 TABLE: Table = (
     ("GET", "/v1/health/", health),
     ("GET", "/v1/ready/", ready),
+    ("GET", "/livez", livez),
+    ("GET", "/readyz", readyz),
     ("GET", "/v1/server-info", server_info),
     ("GET", "/v1/queue-stats", queue_stats),
     ("GET", "/v1/models/", models),

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from sendoff import v1
 from sendoff_server.access.principal import acting
+from sendoff_server.access.sending import may_send
 from sendoff_server.errors import InvalidRequest, Violation
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import body_of, message_of, path_id
@@ -47,6 +48,7 @@ async def accepted(
     Violations are told with the paths that the caller knows.
     """
     key = idempotency_key(request)
+    may_send(wanted)
     try:
         run, replayed = await use_cases.runs.create(
             acting().tenant, wanted, key, background=background, repeated_within_s=repeated_within_s(request)

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sendoff import v1
 from sendoff_server import ids
+from sendoff_server.store.api_keys import ApiKeyChanges
 from sendoff_server.store.batch import claiming
 from sendoff_server.store.batch.dispatch import NO_CAPS, Caps, Claimed, Dispatch, Scope
 from sendoff_server.store.batch.shares import Wheel
@@ -21,6 +22,7 @@ from sendoff_server.store.postgres import (
     actions,
     agent_lists,
     agents,
+    api_keys,
     blocks,
     claims,
     conversation_list,
@@ -265,6 +267,9 @@ class PostgresStore(Store):
 
     async def queue_depths(self, tenants: Sequence[str]) -> list[QueueDepth]:
         return await self._read(standing.depths, tenants)
+
+    async def count_open(self, tenant: str, most: int) -> int:
+        return await self._read(standing.count_open, tenant, most)
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         return await self._read(standing.waits, tenant)
@@ -518,6 +523,14 @@ class PostgresStore(Store):
 
     async def delete_file(self, tenant: str, file_id: str) -> bool:
         return await self._write(files.delete, self._replica_no, tenant, file_id)
+
+    # -- keys --
+
+    async def api_key_changes(self, after: int) -> ApiKeyChanges:
+        return await self._read(api_keys.changes, after)
+
+    async def note_api_keys_used(self, used: Mapping[str, int]) -> None:
+        await self._write(api_keys.note_used, used)
 
     # -- connections --
 

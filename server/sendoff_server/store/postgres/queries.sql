@@ -410,7 +410,8 @@ SELECT
   CASE WHEN $2::boolean AND l.owner IS NULL AND r.seq = l.head_seq THEN ARRAY[
     (SELECT count(*) FROM lane o WHERE o.owner IS NOT NULL AND o.agent_no = l.agent_no),
     (SELECT count(*) FROM lane o WHERE o.owner IS NOT NULL AND o.tenant = l.tenant)
-  ] END
+  ] END,
+  l.tenant
 FROM run r JOIN lane l ON l.no = r.lane_no
 WHERE r.id = $1 AND r.status <= 2;
 
@@ -1298,3 +1299,56 @@ SELECT count(*) FROM gone;
 
 -- name: delete_endpoint
 DELETE FROM endpoint WHERE no = $1;
+
+-- name: api_key_changes
+-- All but `change`, in the order of `ApiKey`.
+SELECT id, tenant, role, name, secret_hash, certificate, created_ns, expires_ns, revoked_ns, used_ns
+FROM api_key WHERE change > $1;
+
+-- name: last_api_key_change
+SELECT coalesce(max(change), 0) FROM api_key;
+
+-- name: list_api_keys
+-- Of tenant $1, or all if it is NULL.
+SELECT id, tenant, role, name, secret_hash, certificate, created_ns, expires_ns, revoked_ns, used_ns
+FROM api_key WHERE $1::text IS NULL OR tenant = $1 ORDER BY created_ns, id;
+
+-- name: api_key
+SELECT id, tenant, role, name, secret_hash, certificate, created_ns, expires_ns, revoked_ns, used_ns
+FROM api_key WHERE id = $1;
+
+-- name: count_api_keys
+SELECT count(*) FROM api_key WHERE revoked_ns IS NULL;
+
+-- name: api_key_of_certificate
+SELECT id FROM api_key WHERE certificate = $1 AND revoked_ns IS NULL;
+
+-- name: add_api_key
+INSERT INTO api_key (id, tenant, role, name, secret_hash, certificate, created_ns, expires_ns, revoked_ns, used_ns, change)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT coalesce(max(change), 0) + 1 FROM api_key));
+
+-- name: revoke_api_key
+UPDATE api_key SET revoked_ns = $2, change = (SELECT max(change) + 1 FROM api_key) WHERE id = $1 AND revoked_ns IS NULL;
+
+-- name: note_api_keys_used
+-- Ids $1 at times $2.
+UPDATE api_key SET used_ns = told.used_ns
+FROM (SELECT unnest($1::text[]) AS id, unnest($2::bigint[]) AS used_ns ORDER BY 1) told
+WHERE api_key.id = told.id AND coalesce(api_key.used_ns, 0) < told.used_ns;
+
+-- name: keep_out_programs_without_keys
+UPDATE schema_version SET oldest = number WHERE number = $1;
+
+-- name: agents_behind
+-- Locked, so that nobody changes them meanwhile.
+SELECT no, tenant, body FROM agent WHERE no > $1 ORDER BY no LIMIT $2 FOR UPDATE;
+
+-- name: write_agent_body
+UPDATE agent SET body = $2 WHERE no = $1;
+
+-- name: endpoints_behind
+-- Locked, so that nobody changes them meanwhile.
+SELECT no, tenant, id, secrets FROM endpoint WHERE no > $1 ORDER BY no LIMIT $2 FOR UPDATE;
+
+-- name: write_endpoint_secrets
+UPDATE endpoint SET secrets = $2 WHERE no = $1;

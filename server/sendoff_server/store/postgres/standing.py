@@ -88,7 +88,7 @@ async def _replicas(connection: Connection) -> dict[int, ReplicaSeen]:
 async def count(connection: Connection, tenant: str, shares: Sequence[int], caps: Caps) -> QueueCount:
     async with snapshot(connection):
         now_ns = await connection.fetchval(named("now_ns"))
-        bounds = (MOST_RUNS, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.per_tenant)
+        bounds = (MOST_RUNS, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.of_tenant(tenant))
         rows = await connection.fetch(named("count_queue"), tenant, list(shares) or None, *bounds)
         runs = await connection.fetchval(named("count_open"), tenant, MOST_RUNS + 1)
         replicas = await _replicas(connection)
@@ -100,7 +100,7 @@ async def count(connection: Connection, tenant: str, shares: Sequence[int], caps
         list(replicas.values()),
         [v1.DispatchPause.FromString(body) for (body,) in pauses],
         caps.per_agent,
-        caps.per_tenant,
+        caps.of_tenant(tenant),
     )
 
 
@@ -108,6 +108,11 @@ async def depths(connection: Connection, tenants: Sequence[str]) -> list[QueueDe
     now_ns = await connection.fetchval(named("now_ns"))
     rows = await connection.fetch(named("queue_depths"), list(tenants), now_ns)
     return [QueueDepth(*told) for told in rows]
+
+
+async def count_open(connection: Connection, tenant: str, most: int) -> int:
+    runs: int = await connection.fetchval(named("count_open"), tenant, most)
+    return runs
 
 
 async def waits(connection: Connection, tenant: str) -> list[SlotWait]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from sendoff import v1
 from sendoff_server.clock import nanoseconds, timestamp
 from sendoff_server.message_types import message_type
+from sendoff_server.store.port import OlderSchema
 from sendoff_server.store.schema import Migration, Schema, read_migrations
 from sendoff_server.store.sqlite.connection import transaction
 
@@ -32,6 +33,17 @@ def migrate(connection: sqlite3.Connection, now_ns: int) -> int:
                 connection.execute(statement)
             record = "INSERT INTO schema_version (number, applied_at_ns, oldest) VALUES (?, ?, ?)"
             connection.execute(record, (migration.number, now_ns, migration.oldest))
+
+
+def check(connection: sqlite3.Connection) -> None:
+    """Raises OlderSchema and NewerSchema unless this program can use the database. Changes nothing."""
+    schema, wanted = _schema(connection), len(known())
+    if schema.number < wanted:
+        raise OlderSchema(
+            f"the database has schema {schema.number}, this program needs {wanted}, and a server of an older version "
+            "has it; stop that one, and start the new version"
+        )
+    schema.admit(wanted)
 
 
 _BODIES: Mapping[str, Callable[[bytes], int | str]] = {

@@ -510,7 +510,8 @@ SELECT
   CASE WHEN ?2 AND l.owner IS NULL AND r.seq = l.head_seq THEN json_array(
     (SELECT count(*) FROM lane o INDEXED BY lane_active WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.held = 0 AND o.owner > 0 AND o.agent_no = l.agent_no),
     (SELECT count(*) FROM lane o INDEXED BY lane_active WHERE (o.open > 0 OR o.owner IS NOT NULL) AND o.held = 0 AND o.owner > 0 AND o.tenant = l.tenant)
-  ) END
+  ) END,
+  l.tenant
 FROM run r CROSS JOIN lane l ON l.no = r.lane_no
 WHERE r.id = ?1 AND r.status <= 2;
 
@@ -1164,3 +1165,51 @@ DELETE FROM delivery WHERE no IN (SELECT no FROM delivery WHERE endpoint_no = ?1
 
 -- name: delete_endpoint
 DELETE FROM endpoint WHERE no = ?1;
+
+-- name: api_key_changes
+-- All but `change`, in the order of `ApiKey`.
+SELECT id, tenant, role, name, secret_hash, certificate, created_ns, expires_ns, revoked_ns, used_ns
+FROM api_key WHERE change > ?1;
+
+-- name: last_api_key_change
+SELECT coalesce(max(change), 0) FROM api_key;
+
+-- name: list_api_keys
+-- Of tenant ?1, or all if it is NULL.
+SELECT id, tenant, role, name, secret_hash, certificate, created_ns, expires_ns, revoked_ns, used_ns
+FROM api_key WHERE ?1 IS NULL OR tenant = ?1 ORDER BY created_ns, id;
+
+-- name: api_key
+SELECT id, tenant, role, name, secret_hash, certificate, created_ns, expires_ns, revoked_ns, used_ns
+FROM api_key WHERE id = ?1;
+
+-- name: count_api_keys
+SELECT count(*) FROM api_key WHERE revoked_ns IS NULL;
+
+-- name: api_key_of_certificate
+SELECT id FROM api_key WHERE certificate = ?1 AND revoked_ns IS NULL;
+
+-- name: add_api_key
+INSERT INTO api_key (id, tenant, role, name, secret_hash, certificate, created_ns, expires_ns, revoked_ns, used_ns, change)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, (SELECT coalesce(max(change), 0) + 1 FROM api_key));
+
+-- name: revoke_api_key
+UPDATE api_key SET revoked_ns = ?2, change = (SELECT max(change) + 1 FROM api_key) WHERE id = ?1 AND revoked_ns IS NULL;
+
+-- name: note_api_key_used
+UPDATE api_key SET used_ns = ?2 WHERE id = ?1 AND coalesce(used_ns, 0) < ?2;
+
+-- name: keep_out_programs_without_keys
+UPDATE schema_version SET oldest = number WHERE number = ?1;
+
+-- name: agents_behind
+SELECT no, tenant, body FROM agent WHERE no > ?1 ORDER BY no LIMIT ?2;
+
+-- name: write_agent_body
+UPDATE agent SET body = ?2 WHERE no = ?1;
+
+-- name: endpoints_behind
+SELECT no, tenant, id, secrets FROM endpoint WHERE no > ?1 ORDER BY no LIMIT ?2;
+
+-- name: write_endpoint_secrets
+UPDATE endpoint SET secrets = ?2 WHERE no = ?1;

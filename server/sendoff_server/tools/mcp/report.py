@@ -1,4 +1,4 @@
-"""What `sendoff-server mcp ls` prints."""
+"""What `sendoff-server mcp ls` prints, and what `sendoff-server doctor` is told."""
 
 from __future__ import annotations
 
@@ -22,6 +22,22 @@ async def report(configs: Mapping[str, ServerConfig]) -> bool:
     servers = McpServers(configs, SystemClock())
     async with servers.running():
         return all(await asyncio.gather(*(_report(link) for link in servers.links.values())))
+
+
+async def faults(configs: Mapping[str, ServerConfig]) -> Mapping[str, str]:
+    """What is wrong with each server, by its name; an empty text: it answers, and all of its tools can be used."""
+    servers = McpServers(configs, SystemClock())
+    async with servers.running():
+        links = servers.links.values()
+        return dict(zip((link.name for link in links), await asyncio.gather(*map(_fault, links)), strict=True))
+
+
+async def _fault(link: Link) -> str:
+    try:
+        offer = await link.fresh_offer()
+    except ServerFailed as failure:
+        return str(failure)
+    return "; ".join(link.config.blotted(fault) for fault in offer.faults)
 
 
 async def _report(link: Link) -> bool:
