@@ -66,7 +66,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             _one(f"max by (tenant) (sendoff_queue_oldest_seconds{{{_HERE}}})", "{{tenant}}"),
             "If it grows, there are too few slots: start more servers, or raise SENDOFF_MAX_RUNNING.",
         ),
-        Panel("Accept to start", _S, _percentiles("sendoff_run_wait_seconds")),
+        Panel("Accept to start", _S, _percentiles("sendoff_run_wait_seconds", "tenant")),
         Panel(
             "Slots",
             _N,
@@ -185,7 +185,20 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel("Failures of the store", _R, _one(_rate("sendoff_store_failures_total", "doing"), "{{doing}}")),
         Panel("Lag of the loop", _S, _percentiles("sendoff_loop_lag_seconds", "instance")),
-        Panel("Memory", Unit.BYTES, _one(f"process_resident_memory_bytes{{{_HERE}}}", "{{instance}}")),
+        Panel(
+            "Memory",
+            Unit.BYTES,
+            (
+                Query(f"process_resident_memory_bytes{{{_HERE}}}", "{{instance}}"),
+                Query(f"sendoff_memory_limit_bytes{{{_HERE}}}", "{{instance}} may have"),
+            ),
+        ),
+        Panel(
+            "Pressure of memory",
+            _N,
+            _one(f"sendoff_memory_pressure{{{_HERE}}}", "{{instance}}"),
+            "1: watchers are sent away. 2: new runs are refused as well.",
+        ),
         Panel(
             "Cores in use", _N, _one(f"rate(process_cpu_seconds_total{{{_HERE}}}[$__rate_interval])", "{{instance}}")
         ),

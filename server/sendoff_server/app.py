@@ -138,7 +138,7 @@ async def running(
             tracer=tracer,
         )
         http = _http(settings, parts.use_cases, gate, grpc, certificates, most_request_bytes, meters.rest, tracer)
-        metrics = await stack.enter_async_context(sight.told(parts, grpc, http))
+        metrics = await stack.enter_async_context(sight.told(parts, grpc, http, memory))
         for part in (
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),

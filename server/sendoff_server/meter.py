@@ -44,7 +44,7 @@ class WorkMeter(Protocol):
         """So many lanes that waited for a slot got one."""
         ...
 
-    def began(self, waited_s: float) -> None:
+    def began(self, tenant: str, waited_s: float) -> None:
         """A run is executed for the first time; so long after its accept, or its start time."""
         ...
 
@@ -115,7 +115,7 @@ class UnmeteredWork(WorkMeter):
     def claimed(self, runs: int) -> None:
         pass
 
-    def began(self, waited_s: float) -> None:
+    def began(self, tenant: str, waited_s: float) -> None:
         pass
 
     def lost(self) -> None:

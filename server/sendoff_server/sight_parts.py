@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from sendoff_server.admission.memory_guard import MemoryGuard
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Parts
 from sendoff_server.clock import Clock
@@ -47,7 +48,9 @@ class Sight:
             log.exception("what was written can not be told")
 
     @asynccontextmanager
-    async def told(self, parts: Parts, grpc: GrpcServer, http: HttpServer | None) -> AsyncIterator[MetricsDoor | None]:
+    async def told(
+        self, parts: Parts, grpc: GrpcServer, http: HttpServer | None, memory: MemoryGuard
+    ) -> AsyncIterator[MetricsDoor | None]:
         """Inside the block whoever asks is told; None: there is nowhere to ask."""
         if self._figures is None:
             yield None
@@ -62,6 +65,8 @@ class Sight:
             "sendoff_deliveries_open": lambda: parts.callbacks.open,
             "sendoff_deliveries_under_way": lambda: parts.callbacks.under_way,
             "sendoff_http_connections": lambda: len(http.connections) if http is not None else 0,
+            "sendoff_memory_pressure": lambda: memory.pressure,
+            "sendoff_memory_limit_bytes": lambda: memory.limit_bytes or 0,
         }
         door = MetricsDoor(self._address, self._figures.exposition, CONTENT_TYPE, lambda: grpc.is_serving)
         async with door, self._figures.running(facts):

@@ -180,7 +180,7 @@ def _runs(seen: Seen) -> None:
     assert told("sendoff_runs_accepted_total", tenant="default") == len(seen.ended)
     assert told("sendoff_accept_repeats_total") == 2
     assert told("sendoff_runs_started_total") == len(seen.ended) - 1  # one was cancelled while it waited
-    assert told("sendoff_run_wait_seconds_count") == len(seen.ended) - 1
+    assert told("sendoff_run_wait_seconds_count", tenant="default") == len(seen.ended) - 1
     assert told("sendoff_runs_recovered_total") == 0
     ends = Counter((run.status, run.stop_reason) for run in seen.ended)
     for (status, reason), count in ends.items():
@@ -240,6 +240,8 @@ def _streams_and_store(seen: Seen) -> None:
     assert told.total("sendoff_store_failures_total") == 0
     assert told("sendoff_runs_under_way") == 0
     assert told("sendoff_ready") == 1
+    assert told("sendoff_memory_pressure") == 0
+    assert told("sendoff_memory_limit_bytes") > 0
 
 
 def _lines(seen: Seen) -> None:

@@ -172,7 +172,7 @@ class Executor:
 
     async def _begin_and_work(self, work: Work, recorder: Recorder, interruption: Interruption) -> End:
         if not recorder.draft.run.attempt:
-            self._meter.began(waited_s(work, self._clock.now_ns()))
+            self._meter.began(work.tenant, waited_s(work, self._clock.now_ns()))
         recorder.draft.start()
         with alarm(self._clock, recorder.draft.run, work.request.limits, interruption.expire):
             interruption.open = True

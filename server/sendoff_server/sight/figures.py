@@ -35,16 +35,16 @@ class Figures:
     def __init__(self, store: Depths, tenants: Sequence[str], clock: Clock) -> None:
         """`tenants` have lines of their own, all others share theirs."""
         self.registry = registry = CollectorRegistry(auto_describe=True)
-        model = Few(MOST_MODELS)
+        model, tenant = Few(MOST_MODELS), Named(frozenset(tenants))
         calls = CallFigures(registry)
         self.meters = Meters(
             grpc=calls.grpc,
             rest=calls.rest,
             store=StoreFigures(registry),
-            work=WorkFigures(registry, model),
+            work=WorkFigures(registry, model, tenant),
             streams=StreamFigures(registry),
         )
-        self._runs = RunFigures(registry, StepFigures(registry, model), Named(frozenset(tenants)))
+        self._runs = RunFigures(registry, StepFigures(registry, model), tenant)
         self._deliveries = DeliveryFigures(registry)
         self._queues = QueueFigures(registry, store, tenants, self.meters.store, clock)
         self._process = ProcessFigures(registry)

@@ -24,6 +24,8 @@ FACTS = {
     "greatest, not the sum.",
     "sendoff_deliveries_under_way": "Attempts at callbacks that the process makes now.",
     "sendoff_http_connections": "Connections to the REST door.",
+    "sendoff_memory_pressure": "0: there is memory enough. 1: watchers are sent away. 2: new runs are refused as well.",
+    "sendoff_memory_limit_bytes": "How much memory the process may have before it does so; 0: nobody knows.",
 }
 
 

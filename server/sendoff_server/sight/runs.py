@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from sendoff import v1
 from sendoff_server.clock import SECOND_NS
 from sendoff_server.lifecycle import is_terminal, starts
+from sendoff_server.sight.labels import Named
 from sendoff_server.sight.names import name_of
 from sendoff_server.sight.steps import StepFigures
 from sendoff_server.store.items import Accept, Item, Outdated, Placed, Progress, Recorded, Repeated, Result
@@ -20,7 +19,7 @@ _OUTPUT_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300
 class RunFigures:
     """Of accepts, starts and ends, and of what happened between."""
 
-    def __init__(self, registry: CollectorRegistry, steps: StepFigures, tenant: Callable[[str], str]) -> None:
+    def __init__(self, registry: CollectorRegistry, steps: StepFigures, tenant: Named) -> None:
         """`tenant` says as whom a tenant is told."""
         self._steps = steps
         self._tenant = tenant

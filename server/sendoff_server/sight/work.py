@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from sendoff_server.meter import WorkMeter
-from sendoff_server.sight.labels import Few
+from sendoff_server.sight.labels import Few, Named
 
 MOST_REASONS = 50
 _WAIT_SECONDS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3_600)
@@ -16,15 +16,18 @@ _TOOL_SECONDS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 class WorkFigures(WorkMeter):
     """Of claims and leases, models and tools."""
 
-    def __init__(self, registry: CollectorRegistry, model: Few) -> None:
+    def __init__(self, registry: CollectorRegistry, model: Few, tenant: Named) -> None:
+        """`tenant` says as whom a tenant is told."""
         self._model = model
+        self._tenant = tenant
         self._reason = Few(MOST_REASONS)
         self._claims = Counter(
             "sendoff_claims", "Runs that waited for a slot and were claimed by this process.", registry=registry
         )
         self._waits = Histogram(
             "sendoff_run_wait_seconds",
-            "From accept, or from the time that a run is to start at, to its start.",
+            "From accept, or from the time that a run is to start at, to its start, by tenant.",
+            ("tenant",),
             buckets=_WAIT_SECONDS,
             registry=registry,
         )
@@ -68,8 +71,8 @@ class WorkFigures(WorkMeter):
     def claimed(self, runs: int) -> None:
         self._claims.inc(runs)
 
-    def began(self, waited_s: float) -> None:
-        self._waits.observe(waited_s)
+    def began(self, tenant: str, waited_s: float) -> None:
+        self._waits.labels(self._tenant(tenant)).observe(waited_s)
 
     def lost(self) -> None:
         self._lost.inc()
