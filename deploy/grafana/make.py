@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import dashboard, prometheus, timeseries
 from grafana_foundation_sdk.builders.common import VizLegendOptions, VizTooltipOptions
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import TooltipDisplayMode
-from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableRefresh
+from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DataSourceRef, VariableRefresh
 
 from deploy.grafana.panels import ROWS, Panel
 
@@ -25,7 +25,7 @@ def made() -> str:
         .tags(["sendoff"])
         .refresh("30s")
         .time("now-1h", "now")
-        .tooltip(1)
+        .tooltip(DashboardCursorSync.CROSSHAIR)
         .with_variable(dashboard.DatasourceVariable("datasource").label("Source").type("prometheus"))
         .with_variable(_labels("job", "sendoff_build_info"))
         .with_variable(_labels("instance", 'sendoff_build_info{job=~"$job"}'))

@@ -72,7 +72,7 @@ def test_every_query_of_the_dashboard_reads_what_there_is() -> None:
 
 
 def test_every_metric_of_ours_is_on_the_dashboard() -> None:
-    shown = {_metric(selector.name) for query in QUERIES for selector in selectors(query.expression)}
+    shown = {_metric(selector.name or "") for query in QUERIES for selector in selectors(query.expression)}
     assert {family.name for family in families() if family.name.startswith("sendoff_")} <= shown
 
 

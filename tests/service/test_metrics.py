@@ -7,10 +7,14 @@ import socket
 import httpx
 import pytest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
-from sendoff import AsyncClient, NotFound
+from sendoff import AsyncClient, NotFound, v1
 from sendoff_server.gateway.metrics_door import MetricsAddressUnavailable
 from sendoff_server.settings import Settings
+from sendoff_server.sight import lines
+from tests.faults.caller import calling, patiently, script
+from tests.faults.gated import at, hold_calls
 from tests.fixtures.server import Serve
 from tests.service.scraping import scraped
 
@@ -77,3 +81,37 @@ def test_each_of_several_processes_has_a_port_of_its_own(settings: Settings) -> 
     shared = settings.model_copy(update={"metrics_address": "[::1]:9464"})
     assert [shared.metrics_address_of(process) for process in (1, 2, 3)] == ["[::1]:9464", "[::1]:9465", "[::1]:9466"]
     assert settings.metrics_address_of(2) == "off"
+
+
+async def test_what_waits_for_a_slot_is_told_while_it_waits_and_counted_when_it_gets_one(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = hold_calls(monkeypatch, at(1, "hold"))
+    async with serve(metrics_address="127.0.0.1:0", max_running=1) as server, calling(server.grpc.address) as caller:
+        head = await caller.send(await caller.agent(), script(text="hold"))
+        await patiently(gate.held.get())
+        waiting = [await caller.send(await caller.agent(), script(text="later")) for _ in range(2)]
+        told = await scraped(server)
+        assert told("sendoff_queue_runs", tenant="other", state="queued") == 2
+        assert told("sendoff_queue_runs", tenant="other", state="running") == 1
+        assert told("sendoff_queue_oldest_seconds", tenant="other") > 0
+        assert (told("sendoff_runs_under_way"), told("sendoff_slots")) == (1, 1)
+        assert told("sendoff_claims_total") == 0
+        gate.release()
+        for run in (head, *waiting):
+            await caller.ended(run.id)
+        told = await scraped(server)
+    assert told("sendoff_claims_total") == len(waiting)
+    assert told("sendoff_run_wait_seconds_count", tenant="other") == 3
+
+
+async def test_who_looks_on_is_not_in_the_way_of_what_follows(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(item: object, result: object) -> None:
+        raise ValueError("it breaks")
+
+    monkeypatch.setattr(lines, "write", breaks)
+    with capture_logs() as logged:
+        async with serve() as server, calling(server.grpc.address) as caller:
+            run = await caller.send(await caller.agent(), script(text="fine"))
+            assert (await caller.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
+    assert "what was written can not be told" in {each["event"] for each in logged}
