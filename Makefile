@@ -54,6 +54,10 @@ format: $(READY) ## Format Python and protos, and mend what the linter can mend
 bench: $(READY) ## Measure against the ceilings (ARGS=--write-readme: and put the table into the README)
 	@$(BIN)/python -m bench $(ARGS)
 
+.PHONY: overload
+overload: $(READY) ## Offer a server five times what it can do while quiet tenants go on (ARGS='--seconds 10')
+	@$(BIN)/python -m bench.overload $(ARGS)
+
 .PHONY: chaos
 chaos: $(READY) ## Break three replicas and their database under load, then check every promise (ARGS='--minutes 4 --seed 7')
 	@$(BIN)/python -m tests.chaos $(ARGS)

@@ -149,6 +149,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Streams and waits last as long as their callers want.",
         ),
         Panel("Refusals", _R, _one(_rate("sendoff_refusals_total", "reason"), "{{reason}}")),
+        Panel("Acts in the audit", _R, _one(_rate("sendoff_audit_entries_total", "outcome"), "{{outcome}}")),
         Panel("Connections to the REST door", _N, _one(f"sendoff_http_connections{{{_HERE}}}", "{{instance}}")),
     ),
     "Callbacks and streams": (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
-from sendoff_server import keys_commands, logs, process, settings_flags
+from sendoff_server import backup_commands, keys_commands, logs, process, settings_flags
 from sendoff_server.access.principal import acting_fields
 from sendoff_server.command import LOGS
 from sendoff_server.command import fail as _fail
@@ -42,6 +42,8 @@ cli.add_typer(mcp, name="mcp")
 callbacks = typer.Typer(help="The callbacks that tell when runs have ended.", no_args_is_help=True)
 cli.add_typer(callbacks, name="callbacks")
 cli.add_typer(keys_commands.keys, name="keys")
+cli.command()(backup_commands.backup)
+cli.command()(backup_commands.restore)
 secrets = typer.Typer(help="The keys that encrypt the secrets in the database.", no_args_is_help=True)
 cli.add_typer(secrets, name="secrets")
 

@@ -18,6 +18,9 @@ from sendoff_server.agents.directory import AgentDirectory, ConversationDirector
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.secrets import AgentSecrets
 from sendoff_server.agents.service import AgentService
+from sendoff_server.audit.act import noted
+from sendoff_server.audit.service import AuditService
+from sendoff_server.audit.trail import Trail
 from sendoff_server.callback_parts import courier, dispatcher
 from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.dispatcher import Dispatcher
@@ -153,7 +156,7 @@ class Assembly:
             self._agents, self._conversations, traced_models(models, tracer), toolbox, self._memory
         )
         self._files = FileService(store, clock)
-        self._commits = GroupCommit(store, clock, self._on_result, meters.store, witness)
+        self._commits = GroupCommit(store, clock, self._on_result, meters.store, witness, noted)
         self._guard = guard_of(settings)
         sealer = Sealer(settings.encryption)
         self._agent_secrets = AgentSecrets(
@@ -190,7 +193,7 @@ class Assembly:
             lookout=Lookout(self._store, self._hub, self._scheduler, self._herald, self._clock),
             herald=self._herald,
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
-            purging=Purging(self._store, self._hub, self._clock),
+            purging=Purging(self._store, self._hub, self._clock, audit_days=self._settings.audit_days),
             callbacks=self._callbacks,
             pictures=self._pictures,
             use_cases=self._use_cases(runs),
@@ -296,6 +299,8 @@ class Assembly:
             files=self._files,
             models=self._models,
             dispatch=DispatchService(store, clock, self._scheduler.lanes_were_freed),
+            audit=AuditService(store),
+            trail=Trail(self._commits),
             queue=QueueStats(store),
             info=ServerInfo(server_info(self._settings), self._admission),
         )

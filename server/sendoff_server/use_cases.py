@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
+from sendoff_server.audit.service import AuditService
+from sendoff_server.audit.trail import Trail
 from sendoff_server.callbacks.service import CallbackService
 from sendoff_server.memory.service import BlockService
 from sendoff_server.models.port import Catalogue
@@ -35,7 +37,10 @@ class UseCases:
     models: Catalogue
     queue: QueueStats
     dispatch: DispatchService
+    audit: AuditService
     info: ServerInfo
+    trail: Trail | None = None
+    """Where the doors leave entries of who did what. None: nowhere."""
 
     def drain(self, lasts_s: float = 0.0) -> None:
         """Accept nothing from now on, and have those who wait or watch end. Runs under way have so long to end, and

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sendoff_server.store.batch.dispatch import NO_CAPS, Caps
+from sendoff_server.store.batch.shares import WeightsOf
 from sendoff_server.store.port import Store
 from sendoff_server.store.postgres.engine import PostgresStore
 from sendoff_server.store.sqlite.engine import SqliteStore
@@ -65,7 +66,9 @@ class SqliteDatabase(Database):
 
     def replica(self, caps: Caps = NO_CAPS, weights: Mapping[int, float] | None = None) -> SqliteStore:
         # A process that is killed loses nothing either way; only a power cut would tell, and syncing is slow.
-        return SqliteStore(self.path, synchronous="NORMAL", exclusive=False, caps=caps, weights=weights)
+        return SqliteStore(
+            self.path, synchronous="NORMAL", exclusive=False, caps=caps, weights_of=_of_every_tenant(weights)
+        )
 
     def alone(self) -> SqliteStore:
         return SqliteStore(self.path, synchronous="NORMAL")
@@ -117,7 +120,7 @@ class PostgresDatabase(Database):
         return f"postgres:{self.dsn}"
 
     def replica(self, caps: Caps = NO_CAPS, weights: Mapping[int, float] | None = None) -> PostgresStore:
-        return PostgresStore(self.dsn, caps=caps, weights=weights)
+        return PostgresStore(self.dsn, caps=caps, weights_of=_of_every_tenant(weights))
 
     def age_beats(self, seconds: float) -> None:
         self.execute(f"UPDATE replica SET beat_at = beat_at - interval '{seconds} s'")
@@ -163,6 +166,10 @@ class PostgresDatabase(Database):
     def close(self) -> None:
         if self._session is not None:
             self._session.close()
+
+
+def _of_every_tenant(weights: Mapping[int, float] | None) -> WeightsOf | None:
+    return None if weights is None else lambda _: weights
 
 
 _NEWER = 9999

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from sendoff import v1
+from sendoff_server.access.principal import Principal, act_for
 from sendoff_server.gateway.streams.following import PING_S, SILENCE_S, told
 from sendoff_server.gateway.streams.sse import streamed
 from sendoff_server.gateway.streams.telling import Told, Wanted
@@ -60,6 +61,7 @@ class Rig:
     @asynccontextmanager
     async def told(self, **wanted: Any) -> AsyncGenerator[Rig]:
         async def collect() -> None:
+            act_for(Principal("default", None))
             async for event in told(cast(UseCases, SimpleNamespace(runs=self)), RUN, Wanted(**wanted)):
                 self.events.append(event)
 

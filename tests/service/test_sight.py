@@ -171,6 +171,8 @@ def _calls(seen: Seen) -> None:
     assert seen.told("sendoff_refusals_total", door="rest", reason="AGENT_NOT_FOUND") == 1
     route = "POST /v1/agents/{agent_id}/messages/async"
     assert seen.told("sendoff_calls_total", door="rest", call=route, code="404") == 1
+    made = seen.told("sendoff_calls_total", door="grpc", call="AgentService/CreateAgent", code="OK")
+    assert seen.told("sendoff_audit_entries_total", outcome="OK") == made + len(seen.ended) + 1  # a cancel
     watch = {"door": "grpc", "call": "RunService/WatchRun"}
     assert seen.told("sendoff_calls_total", **watch, code="OK") == 3
 

@@ -15,12 +15,14 @@ _ALWAYS_NEW = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b"), "<otid>"),
     (re.compile(r"\bcall_[0-9a-f]+\b"), "<call>"),
     (re.compile(r"\bwhsec_[A-Za-z0-9+/=]+"), "<secret>"),
-    (re.compile(r'(etag"?: "?)[0-9a-f]+'), r"\1<etag>"),
-    (re.compile(r'(page_token"?: "?)[\w-]+'), r"\1<token>"),
+    (re.compile(r'("trace_id":")[0-9a-f]+'), r"\1<trace>"),
+    (re.compile(r'("(?:\w+_)?tokens":)\d+'), r"\1<number>"),
+    (re.compile(r'(etag"?: ?"?)[0-9a-f]+'), r"\1<etag>"),
+    (re.compile(r'(page_token"?: ?"?)[\w-]+'), r"\1<token>"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)"), "<time>"),
-    (re.compile(r'((?:seconds|nanos|\w*_ns|duration_ms|completion_duration)"?: )-?\d+'), r"\1<time>"),
-    (re.compile(r'((?:position|ahead)"?: )\d+'), r"\1<number>"),
-    (re.compile(r'(oldest_age"?: "?)[\d.]+'), r"\1<time>"),
+    (re.compile(r'((?:seconds|nanos|\w*_ns|duration_ms|completion_duration)"?: ?)-?\d+'), r"\1<time>"),
+    (re.compile(r'((?:position|ahead)"?: ?)\d+'), r"\1<number>"),
+    (re.compile(r'(oldest_age"?: ?"?)[\d.]+'), r"\1<time>"),
 )
 
 

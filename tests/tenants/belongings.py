@@ -20,7 +20,7 @@ NEVER_STARTS_S = 300 * 24 * 3600
 _DELIVERED = v1.DELIVERY_STATUS_DELIVERED
 
 
-QUESTIONS = 12
+QUESTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +110,16 @@ class Household:
             "BlockService/CreateBlock",
             v1.CreateBlockRequest(block=self._block("persona"), request_id=named("block-request")),
         )
-        await self._one("BlockService/CreateBlock", v1.CreateBlockRequest(block=self._block("spare")))
+        other = v1.CreateBlockRequest(block=self._block("folder", "persona"))
+        in_folder = await self._one("BlockService/CreateBlock", other)
         tool = await self._one("ToolService/UpsertTool", v1.UpsertToolRequest(tool=self._tool()))
         file = await self._one("FileService/CreateFile", self._file("first", named("file-request")))
         await self._one("FileService/CreateFile", self._file("second"))
         agent = await self._one(
             "AgentService/CreateAgent",
-            v1.CreateAgentRequest(agent=self._agent([block.id], [tool.id]), request_id=named("agent-request")),
+            v1.CreateAgentRequest(
+                agent=self._agent([block.id, in_folder.id], [tool.id]), request_id=named("agent-request")
+            ),
         )
         quiet, asker = [
             await self._one("AgentService/CreateAgent", v1.CreateAgentRequest(agent=self._agent_named(each)))
@@ -192,10 +195,13 @@ class Household:
 
     # ---- what there is ----
 
-    def _block(self, label: str) -> v1.Block:
+    def _block(self, *label: str) -> v1.Block:
         named = self._named
         return v1.Block(
-            label=named(label), value=named("value"), description=named("description"), tags=[named("block-tag")]
+            label="/".join(map(named, label)),
+            value=named("value"),
+            description=named("description"),
+            tags=[named("block-tag")],
         )
 
     def _tool(self) -> v1.Tool:

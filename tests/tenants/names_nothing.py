@@ -137,6 +137,21 @@ _AS_METHODS_HAVE_IT = {
 NAMES_NOTHING = frozenset(_AS_METHODS_HAVE_IT | _WORDS | _SERVERS | _CHOICES | _REFUSED | _OF_THE_AGENT)
 """Fields as message and name; in front of some the method where it is so."""
 
+_LISTS = (
+    "ListAgents",
+    "ListBlocks",
+    "ListConversations",
+    "ListDeliveries",
+    "ListEndpoints",
+    "ListFiles",
+    "ListMessages",
+    "ListPendingActions",
+    "ListRunMessages",
+    "ListRuns",
+    "ListSteps",
+    "ListTags",
+    "ListTools",
+)
 OF_NO_CONSEQUENCE = frozenset(
     {
         "ApprovalCreate.otid",
@@ -144,6 +159,103 @@ OF_NO_CONSEQUENCE = frozenset(
         "ReceiveDeliveriesRequest.ack_delivery_id",
         "Scheduling.fairness_key",
         "ToolReturnCreate.otid",
+        # A page behind another place looks the same here, where all entries do.
+        *(f"{method}Request.page_token" for method in _LISTS),
     }
 )
 """Fields that are attacked, though what is there changes nothing in the answer."""
+
+REST_NAMES_NOTHING = frozenset(
+    {
+        # What is said, or kept to be told again; and the caller's own ids of things outside.
+        "batch_item_id",
+        "callback_url",
+        "content",
+        "data",
+        "description",
+        "detail",
+        "enable_thinking",
+        "encrypted_content",
+        "event_types",
+        "group_id",
+        "id",
+        "input",
+        "label",
+        "location",
+        "media_type",
+        "name",
+        "override_system",
+        "reason",
+        "reasoning",
+        "sender_id",
+        "signature",
+        "source_code",
+        "stderr",
+        "stdout",
+        "summary",
+        "system",
+        "tags",
+        "text",
+        "timezone",
+        "tool_return",
+        "url",
+        "value",
+        # What the server has for all tenants alike.
+        "embedding",
+        "model",
+        "override_model",
+        "provider_name",
+        # Words of the API, numbers and times.
+        "agent_type",
+        "exclude_tool_types",
+        "include_return_message_types",
+        "last-event-id",
+        "on_action_timeout",
+        "provider_category",
+        "role",
+        "status",
+        "tool_types",
+        "when_busy",
+        "when_pending",
+        "end_date",
+        "since",
+        "start_date",
+        "start_time",
+        # Refused wherever they are sent, or without a meaning yet.
+        "isolated_block_labels",
+        "trace_ids",
+        # Names of tools among those that the agent itself names.
+        "assistant_message_tool_kwarg",
+        "assistant_message_tool_name",
+        "children",
+        "default_child",
+        "prompt_template",
+        "tool_name",
+        # Texts that a route knows by these names too.
+        "PATCH /v1/agents/{agent_id} tools",
+    }
+)
+"""Members as the API names them; in front of some the route where it is so. They are taken out of those that a route
+has, so one that names something elsewhere is still attacked there."""
+
+REST_OF_NO_CONSEQUENCE = frozenset(
+    {
+        "fairness_key",
+        "otid",
+        "page_token",
+        # The API knows them, and they choose nothing.
+        "GET /v1/blocks/ name",
+        "GET /v1/conversations/{conversation_id}/messages agent_id",
+        "GET /v1/conversations/{conversation_id}/messages conversation_id",
+        # Any of them will do.
+        "GET /v1/agents/ tags",
+        "GET /v1/agents/count tags",
+        # A rule can be given to a name that no tool has, and what is not there can be taken away.
+        "PATCH /v1/agents/{agent_id}/tools/approval/{tool_name} tool_name",
+        "PATCH /v1/agents/{agent_id}/tools/detach/{tool_id} tool_id",
+        "POST /v1/conversations/{conversation_id}/messages conversation_id",
+        # The conversation is at rest.
+        "GET /v1/runs/active conversation_id",
+    }
+)
+"""Members that are attacked, though what is there changes nothing in the answer."""

@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from tests.fixtures.receiver import Receiver
 from tests.tenants.answers import Answer
 from tests.tenants.belongings import Belongings, Household
-from tests.tenants.leaves import Leaf, Nobodys
+from tests.tenants.leaves import Nobodys
 from tests.tenants.names_nothing import NAMES_NOTHING, OF_NO_CONSEQUENCE
 from tests.tenants.over_grpc import METHODS, GrpcCaller
 from tests.tenants.rpc_plans import calls_of
@@ -37,7 +37,7 @@ async def test_what_another_tenant_has_is_answered_like_what_never_was(
         async def ask(call: Any, name: str = name) -> Answer:
             return await beta.call(name, *call)
 
-        sweep = Sweep(ask, Nobodys(THEIRS, MINE), secret, matters=_matters)
+        sweep = Sweep(ask, Nobodys(THEIRS, MINE), secret, OF_NO_CONSEQUENCE)
         for call, other in zip(calls, calls_of(theirs)[name], strict=True):
             await sweep.attack(name, call, other)
         missed = set(_names(METHODS[name].input_type)) - sweep.attacked - _harmless(name)
@@ -72,10 +72,6 @@ def _reads(name: str) -> bool:
 
 def _ids(state: dict[str, Answer]) -> set[str]:
     return set().union(*(ids_in(answer) for answer in state.values()))
-
-
-def _matters(leaf: Leaf) -> bool:
-    return leaf.field not in OF_NO_CONSEQUENCE and not leaf.field.endswith(".page_token")
 
 
 def _harmless(method: str) -> set[str]:

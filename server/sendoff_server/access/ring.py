@@ -24,8 +24,8 @@ FRESH_S = 1.0
 """So long nobody asks whether keys have changed."""
 LIFE_S = 2.0
 """No older may be what is known of keys."""
-_UNKNOWN_S = 0.1
-"""At least so long after the last look a key that is not known is looked for: it may be new."""
+BETWEEN_LOOKS_S = 0.1
+"""At least so long after a look a key that is not known is looked for: it may be new."""
 _ALL_AGAIN_S = 60.0
 """After so long all keys are read again, however little has changed: a database that was put back, or whose standby
 took over, may count its changes anew."""
@@ -76,12 +76,17 @@ class KeyRing:
         if self._age_s() >= LIFE_S:
             raise StoreFailed("it takes the store too long to tell which keys count")
 
-    async def look_again(self) -> bool:
-        """Look whether keys have changed, unless that was just done; whether it was worth it."""
-        if self._looking is None and self._age_s() < _UNKNOWN_S:
-            return False
-        await asyncio.shield(self._looking or self._begin())
-        return True
+    async def look_behind(self) -> None:
+        """Know of every key that was made before now. Whoever else asks meanwhile shares the look, and one follows the
+        other after a while, whatever is asked. Raises StoreFailed, Fenced."""
+        now_s = self._clock.monotonic()
+        while self._known_s < now_s:
+            if self._looking is not None:
+                await asyncio.shield(self._looking)
+            elif (age_s := self._age_s()) < BETWEEN_LOOKS_S:
+                await self._clock.sleep(BETWEEN_LOOKS_S - age_s)
+            else:
+                await asyncio.shield(self._begin())
 
     def by_id(self, key_id: str) -> HeldKey | None:
         return self._by_id.get(key_id)

@@ -24,7 +24,7 @@ def credentials(context: Context) -> Credentials:
 
 def proven_credentials(context: Context) -> Credentials:
     """The same, with what the connection has proven; where callers show certificates."""
-    shown = next(iter(context.auth_context().get("x509_pem_cert") or ()), None)
+    shown = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
     return replace(credentials(context), certificate_names=names_in(shown) if shown else ())
 
 

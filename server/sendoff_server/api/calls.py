@@ -22,20 +22,23 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sendoff_server.access.gate import Gate
-from sendoff_server.access.principal import act_for
+from sendoff_server.access.principal import Principal, act_for
 from sendoff_server.access.rpcs import RPCS
 from sendoff_server.api import status
+from sendoff_server.api.acts import address, stream_noted, unary_noted
 from sendoff_server.api.caller import credentials, proven_credentials, request_id
 from sendoff_server.api.status import Context
 from sendoff_server.api.traced import traced
-from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError, StoreUnavailable
+from sendoff_server.audit.methods import is_act
+from sendoff_server.audit.trail import Trail
+from sendoff_server.errors import MalformedRequest, PermissionDenied, RequestTooLarge, ServiceError, StoreUnavailable
 from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.store.port import Fenced, StoreFailed
 from sendoff_server.tracer import NO_TRACER, Tracer
 
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Streaming = Callable[[Any, Context], AsyncGenerator[Message]]
-Admit = Callable[[Context], Awaitable[None]]
+Admit = Callable[[Context], Awaitable[Principal]]
 Parse = Callable[[bytes], Message]
 
 _log = structlog.get_logger(__name__)
@@ -53,8 +56,11 @@ class Calls:
         callers_have_certificates: bool = False,
         meter: CallMeter = UNMETERED,
         tracer: Tracer = NO_TRACER,
+        trail: Trail | None = None,
     ) -> None:
+        """`trail`: None, nobody keeps who did what."""
         self._gate = gate
+        self._trail = trail
         self._meter = meter
         self._tracer = tracer
         self.credentials = proven_credentials if callers_have_certificates else credentials
@@ -77,6 +83,9 @@ class Calls:
         path = f"{method.containing_service.full_name}/{method.name}"
         parse = self._parser(method)
         admit = self._admission(method)
+        if self._trail is not None and is_act(RPCS[name]):
+            noted = stream_noted if method.server_streaming else unary_noted
+            behaviour = noted(self._trail, name, behaviour)
         write = GetMessageClass(method.output_type).SerializeToString
         if method.client_streaming:
             stream = traced(self._tracer, path, self._streaming(name, admit, partial(_each, parse), behaviour))
@@ -89,10 +98,18 @@ class Calls:
 
     def _admission(self, method: MethodDescriptor) -> Admit:
         """Lets callers in who may call the method. Raises Unauthenticated, PermissionDenied."""
-        needed = RPCS[f"{method.containing_service.name}/{method.name}"]
+        name = f"{method.containing_service.name}/{method.name}"
+        needed = RPCS[name]
 
-        async def admit(context: Context) -> None:
-            act_for(await self._gate.admit(self.credentials(context), *needed))
+        async def admit(context: Context) -> Principal:
+            try:
+                principal = await self._gate.admit(self.credentials(context), *needed)
+            except PermissionDenied:
+                if self._trail is not None:
+                    await self._trail.denied(name, address(context))
+                raise
+            act_for(principal)
+            return principal
 
         return admit
 
@@ -132,10 +149,11 @@ class Calls:
         async def call(asked: Any, context: Context) -> None:
             started = self._begin(name, context)
             try:
-                await admit(context)
+                principal = await admit(context)
                 # Closed here and now: left to the garbage collector, what the generator holds would outlive the call.
                 async with aclosing(behaviour(parse(asked), context)) as frames:
                     async for frame in frames:
+                        await self._gate.recheck(principal)
                         await context.write(frame)
             except (Exception, asyncio.CancelledError) as error:
                 await self._refuse(name, error, context, started)

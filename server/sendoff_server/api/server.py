@@ -98,6 +98,7 @@ class GrpcServer:
             callers_have_certificates=certificates is not None and certificates.asks_callers,
             meter=meter,
             tracer=tracer,
+            trail=use_cases.trail,
         )
         self._services = {
             file.services_by_name[name]: servicer
@@ -120,7 +121,7 @@ class GrpcServer:
                 (
                     ops_service_pb2.DESCRIPTOR,
                     "OpsService",
-                    OpsServicer(use_cases.info, use_cases.queue, use_cases.dispatch),
+                    OpsServicer(use_cases.info, use_cases.queue, use_cases.dispatch, use_cases.audit),
                 ),
             )
         }

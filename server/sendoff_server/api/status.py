@@ -63,6 +63,7 @@ def internal() -> status_pb2.Status:
 async def abort(context: Context, status: status_pb2.Status) -> NoReturn:
     """End the call with that status. Raises grpc.aio.AbortError, which is to leave the handler."""
     code = _CODES[status.code]
+    context.set_code(code)  # for those who ask how it ended: what is aborted with is kept nowhere
     await context.abort(code, status.message, ((_DETAILS_KEY, status.SerializeToString()),))
 
 

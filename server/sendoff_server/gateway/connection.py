@@ -12,7 +12,7 @@ import json
 from collections import deque
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -143,7 +143,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope[CALLER_NAMES] = self._caller_names  # type: ignore[literal-required]  # ours, beside theirs
+        cast(dict[str, Any], self.scope)[CALLER_NAMES] = self._caller_names
         self._in_head, self._head_bytes = True, 0
 
     def on_message_complete(self) -> None:

@@ -15,6 +15,7 @@ from sendoff_server import ids
 from sendoff_server.gateway.codec.schemas import REF, Schema, Schemas
 from sendoff_server.gateway.description import (
     agents,
+    audit,
     callbacks,
     contexts,
     dispatch,
@@ -96,7 +97,7 @@ _PLAIN = Described(answers={}, refused=frozenset({400, 409}))
 
 def _descriptions(bodies: Bodies) -> Descriptions:
     by_request = (runs.table, agents.table, callbacks.table, dispatch.table, sending.table, toolbox.table)
-    told = [facts.TABLE, messages.TABLE, contexts.table(), *(table(bodies) for table in by_request)]
+    told = [facts.TABLE, messages.TABLE, contexts.table(), audit.table(), *(table(bodies) for table in by_request)]
     return {route: described for table in told for route, described in table.items()}
 
 

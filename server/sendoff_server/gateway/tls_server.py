@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
+from contextlib import AsyncExitStack
 from typing import Any, cast
 
 import uvicorn
@@ -21,7 +21,7 @@ class TlsServer(QuietServer):
     def __init__(self, config: uvicorn.Config, certificates: Certificates, limits: Limits) -> None:
         super().__init__(config)
         self._limits = limits
-        self._taking = contextlib.AsyncExitStack()
+        self._taking = AsyncExitStack()
         self._handshakes = Handshakes(certificates, self._protocol, has_room=self._has_room)
 
     def _protocol(self) -> asyncio.Protocol:

@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from sendoff_server.clock import Clock
 from sendoff_server.meter import Meters
+from sendoff_server.sight.acts import ActFigures
 from sendoff_server.sight.calls import CallFigures
 from sendoff_server.sight.deliveries import DeliveryFigures
 from sendoff_server.sight.labels import Few, Named
@@ -46,6 +47,7 @@ class Figures:
         )
         self._runs = RunFigures(registry, StepFigures(registry, model), tenant)
         self._deliveries = DeliveryFigures(registry)
+        self._acts = ActFigures(registry)
         self._queues = QueueFigures(registry, store, tenants, self.meters.store, clock)
         self._process = ProcessFigures(registry)
 
@@ -53,6 +55,7 @@ class Figures:
         """Called for every item that is durable."""
         self._runs.on_result(item, result)
         self._deliveries.on_result(item, result)
+        self._acts.on_result(item, result)
 
     @asynccontextmanager
     async def running(self, facts: Facts) -> AsyncIterator[None]:

@@ -25,7 +25,7 @@ import structlog
 from sendoff_server.clock import Clock
 from sendoff_server.errors import QueueFull, StoreUnavailable
 from sendoff_server.meter import UNMETERED, StoreMeter
-from sendoff_server.store.items import Accept, Item, MarkCancel, NoteAnswers, Result
+from sendoff_server.store.items import Accept, Item, MarkCancel, NoteAct, NoteAnswers, Result
 from sendoff_server.store.port import Fenced, Poisoned, Store, StoreFailed
 
 MAX_BATCH_ITEMS = 512
@@ -64,7 +64,10 @@ class GroupCommit:
         on_result: Callable[[Item, Result], None],
         meter: StoreMeter = UNMETERED,
         witness: Witness = unwitnessed,
+        noting: Callable[[Item], Item] = lambda item: item,
     ) -> None:
+        """`noting` is given each item where it is submitted, and adds for whom that is."""
+        self._noting = noting
         self._store = store
         self._meter = meter
         self._witness = witness
@@ -117,7 +120,7 @@ class GroupCommit:
         if self._fenced is not None:
             _refuse([Waiting(item, future, copy_context())], self._fenced)
             return future
-        self._waiting.append(Waiting(item, future, copy_context()))
+        self._waiting.append(Waiting(self._noting(item), future, copy_context()))
         self._gathered.set()
         if len(self._waiting) >= ENOUGH_ITEMS:
             self._stop_gathering()
@@ -198,7 +201,7 @@ class GroupCommit:
 
 def _is_request(item: Item) -> bool:
     """Whether a caller waits who can decide what to do; else it belongs to a run under way."""
-    return isinstance(item, Accept | MarkCancel | NoteAnswers)
+    return isinstance(item, Accept | MarkCancel | NoteAnswers | NoteAct)
 
 
 def _refuse(batch: list[Waiting], error: Exception) -> None:

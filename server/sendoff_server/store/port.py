@@ -99,6 +99,10 @@ class StoreInUse(Exception):
     """Another process has the database, and this engine serves one process only."""
 
 
+class BackupRefused(Exception):
+    """A copy of the database is not made, or not put in its place; the message says what to change."""
+
+
 class Poisoned(Exception):
     """This one item can not be written, whatever else is in the batch; the other items were."""
 
@@ -295,6 +299,14 @@ class Store(ApiKeyReads, Protocol):
         Its other messages stay in their conversation and in forks of it. Its keys stay taken: an Accept with one of
         them is Deleted, as one that repeats it without a key.
         """
+        ...
+
+    async def audit_entries(self, tenant: str, before_id: str, limit: int) -> list[v1.AuditEntry]:
+        """Up to so many entries of the tenant that lie before that one, newest first."""
+        ...
+
+    async def purge_audit(self, before_ns: int) -> int:
+        """Delete entries of before that time, of all tenants; how many. A crash leaves what is left to the next one."""
         ...
 
     async def purge(self, now_ns: int, limit: int) -> Purged:

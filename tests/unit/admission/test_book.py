@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from sendoff_server import admission
 from sendoff_server.admission.book import NO_QUOTAS, BadQuotas, Quotas, read
 from sendoff_server.admission.book_file import LOOK_S, BookFile
 from tests.fixtures.clock import ManualClock
@@ -82,3 +84,12 @@ async def test_a_change_of_the_file_counts_without_a_restart_and_a_bad_one_does_
 
 def _write(file: Path, text: str) -> None:
     file.write_text(text)
+
+
+def test_the_file_that_the_page_shows_is_one(file: Path) -> None:
+    page = Path(admission.__file__).with_name("README.md").read_text()
+    file.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    book = read(file, NO_QUOTAS)
+    names = {each.name for each in fields(Quotas)}
+    assert {name for name in names if getattr(book.of_tenant("acme"), name)} == names
+    assert book.of_key("4f2a").watchers == 10

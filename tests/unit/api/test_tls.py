@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import pytest
 
-from sendoff import AsyncClient, Unavailable
+from sendoff import AsyncClient, Unavailable, v1
+from sendoff.v1.run_service_pb2_grpc import RunServiceStub
 from sendoff_server.access.gate import Credentials
 from sendoff_server.clock import SystemClock
 from sendoff_server.tls.certificates import Certificates
@@ -68,7 +69,7 @@ async def test_without_asking_for_certificates_a_caller_has_no_names(tmp_path: P
 async def test_who_speaks_without_tls_is_not_served(tmp_path: Path) -> None:
     async with open_door(certificates=certificates(tmp_path)) as door, door.channel() as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await channel.unary_unary("/sendoff.v1.RunService/GetRun")(cast(Any, b""), timeout=PATIENCE_S)
+            await RunServiceStub(channel).GetRun(v1.GetRunRequest(run_id=RUN_ID), timeout=PATIENCE_S)
 
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
 

@@ -1352,3 +1352,22 @@ SELECT no, tenant, id, secrets FROM endpoint WHERE no > $1 ORDER BY no LIMIT $2 
 
 -- name: write_endpoint_secrets
 UPDATE endpoint SET secrets = $2 WHERE no = $1;
+
+-- name: write_acts
+INSERT INTO audit (tenant, id, time_ns, body) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[])
+ON CONFLICT (tenant, id) DO UPDATE SET body = excluded.body;
+
+-- name: acts
+-- Of tenant $1, newest first: those before id $2.
+SELECT time_ns, body FROM audit WHERE tenant = $1 AND id < $2 ORDER BY id DESC LIMIT $3;
+
+-- name: next_audited_tenant
+SELECT min(tenant) FROM audit WHERE tenant > $1;
+
+-- name: purge_acts
+-- The oldest $3 of tenant $1, as far as they are from before $2; how many.
+WITH gone AS (
+  DELETE FROM audit WHERE tenant = $1 AND time_ns < $2 AND id IN (SELECT id FROM audit WHERE tenant = $1 ORDER BY id LIMIT $3)
+  RETURNING 1
+)
+SELECT count(*) FROM gone;

@@ -35,14 +35,14 @@ def _faults(path: Path) -> Iterator[Fault]:
         yield Fault(f"{path} may not be read and written by this user", f"chown it, or run as {path.owner()}")
         return
     try:
-        _schema(path).refuse(len(known()))
+        schema_of(path).refuse(len(known()))
     except NewerSchema as newer:
         yield Fault(str(newer), "start the version that wrote it, or a newer one")
     except sqlite3.Error as error:
         yield Fault(f"{path} cannot be read: {error}", "restore it from a backup; it may be no database, or damaged")
 
 
-def _schema(path: Path) -> Schema:
+def schema_of(path: Path) -> Schema:
     """As the server would find it; none of it is there in a database that is empty."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
