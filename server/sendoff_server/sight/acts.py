@@ -28,7 +28,7 @@ class ActFigures:
         self._outcome = Few(MOST_OUTCOMES)
         self._noted = Counter(
             "sendoff_audit_entries",
-            "Entries of the audit by outcome: OK, or the reason of the error. Cancels of runs at work are not among them.",
+            "Entries of the audit by outcome: OK, or the error's reason. Cancels of runs at work are not among them.",
             ("outcome",),
             registry=registry,
         )
