@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from sendoff import v1
 from sendoff_server.app import Server
-from tests.faults.caller import Caller, calling, patiently, refused, script
+from tests.faults.caller import Caller, calling, patiently, refused, request, script
 from tests.faults.gated import at, hold_calls
 from tests.fixtures.receiver import Receiver
 from tests.fixtures.scripted_gate import HeldCalls
@@ -24,6 +24,7 @@ from tests.fixtures.server import Serve
 from tests.fixtures.tools import Workshop, open_workshop, says
 from tests.service.answering import answer, answers, approve, stopped
 from tests.service.scraping import Scraped, scraped
+from tests.tracing.kept import CALLER, CALLER_TRACE, Memory
 
 NOBODY = "agent-00000000-0000-4000-8000-000000000000"
 HELD = "held in the middle"
@@ -288,3 +289,16 @@ async def test_a_request_id_is_on_the_lines_of_its_call_and_told_back_over_rest(
     assert accepted[got.json()["id"]]["request_id"] == "of-rest"
     assert accepted[got.json()["id"]]["rpc"] == "POST /v1/agents/{agent_id}/messages/async"
     assert "request_id" not in accepted[odd.json()["id"]]
+
+
+async def test_lines_of_a_run_that_is_traced_tell_its_trace(serve: Serve) -> None:
+    memory = Memory()
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        async with serve(tracer=memory.tracer) as server, calling(server.grpc.address) as caller:
+            sent = request(await caller.agent("scripted/echo"), "hello")
+            run = await caller.runs.CreateMessageAsync(sent, metadata=(("traceparent", CALLER),))
+            await caller.ended(run.id)
+    of_run = [each for each in lines if each.get("run_id") == run.id]
+    assert [each["event"] for each in of_run] == ["run accepted", "run started", "step ended", "run ended"]
+    assert {each["trace_id"] for each in of_run} == {CALLER_TRACE}
+    assert all(len(each["span_id"]) == 16 for each in of_run)

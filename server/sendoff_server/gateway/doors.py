@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -98,6 +99,10 @@ class Watched:
             structlog.contextvars.bind_contextvars(request_id=told)
         return perf_counter()
 
+    def cancelled(self, request: Request, started: float) -> None:
+        """It ends without an answer, because the server does."""
+        self._meter.ended(f"{request.method} {self._path}", "CANCELLED", perf_counter() - started)
+
     def ended(self, request: Request, response: Response, error: Exception | None, started: float) -> None:
         took_s = perf_counter() - started
         self._meter.ended(f"{request.method} {self._path}", str(response.status_code), took_s)
@@ -144,6 +149,9 @@ def _handler(
             response = await endpoint(use_cases, request)
             if principal is not None and isinstance(response, EventSourceResponse):
                 response.body_iterator = _rechecked(gate, principal, response.body_iterator)
+        except asyncio.CancelledError:
+            watched.cancelled(request, started)
+            raise
         except Exception as error:
             refused = error
             response = refusal(error, uuid.uuid4().hex)
