@@ -13,6 +13,7 @@ import structlog
 import typer
 
 from sendoff_server import backup_commands, keys_commands, logs, process, settings_flags
+from sendoff_server.access.principal import acting_fields
 from sendoff_server.command import LOGS
 from sendoff_server.command import fail as _fail
 from sendoff_server.command import run_telling as _run_telling
@@ -145,6 +146,7 @@ def _serve_alone(settings: Settings, providers: ProviderSettings) -> None:
 
     def ready(server: app.Server) -> None:
         process.settle_memory()
+        logs.name_replica(server.replica_id)
         http_address = server.http.address if server.http is not None else "off"
         structlog.get_logger("sendoff_server").info(
             "ready",
@@ -186,10 +188,11 @@ def replica() -> None:
         _fail("this command is for `sendoff-server serve --processes`, which says what it is to do", code=2)
     settings = Settings(**lifeline.settings)
     settings = settings.model_copy(update={"metrics_address": settings.metrics_address_of(lifeline.process)})
-    logs.configure(settings.log_format, settings.log_level, process=lifeline.process)
+    logs.configure(settings.log_format, settings.log_level, process=lifeline.process, fields=acting_fields)
 
-    def ready(_: app.Server) -> None:
+    def ready(server: app.Server) -> None:
         process.settle_memory()
+        logs.name_replica(server.replica_id)
         lifeline.tell_ready()
 
     async def main(stop: asyncio.Event) -> None:
@@ -374,6 +377,14 @@ def rotate_encryption(settings: Settings) -> None:
 def settings() -> None:
     """Print all settings as the Markdown table that the README shows."""
     print(settings_flags.table())
+
+
+@cli.command()
+def metrics() -> None:
+    """Print all metrics as the Markdown table that their page shows."""
+    from sendoff_server.sight.catalogue import table
+
+    print(table())
 
 
 @cli.command()

@@ -51,7 +51,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
-from sendoff_server.store.standing import QueueCount, SlotWait, Standing, Stored
+from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing, Stored
 
 DEFAULT_TENANT = "default"
 """Owner of everything as long as there are no keys."""
@@ -231,6 +231,11 @@ class Store(ApiKeyReads, Protocol):
 
     async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
         """How many runs of the tenant have not ended; of these shares only, if any are named."""
+        ...
+
+    async def queue_depths(self, tenants: Sequence[str]) -> list[QueueDepth]:
+        """How many runs have not ended, of each of these tenants that has some, and of all others together. The cost
+        grows with the conversations that have such runs, and not with the runs."""
         ...
 
     async def count_open(self, tenant: str, most: int) -> int:

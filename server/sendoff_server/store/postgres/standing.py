@@ -18,6 +18,7 @@ from sendoff_server.store.standing import (
     MOST_TOLD,
     NEWEST_STEPS,
     QueueCount,
+    QueueDepth,
     QueueGroup,
     ReplicaSeen,
     SlotPlace,
@@ -102,6 +103,12 @@ async def count(connection: Connection, tenant: str, shares: Sequence[int], caps
         caps.per_agent,
         caps.of_tenant(tenant),
     )
+
+
+async def depths(connection: Connection, tenants: Sequence[str]) -> list[QueueDepth]:
+    now_ns = await connection.fetchval(named("now_ns"))
+    rows = await connection.fetch(named("queue_depths"), list(tenants), now_ns)
+    return [QueueDepth(*told) for told in rows]
 
 
 async def count_open(connection: Connection, tenant: str, most: int) -> int:

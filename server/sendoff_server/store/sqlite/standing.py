@@ -22,6 +22,7 @@ from sendoff_server.store.standing import (
     MOST_TOLD,
     NEWEST_STEPS,
     QueueCount,
+    QueueDepth,
     QueueGroup,
     ReplicaSeen,
     SlotPlace,
@@ -105,6 +106,11 @@ def count(connection: sqlite3.Connection, tenant: str, shares: Sequence[int], ca
         caps.per_agent,
         caps.of_tenant(tenant),
     )
+
+
+def depths(connection: sqlite3.Connection, tenants: Sequence[str], now_ns: int) -> list[QueueDepth]:
+    rows = connection.execute(named("queue_depths"), (encode_list(tenants), now_ns))
+    return [QueueDepth(*told) for told in rows]
 
 
 def count_open(connection: sqlite3.Connection, tenant: str, most: int) -> int:
