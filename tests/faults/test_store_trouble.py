@@ -85,7 +85,7 @@ def stores(monkeypatch: pytest.MonkeyPatch) -> list[BrokenStore]:
     """The stores of the servers that are started from now on; their beats come soon."""
     made: list[BrokenStore] = []
 
-    def make(settings: Settings, clock: Clock) -> BrokenStore:
+    def make(settings: Settings, clock: Clock, tenants: object) -> BrokenStore:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         made.append(BrokenStore(settings.database_path))
         return made[-1]

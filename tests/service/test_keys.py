@@ -194,7 +194,8 @@ async def test_two_authorizations_are_none(server: app.Server, keys: Keys) -> No
     _, token = await keys.make()
     twice = [("authorization", f"Bearer {token}"), ("authorization", f"Bearer {token}")]
     async with grpc.aio.insecure_channel(server.grpc.address) as channel:
-        call = channel.unary_unary("/sendoff.v1.OpsService/GetServerInfo")(b"", metadata=twice, timeout=PATIENCE_S)
+        ask: Any = channel.unary_unary("/sendoff.v1.OpsService/GetServerInfo")
+        call = ask(b"", metadata=twice, timeout=PATIENCE_S)
         assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
     async with web(server) as browser:
         assert (await browser.get("/v1/server-info", headers=twice)).status_code == 401
@@ -205,7 +206,8 @@ async def test_reflection_wants_a_key_once_there_are_keys(open_server: app.Serve
 
     asked = reflection_pb2.ServerReflectionRequest(list_services="")
     async with grpc.aio.insecure_channel(open_server.grpc.address) as channel:
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        made: Any = reflection_pb2_grpc.ServerReflectionStub
+        stub = made(channel)
         assert await stub.ServerReflectionInfo(iter([asked]), timeout=PATIENCE_S).read() is not None
         _, token = await keys.make()
         async with AsyncClient(open_server.grpc.address) as nobody:
@@ -298,9 +300,9 @@ async def test_a_client_certificate_stands_for_a_key(serve: Serve, settings: Set
     }
     async with serve(**changes) as server:
         for shown, is_let_in in ((worker, True), (stranger, False)):
-            options = {"certificate": shown.certificate, "private_key": shown.key}
+            options: dict[str, Any] = {"certificate": shown.certificate, "private_key": shown.key}
             options |= {"tls": True, "root_certificates": authority.pem}
-            async with AsyncClient(server.grpc.address, **options) as client:  # type: ignore[arg-type]
+            async with AsyncClient(server.grpc.address, **options) as client:
                 if is_let_in:
                     assert (await client.server_info()).caller.key_id == key.id
                 else:

@@ -11,6 +11,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -72,12 +73,13 @@ async def called(channel: grpc.aio.Channel, method: MethodDescriptor, key: str |
     metadata = [("authorization", f"Bearer {key}")] if key else []
     request = GetMessageClass(method.input_type)().SerializeToString()
     if method.client_streaming:
-        both = channel.stream_stream(path)(iter([request]), metadata=metadata, timeout=PATIENCE_S)
-        return await both.code()
+        both: Any = cast(Any, channel.stream_stream(path))(iter([request]), metadata=metadata, timeout=PATIENCE_S)
+        return cast(grpc.StatusCode, await both.code())
     if method.server_streaming:
-        down = channel.unary_stream(path)(request, metadata=metadata, timeout=PATIENCE_S)
-        return await down.code()
-    return await channel.unary_unary(path)(request, metadata=metadata, timeout=PATIENCE_S).code()
+        down: Any = cast(Any, channel.unary_stream(path))(request, metadata=metadata, timeout=PATIENCE_S)
+        return cast(grpc.StatusCode, await down.code())
+    one: Any = cast(Any, channel.unary_unary(path))(request, metadata=metadata, timeout=PATIENCE_S)
+    return cast(grpc.StatusCode, await one.code())
 
 
 async def of_rpcs(server: app.Server, keys: Mapping[Role, str]) -> Outcomes:
@@ -169,11 +171,11 @@ async def test_an_rpc_or_a_route_of_which_nobody_says_what_it_needs_keeps_the_se
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.delitem(RPCS, "FileService/GetFile")  # type: ignore[arg-type]  # a dict
+        patch.delitem(RPCS, "FileService/GetFile")
         with _without("FileService/GetFile"):
             async with serve():
                 pass
-    monkeypatch.delitem(ROUTES, ("GET", "/v1/tags"))  # type: ignore[arg-type]
+    monkeypatch.delitem(ROUTES, ("GET", "/v1/tags"))
     with _without("/v1/tags"):
         async with serve(http_address="127.0.0.1:0"):
             pass
@@ -190,8 +192,8 @@ async def test_without_a_key_nothing_is_told_but_health(server: app.Server) -> N
             assert await called(channel, method, None) is grpc.StatusCode.UNAUTHENTICATED, method.full_name
     async with web(server) as http:
         is_open = set()
-        for method, path in ROUTES:
-            answer = await asked(http, method.lower(), path, None)
+        for verb, path in ROUTES:
+            answer = await asked(http, verb.lower(), path, None)
             if answer.status_code != 401:
                 is_open.add(path)
                 continue

@@ -55,7 +55,7 @@ class World:
     def key(self, **fields: Any) -> tuple[ApiKey, Credentials]:
         """One that is made now, and what its owner brings."""
         told = {"tenant": "acme", "role": Role.FULL, "name": "", "expires_ns": None, "certificate": "", **fields}
-        made, token = new_key(**told, now_ns=self.clock.now_ns())  # type: ignore[arg-type]
+        made, token = new_key(**told, now_ns=self.clock.now_ns())
         self.store.put(made)
         if token is None:
             return made, Credentials(None, (str(made.certificate),))
