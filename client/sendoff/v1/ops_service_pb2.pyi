@@ -160,7 +160,7 @@ class Quota(_message.Message):
     PER_PROCESS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """accepts_per_s: requests that make runs, each second. open_runs: runs that have not ended. runs_under_way: runs that execute. watchers:
-    calls that watch or wait. request_bytes: the size of a request. Open: may grow.
+    calls that watch or wait. stored_mb: MiB of messages and files. request_bytes: the size of a request. Open: may grow.
     """
     subject: _builtins.str
     """Whose it is, as tenant:acme or key:4f2a."""
