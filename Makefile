@@ -54,6 +54,10 @@ format: $(READY) ## Format Python and protos, and mend what the linter can mend
 bench: $(READY) ## Measure against the ceilings (ARGS=--write-readme: and put the table into the README)
 	@$(BIN)/python -m bench $(ARGS)
 
+.PHONY: overload
+overload: $(READY) ## Offer a server five times what it can do while quiet tenants go on (ARGS='--seconds 10')
+	@$(BIN)/python -m bench.overload $(ARGS)
+
 .PHONY: chaos
 chaos: $(READY) ## Break three replicas and their database under load, then check every promise (ARGS='--minutes 4 --seed 7')
 	@$(BIN)/python -m tests.chaos $(ARGS)
@@ -70,8 +74,9 @@ proto: $(READY) $(GEN_READY) ## Generate client/sendoff/v1 from protos/
 	@$(BIN)/python protos/generate.py
 
 .PHONY: snapshot
-snapshot: $(READY) ## Write down the contract's rules, REST paths and defaults as they are now
-	@SENDOFF_UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/unit/contract_snapshot
+snapshot: $(READY) ## Write down the contract's rules, REST paths, defaults and what may be repeated, as they are now
+	@SENDOFF_UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/unit/contract_snapshot tests/deploy/test_drain.py \
+	  -k 'contract_snapshot or may_repeat'
 
 .PHONY: baseline
 baseline: $(READY) ## At a release: make today's contract the one that must not be broken

@@ -23,6 +23,7 @@ from sendoff.receiving_streams import AsyncSaid, AsyncStream
 from sendoff.requests import (
     AgentFields,
     AgentFilters,
+    AuditFilters,
     BlockFields,
     BlockFilters,
     ConversationFields,
@@ -559,6 +560,11 @@ class AsyncClient(AsyncCallbackCalls):
     async def dispatch_pauses(self, *, timeout_s: float | None = None) -> Sequence[v1.DispatchPause]:
         """All pauses, oldest first."""
         return (await self._call(requests.list_dispatch_pauses(), timeout_s)).pauses
+
+    def audit_entries(self, **filters: Unpack[AuditFilters]) -> AsyncIterator[v1.AuditEntry]:
+        """Who has done what, newest first; further pages are fetched as they are needed. Takes the role operator, where
+        there are keys."""
+        return self._pages(paging.audit_entries(filters))
 
     async def health(self, service: str = "", *, timeout_s: float | None = None) -> bool:
         """Whether the server, or one of its services, takes requests. Raises Unavailable when none answers."""

@@ -23,6 +23,7 @@ from sendoff.receiving_streams import BlockingStream, Said
 from sendoff.requests import (
     AgentFields,
     AgentFilters,
+    AuditFilters,
     BlockFields,
     BlockFilters,
     ConversationFields,
@@ -555,6 +556,11 @@ class Client(CallbackCalls):
     def dispatch_pauses(self, *, timeout_s: float | None = None) -> Sequence[v1.DispatchPause]:
         """All pauses, oldest first."""
         return self._call(requests.list_dispatch_pauses(), timeout_s).pauses
+
+    def audit_entries(self, **filters: Unpack[AuditFilters]) -> Iterator[v1.AuditEntry]:
+        """Who has done what, newest first; further pages are fetched as they are needed. Takes the role operator, where
+        there are keys."""
+        return self._pages(paging.audit_entries(filters))
 
     def health(self, service: str = "", *, timeout_s: float | None = None) -> bool:
         """Whether the server, or one of its services, takes requests. Raises Unavailable when none answers."""

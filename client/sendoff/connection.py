@@ -12,6 +12,8 @@ from typing import TypedDict
 import grpc
 import grpc.aio
 
+from sendoff.api_key import check
+
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
 _MAX_RECEIVE_BYTES = 64 * 1024 * 1024
@@ -75,6 +77,8 @@ class Connection:
                 raise ValueError(f"{name} is without effect unless tls is set")
         if (self.certificate is None) != (self.private_key is None):
             raise ValueError("a certificate and its private_key are needed both, or neither")
+        if self.api_key:
+            check(self.api_key)
         if self.api_key and not (self.tls or self.plaintext_api_key or self.is_local):
             raise ValueError(
                 f"an API key is not sent in the clear to {self.address}; set tls, "

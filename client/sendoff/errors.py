@@ -3,7 +3,7 @@
     SendoffError
       NotFound             name something that exists
       Refused              change the request           InvalidRequest, InvalidToolCallIds, RequestTooLarge,
-                                                        Unsupported, NotAllowed
+                                                        Unsupported, Unauthenticated, PermissionDenied
       Conflict             look again, then decide      IdempotencyMismatch, ConversationBusy, EtagMismatch,
                                                         RunStillOpen, RunDeleted,
                                                         AgentHasActiveRuns, ConversationHasActiveRuns,
@@ -12,7 +12,7 @@
                                                         CompactionFailed, ResetFailed, EndpointHasUrl,
                                                         EndpointHasNoUrl, EndpointDisabled, TooManyEndpoints,
                                                         TooManySecrets, TooManyPauses, SecretUnreadable
-      NotNow               wait and repeat              QueueFull, Unavailable
+      NotNow               wait and repeat              QueueFull, QuotaExceeded, Unavailable
       DeadlineExceeded     look whether it worked
       Internal             report it                    LogGap
 
@@ -103,6 +103,14 @@ class Unsupported(Refused):
 
 class NotAllowed(Refused):
     """The credential is missing, unknown or not good enough."""
+
+
+class Unauthenticated(NotAllowed):
+    """The API key is missing, unknown, revoked or has expired; the server does not tell which."""
+
+
+class PermissionDenied(NotAllowed):
+    """The API key's role, `metadata["role"]`, does not have `metadata["permission"]`, which this takes."""
 
 
 class Conflict(SendoffError):
@@ -207,8 +215,12 @@ class QueueFull(NotNow):
     """Too much is waiting already."""
 
 
+class QuotaExceeded(NotNow):
+    """`metadata["subject"]`, a tenant or a key, has all that its quota `metadata["quota"]` allows."""
+
+
 class Unavailable(NotNow):
-    """No server answers, or it is stopping, or its store is away."""
+    """No server answers, or it is stopping, or overloaded, or its store is away."""
 
 
 class DeadlineExceeded(SendoffError):
@@ -228,6 +240,8 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "INVALID_TOOL_CALL_IDS": InvalidToolCallIds,
     "REQUEST_TOO_LARGE": RequestTooLarge,
     "UNSUPPORTED_FEATURE": Unsupported,
+    "UNAUTHENTICATED": Unauthenticated,
+    "PERMISSION_DENIED": PermissionDenied,
     "IDEMPOTENCY_MISMATCH": IdempotencyMismatch,
     "CONVERSATION_BUSY": ConversationBusy,
     "ETAG_MISMATCH": EtagMismatch,
@@ -252,6 +266,7 @@ _BY_REASON: dict[str, type[SendoffError]] = {
     "SECRET_UNREADABLE": SecretUnreadable,
     "QUEUE_FULL": QueueFull,
     "OUTBOX_FULL": QueueFull,
+    "QUOTA_EXCEEDED": QuotaExceeded,
 }
 
 _BY_CODE: dict[grpc.StatusCode, type[SendoffError]] = {
@@ -259,8 +274,8 @@ _BY_CODE: dict[grpc.StatusCode, type[SendoffError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
     grpc.StatusCode.OUT_OF_RANGE: Refused,
     grpc.StatusCode.UNIMPLEMENTED: Unsupported,
-    grpc.StatusCode.UNAUTHENTICATED: NotAllowed,
-    grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.FAILED_PRECONDITION: Conflict,
     grpc.StatusCode.ALREADY_EXISTS: Conflict,
     grpc.StatusCode.ABORTED: Conflict,

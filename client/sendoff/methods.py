@@ -151,6 +151,7 @@ GET_SERVER_INFO = _method(_OPS, "GetServerInfo", v1.GetServerInfoRequest, v1.Get
 GET_QUEUE_STATS = _method(_OPS, "GetQueueStats", v1.GetQueueStatsRequest, v1.GetQueueStatsResponse)
 PAUSE_DISPATCH = _method(_OPS, "PauseDispatch", v1.PauseDispatchRequest, v1.DispatchPause)
 RESUME_DISPATCH = _method(_OPS, "ResumeDispatch", v1.ResumeDispatchRequest, v1.ResumeDispatchResponse)
+LIST_AUDIT_ENTRIES = _method(_OPS, "ListAuditEntries", v1.ListAuditEntriesRequest, v1.ListAuditEntriesResponse)
 LIST_DISPATCH_PAUSES = _method(_OPS, "ListDispatchPauses", v1.ListDispatchPausesRequest, v1.ListDispatchPausesResponse)
 
 # grpc.health.v1, without its package: HealthCheckRequest is one string with number 1, HealthCheckResponse one enum

@@ -12,6 +12,7 @@ from sendoff.callbacks import DeliveryFilters, list_deliveries
 from sendoff.methods import Call, Method, Req, Resp
 from sendoff.requests import (
     AgentFilters,
+    AuditFilters,
     BlockFilters,
     ConversationFilters,
     MessageFilters,
@@ -189,3 +190,16 @@ def messages(
 
     first = requests.list_messages(conversation_id, filters)
     return Paging(methods.LIST_MESSAGES, first, lambda page: page.messages, advance)
+
+
+def audit_entries(
+    filters: AuditFilters,
+) -> Paging[v1.ListAuditEntriesRequest, v1.ListAuditEntriesResponse, v1.AuditEntry]:
+    """A page may hold nothing though more follow."""
+
+    def advance(request: v1.ListAuditEntriesRequest, page: v1.ListAuditEntriesResponse) -> bool:
+        request.page_token = page.next_page_token
+        return bool(page.next_page_token)
+
+    first = v1.ListAuditEntriesRequest(**filters)
+    return Paging(methods.LIST_AUDIT_ENTRIES, first, lambda page: page.entries, advance)

@@ -147,6 +147,18 @@ class MessageFilters(TypedDict, total=False):
     page_size: int
 
 
+class AuditFilters(TypedDict, total=False):
+    """Which entries of the audit to list; all that are given must hold. See ListAuditEntriesRequest."""
+
+    start_time: Timestamp | None
+    end_time: Timestamp | None
+    key_id: str
+    method: str
+    resource_id: str
+    outcome: str
+    page_size: int
+
+
 class StepFilters(TypedDict, total=False):
     """Which steps to list; all that are given must hold. None is as if it were not given. See ListStepsRequest."""
 

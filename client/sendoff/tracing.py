@@ -1,30 +1,17 @@
-"""The trace of the calling program, for the server to go on with: where OpenTelemetry is installed and used."""
+"""The trace of the calling program, for the server to go on with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-Metadata = tuple[tuple[str, str], ...]
+import sys
 
 
-def trace_metadata() -> Metadata:
-    """`traceparent` and `tracestate` of the current span; nothing without one. Baggage is not passed on."""
-    return () if _inject is None else _inject()
+def trace_metadata() -> tuple[tuple[str, str], ...]:
+    """`traceparent` and `tracestate` of the program's current span by OpenTelemetry; nothing if it has none, or does
+    not use the library. Baggage is not passed on."""
+    if "opentelemetry.trace" not in sys.modules:
+        return ()
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-
-def _injector() -> Callable[[], Metadata] | None:
-    try:
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-    except ImportError:
-        return None
-    propagator = TraceContextTextMapPropagator()
-
-    def inject() -> Metadata:
-        headers: dict[str, str] = {}
-        propagator.inject(headers)
-        return tuple(headers.items())
-
-    return inject
-
-
-_inject = _injector()
+    headers: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(headers)
+    return tuple(headers.items())

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
-from sendoff_server import keys_commands, logs, process, settings_flags
+from sendoff_server import backup_commands, keys_commands, logs, process, settings_flags
+from sendoff_server.access.principal import acting_fields
 from sendoff_server.command import LOGS
 from sendoff_server.command import fail as _fail
 from sendoff_server.command import run_telling as _run_telling
@@ -41,6 +42,8 @@ cli.add_typer(mcp, name="mcp")
 callbacks = typer.Typer(help="The callbacks that tell when runs have ended.", no_args_is_help=True)
 cli.add_typer(callbacks, name="callbacks")
 cli.add_typer(keys_commands.keys, name="keys")
+cli.command()(backup_commands.backup)
+cli.command()(backup_commands.restore)
 secrets = typer.Typer(help="The keys that encrypt the secrets in the database.", no_args_is_help=True)
 cli.add_typer(secrets, name="secrets")
 
@@ -81,6 +84,7 @@ def _mcp_servers(settings: Settings) -> Mapping[str, ServerConfig]:
 def _run(main: process.Main) -> None:
     """Run to the end. What can go wrong through no fault of ours is told in one line."""
     from sendoff_server.access.addresses import AddressNeedsKeys
+    from sendoff_server.admission.book import BadQuotas
     from sendoff_server.api.server import AddressUnavailable
     from sendoff_server.callbacks.signing import BadSecret
     from sendoff_server.gateway.metrics_door import MetricsAddressUnavailable
@@ -95,6 +99,7 @@ def _run(main: process.Main) -> None:
         HttpAddressUnavailable,
         MetricsAddressUnavailable,
         BadCertificate,
+        BadQuotas,
         BadSecret,
         BadTracing,
         PythonToolsUnavailable,
@@ -141,6 +146,7 @@ def _serve_alone(settings: Settings, providers: ProviderSettings) -> None:
 
     def ready(server: app.Server) -> None:
         process.settle_memory()
+        logs.name_replica(server.replica_id)
         http_address = server.http.address if server.http is not None else "off"
         structlog.get_logger("sendoff_server").info(
             "ready",
@@ -182,10 +188,11 @@ def replica() -> None:
         _fail("this command is for `sendoff-server serve --processes`, which says what it is to do", code=2)
     settings = Settings(**lifeline.settings)
     settings = settings.model_copy(update={"metrics_address": settings.metrics_address_of(lifeline.process)})
-    logs.configure(settings.log_format, settings.log_level, process=lifeline.process)
+    logs.configure(settings.log_format, settings.log_level, process=lifeline.process, fields=acting_fields)
 
-    def ready(_: app.Server) -> None:
+    def ready(server: app.Server) -> None:
         process.settle_memory()
+        logs.name_replica(server.replica_id)
         lifeline.tell_ready()
 
     async def main(stop: asyncio.Event) -> None:
@@ -227,8 +234,9 @@ def doctor(
 ) -> None:
     """Look at all that `serve` with these settings needs, and say what to mend. Changes nothing.
 
-    Looks at the settings, the data directory, open files, both addresses, the database and its clock, the models'
-    providers and the MCP servers. The exit code is 1 if something keeps a server from working as it should.
+    Looks at the settings, the data directory, open files, the addresses, who is let in, TLS, the database and its
+    clock, the models' providers and the MCP servers. The exit code is 1 if something keeps a server from working as it
+    should.
     """
     from sendoff_server.doctor import command
     from sendoff_server.tools.mcp.report import faults
@@ -361,10 +369,7 @@ def rotate_encryption(settings: Settings) -> None:
         await store_parts.reseal(settings, rotation.renewed)
 
     _run_telling(main)
-    told = (
-        f"{rotation.sealed} secrets are encrypted anew, {rotation.current} were encrypted with the first key already."
-    )
-    print(told)
+    print(f"{rotation.sealed} secrets are encrypted anew, {rotation.current} had the first key already.")
     if rotation.unreadable:
         _fail(f"{len(rotation.unreadable)} cannot be read:\n" + "\n".join(rotation.unreadable))
 
@@ -373,6 +378,14 @@ def rotate_encryption(settings: Settings) -> None:
 def settings() -> None:
     """Print all settings as the Markdown table that the README shows."""
     print(settings_flags.table())
+
+
+@cli.command()
+def metrics() -> None:
+    """Print all metrics as the Markdown table that their page shows."""
+    from sendoff_server.sight.catalogue import table
+
+    print(table())
 
 
 @cli.command()

@@ -20,6 +20,9 @@ import structlog
 from sendoff_server.access.addresses import check_addresses
 from sendoff_server.access.gate import Gate, KeyGate
 from sendoff_server.access.ring import KeyRing
+from sendoff_server.admission.memory_guard import MemoryGuard
+from sendoff_server.admission.quotas import QuotaAdmission
+from sendoff_server.admission_parts import admission_of, book_of, memory_guard
 from sendoff_server.api.server import GrpcServer
 from sendoff_server.assembly import Assembly, Parts, shed_of
 from sendoff_server.clock import Clock, SystemClock
@@ -27,12 +30,12 @@ from sendoff_server.gateway.connection import Limits
 from sendoff_server.gateway.metrics_door import MetricsDoor
 from sendoff_server.gateway.nouns.callbacks import callback_body
 from sendoff_server.gateway.server import HttpServer
-from sendoff_server.meter import CallMeter, Meters
+from sendoff_server.meter import CallMeter
 from sendoff_server.models.catalogue import catalogue
 from sendoff_server.runs.beating import Beating
 from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
-from sendoff_server.sight_parts import figures_of, metrics_door
+from sendoff_server.sight_parts import Sight
 from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
 from sendoff_server.tls.certificates import Certificates
@@ -61,6 +64,10 @@ class Server:
     """As the store knows this process."""
     metrics: MetricsDoor | None
     """None: there are no metrics."""
+    admission: QuotaAdmission
+    """Tells what was refused."""
+    memory: MemoryGuard
+    """Tells what is used."""
 
     @property
     def use_cases(self) -> UseCases:
@@ -102,25 +109,37 @@ async def running(
     async with AsyncExitStack() as stack:
         if tracer is None:
             tracer = await stack.enter_async_context(tracer_of(os.environ, tells_content=settings.trace_content))
-        store = await stack.enter_async_context(store_of(settings, clock))
+        book, memory = book_of(settings, clock), memory_guard(settings, clock)
+        store = await stack.enter_async_context(store_of(settings, clock, book))
         keys = KeyRing(store, clock)
         await stack.enter_async_context(keys.running())
         check_addresses(settings, has_keys=keys.has_keys)
+        admission = admission_of(settings, book, store, memory, clock)
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
-        figures = figures_of(settings)
-        meters = figures.meters if figures is not None else Meters()
+        sight = Sight(settings, store, clock)
+        meters = sight.meters
         shed = await shed_of(settings, store, clock)
-        parts = Assembly(settings, store, models, shed, presence, clock, meters, tracer).parts()
+        parts = Assembly(
+            settings, store, models, shed, presence, admission, clock, meters, tracer, sight.on_result
+        ).parts()
         stack.push_async_callback(parts.pictures.aclose)
         gate = gate or KeyGate(keys, clock)
         certificates = certificates_of(settings, clock)
-        grpc = GrpcServer(settings, parts.use_cases, gate, certificates=certificates, meter=meters.grpc, tracer=tracer)
-        http = _http(settings, parts.use_cases, gate, grpc, certificates, meters.rest, tracer)
-        metrics = metrics_door(settings, figures, grpc)
+        most_request_bytes = admission.most_request_bytes
+        grpc = GrpcServer(
+            settings,
+            parts.use_cases,
+            gate,
+            certificates=certificates,
+            most_request_bytes=most_request_bytes,
+            meter=meters.grpc,
+            tracer=tracer,
+        )
+        http = _http(settings, parts.use_cases, gate, grpc, certificates, most_request_bytes, meters.rest, tracer)
+        metrics = await stack.enter_async_context(sight.told(parts, grpc, http, memory))
         for part in (
-            *([metrics] if metrics is not None else ()),
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
             parts.shed.mcp_servers.running(),
@@ -129,6 +148,8 @@ async def running(
             parts.herald.running(),
             parts.expiry.running(),
             parts.purging.running(),
+            book.running(),
+            memory.running(parts.use_cases.shed_watchers),
             *([certificates.running()] if certificates is not None else ()),
             grpc,
             *([http] if http is not None else ()),
@@ -141,11 +162,13 @@ async def running(
                 clock,
                 beat_s=BEAT_S,
                 lease_s=LEASE_S,
+                work=meters.work,
+                meter=meters.store,
             ).running(),
         ):
             await stack.enter_async_context(part)
         try:
-            yield Server(parts, grpc, http, store.replica_id, metrics)
+            yield Server(parts, grpc, http, store.replica_id, metrics, admission, memory)
         finally:
             if not store.is_alone:
                 await grpc.announce_drain()
@@ -168,6 +191,7 @@ def _http(
     gate: Gate,
     grpc: GrpcServer,
     certificates: Certificates | None,
+    most_body_bytes: Callable[[], int],
     meter: CallMeter,
     tracer: Tracer,
 ) -> HttpServer | None:
@@ -178,6 +202,7 @@ def _http(
         use_cases,
         gate,
         max_body_bytes=settings.max_request_bytes,
+        most_body_bytes=most_body_bytes,
         limits=Limits(connections=settings.max_http_connections),
         shares_port=settings.processes > 1,
         is_ready=lambda: grpc.is_serving,

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sendoff import v1
+from sendoff_server.admission.quotas import QuotaAdmission
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.directory import AgentDirectory, ConversationDirectory
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.secrets import AgentSecrets
 from sendoff_server.agents.service import AgentService
+from sendoff_server.audit.act import noted
+from sendoff_server.audit.service import AuditService
+from sendoff_server.audit.trail import Trail
 from sendoff_server.callback_parts import courier, dispatcher
 from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.dispatcher import Dispatcher
@@ -61,9 +65,9 @@ from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
 from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
-from sendoff_server.server_info import server_info
+from sendoff_server.server_info import ServerInfo, server_info
 from sendoff_server.settings import Settings
-from sendoff_server.store.group_commit import GroupCommit
+from sendoff_server.store.group_commit import GroupCommit, Witness
 from sendoff_server.store.items import Item, Result
 from sendoff_server.store.port import Store
 from sendoff_server.toolbox.directory import ToolDirectory
@@ -74,7 +78,7 @@ from sendoff_server.tools.mcp.servers import McpServers
 from sendoff_server.tools.memory import BUILT_IN_TOOLS, MemoryTools
 from sendoff_server.tools.port import Tools
 from sendoff_server.tools.python.tools import PythonTools, python_tools
-from sendoff_server.tracer import NO_TRACER, Tracer
+from sendoff_server.tracer import Tracer
 from sendoff_server.tracing.parts import traced_models, traced_tools
 from sendoff_server.use_cases import UseCases
 
@@ -116,22 +120,31 @@ class Assembly:
         models: ModelCatalogue,
         shed: Shed,
         presence: Presence,
+        admission: QuotaAdmission,
         clock: Clock,
         meters: Meters,
-        tracer: Tracer = NO_TRACER,
+        tracer: Tracer,
+        witness: Witness,
     ) -> None:
+        """`witness` is told what was written."""
         self._settings = settings
         self._meters = meters
         self._store = store
         self._models = models
         self._shed = shed
         self._presence = presence
+        self._admission = admission
         self._clock = clock
         self._tracer = tracer
         self._hub = Hub(shared=not store.is_alone)
         self._herald = Herald(store, self._hub, clock)
         self._scheduler = Scheduler(
-            store, self._hub, clock, max_running=settings.max_running, tell_lanes_wait=self._herald.lanes_wait
+            store,
+            self._hub,
+            clock,
+            max_running=settings.max_running,
+            tell_lanes_wait=self._herald.lanes_wait,
+            meter=meters.work,
         )
         self._history = HistoryMemory(store)
         self._agents = AgentDirectory(store)
@@ -142,8 +155,8 @@ class Assembly:
         self._wardrobe = Wardrobe(
             self._agents, self._conversations, traced_models(models, tracer), toolbox, self._memory
         )
-        self._files = FileService(store, clock)
-        self._commits = GroupCommit(store, clock, self._on_result, meters.store)
+        self._files = FileService(store, admission, clock)
+        self._commits = GroupCommit(store, clock, self._on_result, meters.store, witness, noted)
         self._guard = guard_of(settings)
         sealer = Sealer(settings.encryption)
         self._agent_secrets = AgentSecrets(
@@ -176,19 +189,29 @@ class Assembly:
             commits=self._commits,
             shed=self._shed,
             scheduler=self._scheduler,
-            executor=Executor(
-                self._store, self._commits, self._hub, self._body(), self._presence, self._clock, self._tracer
-            ),
+            executor=self._executor(),
             lookout=Lookout(self._store, self._hub, self._scheduler, self._herald, self._clock),
             herald=self._herald,
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
-            purging=Purging(self._store, self._hub, self._clock),
+            purging=Purging(self._store, self._hub, self._clock, audit_days=self._settings.audit_days),
             callbacks=self._callbacks,
             pictures=self._pictures,
             use_cases=self._use_cases(runs),
         )
 
     # ---- runs ----
+
+    def _executor(self) -> Executor:
+        return Executor(
+            self._store,
+            self._commits,
+            self._hub,
+            self._body(),
+            self._presence,
+            self._clock,
+            self._tracer,
+            self._meters.work,
+        )
 
     def _runs(self) -> RunService:
         watching = Watching(
@@ -197,6 +220,7 @@ class Assembly:
             self._clock,
             max_stream_age_s=self._settings.max_stream_age_s,
             slow_consumer_s=self._settings.slow_consumer_s,
+            meter=self._meters.streams,
         )
         return RunService(
             self._store,
@@ -207,6 +231,7 @@ class Assembly:
             self._answering,
             Waits(self._hub, self._clock),
             watching,
+            self._admission,
             self._clock,
             self._tracer,
         )
@@ -218,6 +243,7 @@ class Assembly:
             clock,
             settings.tool_timeout_s,
             self._agent_secrets.environment,
+            self._meters.work,
         )
         retry = RetryPolicy(settings.model_retries)
         timeout = timedelta(seconds=settings.action_timeout_s)
@@ -233,7 +259,9 @@ class Assembly:
         store, clock, shed = self._store, self._clock, self._shed
         return UseCases(
             runs=runs,
-            actions=ActionService(store, self._agents, self._conversations, self._answering),
+            actions=ActionService(
+                store, self._agents, self._conversations, self._answering, self._files, self._admission
+            ),
             steps=StepService(store),
             agents=AgentService(
                 store,
@@ -271,8 +299,10 @@ class Assembly:
             files=self._files,
             models=self._models,
             dispatch=DispatchService(store, clock, self._scheduler.lanes_were_freed),
+            audit=AuditService(store),
+            trail=Trail(self._commits),
             queue=QueueStats(store),
-            info=server_info(self._settings),
+            info=ServerInfo(server_info(self._settings), self._admission),
         )
 
     def _callback_service(self) -> CallbackService:
@@ -296,6 +326,7 @@ class Assembly:
             self._store,
             self._commits,
             self._callbacks.doorbell,
+            self._admission,
             self._clock,
             give_up_s=self._settings.callback_give_up_s,
             max_stream_age_s=self._settings.max_stream_age_s,
@@ -311,6 +342,7 @@ class Assembly:
             self._answering,
             runs,
             self._retention,
+            self._admission,
             self._clock,
             self._tracer,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 
 MAX_KEY_BYTES = 64
 _LEAST, _MOST = 0.001, 1_000.0
@@ -14,6 +15,11 @@ def share_of(tenant: str, fairness_key: str) -> int:
     """That key of the tenant or, without one, the tenant."""
     digest = hashlib.blake2b(f"{tenant}\0{fairness_key}".encode(), digest_size=16).digest()
     return int.from_bytes(digest[:8]) >> 1
+
+
+def share_weights(weights: Mapping[str, float], tenant: str) -> dict[int, float]:
+    """What the shares of a tenant weigh, whose keys have these weights."""
+    return {share_of(tenant, key): weight for key, weight in weights.items()}
 
 
 def weights_of(told: str) -> dict[str, float]:

@@ -17,6 +17,7 @@ from sendoff_server.validation import limits
 
 ListRequest: TypeAlias = (
     v1.ListAgentsRequest
+    | v1.ListAuditEntriesRequest
     | v1.ListBlocksRequest
     | v1.ListConversationsRequest
     | v1.ListDeliveriesRequest

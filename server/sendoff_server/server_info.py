@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
+from typing import Protocol
 
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -45,6 +46,7 @@ SERVICE_FILES: tuple[FileDescriptor, ...] = (
 FEATURES = (
     "actions",
     "callback_endpoints",
+    "audit",
     "cancel",
     "cancel_rollback",
     "conversations",
@@ -57,6 +59,7 @@ FEATURES = (
     "override_model",
     "override_system",
     "queue_stats",
+    "quotas",
     "run_explanations",
     "run_log",
     "steps",
@@ -75,13 +78,14 @@ FEATURES = (
 
 
 def server_info(settings: Settings) -> v1.GetServerInfoResponse:
-    """All of it; the same for the whole life of the process."""
+    """What is so for all callers, and for the whole life of the process."""
     return v1.GetServerInfoResponse(
         version=version("sendoff"),
         contract_digest=contract_digest(SERVICE_FILES),
         features=sorted((*FEATURES, *(["python_tools"] if settings.python_tools else []))),
         limits={
             "max_request_bytes": settings.max_request_bytes,
+            "max_waiting_accepts": settings.max_waiting_accepts,
             "max_queued_per_conversation": settings.max_queued_per_conversation,
             "max_stream_age_seconds": int(settings.max_stream_age_s),
             "max_wait_seconds": limits.MAX_WAIT_S,
@@ -105,6 +109,27 @@ def server_info(settings: Settings) -> v1.GetServerInfoResponse:
             "max_tools_per_agent": limits.MAX_AGENT_TOOLS,
         },
     )
+
+
+class Quotas(Protocol):
+    """Who knows what callers may have."""
+
+    async def told(self, tenant: str) -> Sequence[v1.Quota]: ...
+
+
+class ServerInfo:
+    """The use case of who wants to know where he is."""
+
+    def __init__(self, info: v1.GetServerInfoResponse, quotas: Quotas) -> None:
+        self._info = info
+        self._quotas = quotas
+
+    async def get(self, tenant: str) -> v1.GetServerInfoResponse:
+        """What is so for all, with the quotas of the caller."""
+        told = v1.GetServerInfoResponse()
+        told.CopyFrom(self._info)
+        told.quotas.extend(await self._quotas.told(tenant))
+        return told
 
 
 def contract_digest(files: Iterable[FileDescriptor]) -> str:

@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 from sendoff_server.clock import Clock
-from sendoff_server.fairness import share_of, weights_of
+from sendoff_server.fairness import share_weights, weights_of
 from sendoff_server.settings import Settings
 from sendoff_server.store.api_keys import ApiKeyDesk
-from sendoff_server.store.batch.dispatch import Caps
+from sendoff_server.store.batch.dispatch import Caps, TenantCaps
 from sendoff_server.store.inspection import Inspection
-from sendoff_server.store.port import DEFAULT_TENANT, EngineMissing, Store
+from sendoff_server.store.port import EngineMissing, Store
 from sendoff_server.store.resealing import Renewed
+from sendoff_server.store.sqlite import backup, resealing
 from sendoff_server.store.sqlite import inspection as sqlite_inspection
-from sendoff_server.store.sqlite import resealing
 from sendoff_server.store.sqlite.engine import SqliteStore
 from sendoff_server.store.sqlite.key_desk import SqliteKeyDesk
 
 
-def store_of(settings: Settings, clock: Clock) -> Store:
+def store_of(settings: Settings, clock: Clock, tenants: TenantCaps) -> Store:
     """PostgreSQL goes by its own clock. Raises EngineMissing."""
-    caps = Caps(per_agent=settings.max_running_per_agent, per_tenant=settings.max_running_per_tenant)
-    weights = {share_of(DEFAULT_TENANT, key): weight for key, weight in weights_of(settings.fairness_weights).items()}
+    caps = Caps(per_agent=settings.max_running_per_agent, tenants=tenants)
+    weights = weights_of(settings.fairness_weights)
+    weights_of_tenant = partial(share_weights, weights) if weights else None
     if settings.postgres_url is not None:
         store: Store = _postgres().PostgresStore(
             settings.postgres_url,
             connections=settings.database_connections,
             caps=caps,
-            weights=weights,
+            weights_of=weights_of_tenant,
             slots=settings.max_running,
         )
         return store
@@ -40,7 +43,7 @@ def store_of(settings: Settings, clock: Clock) -> Store:
         synchronous=settings.sqlite_synchronous,
         clock=clock,
         caps=caps,
-        weights=weights,
+        weights_of=weights_of_tenant,
         slots=settings.max_running,
     )
 
@@ -60,6 +63,22 @@ async def migrate(postgres_url: str, *, only_check: bool) -> int:
     """
     number: int = await _postgres().bring_schema(postgres_url, only_check=only_check)
     return number
+
+
+def back_up(settings: Settings, target: Path) -> int:
+    """Copy a database on SQLite into a new file, beside its server; how many bytes that has.
+
+    Raises BackupRefused, StoreFailed.
+    """
+    return backup.back_up(settings.database_path, target)
+
+
+def restore(settings: Settings, source: Path, replace: bool) -> None:
+    """Put such a copy in the place of a database on SQLite, of which what was there is kept under another name.
+
+    Raises BackupRefused, NewerSchema, StoreInUse, StoreFailed.
+    """
+    backup.restore(settings.database_path, source, replace=replace)
 
 
 async def inspect(settings: Settings) -> Inspection:

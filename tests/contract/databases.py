@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sendoff_server.store.batch.dispatch import NO_CAPS, Caps
+from sendoff_server.store.batch.shares import WeightsOf
 from sendoff_server.store.port import Store
 from sendoff_server.store.postgres.engine import PostgresStore
 from sendoff_server.store.sqlite.engine import SqliteStore
@@ -65,7 +66,9 @@ class SqliteDatabase(Database):
 
     def replica(self, caps: Caps = NO_CAPS, weights: Mapping[int, float] | None = None) -> SqliteStore:
         # A process that is killed loses nothing either way; only a power cut would tell, and syncing is slow.
-        return SqliteStore(self.path, synchronous="NORMAL", exclusive=False, caps=caps, weights=weights)
+        return SqliteStore(
+            self.path, synchronous="NORMAL", exclusive=False, caps=caps, weights_of=_of_every_tenant(weights)
+        )
 
     def alone(self) -> SqliteStore:
         return SqliteStore(self.path, synchronous="NORMAL")
@@ -117,7 +120,7 @@ class PostgresDatabase(Database):
         return f"postgres:{self.dsn}"
 
     def replica(self, caps: Caps = NO_CAPS, weights: Mapping[int, float] | None = None) -> PostgresStore:
-        return PostgresStore(self.dsn, caps=caps, weights=weights)
+        return PostgresStore(self.dsn, caps=caps, weights_of=_of_every_tenant(weights))
 
     def age_beats(self, seconds: float) -> None:
         self.execute(f"UPDATE replica SET beat_at = beat_at - interval '{seconds} s'")
@@ -144,7 +147,7 @@ class PostgresDatabase(Database):
         self.execute("DROP FUNCTION disk_is_full CASCADE")
 
     def empty(self) -> None:
-        """But for the schema."""
+        """But for the schema, which the first key closes to older programs."""
         if not self._can_empty:
             self.execute(_HOW_TO_EMPTY)
             self._can_empty = True
@@ -165,6 +168,10 @@ class PostgresDatabase(Database):
             self._session.close()
 
 
+def _of_every_tenant(weights: Mapping[int, float] | None) -> WeightsOf | None:
+    return None if weights is None else lambda _: weights
+
+
 _NEWER = 9999
 _TIMES_COME = (
     "UPDATE lane SET ready_at_ns = 1 WHERE scheduled",
@@ -183,7 +190,8 @@ _HOW_TO_EMPTY = f"""
 DO $do$ BEGIN EXECUTE (
   SELECT 'CREATE FUNCTION pg_temp.empty() RETURNS void LANGUAGE plpgsql AS $$ BEGIN '
     || string_agg(format('DELETE FROM %s;', name), ' ') FILTER (WHERE name <> 'schema_version'::regclass)
-    || 'DELETE FROM schema_version WHERE number = {_NEWER}; END $$'
+    || 'DELETE FROM schema_version WHERE number = {_NEWER}; '
+    || 'UPDATE schema_version SET oldest = 5 WHERE number = 6; END $$'
   FROM ({_TABLES}) each_table
 ); END $do$
 """

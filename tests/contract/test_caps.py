@@ -78,6 +78,63 @@ async def test_of_one_tenant_no_more_runs_are_handed_out_than_its_cap(database: 
         assert len(items) == 8
 
 
+class Own:
+    """Caps of single tenants, which a test changes."""
+
+    def __init__(self, **caps: int) -> None:
+        self.caps = caps
+
+    def runs_under_way(self, tenant: str) -> int:
+        return self.caps.get(tenant, 0)
+
+    def limits_runs_under_way(self) -> bool:
+        return any(self.caps.values())
+
+
+async def test_each_tenant_has_its_own_cap_and_who_has_none_goes_on(database: Database) -> None:
+    async with database.replica(Caps(tenants=Own(acme=2, zoe=1))) as store:
+        items = {
+            tenant: await queue(store, await new_lane(store, tenant), 4, tenant=tenant, share=share)
+            for share, tenant in enumerate(("acme", "zoe", "free"), start=1)
+        }
+        claims = await store.claim(100)
+        assert Counter(claim.tenant for claim in claims) == {"acme": 2, "zoe": 1, "free": 4}
+        waiting = items["zoe"][1].run.id
+        assert await store.queued(waiting) == Queued(0, None, at_cap=AtCap(CapOf.TENANT, 1, 1))
+        assert (await store.count_queue("zoe", [])).most_per_tenant == 1
+        await end(store, [claim for claim in claims if claim.tenant == "zoe"])
+        assert [claim.run.id for claim in await store.claim(100)] == [waiting]
+
+
+async def test_a_cap_of_a_tenant_that_changes_counts_from_the_next_claim_on(database: Database) -> None:
+    own = Own()
+    async with database.replica(Caps(tenants=own)) as store:
+        assert not store.is_capped
+        agent = await new_lane(store, "acme")
+        own.caps = {"acme": 1}
+        assert store.is_capped
+        items = await queue(store, agent, 3, tenant="acme")
+        assert [claim.run.id for claim in await store.claim(100)] == ids(items[:1])
+        own.caps = {"acme": 2}
+        assert [claim.run.id for claim in await store.claim(100)] == ids(items[1:2])
+        own.caps = {}
+        assert [claim.run.id for claim in await store.claim(100)] == ids(items[2:])
+
+
+async def test_open_runs_of_a_tenant_are_counted_until_they_end_and_not_far_past_what_is_asked(
+    database: Database,
+) -> None:
+    async with database.replica(Caps(per_tenant=100)) as store:
+        agent = await new_lane(store)
+        await queue(store, agent, 3)
+        await store.flush([accept(agent), accept(agent)])
+        await queue(store, await new_lane(store, "zoe"), 2, tenant="zoe")
+        assert (await store.count_open(TENANT, 100), await store.count_open("nobody", 100)) == (5, 0)
+        assert 3 <= await store.count_open(TENANT, 3) <= 5
+        await end(store, (await store.claim(100))[:1])
+        assert await store.count_open(TENANT, 100) + await store.count_open("zoe", 100) == 6
+
+
 async def test_what_waits_says_which_cap_it_waits_for(database: Database) -> None:
     async with database.replica(Caps(per_agent=1, per_tenant=2)) as store:
         one, two, three = [await new_lane(store) for _ in range(3)]

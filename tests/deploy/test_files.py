@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,10 @@ from packaging.utils import canonicalize_name
 
 from sendoff_server import settings_flags
 from sendoff_server.api.server import STOP_GRACE_S
+from sendoff_server.encryption_keys import new_key
 from sendoff_server.gateway.server import _KEEP_ALIVE_S
 from sendoff_server.settings import ProviderSettings, Settings
+from sendoff_server.settings.files import SUFFIX, is_secret
 from tests.fixtures import balancer
 from tests.fixtures.server import ServerProcess
 
@@ -30,18 +31,17 @@ DEPLOY = ROOT / "deploy"
 DOCKERFILE = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-GIVEN = {"SENDOFF_DATABASE_PASSWORD": "hunter2"}
+GIVEN = {"SENDOFF_DEFAULT_MODEL": "openai/gpt-5-mini"}
 """What an operator has put into .env."""
+SECRETS = {"database_url": "postgresql://sendoff:hunter2@postgres:5432/sendoff"}
+"""What is put into files that a server reads when it starts."""
 
 
-def _filled(text: str, given: Mapping[str, str] = GIVEN) -> str:
-    """With variables put in as Compose does it. Raises KeyError for one that has no value and needs one."""
-
-    def value(found: re.Match[str]) -> str:
-        name = found["name"]
-        return given[name] if found["kind"] == ":?" else given.get(name) or found["other"]
-
-    return re.sub(r"\$\{(?P<name>\w+)(?P<kind>:[-?])(?P<other>[^}]*)\}", value, text)
+def _filled(text: str) -> str:
+    """With variables put in as Compose does it."""
+    return re.sub(
+        r"\$\{(?P<name>\w+):-(?P<other>[^}]*)\}", lambda found: GIVEN.get(found["name"]) or found["other"], text
+    )
 
 
 def _instruction(name: str) -> list[str]:
@@ -61,10 +61,12 @@ def _environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Those of a server that Compose runs."""
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    """Those of a server that Compose runs. The secrets lie where they are mounted, but under `tmp_path`."""
+    for name, value in (SECRETS | {"encryption_keys": new_key()}).items():
+        (tmp_path / name).write_text(value + "\n")
     for name, value in _environment().items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, value.replace("/run/secrets", str(tmp_path)))
     return settings_flags.read({})
 
 
@@ -76,16 +78,48 @@ def _seconds(text: str) -> float:
 
 
 def test_all_that_a_server_is_told_is_a_setting_and_one_that_it_takes(settings: Settings) -> None:
-    assert {name.lower().removeprefix("sendoff_") for name in _environment()} <= set(Settings.model_fields)
-    assert settings.postgres_url == "postgresql://sendoff:hunter2@postgres:5432/sendoff"
+    known = {settings_flags.variable(field): is_secret(each) for field, each in Settings.model_fields.items()}
+    known |= {name + SUFFIX: True for name, secret in known.items() if secret}
+    assert set(_environment()) <= set(known) | {"PYTHONDONTWRITEBYTECODE"}
+    assert settings.postgres_url == SECRETS["database_url"]
+    assert settings.encryption
+    assert settings.default_model == GIVEN["SENDOFF_DEFAULT_MODEL"]
     assert not settings.is_local
 
 
-@pytest.mark.parametrize("service", ["sendoff", "postgres"])
-def test_nothing_runs_without_a_password_of_the_database(service: str) -> None:
-    environment = "\n".join(SERVICES[service]["environment"].values())
-    with pytest.raises(KeyError, match="SENDOFF_DATABASE_PASSWORD"):
-        _filled(environment, {})
+def test_what_is_secret_is_mounted_as_files_and_stands_in_no_environment() -> None:
+    files = COMPOSE["secrets"]
+    for service in SERVICES.values():
+        assert set(service.get("secrets", ())) <= set(files)
+        for name, value in service.get("environment", {}).items():
+            mounted = re.fullmatch("/run/secrets/(.+)", value)
+            assert mounted is None or mounted[1] in service["secrets"]
+            assert mounted is not None or not re.search("PASSWORD|URL|KEY|SECRET", name)
+    told = (DEPLOY / "README.md").read_text()
+    assert {each["file"] for each in files.values()} == {f"secrets/{name}" for name in files}
+    assert {name for name in files if f"> secrets/{name}\n" not in told} == set()
+    assert "/deploy/secrets/" in (ROOT / ".gitignore").read_text()
+
+
+def test_the_dockerfile_lints() -> None:
+    done = subprocess.run([_tool("hadolint"), DEPLOY / "Dockerfile"], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_compose_takes_its_file(tmp_path: Path) -> None:
+    assert _composed(DEPLOY / "compose.yaml") == 0
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text((DEPLOY / "compose.yaml").read_text().replace("cap_drop:", "cap_dorp:", 1))
+    assert _composed(wrong) == 1
+
+
+def _composed(path: Path) -> int:
+    command = [str(_tool("check-jsonschema")), "--builtin-schema", "vendor.compose-spec", str(path)]
+    return subprocess.run(command, capture_output=True, timeout=60).returncode
+
+
+def _tool(name: str) -> Path:
+    return Path(sys.executable).parent / name
 
 
 def test_the_example_of_what_an_operator_gives_is_whole() -> None:
@@ -144,11 +178,14 @@ async def _code(*command: str) -> int:
 def test_the_image_and_all_services_run_without_rights_that_they_do_not_need() -> None:
     (user,) = _instruction("USER")
     assert user == "10001:10001"
-    for name in ("sendoff", "balancer"):
-        service = SERVICES[name]
+    for service in SERVICES.values():
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["pids_limit"]
+        assert "privileged" not in service
+    writable = {place.partition(":")[0] for place in SERVICES["sendoff"]["tmpfs"]}
+    assert {"/tmp", _environment()["SENDOFF_DATA_DIR"]} <= writable
     assert COMPOSE["networks"]["database"]["internal"]
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["balancer"]
 

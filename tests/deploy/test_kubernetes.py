@@ -14,14 +14,25 @@ from sendoff.v1 import run_service_pb2
 from sendoff_server import __main__, settings_flags
 from sendoff_server.api.health import LIVENESS
 from sendoff_server.api.server import STOP_GRACE_S
+from sendoff_server.encryption_keys import new_key
 from sendoff_server.settings import ProviderSettings, Settings
+from sendoff_server.settings.files import SUFFIX, is_secret
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 README = FOLDER.parent / "README.md"
-VERSIONS = ("1.29", "1.32", kubernetes_validate.latest_version())
-"""Of Kubernetes: the oldest that knows all that is used, one that many run, the newest."""
+VERSIONS = ("1.29", kubernetes_validate.latest_version())
+"""Of Kubernetes: the oldest that knows all that is used, and the newest."""
 NOT_ITS_OWN = {"Kustomization", "ScaledObject"}
 """Kinds that other programs read."""
+
+KNOWN = {
+    name + suffix
+    for settings in (Settings, ProviderSettings)
+    for field, each in settings.model_fields.items()
+    for name in (settings_flags.variable(field, settings),)
+    for suffix in (("", SUFFIX) if is_secret(each) else ("",))
+}
+"""All variables that the server reads."""
 
 Json = dict[str, Any]
 
@@ -87,19 +98,21 @@ def test_what_is_applied_is_there_and_all_else_is_told_when() -> None:
 # ---- against the server ----
 
 
-def test_what_servers_are_told_are_settings_that_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = dict(_the("ConfigMap")["data"])
-    secret = _the("Secret")["stringData"]
-    for each in _server()["env"]:
-        given[each["name"]] = secret[each["valueFrom"]["secretKeyRef"]["key"]]
-    known = {settings_flags.variable(field) for field in Settings.model_fields}
-    known |= {settings_flags.variable(field, ProviderSettings) for field in ProviderSettings.model_fields}
-    assert set(given) <= known
+def test_what_servers_are_told_are_settings_that_they_take(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret = _the("Secret")["stringData"] | {"encryption-keys": new_key()}
+    for key, value in secret.items():
+        (tmp_path / key).write_text(value)
+    place = _mounts(_server())["secrets"]
+    given = _the("ConfigMap")["data"]
+    assert set(given) <= KNOWN
+    assert {name for name in given if name.endswith("_FILE")} >= {"SENDOFF_DATABASE_URL_FILE"}
     for name, value in given.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, value.replace(place, str(tmp_path)))
     settings = settings_flags.read({})
-    assert settings.postgres_url is not None
-    assert str(settings.callback_secret_path).startswith(_mounts(_server())["secrets"])
+    assert settings.postgres_url == secret["database-url"]
+    assert settings.encryption
+    assert settings.callback_secret_path.read_text() == secret["callback-secret"]
+    assert settings_flags.read_providers().openai_api_key is not None
 
 
 def _mounts(container: Json) -> dict[str, str]:
@@ -107,10 +120,8 @@ def _mounts(container: Json) -> dict[str, str]:
 
 
 def test_every_pod_is_told_settings_alone_and_runs_a_command_that_there_is() -> None:
-    known = {settings_flags.variable(field) for field in Settings.model_fields}
-    known |= {settings_flags.variable(field, ProviderSettings) for field in ProviderSettings.model_fields}
     for container in _containers():
-        assert {each["name"] for each in container.get("env", ())} <= known
+        assert {each["name"] for each in container.get("env", ())} <= KNOWN
     commands = {each.name or each.callback.__name__ for each in __main__.cli.registered_commands if each.callback}
     given = [each["args"] for each in _containers() if "args" in each]
     assert given
@@ -122,11 +133,13 @@ def test_ports_are_those_that_the_image_listens_on() -> None:
     listened = {int(each) for each in re.findall(r"_ADDRESS=0\.0\.0\.0:([0-9]+)", image)}
     ports = {each["name"]: each["containerPort"] for each in _server()["ports"]}
     assert {ports["grpc"], ports["http"]} == listened
+    assert _the("ConfigMap")["data"]["SENDOFF_METRICS_ADDRESS"] == f"0.0.0.0:{ports['metrics']}"
     for name in ("sendoff", "sendoff-direct"):
         for port in _the("Service", name)["spec"]["ports"]:
             assert ports[port["targetPort"]] == port["port"]
-    (callers,) = _the("NetworkPolicy")["spec"]["ingress"][:1]
+    callers, watching = _the("NetworkPolicy")["spec"]["ingress"]
     assert {each["port"] for each in callers["ports"]} == listened
+    assert {each["port"] for each in watching["ports"]} == {ports["metrics"]}
 
 
 def test_probes_ask_what_the_server_tells() -> None:
@@ -170,15 +183,15 @@ def test_what_chooses_pods_chooses_servers_and_no_other_pod() -> None:
 
 
 def test_secrets_and_volumes_that_are_named_are_there() -> None:
-    secret = _the("Secret")
-    pod = _the("Deployment")["spec"]["template"]["spec"]
-    for each in _server()["env"]:
-        asked = each["valueFrom"]["secretKeyRef"]
-        assert asked["name"] == secret["metadata"]["name"]
-        assert asked["key"] in secret["stringData"]
-    volumes = {each["name"]: each for each in pod["volumes"]}
-    assert set(_mounts(_server())) == set(volumes)
-    assert {each["key"] for each in volumes["secrets"]["secret"]["items"]} <= set(secret["stringData"])
+    for pod in _pods():
+        (container,) = pod["spec"]["containers"]
+        volumes = {each["name"]: each for each in pod["spec"]["volumes"]}
+        assert set(_mounts(container)) == set(volumes)
+        name = volumes["secrets"]["secret"]["secretName"]
+        assert name == _the("Secret")["metadata"]["name"] or name in README.read_text()
+    place = _mounts(_server())["secrets"]
+    files = {value for value in _the("ConfigMap")["data"].values() if value.startswith(place)}
+    assert files == {f"{place}/{key}" for key in _the("Secret")["stringData"]}
 
 
 def test_both_autoscalers_scale_the_servers_and_by_the_same() -> None:

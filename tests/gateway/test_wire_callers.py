@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from contextlib import AsyncExitStack
 
 import httpx
@@ -18,6 +19,15 @@ from tests.gateway.door import script
 from tests.gateway.raw import PATIENCE_S, another_door, connected, post, until
 
 _HEALTH = b"GET /v1/health/ HTTP/1.1\r\nhost: here\r\n\r\n"
+
+
+async def test_no_part_of_an_answer_waits_for_the_word_that_the_one_before_has_come(server: app.Server) -> None:
+    async with another_door(server) as door, connected(door.address) as caller:
+        await caller.say(_HEALTH)
+        assert (await caller.answer()).status == 200
+        (connection,) = door.connections
+        accepted = connection.transport.get_extra_info("socket")  # type: ignore[attr-defined]  # uvicorn's own
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 # ---- heads ----

@@ -241,11 +241,11 @@ async def test_an_operator_closes_what_is_not_public(serve: Serve, receiver: Rec
         ({}, ["127.0.0.0/8", "::1/128"]),
         ({"callback_networks": "10.0.0.0/8"}, ["10.0.0.0/8"]),
         ({"callback_networks": "none"}, None),
-        ({"grpc_address": "0.0.0.0:0"}, None),
+        ({"grpc_address": "0.0.0.0:0", "insecure": True}, None),
     ],
 )
 async def test_what_is_open_beside_public_addresses_is_told_at_the_start(
-    serve: Serve, changes: dict[str, str], networks: list[str] | None
+    serve: Serve, changes: dict[str, object], networks: list[str] | None
 ) -> None:
     with capture_logs() as lines:
         async with serve(**changes):

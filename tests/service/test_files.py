@@ -17,6 +17,7 @@ from sendoff_server import app
 from sendoff_server.settings import ProviderSettings, Settings
 from tests.faults.caller import Caller, calling, refused
 from tests.fixtures.fake_providers import FakeProviders, fake_providers
+from tests.service.answering import give, respond, stopped
 
 PNG = b"\x89PNG\r\n\x1a\n a picture"
 UNKNOWN = "file-00000000-0000-4000-8000-000000000000"
@@ -155,3 +156,20 @@ async def test_a_picture_that_is_not_kept_is_refused_with_its_place(
     assert told.reason == "INVALID_REQUEST"
     assert told.fields == ["input.parts.parts[1].image.letta.file_id"]
     assert [made.path for made in provider.requests if "chat" in made.path] == []
+
+
+async def test_an_answer_that_shows_a_picture_that_is_not_kept_is_refused_with_its_place(
+    files: FileServiceStub, server: app.Server
+) -> None:
+    async with calling(server.grpc.address) as caller:
+        stopped_run = await stopped(caller, await caller.agent(), "mine")
+        decision = give(stopped_run)
+        decision.tool.tool_return.CopyFrom(showing(UNKNOWN))
+        told = await refused(respond(caller, stopped_run.agent_id, decision))
+        assert told.fields == ["decisions[0].tool.tool_return.parts.parts[1].image.letta.file_id"]
+
+        decision.tool.tool_return.CopyFrom(showing((await files.CreateFile(upload())).id))
+        answered = await respond(caller, stopped_run.agent_id, decision)
+        kept = (await caller.messages((await caller.ended(answered.run.id)).id))[0]
+        shown = kept.tool_return_message.tool_returns or kept.approval_response_message.approvals
+        assert "image/png" in str(shown)

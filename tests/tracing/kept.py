@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from sendoff_server.tracing.otel import OtelTracer, provider_of
 
+PATIENCE_S = 30.0
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CALLER_TRACE, CALLER_SPAN = CALLER.split("-")[1:3]
 
@@ -33,11 +35,22 @@ class Kept:
     service: str
 
 
+class _Heard(InMemorySpanExporter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.more = asyncio.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = super().export(spans)
+        self.more.set()
+        return result
+
+
 class Memory:
     """A tracer whose spans are kept in memory."""
 
     def __init__(self, *, tells_content: bool = False) -> None:
-        self._exporter = InMemorySpanExporter()
+        self._exporter = _Heard()
         provider, ids = provider_of({"service.name": "test"})
         provider.add_span_processor(SimpleSpanProcessor(self._exporter))
         self.tracer = OtelTracer(provider, ids, tells_content=tells_content)
@@ -45,6 +58,14 @@ class Memory:
     @property
     def spans(self) -> list[Kept]:
         return [_kept(span) for span in self._exporter.get_finished_spans()]
+
+    async def ended(self, name: str, count: int = 1) -> Kept:
+        """The newest span of that name, once so many have ended: a call's may do so a little after its caller knows."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(found := [span for span in self.spans if span.name == name]) < count:
+                self._exporter.more.clear()
+                await self._exporter.more.wait()
+        return found[-1]
 
 
 def _kept(span: ReadableSpan) -> Kept:

@@ -10,6 +10,7 @@ import typer
 from sendoff.cli import (
     actions,
     agents,
+    audit,
     blocks,
     callbacks,
     conversations,
@@ -86,6 +87,7 @@ app.command("messages")(runs.messages)
 app.command("health")(server.health)
 app.command("info")(server.info)
 app.command("queue")(queues.queue)
+app.command("audit")(audit.audit)
 app.add_typer(actions.actions, name="actions")
 app.add_typer(agents.agents, name="agents")
 app.add_typer(blocks.blocks, name="blocks")

@@ -62,7 +62,15 @@ def info(context: typer.Context, as_json: Json = False) -> None:
         return
     limits = ((name.replace("_", " "), str(value)) for name, value in sorted(found.limits.items()))
     first = (("version", found.version), ("contract", found.contract_digest), ("features", ", ".join(found.features)))
-    output.fields((*first, *limits))
+    output.fields((*first, *_caller(found.caller), *limits))
+
+
+def _caller(caller: v1.Caller) -> tuple[tuple[str, str], ...]:
+    """Servers of older versions do not tell."""
+    if not caller.tenant:
+        return ()
+    key = f"{caller.key_id} {caller.key_name}".strip() or "none needed"
+    return (("tenant", caller.tenant), ("role", caller.role or "everything"), ("key", key))
 
 
 def _row(model: v1.Model, default_handle: str) -> tuple[str, ...]:

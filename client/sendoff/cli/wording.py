@@ -125,6 +125,7 @@ def run_fields(run: v1.Run) -> Iterator[tuple[str, str]]:
     yield "ended", moment(run.complete_time)
     yield "callback", callback(run.callback) if run.HasField("callback") else ""
     yield "request id", run.request_id
+    yield "trace", run.trace.trace_id
     yield "labels", pairs(run.labels)
 
 

@@ -34,6 +34,7 @@ from sendoff.v1.agent_service_pb2 import ListAgentsResponse as ListAgentsRespons
 from sendoff.v1.agent_service_pb2 import ListTagsRequest as ListTagsRequest
 from sendoff.v1.agent_service_pb2 import ListTagsResponse as ListTagsResponse
 from sendoff.v1.agent_service_pb2 import UpdateAgentRequest as UpdateAgentRequest
+from sendoff.v1.audit_entry_pb2 import AuditEntry as AuditEntry
 from sendoff.v1.block_pb2 import Block as Block
 from sendoff.v1.block_service_pb2 import CreateBlockRequest as CreateBlockRequest
 from sendoff.v1.block_service_pb2 import DeleteBlockRequest as DeleteBlockRequest
@@ -181,14 +182,18 @@ from sendoff.v1.model_settings_pb2 import VERBOSITY_LOW as VERBOSITY_LOW
 from sendoff.v1.model_settings_pb2 import VERBOSITY_MEDIUM as VERBOSITY_MEDIUM
 from sendoff.v1.model_settings_pb2 import VERBOSITY_UNSPECIFIED as VERBOSITY_UNSPECIFIED
 from sendoff.v1.model_settings_pb2 import Verbosity as Verbosity
+from sendoff.v1.ops_service_pb2 import Caller as Caller
 from sendoff.v1.ops_service_pb2 import GetQueueStatsRequest as GetQueueStatsRequest
 from sendoff.v1.ops_service_pb2 import GetQueueStatsResponse as GetQueueStatsResponse
 from sendoff.v1.ops_service_pb2 import GetServerInfoRequest as GetServerInfoRequest
 from sendoff.v1.ops_service_pb2 import GetServerInfoResponse as GetServerInfoResponse
+from sendoff.v1.ops_service_pb2 import ListAuditEntriesRequest as ListAuditEntriesRequest
+from sendoff.v1.ops_service_pb2 import ListAuditEntriesResponse as ListAuditEntriesResponse
 from sendoff.v1.ops_service_pb2 import ListDispatchPausesRequest as ListDispatchPausesRequest
 from sendoff.v1.ops_service_pb2 import ListDispatchPausesResponse as ListDispatchPausesResponse
 from sendoff.v1.ops_service_pb2 import PauseDispatchRequest as PauseDispatchRequest
 from sendoff.v1.ops_service_pb2 import QueueBucket as QueueBucket
+from sendoff.v1.ops_service_pb2 import Quota as Quota
 from sendoff.v1.ops_service_pb2 import Replica as Replica
 from sendoff.v1.ops_service_pb2 import ResumeDispatchRequest as ResumeDispatchRequest
 from sendoff.v1.ops_service_pb2 import ResumeDispatchResponse as ResumeDispatchResponse

@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from sendoff.v1 import audit_entry_pb2 as sendoff_dot_v1_dot_audit__entry__pb2
 from sendoff.v1 import dispatch_pause_pb2 as sendoff_dot_v1_dot_dispatch__pause__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csendoff/v1/ops_service.proto\x12\nsendoff.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsendoff/v1/dispatch_pause.proto\"\x16\n\x14GetServerInfoRequest\"\xc1\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0f\x63ontract_digest\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12=\n\x06limits\x18\x04 \x03(\x0b\x32-.sendoff.v1.GetServerInfoResponse.LimitsEntry\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"B\n\x14GetQueueStatsRequest\x12\x19\n\x0c\x66\x61irness_key\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x0f\n\r_fairness_key\"\xa2\x03\n\x15GetQueueStatsResponse\x12(\n\x07\x62uckets\x18\x01 \x03(\x0b\x32\x17.sendoff.v1.QueueBucket\x12\x11\n\ttruncated\x18\x02 \x01(\x08\x12)\n\nslot_waits\x18\x03 \x03(\x0b\x32\x15.sendoff.v1.SlotWaits\x12%\n\x08replicas\x18\x04 \x03(\x0b\x32\x13.sendoff.v1.Replica\x12\r\n\x05slots\x18\x05 \x01(\x05\x12\x12\n\nslots_used\x18\x06 \x01(\x05\x12.\n\nas_of_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06pauses\x18\x08 \x03(\x0b\x32\x19.sendoff.v1.DispatchPause\x12\"\n\x15max_running_per_agent\x18\t \x01(\x05H\x00\x88\x01\x01\x12#\n\x16max_running_per_tenant\x18\n \x01(\x05H\x01\x88\x01\x01\x42\x18\n\x16_max_running_per_agentB\x19\n\x17_max_running_per_tenant\"\xbf\x01\n\x0bQueueBucket\x12\x19\n\x0c\x66\x61irness_key\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08priority\x18\x02 \x01(\x05\x12\x0e\n\x06queued\x18\x03 \x01(\x05\x12\x0f\n\x07\x62locked\x18\x04 \x01(\x05\x12\x11\n\tscheduled\x18\x05 \x01(\x05\x12\x0f\n\x07running\x18\x06 \x01(\x05\x12-\n\noldest_age\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\n\r_fairness_key\"\xed\x01\n\tSlotWaits\x12\x19\n\x0c\x66\x61irness_key\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04runs\x18\x02 \x01(\x05\x12&\n\x03p50\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03max\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nsince_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0f\n\r_fairness_key\"v\n\x07Replica\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\tbeat_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05slots\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\nslots_used\x18\x04 \x01(\x05\x42\x08\n\x06_slots\"v\n\x14PauseDispatchRequest\x12\x15\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0c\x66\x61irness_key\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x0b\n\t_agent_idB\x0f\n\r_fairness_key\"g\n\x15ResumeDispatchRequest\x12\x15\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0c\x66\x61irness_key\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\x0b\n\t_agent_idB\x0f\n\r_fairness_key\",\n\x16ResumeDispatchResponse\x12\x12\n\nwas_paused\x18\x01 \x01(\x08\"\x1b\n\x19ListDispatchPausesRequest\"G\n\x1aListDispatchPausesResponse\x12)\n\x06pauses\x18\x01 \x03(\x0b\x32\x19.sendoff.v1.DispatchPause2\xdd\x03\n\nOpsService\x12Y\n\rGetServerInfo\x12 .sendoff.v1.GetServerInfoRequest\x1a!.sendoff.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x12Y\n\rGetQueueStats\x12 .sendoff.v1.GetQueueStatsRequest\x1a!.sendoff.v1.GetQueueStatsResponse\"\x03\x90\x02\x01\x12Q\n\rPauseDispatch\x12 .sendoff.v1.PauseDispatchRequest\x1a\x19.sendoff.v1.DispatchPause\"\x03\x90\x02\x02\x12\\\n\x0eResumeDispatch\x12!.sendoff.v1.ResumeDispatchRequest\x1a\".sendoff.v1.ResumeDispatchResponse\"\x03\x90\x02\x02\x12h\n\x12ListDispatchPauses\x12%.sendoff.v1.ListDispatchPausesRequest\x1a&.sendoff.v1.ListDispatchPausesResponse\"\x03\x90\x02\x01\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csendoff/v1/ops_service.proto\x12\nsendoff.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1csendoff/v1/audit_entry.proto\x1a\x1fsendoff/v1/dispatch_pause.proto\"\x16\n\x14GetServerInfoRequest\"\x88\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0f\x63ontract_digest\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12=\n\x06limits\x18\x04 \x03(\x0b\x32-.sendoff.v1.GetServerInfoResponse.LimitsEntry\x12\"\n\x06\x63\x61ller\x18\x05 \x01(\x0b\x32\x12.sendoff.v1.Caller\x12!\n\x06quotas\x18\x06 \x03(\x0b\x32\x11.sendoff.v1.Quota\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"H\n\x06\x43\x61ller\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x10\n\x08key_name\x18\x04 \x01(\t\"f\n\x05Quota\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x01\x12\x11\n\x04used\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x0bper_process\x18\x05 \x01(\x08\x42\x07\n\x05_used\"B\n\x14GetQueueStatsRequest\x12\x19\n\x0c\x66\x61irness_key\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x0f\n\r_fairness_key\"\xa2\x03\n\x15GetQueueStatsResponse\x12(\n\x07\x62uckets\x18\x01 \x03(\x0b\x32\x17.sendoff.v1.QueueBucket\x12\x11\n\ttruncated\x18\x02 \x01(\x08\x12)\n\nslot_waits\x18\x03 \x03(\x0b\x32\x15.sendoff.v1.SlotWaits\x12%\n\x08replicas\x18\x04 \x03(\x0b\x32\x13.sendoff.v1.Replica\x12\r\n\x05slots\x18\x05 \x01(\x05\x12\x12\n\nslots_used\x18\x06 \x01(\x05\x12.\n\nas_of_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06pauses\x18\x08 \x03(\x0b\x32\x19.sendoff.v1.DispatchPause\x12\"\n\x15max_running_per_agent\x18\t \x01(\x05H\x00\x88\x01\x01\x12#\n\x16max_running_per_tenant\x18\n \x01(\x05H\x01\x88\x01\x01\x42\x18\n\x16_max_running_per_agentB\x19\n\x17_max_running_per_tenant\"\xbf\x01\n\x0bQueueBucket\x12\x19\n\x0c\x66\x61irness_key\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08priority\x18\x02 \x01(\x05\x12\x0e\n\x06queued\x18\x03 \x01(\x05\x12\x0f\n\x07\x62locked\x18\x04 \x01(\x05\x12\x11\n\tscheduled\x18\x05 \x01(\x05\x12\x0f\n\x07running\x18\x06 \x01(\x05\x12-\n\noldest_age\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\n\r_fairness_key\"\xed\x01\n\tSlotWaits\x12\x19\n\x0c\x66\x61irness_key\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04runs\x18\x02 \x01(\x05\x12&\n\x03p50\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03max\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nsince_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0f\n\r_fairness_key\"v\n\x07Replica\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\tbeat_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05slots\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\nslots_used\x18\x04 \x01(\x05\x42\x08\n\x06_slots\"v\n\x14PauseDispatchRequest\x12\x15\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0c\x66\x61irness_key\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x0b\n\t_agent_idB\x0f\n\r_fairness_key\"g\n\x15ResumeDispatchRequest\x12\x15\n\x08\x61gent_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0c\x66\x61irness_key\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\x0b\n\t_agent_idB\x0f\n\r_fairness_key\",\n\x16ResumeDispatchResponse\x12\x12\n\nwas_paused\x18\x01 \x01(\x08\"\x1b\n\x19ListDispatchPausesRequest\"G\n\x1aListDispatchPausesResponse\x12)\n\x06pauses\x18\x01 \x03(\x0b\x32\x19.sendoff.v1.DispatchPause\"\xe4\x01\n\x17ListAuditEntriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06key_id\x18\x05 \x01(\t\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x13\n\x0bresource_id\x18\x07 \x01(\t\x12\x0f\n\x07outcome\x18\x08 \x01(\t\"\\\n\x18ListAuditEntriesResponse\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.sendoff.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc1\x04\n\nOpsService\x12Y\n\rGetServerInfo\x12 .sendoff.v1.GetServerInfoRequest\x1a!.sendoff.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x12Y\n\rGetQueueStats\x12 .sendoff.v1.GetQueueStatsRequest\x1a!.sendoff.v1.GetQueueStatsResponse\"\x03\x90\x02\x01\x12Q\n\rPauseDispatch\x12 .sendoff.v1.PauseDispatchRequest\x1a\x19.sendoff.v1.DispatchPause\"\x03\x90\x02\x02\x12\\\n\x0eResumeDispatch\x12!.sendoff.v1.ResumeDispatchRequest\x1a\".sendoff.v1.ResumeDispatchResponse\"\x03\x90\x02\x02\x12h\n\x12ListDispatchPauses\x12%.sendoff.v1.ListDispatchPausesRequest\x1a&.sendoff.v1.ListDispatchPausesResponse\"\x03\x90\x02\x01\x12\x62\n\x10ListAuditEntries\x12#.sendoff.v1.ListAuditEntriesRequest\x1a$.sendoff.v1.ListAuditEntriesResponse\"\x03\x90\x02\x01\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,32 +48,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPSSERVICE'].methods_by_name['ResumeDispatch']._serialized_options = b'\220\002\002'
   _globals['_OPSSERVICE'].methods_by_name['ListDispatchPauses']._loaded_options = None
   _globals['_OPSSERVICE'].methods_by_name['ListDispatchPauses']._serialized_options = b'\220\002\001'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=142
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=164
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=167
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=360
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=315
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=360
-  _globals['_GETQUEUESTATSREQUEST']._serialized_start=362
-  _globals['_GETQUEUESTATSREQUEST']._serialized_end=428
-  _globals['_GETQUEUESTATSRESPONSE']._serialized_start=431
-  _globals['_GETQUEUESTATSRESPONSE']._serialized_end=849
-  _globals['_QUEUEBUCKET']._serialized_start=852
-  _globals['_QUEUEBUCKET']._serialized_end=1043
-  _globals['_SLOTWAITS']._serialized_start=1046
-  _globals['_SLOTWAITS']._serialized_end=1283
-  _globals['_REPLICA']._serialized_start=1285
-  _globals['_REPLICA']._serialized_end=1403
-  _globals['_PAUSEDISPATCHREQUEST']._serialized_start=1405
-  _globals['_PAUSEDISPATCHREQUEST']._serialized_end=1523
-  _globals['_RESUMEDISPATCHREQUEST']._serialized_start=1525
-  _globals['_RESUMEDISPATCHREQUEST']._serialized_end=1628
-  _globals['_RESUMEDISPATCHRESPONSE']._serialized_start=1630
-  _globals['_RESUMEDISPATCHRESPONSE']._serialized_end=1674
-  _globals['_LISTDISPATCHPAUSESREQUEST']._serialized_start=1676
-  _globals['_LISTDISPATCHPAUSESREQUEST']._serialized_end=1703
-  _globals['_LISTDISPATCHPAUSESRESPONSE']._serialized_start=1705
-  _globals['_LISTDISPATCHPAUSESRESPONSE']._serialized_end=1776
-  _globals['_OPSSERVICE']._serialized_start=1779
-  _globals['_OPSSERVICE']._serialized_end=2256
+  _globals['_OPSSERVICE'].methods_by_name['ListAuditEntries']._loaded_options = None
+  _globals['_OPSSERVICE'].methods_by_name['ListAuditEntries']._serialized_options = b'\220\002\001'
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=172
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=194
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=197
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=461
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=416
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=461
+  _globals['_CALLER']._serialized_start=463
+  _globals['_CALLER']._serialized_end=535
+  _globals['_QUOTA']._serialized_start=537
+  _globals['_QUOTA']._serialized_end=639
+  _globals['_GETQUEUESTATSREQUEST']._serialized_start=641
+  _globals['_GETQUEUESTATSREQUEST']._serialized_end=707
+  _globals['_GETQUEUESTATSRESPONSE']._serialized_start=710
+  _globals['_GETQUEUESTATSRESPONSE']._serialized_end=1128
+  _globals['_QUEUEBUCKET']._serialized_start=1131
+  _globals['_QUEUEBUCKET']._serialized_end=1322
+  _globals['_SLOTWAITS']._serialized_start=1325
+  _globals['_SLOTWAITS']._serialized_end=1562
+  _globals['_REPLICA']._serialized_start=1564
+  _globals['_REPLICA']._serialized_end=1682
+  _globals['_PAUSEDISPATCHREQUEST']._serialized_start=1684
+  _globals['_PAUSEDISPATCHREQUEST']._serialized_end=1802
+  _globals['_RESUMEDISPATCHREQUEST']._serialized_start=1804
+  _globals['_RESUMEDISPATCHREQUEST']._serialized_end=1907
+  _globals['_RESUMEDISPATCHRESPONSE']._serialized_start=1909
+  _globals['_RESUMEDISPATCHRESPONSE']._serialized_end=1953
+  _globals['_LISTDISPATCHPAUSESREQUEST']._serialized_start=1955
+  _globals['_LISTDISPATCHPAUSESREQUEST']._serialized_end=1982
+  _globals['_LISTDISPATCHPAUSESRESPONSE']._serialized_start=1984
+  _globals['_LISTDISPATCHPAUSESRESPONSE']._serialized_end=2055
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=2058
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=2286
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=2288
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=2380
+  _globals['_OPSSERVICE']._serialized_start=2383
+  _globals['_OPSSERVICE']._serialized_end=2960
 # @@protoc_insertion_point(module_scope)

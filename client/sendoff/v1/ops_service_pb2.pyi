@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from sendoff.v1 import audit_entry_pb2 as _audit_entry_pb2
 from sendoff.v1 import dispatch_pause_pb2 as _dispatch_pause_pb2
 import builtins as _builtins
 import sys
@@ -68,6 +69,8 @@ class GetServerInfoResponse(_message.Message):
     CONTRACT_DIGEST_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    QUOTAS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the program."""
     contract_digest: _builtins.str
@@ -80,6 +83,14 @@ class GetServerInfoResponse(_message.Message):
     def limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Its limits by name: max_request_bytes, max_page_size, max_wait_seconds, max_stream_age_seconds and others. Open: may grow."""
 
+    @_builtins.property
+    def caller(self) -> Global___Caller:
+        """Who asked."""
+
+    @_builtins.property
+    def quotas(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quota]:
+        """What the caller may have: his tenant, and the key that he calls with. Empty: as much as is wanted."""
+
     def __init__(
         self,
         *,
@@ -87,14 +98,96 @@ class GetServerInfoResponse(_message.Message):
         contract_digest: _builtins.str = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         limits: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        caller: Global___Caller | None = ...,
+        quotas: _abc.Iterable[Global___Quota] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_digest", b"contract_digest", "features", b"features", "limits", b"limits", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "contract_digest", b"contract_digest", "features", b"features", "limits", b"limits", "quotas", b"quotas", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
+
+@_typing.final
+class Caller(_message.Message):
+    """Who makes a call, as its credential tells."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    KEY_NAME_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner of everything that the caller sees."""
+    role: _builtins.str
+    """What the credential may do: full, send-only, read-only or operator. Open: may grow. Empty: this server has no keys, and everybody may do
+    everything.
+    """
+    key_id: _builtins.str
+    """Id of the API key, which is no secret. Empty: this server has no keys."""
+    key_name: _builtins.str
+    """What the operator calls the key."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        role: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        key_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "key_name", b"key_name", "role", b"role", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Caller: _TypeAlias = Caller  # noqa: Y015
+
+@_typing.final
+class Quota(_message.Message):
+    """What a tenant or a key may have; beyond it calls are refused with RESOURCE_EXHAUSTED, reason QUOTA_EXCEEDED, but for request_bytes, whose
+    reason is REQUEST_TOO_LARGE, and runs_under_way, beyond which runs wait.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    PER_PROCESS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """accepts_per_s: requests that make runs, each second. open_runs: runs that have not ended. runs_under_way: runs that execute. watchers:
+    calls that watch or wait. stored_mb: MiB of messages and files. request_bytes: the size of a request. Open: may grow.
+    """
+    subject: _builtins.str
+    """Whose it is, as tenant:acme or key:4f2a."""
+    limit: _builtins.float
+    """As much there may be."""
+    used: _builtins.float
+    """So much there is. Unset: it is not counted."""
+    per_process: _builtins.bool
+    """It is counted by each process of the server alone, `used` by the one that answers."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        limit: _builtins.float = ...,
+        used: _builtins.float | None = ...,
+        per_process: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_used", b"_used", "used", b"used"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_used", b"_used", "limit", b"limit", "name", b"name", "per_process", b"per_process", "subject", b"subject", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__used: _TypeAlias = _typing.Literal["used"]  # noqa: Y015
+    _WhichOneofArgType__used: _TypeAlias = _typing.Literal["_used", b"_used"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__used) -> _WhichOneofReturnType__used | None: ...
+
+Global___Quota: _TypeAlias = Quota  # noqa: Y015
 
 @_typing.final
 class GetQueueStatsRequest(_message.Message):
@@ -141,7 +234,7 @@ class GetQueueStatsResponse(_message.Message):
     slots: _builtins.int
     """How many slots they have."""
     slots_used: _builtins.int
-    """How many of them are taken, by runs of whatever key."""
+    """How many of them are taken, by runs of whatever key and whatever tenant: whose, nobody is told."""
     max_running_per_agent: _builtins.int
     """How many runs of one agent may be under way at once, over all replicas. Unset: as many as may be."""
     max_running_per_tenant: _builtins.int
@@ -314,7 +407,7 @@ class Replica(_message.Message):
     slots: _builtins.int
     """How many runs it executes at once, at most. Unset: it has not told."""
     slots_used: _builtins.int
-    """Of how many conversations it holds the lease: their runs are under way, or about to be."""
+    """Of how many conversations it holds the lease, of all tenants together: their runs are under way, or about to be."""
     @_builtins.property
     def beat_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last heard of."""
@@ -469,3 +562,85 @@ class ListDispatchPausesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDispatchPausesResponse: _TypeAlias = ListDispatchPausesResponse  # noqa: Y015
+
+@_typing.final
+class ListAuditEntriesRequest(_message.Message):
+    """Asks who has done what. All filters must fit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    RESOURCE_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """50 if 0, 1000 at most. Rule: int32.gte = 0."""
+    page_token: _builtins.str
+    """As next_page_token told; empty: the first page."""
+    key_id: _builtins.str
+    """Only with this key. Rule: string.max_bytes = 100."""
+    method: _builtins.str
+    """Only this RPC or route. Rule: string.max_bytes = 200."""
+    resource_id: _builtins.str
+    """Only what has this among its resource_ids. Rule: string.max_bytes = 200."""
+    outcome: _builtins.str
+    """Only with this outcome. Rule: string.max_bytes = 100."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only what was done then or later."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only what was done before."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        key_id: _builtins.str = ...,
+        method: _builtins.str = ...,
+        resource_id: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "key_id", b"key_id", "method", b"method", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "resource_id", b"resource_id", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditEntriesRequest: _TypeAlias = ListAuditEntriesRequest  # noqa: Y015
+
+@_typing.final
+class ListAuditEntriesResponse(_message.Message):
+    """Who has done what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty: these were the last."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_audit_entry_pb2.AuditEntry]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[_audit_entry_pb2.AuditEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditEntriesResponse: _TypeAlias = ListAuditEntriesResponse  # noqa: Y015

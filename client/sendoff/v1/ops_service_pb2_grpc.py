@@ -61,6 +61,11 @@ class OpsServiceStub(object):
                 request_serializer=sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesRequest.SerializeToString,
                 response_deserializer=sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesResponse.FromString,
                 _registered_method=True)
+        self.ListAuditEntries = channel.unary_unary(
+                '/sendoff.v1.OpsService/ListAuditEntries',
+                request_serializer=sendoff_dot_v1_dot_ops__service__pb2.ListAuditEntriesRequest.SerializeToString,
+                response_deserializer=sendoff_dot_v1_dot_ops__service__pb2.ListAuditEntriesResponse.FromString,
+                _registered_method=True)
 
 
 class OpsServiceServicer(object):
@@ -68,7 +73,7 @@ class OpsServiceServicer(object):
     """
 
     def GetServerInfo(self, request, context):
-        """Tells what this server is and can.
+        """Tells what this server is and can, and who the caller is to it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +116,15 @@ class OpsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAuditEntries(self, request, context):
+        """Lists who has done what, newest first. Takes the permission AUDIT. The tenant's own; kept for as long as the operator has set.
+
+        A page looks through 5,000 entries at most, so with filters it may be empty while there is a next one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OpsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -138,6 +152,11 @@ def add_OpsServiceServicer_to_server(servicer, server):
                     servicer.ListDispatchPauses,
                     request_deserializer=sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesRequest.FromString,
                     response_serializer=sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesResponse.SerializeToString,
+            ),
+            'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEntries,
+                    request_deserializer=sendoff_dot_v1_dot_ops__service__pb2.ListAuditEntriesRequest.FromString,
+                    response_serializer=sendoff_dot_v1_dot_ops__service__pb2.ListAuditEntriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -276,6 +295,33 @@ class OpsService(object):
             '/sendoff.v1.OpsService/ListDispatchPauses',
             sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesRequest.SerializeToString,
             sendoff_dot_v1_dot_ops__service__pb2.ListDispatchPausesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sendoff.v1.OpsService/ListAuditEntries',
+            sendoff_dot_v1_dot_ops__service__pb2.ListAuditEntriesRequest.SerializeToString,
+            sendoff_dot_v1_dot_ops__service__pb2.ListAuditEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -18,7 +18,7 @@ class OpsServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.GetServerInfoRequest, _ops_service_pb2.GetServerInfoResponse]
-    """Tells what this server is and can."""
+    """Tells what this server is and can, and who the caller is to it."""
     GetQueueStats: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.GetQueueStatsRequest, _ops_service_pb2.GetQueueStatsResponse]
     """Tells how much waits and works, for whom, how long runs have lately waited for a slot, and who works.
 
@@ -39,6 +39,11 @@ class OpsServiceStub:
     """
     ListDispatchPauses: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.ListDispatchPausesRequest, _ops_service_pb2.ListDispatchPausesResponse]
     """Lists the pauses there are, oldest first, all of them."""
+    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.ListAuditEntriesRequest, _ops_service_pb2.ListAuditEntriesResponse]
+    """Lists who has done what, newest first. Takes the permission AUDIT. The tenant's own; kept for as long as the operator has set.
+
+    A page looks through 5,000 entries at most, so with filters it may be empty while there is a next one.
+    """
 
 class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
     """For operators."""
@@ -49,7 +54,7 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ops_service_pb2.GetServerInfoRequest,
         context: _aio.ServicerContext[_ops_service_pb2.GetServerInfoRequest, _abc.Awaitable[_ops_service_pb2.GetServerInfoResponse]],
     ) -> _abc.Awaitable[_ops_service_pb2.GetServerInfoResponse]:
-        """Tells what this server is and can."""
+        """Tells what this server is and can, and who the caller is to it."""
 
     @_abc_1.abstractmethod
     def GetQueueStats(
@@ -94,5 +99,16 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_ops_service_pb2.ListDispatchPausesRequest, _abc.Awaitable[_ops_service_pb2.ListDispatchPausesResponse]],
     ) -> _abc.Awaitable[_ops_service_pb2.ListDispatchPausesResponse]:
         """Lists the pauses there are, oldest first, all of them."""
+
+    @_abc_1.abstractmethod
+    def ListAuditEntries(
+        self,
+        request: _ops_service_pb2.ListAuditEntriesRequest,
+        context: _aio.ServicerContext[_ops_service_pb2.ListAuditEntriesRequest, _abc.Awaitable[_ops_service_pb2.ListAuditEntriesResponse]],
+    ) -> _abc.Awaitable[_ops_service_pb2.ListAuditEntriesResponse]:
+        """Lists who has done what, newest first. Takes the permission AUDIT. The tenant's own; kept for as long as the operator has set.
+
+        A page looks through 5,000 entries at most, so with filters it may be empty while there is a next one.
+        """
 
 def add_OpsServiceServicer_to_server(servicer: OpsServiceServicer, server: _aio.Server) -> None: ...

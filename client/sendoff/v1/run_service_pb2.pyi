@@ -1055,6 +1055,8 @@ class StreamEnd(_message.Message):
         """The stream was open long enough; watch again."""
         REASON_SLOW_CONSUMER: StreamEnd._Reason.ValueType  # 4
         """You read too slowly; watch again."""
+        REASON_OVERLOADED: StreamEnd._Reason.ValueType  # 5
+        """The server needs the memory; watch again, elsewhere or a few seconds later."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
         """Why."""
@@ -1069,6 +1071,8 @@ class StreamEnd(_message.Message):
     """The stream was open long enough; watch again."""
     REASON_SLOW_CONSUMER: StreamEnd.Reason.ValueType  # 4
     """You read too slowly; watch again."""
+    REASON_OVERLOADED: StreamEnd.Reason.ValueType  # 5
+    """The server needs the memory; watch again, elsewhere or a few seconds later."""
 
     REASON_FIELD_NUMBER: _builtins.int
     RESUME_AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
@@ -1454,11 +1458,11 @@ class SlotQueue(_message.Message):
     ahead: _builtins.int
     """How many conversations with the same key get a slot before it. 1000: that many, or more."""
     keys: _builtins.int
-    """How many keys have conversations that wait for a slot, its own among them. 1000: that many, or more."""
+    """How many keys, of all tenants together, have conversations that wait for a slot, its own among them. 1000: that many, or more."""
     slots: _builtins.int
     """How many slots the replicas have that are alive."""
     slots_used: _builtins.int
-    """How many of them are taken."""
+    """How many of them are taken, by runs of whatever tenant."""
     @_builtins.property
     def ready_time(self) -> _timestamp_pb2.Timestamp:
         """Since when it waits for a slot."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from sendoff import api_key
-from sendoff_server.access.principal import Permission, Principal
+from sendoff_server.access.principal import Permission, Principal, act_for
 from sendoff_server.access.ring import HeldKey, KeyRing
 from sendoff_server.clock import Clock
 from sendoff_server.errors import PermissionDenied, Unauthenticated
-from sendoff_server.store.port import DEFAULT_TENANT
+from sendoff_server.store.port import DEFAULT_TENANT, Fenced, StoreFailed
 
 _ANYBODY = Principal(DEFAULT_TENANT, None)
 
@@ -33,8 +34,13 @@ class Gate(Protocol):
     async def admit(self, credentials: Credentials, *needed: Permission) -> Principal:
         """Who calls, if they may do what needs all these permissions.
 
+        Who has a credential and is not allowed to is acting from then on as well, so that the refusal can be noted.
         Raises Unauthenticated, PermissionDenied, StoreFailed, Fenced.
         """
+        ...
+
+    async def recheck(self, principal: Principal) -> None:
+        """Before a stream tells something more to who was let in a while ago. Raises Unauthenticated."""
         ...
 
 
@@ -43,6 +49,9 @@ class OpenGate:
 
     async def admit(self, credentials: Credentials, *needed: Permission) -> Principal:
         return _ANYBODY
+
+    async def recheck(self, principal: Principal) -> None:
+        """Nothing has changed."""
 
 
 class KeyGate:
@@ -54,39 +63,57 @@ class KeyGate:
 
     async def admit(self, credentials: Credentials, *needed: Permission) -> Principal:
         await self._ring.look()
+        if (held := self._found(credentials)) is None and _may_be_new(credentials):
+            await self._ring.look_behind()
+            held = self._found(credentials)
         if not self._ring.has_keys:
             return _ANYBODY
-        held = self._found(credentials)
-        if held is None and credentials != Credentials() and await self._ring.look_again():
-            held = self._found(credentials)
-        if held is None:
+        if held is None or not self._counts(held):
             raise Unauthenticated
         self._ring.note_use(held)
+        act_for(held.principal)  # also of calls that are refused it is told who made them
         require(held.principal, *needed)
         return held.principal
 
-    def _found(self, credentials: Credentials) -> HeldKey | None:
-        """A bearer token that is no good is not made good by a certificate."""
-        if credentials.authorization is not None:
-            return self._of_token(credentials.authorization)
-        for name in credentials.certificate_names:
-            held = self._ring.by_certificate(name)
-            if held is not None and self._counts(held):
-                return held
-        return None
+    async def recheck(self, principal: Principal) -> None:
+        """While the store is away streams go on: without it nobody can revoke a key."""
+        with suppress(StoreFailed, Fenced):
+            await self._ring.look()
+        if not self._ring.has_keys:
+            return
+        held = self._ring.by_id(principal.key_id)
+        if held is None or not self._counts(held):
+            raise Unauthenticated
 
-    def _of_token(self, authorization: str) -> HeldKey | None:
-        scheme, _, token = authorization.partition(" ")
-        token = token.strip()
-        key_id = api_key.key_id(token) if scheme.lower() == "bearer" else None
-        held = self._ring.by_id(key_id) if key_id is not None else None
+    def _found(self, credentials: Credentials) -> HeldKey | None:
+        """The key that was brought, if it is known. A token that is no good is not made good by a certificate."""
+        if credentials.authorization is not None:
+            return self._of_token(_token_in(credentials.authorization))
+        known = (self._ring.by_certificate(name) for name in credentials.certificate_names)
+        return next((held for held in known if held is not None and self._counts(held)), None)
+
+    def _of_token(self, token: str) -> HeldKey | None:
+        """By its hash, which tells nobody who guesses how near he is."""
+        digest = hash_of(token)
+        held = self._ring.by_hash(digest)
         if held is None or held.secret_hash is None:
             return None
-        is_it = hmac.compare_digest(hash_of(token), held.secret_hash)
-        return held if is_it and self._counts(held) else None
+        return held if hmac.compare_digest(digest, held.secret_hash) else None
 
     def _counts(self, held: HeldKey) -> bool:
         return held.expires_ns is None or self._clock.now_ns() < held.expires_ns
+
+
+def _may_be_new(credentials: Credentials) -> bool:
+    """Whether a key that is not known could have been made a moment ago."""
+    if credentials.authorization is not None:
+        return api_key.key_id(_token_in(credentials.authorization)) is not None
+    return bool(credentials.certificate_names)
+
+
+def _token_in(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def require(principal: Principal, *needed: Permission) -> None:
@@ -98,4 +125,4 @@ def require(principal: Principal, *needed: Permission) -> None:
 
 def hash_of(token: str) -> bytes:
     """As keys are stored. Plain SHA-256 will do for a secret that is as long as the hash."""
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()

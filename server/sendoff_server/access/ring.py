@@ -24,8 +24,8 @@ FRESH_S = 1.0
 """So long nobody asks whether keys have changed."""
 LIFE_S = 2.0
 """No older may be what is known of keys."""
-_UNKNOWN_S = 0.1
-"""At least so long after the last look a key that is not known is looked for: it may be new."""
+BETWEEN_LOOKS_S = 0.1
+"""At least so long after a look a key that is not known is looked for: it may be new."""
 _ALL_AGAIN_S = 60.0
 """After so long all keys are read again, however little has changed: a database that was put back, or whose standby
 took over, may count its changes anew."""
@@ -52,6 +52,7 @@ class KeyRing:
         self._store = store
         self._clock = clock
         self._by_id: dict[str, HeldKey] = {}
+        self._by_hash: dict[bytes, HeldKey] = {}
         self._by_certificate: dict[str, HeldKey] = {}
         self._last = 0
         self._known_s = -float("inf")
@@ -76,34 +77,44 @@ class KeyRing:
         if self._age_s() >= LIFE_S:
             raise StoreFailed("it takes the store too long to tell which keys count")
 
-    async def look_again(self) -> bool:
-        """Look whether keys have changed, unless that was just done; whether it was worth it."""
-        if self._looking is None and self._age_s() < _UNKNOWN_S:
-            return False
-        await asyncio.shield(self._looking or self._begin())
-        return True
+    async def look_behind(self) -> None:
+        """Know of every key that was made before now. Whoever else asks meanwhile shares the look, and one follows the
+        other after a while, whatever is asked. Raises StoreFailed, Fenced."""
+        now_s = self._clock.monotonic()
+        while self._known_s < now_s:
+            if self._looking is not None:
+                await asyncio.shield(self._looking)
+            elif (age_s := self._age_s()) < BETWEEN_LOOKS_S:
+                await self._clock.sleep(BETWEEN_LOOKS_S - age_s)
+            else:
+                await asyncio.shield(self._begin())
 
     def by_id(self, key_id: str) -> HeldKey | None:
         return self._by_id.get(key_id)
+
+    def by_hash(self, secret_hash: bytes) -> HeldKey | None:
+        return self._by_hash.get(secret_hash)
 
     def by_certificate(self, name: str) -> HeldKey | None:
         return self._by_certificate.get(name)
 
     def note_use(self, held: HeldKey) -> None:
         """It will be written, with those of a minute."""
+        if not self._used:
+            self._was_used.set()
         self._used[held.principal.key_id] = self._clock.now_ns()
-        self._was_used.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Inside the block the store is told which keys are used. Raises StoreFailed, Fenced where the keys cannot be
         read at the beginning."""
         await self.look()
-        noting = asyncio.create_task(self._note_now_and_then(), name="note the use of keys")
         try:
-            yield
+            async with asyncio.TaskGroup() as group:
+                noting = group.create_task(self._note_now_and_then(), name="note the use of keys")
+                yield
+                noting.cancel()
         finally:
-            noting.cancel()
             if self._looking is not None:
                 self._looking.cancel()
             await self._note()
@@ -130,7 +141,7 @@ class KeyRing:
         wants_all = began_s - self._all_known_s >= _ALL_AGAIN_S
         found = await self._store.api_key_changes(0 if wants_all else self._last)
         if wants_all:
-            self._by_id, self._by_certificate = {}, {}
+            self._by_id, self._by_hash, self._by_certificate = {}, {}, {}
             self._all_known_s = began_s
         for key in found.changed:
             self._take(key)
@@ -140,9 +151,7 @@ class KeyRing:
         self._known_s = began_s
 
     def _take(self, key: ApiKey) -> None:
-        old = self._by_id.pop(key.id, None)
-        if old is not None and old.certificate is not None:
-            self._by_certificate.pop(old.certificate, None)
+        self._drop(key.id)
         if key.revoked_ns is not None:
             return
         if key.role not in list(Role):
@@ -151,8 +160,19 @@ class KeyRing:
         principal = Principal(key.tenant, Role(key.role), key.id, key.name)
         held = HeldKey(principal, key.secret_hash, key.certificate, key.expires_ns)
         self._by_id[key.id] = held
+        if key.secret_hash is not None:
+            self._by_hash[key.secret_hash] = held
         if key.certificate is not None:
             self._by_certificate[key.certificate] = held
+
+    def _drop(self, key_id: str) -> None:
+        old = self._by_id.pop(key_id, None)
+        if old is None:
+            return
+        if old.secret_hash is not None:
+            self._by_hash.pop(old.secret_hash, None)
+        if old.certificate is not None and self._by_certificate.get(old.certificate) is old:
+            del self._by_certificate[old.certificate]
 
     # -- noting --
 

@@ -15,12 +15,13 @@ _SEND_AND_READ = (Permission.SEND, Permission.READ)
 _MANAGE = (Permission.MANAGE,)
 _STEER = (Permission.STEER,)
 _OPERATE = (Permission.OPERATE,)
+_AUDIT = (Permission.AUDIT,)
 
 ROUTES: Mapping[tuple[str, str], tuple[Permission, ...]] = {
     ("GET", "/v1/health"): _OPEN,
-    ("GET", "/v1/ready"): _OPEN,
     ("GET", "/livez"): _OPEN,
     ("GET", "/readyz"): _OPEN,
+    ("GET", "/v1/ready"): _OPEN,
     ("GET", "/docs"): _INFO,
     ("GET", "/openapi.json"): _INFO,
     ("GET", "/v1/server-info"): _INFO,
@@ -77,6 +78,7 @@ ROUTES: Mapping[tuple[str, str], tuple[Permission, ...]] = {
     ("POST", "/v1/dispatch:pause"): _OPERATE,
     ("POST", "/v1/dispatch:resume"): _OPERATE,
     ("GET", "/v1/dispatch-pauses"): _READ,
+    ("GET", "/v1/audit-entries"): _AUDIT,
     ("GET", "/v1/queue-stats"): _READ,
     ("GET", "/v1/agents/{agent_id}/messages"): _READ,
     ("GET", "/v1/conversations/{conversation_id}/messages"): _READ,

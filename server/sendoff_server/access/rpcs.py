@@ -12,6 +12,7 @@ _SEND = (Permission.SEND,)
 _MANAGE = (Permission.MANAGE,)
 _STEER = (Permission.STEER,)
 _OPERATE = (Permission.OPERATE,)
+_AUDIT = (Permission.AUDIT,)
 
 RPCS: Mapping[str, tuple[Permission, ...]] = {
     "ActionService/ListPendingActions": _READ,
@@ -62,6 +63,7 @@ RPCS: Mapping[str, tuple[Permission, ...]] = {
     "OpsService/PauseDispatch": _OPERATE,
     "OpsService/ResumeDispatch": _OPERATE,
     "OpsService/ListDispatchPauses": _READ,
+    "OpsService/ListAuditEntries": _AUDIT,
     # STEER as well where the messages answer actions, or interrupt what is under way.
     "RunService/CreateMessageAsync": _SEND,
     "RunService/GetRun": _READ,

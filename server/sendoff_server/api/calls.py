@@ -22,20 +22,23 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sendoff_server.access.gate import Gate
-from sendoff_server.access.principal import act_for
+from sendoff_server.access.principal import Principal, act_for
 from sendoff_server.access.rpcs import RPCS
 from sendoff_server.api import status
-from sendoff_server.api.caller import credentials, proven_credentials
+from sendoff_server.api.acts import address, stream_noted, unary_noted
+from sendoff_server.api.caller import credentials, proven_credentials, request_id
 from sendoff_server.api.status import Context
 from sendoff_server.api.traced import traced
-from sendoff_server.errors import MalformedRequest, RequestTooLarge, ServiceError, StoreUnavailable
+from sendoff_server.audit.methods import is_act
+from sendoff_server.audit.trail import Trail
+from sendoff_server.errors import MalformedRequest, PermissionDenied, RequestTooLarge, ServiceError, StoreUnavailable
 from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.store.port import Fenced, StoreFailed
 from sendoff_server.tracer import NO_TRACER, Tracer
 
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Streaming = Callable[[Any, Context], AsyncGenerator[Message]]
-Admit = Callable[[Context], Awaitable[None]]
+Admit = Callable[[Context], Awaitable[Principal]]
 Parse = Callable[[bytes], Message]
 
 _log = structlog.get_logger(__name__)
@@ -48,18 +51,21 @@ class Calls:
         self,
         gate: Gate,
         *,
-        max_request_bytes: int,
+        most_request_bytes: Callable[[], int],
         log_each: bool,
         callers_have_certificates: bool = False,
         meter: CallMeter = UNMETERED,
         tracer: Tracer = NO_TRACER,
+        trail: Trail | None = None,
     ) -> None:
+        """`trail`: None, nobody keeps who did what."""
         self._gate = gate
+        self._trail = trail
         self._meter = meter
         self._tracer = tracer
         self.credentials = proven_credentials if callers_have_certificates else credentials
         """What a call brought to tell who makes it."""
-        self._max_request_bytes = max_request_bytes
+        self._most_request_bytes = most_request_bytes
         self._log_each = log_each
         self.ended: Counter[tuple[str, str]] = Counter()
         """How many calls ended, by method ("RunService/GetRun") and by name of the gRPC status or INTERNAL."""
@@ -77,6 +83,9 @@ class Calls:
         path = f"{method.containing_service.full_name}/{method.name}"
         parse = self._parser(method)
         admit = self._admission(method)
+        if self._trail is not None and is_act(RPCS[name]):
+            noted = stream_noted if method.server_streaming else unary_noted
+            behaviour = noted(self._trail, name, behaviour)
         write = GetMessageClass(method.output_type).SerializeToString
         if method.client_streaming:
             stream = traced(self._tracer, path, self._streaming(name, admit, partial(_each, parse), behaviour))
@@ -89,19 +98,26 @@ class Calls:
 
     def _admission(self, method: MethodDescriptor) -> Admit:
         """Lets callers in who may call the method. Raises Unauthenticated, PermissionDenied."""
-        needed = RPCS[f"{method.containing_service.name}/{method.name}"]
+        name = f"{method.containing_service.name}/{method.name}"
+        needed = RPCS[name]
 
-        async def admit(context: Context) -> None:
-            act_for(await self._gate.admit(self.credentials(context), *needed))
+        async def admit(context: Context) -> Principal:
+            try:
+                principal = await self._gate.admit(self.credentials(context), *needed)
+            except PermissionDenied:
+                if self._trail is not None:
+                    await self._trail.denied(name, address(context))
+                raise
+            act_for(principal)
+            return principal
 
         return admit
 
     def _parser(self, method: MethodDescriptor) -> Parse:
         parse = GetMessageClass(method.input_type).FromString
-        limit = self._max_request_bytes
 
         def checked(data: bytes) -> Message:
-            if len(data) > limit:
+            if len(data) > (limit := self._most_request_bytes()):
                 raise RequestTooLarge(len(data), limit)
             try:
                 return parse(data)
@@ -114,8 +130,7 @@ class Calls:
         self, name: str, admit: Admit, parse: Parse, behaviour: Unary
     ) -> Callable[[bytes, Context], Awaitable[Message]]:
         async def call(data: bytes, context: Context) -> Message:
-            started = self._begin(name)
-            structlog.contextvars.bind_contextvars(rpc=name)
+            started = self._begin(name, context)
             try:
                 await admit(context)
                 reply = await behaviour(parse(data), context)
@@ -132,13 +147,13 @@ class Calls:
         """`parse` is given the request, or the iterator of those that come."""
 
         async def call(asked: Any, context: Context) -> None:
-            started = self._begin(name)
-            structlog.contextvars.bind_contextvars(rpc=name)
+            started = self._begin(name, context)
             try:
-                await admit(context)
+                principal = await admit(context)
                 # Closed here and now: left to the garbage collector, what the generator holds would outlive the call.
                 async with aclosing(behaviour(parse(asked), context)) as frames:
                     async for frame in frames:
+                        await self._gate.recheck(principal)
                         await context.write(frame)
             except (Exception, asyncio.CancelledError) as error:
                 await self._refuse(name, error, context, started)
@@ -170,9 +185,12 @@ class Calls:
         self._meter.refused(status.INTERNAL_REASON)
         await status.abort(context, status.internal())
 
-    def _begin(self, name: str) -> float:
-        """When, by the computer's stopwatch."""
+    def _begin(self, name: str, context: Context) -> float:
+        """When, by the computer's stopwatch. From now on log lines name the call."""
         self._meter.began(name)
+        structlog.contextvars.bind_contextvars(rpc=name)
+        if told := request_id(context):
+            structlog.contextvars.bind_contextvars(request_id=told)
         return perf_counter()
 
     def _count(self, name: str, outcome: str, started: float) -> None:

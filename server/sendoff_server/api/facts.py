@@ -5,11 +5,14 @@ from __future__ import annotations
 from sendoff import v1
 from sendoff.v1.model_service_pb2_grpc import ModelServiceServicer
 from sendoff.v1.ops_service_pb2_grpc import OpsServiceServicer
+from sendoff_server.access.caller import told_to_caller
 from sendoff_server.access.principal import acting
 from sendoff_server.api.status import Context
+from sendoff_server.audit.service import AuditService
 from sendoff_server.models.port import Catalogue
 from sendoff_server.runs.dispatch_service import DispatchService
 from sendoff_server.runs.queue_stats import QueueStats
+from sendoff_server.server_info import ServerInfo
 
 
 class ModelServicer(ModelServiceServicer):
@@ -23,15 +26,16 @@ class ModelServicer(ModelServiceServicer):
 
 
 class OpsServicer(OpsServiceServicer):
-    """Tells what it was given, and hands the other calls to the use cases."""
+    """Hands calls to the use cases."""
 
-    def __init__(self, info: v1.GetServerInfoResponse, queue: QueueStats, dispatch: DispatchService) -> None:
+    def __init__(self, info: ServerInfo, queue: QueueStats, dispatch: DispatchService, audit: AuditService) -> None:
         self._info = info
         self._queue = queue
         self._dispatch = dispatch
+        self._audit = audit
 
     async def GetServerInfo(self, request: v1.GetServerInfoRequest, context: Context) -> v1.GetServerInfoResponse:
-        return self._info
+        return told_to_caller(await self._info.get(acting().tenant))
 
     async def GetQueueStats(self, request: v1.GetQueueStatsRequest, context: Context) -> v1.GetQueueStatsResponse:
         return await self._queue.get(acting().tenant, request)
@@ -46,3 +50,8 @@ class OpsServicer(OpsServiceServicer):
         self, request: v1.ListDispatchPausesRequest, context: Context
     ) -> v1.ListDispatchPausesResponse:
         return await self._dispatch.list_pauses(acting().tenant)
+
+    async def ListAuditEntries(
+        self, request: v1.ListAuditEntriesRequest, context: Context
+    ) -> v1.ListAuditEntriesResponse:
+        return await self._audit.list(acting().tenant, request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
@@ -23,7 +23,7 @@ class GuardedReflection(reflection.aio.ReflectionServicer):
         self._gate = gate
         self._credentials = credentials
 
-    async def ServerReflectionInfo(
+    async def ServerReflectionInfo(  # type: ignore[override]  # the stubs have it as a coroutine, and it is a generator
         self, request_iterator: AsyncIterator[reflection_pb2.ServerReflectionRequest], unused_context: Context
     ) -> AsyncGenerator[Any]:
         try:
@@ -32,5 +32,5 @@ class GuardedReflection(reflection.aio.ReflectionServicer):
             await status.abort(unused_context, status.pack(error))
         except (StoreFailed, Fenced):
             await status.abort(unused_context, status.pack(StoreUnavailable()))
-        async for told in super().ServerReflectionInfo(request_iterator, unused_context):
+        async for told in cast(Any, super().ServerReflectionInfo(request_iterator, unused_context)):
             yield told

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -80,11 +81,13 @@ class GrpcServer:
         gate: Gate,
         *,
         certificates: Certificates | None = None,
+        most_request_bytes: Callable[[], int] | None = None,
         stop_grace_s: float = STOP_GRACE_S,
         meter: CallMeter = UNMETERED,
         tracer: Tracer = NO_TRACER,
     ) -> None:
-        """`certificates`: None, there is no TLS."""
+        """`certificates`: None, there is no TLS. `most_request_bytes` is asked for each request, of whom it is from;
+        without it all may send as much."""
         self.address = settings.grpc_address
         """What clients connect to. Once entered, with the port that was taken in place of port 0."""
         self.port = 0
@@ -92,11 +95,12 @@ class GrpcServer:
         self._gate = gate
         self._calls = Calls(
             gate,
-            max_request_bytes=settings.max_request_bytes,
+            most_request_bytes=most_request_bytes or (lambda: settings.max_request_bytes),
             log_each=settings.log_level == "debug",
             callers_have_certificates=certificates is not None and certificates.asks_callers,
             meter=meter,
             tracer=tracer,
+            trail=use_cases.trail,
         )
         self._services = {
             file.services_by_name[name]: servicer
@@ -119,7 +123,7 @@ class GrpcServer:
                 (
                     ops_service_pb2.DESCRIPTOR,
                     "OpsService",
-                    OpsServicer(use_cases.info, use_cases.queue, use_cases.dispatch),
+                    OpsServicer(use_cases.info, use_cases.queue, use_cases.dispatch, use_cases.audit),
                 ),
             )
         }
@@ -145,7 +149,7 @@ class GrpcServer:
             server.add_generic_rpc_handlers((self._calls.handler(service, servicer),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         told = [*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+        cast(Any, reflection_pb2_grpc).add_ServerReflectionServicer_to_server(
             GuardedReflection(told, self._gate, self._calls.credentials), server
         )
         await self.set_serving(True)

@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2 as details
 from google.rpc import status_pb2
 
-from sendoff_server.errors import DOMAIN, NotFound, Refused, ServiceError, Violation
+from sendoff_server.errors import DOMAIN, NotFound, QuotaExceeded, Refused, ServiceError, Violation
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -48,6 +48,8 @@ def pack(error: ServiceError) -> status_pb2.Status:
         status.details.add().Pack(_bad_request(error.violations))
     if isinstance(error, NotFound):
         status.details.add().Pack(_resource(metadata))
+    if isinstance(error, QuotaExceeded):
+        status.details.add().Pack(_quota(error.quota, metadata["subject"]))
     if error.retry_after_s is not None:
         status.details.add().Pack(details.RetryInfo(retry_delay=_duration(error.retry_after_s)))
     return status
@@ -61,6 +63,7 @@ def internal() -> status_pb2.Status:
 async def abort(context: Context, status: status_pb2.Status) -> NoReturn:
     """End the call with that status. Raises grpc.aio.AbortError, which is to leave the handler."""
     code = _CODES[status.code]
+    context.set_code(code)  # for those who ask how it ended: what is aborted with is kept nowhere
     await context.abort(code, status.message, ((_DETAILS_KEY, status.SerializeToString()),))
 
 
@@ -83,6 +86,12 @@ def _bad_request(violations: tuple[Violation, ...]) -> details.BadRequest:
         if told.ByteSize() > _VIOLATIONS_BYTES:
             del told.field_violations[-1]
             break
+    return told
+
+
+def _quota(name: str, subject: str) -> details.QuotaFailure:
+    told = details.QuotaFailure()
+    told.violations.add(subject=subject, description=name)
     return told
 
 

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from sendoff import v1
 from sendoff_server import validation
 from sendoff_server.callbacks.doorbell import Doorbell
 from sendoff_server.callbacks.endpoint_queue import EndpointQueue
 from sendoff_server.callbacks.on_the_way import OnTheWay
 from sendoff_server.clock import Clock
-from sendoff_server.errors import Draining, NotNow, StreamTooOld
+from sendoff_server.errors import Draining, NotNow, Overloaded, StreamTooOld
 from sendoff_server.store.items import NoteAttempt, Result
 from sendoff_server.store.questions import Delivery
 
@@ -24,6 +26,8 @@ PAGE = 16
 LINGER_S = 2.0
 """How long a server that drains waits for acknowledgements."""
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(slots=True)
 class Life:
@@ -32,6 +36,8 @@ class Life:
     max_age_s: float
     drained_at: float | None = None
     """By the stopwatch; None until the server drains."""
+    sheds: int = 0
+    """How often all streams that there were had to end, because memory ran out."""
 
 
 class PullStream:
@@ -48,6 +54,7 @@ class PullStream:
         self._life = life
         self._most = most
         self._born = clock.monotonic()
+        self._sheds = life.sheds
         self._noting: set[asyncio.Future[Result]] = set()
         self._stirred: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ended = False
@@ -152,6 +159,8 @@ class PullStream:
         """Why nothing more is handed out here."""
         if self._life.drained_at is not None:
             return Draining()
+        if self._life.sheds != self._sheds:
+            return Overloaded("its memory is nearly used up")
         return StreamTooOld() if self._clock.monotonic() - self._born >= self._life.max_age_s else None
 
     def _linger_left_s(self) -> float:
@@ -162,6 +171,9 @@ class PullStream:
     # ---- notes ----
 
     def _note(self, notes: Iterable[NoteAttempt]) -> Sequence[asyncio.Future[Result]]:
+        notes = list(notes)
+        for note in notes:
+            _log(note)
         written = [self._queue.note(note) for note in notes]
         for noting in written:
             self._noting.add(noting)
@@ -175,3 +187,13 @@ class PullStream:
     def _stir(self, _: object = None) -> None:
         if not self._stirred.done():
             self._stirred.set_result(None)
+
+
+def _log(note: NoteAttempt) -> None:
+    """A line for each delivery that was handed out. Why it came back is the receiver's own word, and is not told."""
+    if note.attempt is None:
+        return
+    if note.attempt.error:
+        log.info("callback came back", delivery_id=note.delivery_id, given_up=note.next_attempt_ns is None)
+    else:
+        log.debug("callback acknowledged", delivery_id=note.delivery_id)

@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 
 from sendoff import v1
 from sendoff_server import validation
+from sendoff_server.admission_port import Admission
 from sendoff_server.callbacks.doorbell import Doorbell
 from sendoff_server.callbacks.endpoint_queue import EndpointQueue
 from sendoff_server.callbacks.on_the_way import OnTheWay
@@ -46,6 +47,7 @@ class Pulling:
         store: Store,
         commits: GroupCommit,
         doorbell: Doorbell,
+        admission: Admission,
         clock: Clock,
         *,
         give_up_s: float,
@@ -61,6 +63,7 @@ class Pulling:
         self._give_up_s = give_up_s
         self._life = Life(max_stream_age_s)
         self._chance = chance
+        self._admission = admission
         self._queues: WeakValueDictionary[tuple[str, str], EndpointQueue] = WeakValueDictionary()
 
     def drain(self) -> None:
@@ -68,15 +71,25 @@ class Pulling:
         self._life.drained_at = self._clock.monotonic()
         self._doorbell.ring()
 
+    def shed(self) -> None:
+        """Have every stream end that there is."""
+        self._life.sheds += 1
+        self._doorbell.ring()
+
     async def receive(self, tenant: str, frames: Frames) -> AsyncGenerator[v1.ReceiveDeliveriesResponse]:
         """What is due, each made when the one before was taken; ends when `frames` do. Closing the generator ends it.
 
         On a clean end everything that was acknowledged is durable, and the rest is put back. Raises InvalidRequest for
-        a frame that breaks a rule, EndpointNotFound, EndpointHasUrl, EndpointDisabled, and Draining and StreamTooOld,
-        after which the caller is to come again.
+        a frame that breaks a rule, EndpointNotFound, EndpointHasUrl, EndpointDisabled, QuotaExceeded, and Overloaded,
+        Draining and StreamTooOld, after which the caller is to come again.
         """
-        asked = await self._subscribed(frames)
-        stream = self._stream(tenant, asked)
+        with self._admission.watching(tenant):
+            stream = self._stream(tenant, await self._subscribed(frames))
+            async with aclosing(self._handed_out(stream, frames)) as responses:
+                async for response in responses:
+                    yield response
+
+    async def _handed_out(self, stream: PullStream, frames: Frames) -> AsyncGenerator[v1.ReceiveDeliveriesResponse]:
         helpers = [asyncio.create_task(work) for work in (stream.listen(frames), stream.keep_time())]
         for helper in helpers:
             helper.add_done_callback(stream.end)

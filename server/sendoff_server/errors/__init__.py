@@ -15,8 +15,8 @@
                                                     EndpointHasUrl, EndpointHasNoUrl, EndpointDisabled,
                                                     SecretUnreadable,
                                                     TooManyEndpoints, TooManySecrets, TooManyPauses
-      NotNow           wait and repeat              QueueFull, OutboxFull, Draining, StreamTooOld,
-                                                    StoreUnavailable
+      NotNow           wait and repeat              QueueFull, OutboxFull, QuotaExceeded, Overloaded,
+                                                    Draining, StreamTooOld, StoreUnavailable
 
 The three class attributes are the table that both doors read: `reason` goes into `google.rpc.ErrorInfo`, `grpc_code` is
 the name of the gRPC status, `http_status` the one of the REST door. Every value in a message is also in the metadata
@@ -64,7 +64,16 @@ from sendoff_server.errors.not_found import (
     StepNotFound,
     ToolNotFound,
 )
-from sendoff_server.errors.not_now import Draining, NotNow, OutboxFull, QueueFull, StoreUnavailable, StreamTooOld
+from sendoff_server.errors.not_now import (
+    Draining,
+    NotNow,
+    OutboxFull,
+    Overloaded,
+    QueueFull,
+    QuotaExceeded,
+    StoreUnavailable,
+    StreamTooOld,
+)
 from sendoff_server.errors.refused import (
     InvalidRequest,
     InvalidToolCallIds,
@@ -105,9 +114,11 @@ __all__ = [
     "NotNow",
     "NothingToCompact",
     "OutboxFull",
+    "Overloaded",
     "PendingApproval",
     "PermissionDenied",
     "QueueFull",
+    "QuotaExceeded",
     "Refused",
     "RequestTooLarge",
     "ResetFailed",

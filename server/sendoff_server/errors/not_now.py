@@ -68,3 +68,35 @@ class StoreUnavailable(NotNow):
 
     def __init__(self) -> None:
         super().__init__("the store does not answer, so nothing was done; send the request again")
+
+
+class QuotaExceeded(NotNow):
+    """A tenant or a key has all that it may have."""
+
+    reason = "QUOTA_EXCEEDED"
+    grpc_code = "RESOURCE_EXHAUSTED"
+    http_status = 429
+
+    def __init__(self, quota: str, subject: str, limit: float, retry_after_s: float = 1.0) -> None:
+        """`subject` as in tenant:acme or key:4f2a."""
+        super().__init__(
+            f"{subject} is at its quota {quota} of {limit:g}; wait, send less, or have its operator raise it",
+            quota=quota,
+            subject=subject,
+            limit=f"{limit:g}",
+        )
+        self.retry_after_s = retry_after_s
+        self.quota = quota
+        self.subject = subject
+
+
+class Overloaded(NotNow):
+    """The process itself has no room; nothing was done."""
+
+    reason = "OVERLOADED"
+    grpc_code = "UNAVAILABLE"
+    http_status = 503
+
+    def __init__(self, what: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(f"this server is overloaded: {what}; send the request again, a little later", what=what)
+        self.retry_after_s = retry_after_s

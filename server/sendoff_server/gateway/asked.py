@@ -74,7 +74,7 @@ class BodyRoom:
 
 async def body_of(request: Request) -> dict[str, Any]:
     """The body as a JSON object; an empty body is an empty object. Raises RequestTooLarge, InvalidRequest."""
-    data = await bytes_of(request, request.app.state.max_body_bytes)
+    data = await bytes_of(request, request.app.state.most_body_bytes())
     if not data.strip():
         return {}
     try:

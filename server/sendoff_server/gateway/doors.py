@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 from time import perf_counter
+from typing import Any
 
 import structlog
+from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from sendoff_server.access.gate import Credentials, Gate
-from sendoff_server.access.principal import act_for
+from sendoff_server.access.principal import Permission, Principal, act_for
 from sendoff_server.access.routes import ROUTES
+from sendoff_server.audit.methods import is_act
+from sendoff_server.errors import PermissionDenied, Unauthenticated
+from sendoff_server.gateway.acts import address, named, noted
 from sendoff_server.gateway.connection import CALLER_NAMES
 from sendoff_server.gateway.refusals import reason_of, refusal
 from sendoff_server.meter import UNMETERED, CallMeter
+from sendoff_server.request_ids import REQUEST_ID, request_id_of
 from sendoff_server.use_cases import UseCases
 
 _log = structlog.get_logger(__name__)
@@ -83,13 +91,23 @@ class Watched:
         self._meter = meter
 
     def began(self, request: Request) -> float:
-        """When, by the computer's stopwatch."""
-        self._meter.began(f"{request.method} {self._path}")
+        """When, by the computer's stopwatch. From now on log lines name the request."""
+        name = f"{request.method} {self._path}"
+        self._meter.began(name)
+        structlog.contextvars.bind_contextvars(rpc=name)
+        if told := request_id_of(request.headers.get(REQUEST_ID)):
+            structlog.contextvars.bind_contextvars(request_id=told)
         return perf_counter()
+
+    def cancelled(self, request: Request, started: float) -> None:
+        """It ends without an answer, because the server does."""
+        self._meter.ended(f"{request.method} {self._path}", "CANCELLED", perf_counter() - started)
 
     def ended(self, request: Request, response: Response, error: Exception | None, started: float) -> None:
         took_s = perf_counter() - started
         self._meter.ended(f"{request.method} {self._path}", str(response.status_code), took_s)
+        if told := request_id_of(request.headers.get(REQUEST_ID)):
+            response.headers[REQUEST_ID] = told
         if error is not None:
             self._meter.refused(reason_of(error))
         _log.debug(
@@ -107,15 +125,33 @@ def _handler(
     needed = {method: ROUTES[method, path] for method in endpoints}
     if "GET" in needed:
         needed["HEAD"] = needed["GET"]
+    trail = use_cases.trail
+    if trail is not None:
+        endpoints = {
+            method: noted(trail, f"{method} {path}", endpoint) if is_act(needed[method]) else endpoint
+            for method, endpoint in endpoints.items()
+        }
+
+    async def admitted(request: Request, wanted: Sequence[Permission]) -> Principal | None:
+        try:
+            return await _admitted(gate, request, wanted)
+        except PermissionDenied:
+            if trail is not None:
+                await trail.denied(f"{request.method} {path}", address(request), named(request))
+            raise
 
     async def handle(request: Request) -> Response:
         started = watched.began(request)
         refused: Exception | None = None
         endpoint = endpoints.get(request.method) or endpoints["GET"]
         try:
-            if wanted := needed[request.method]:
-                act_for(await gate.admit(_credentials(request), *wanted))
+            principal = await admitted(request, needed[request.method])
             response = await endpoint(use_cases, request)
+            if principal is not None and isinstance(response, EventSourceResponse):
+                response.body_iterator = _rechecked(gate, principal, response.body_iterator)
+        except asyncio.CancelledError:
+            watched.cancelled(request, started)
+            raise
         except Exception as error:
             refused = error
             response = refusal(error, uuid.uuid4().hex)
@@ -123,6 +159,26 @@ def _handler(
         return response
 
     return handle
+
+
+async def _admitted(gate: Gate, request: Request, needed: Sequence[Permission]) -> Principal | None:
+    """Who calls; None where everybody may, and nobody is asked. Raises Unauthenticated, PermissionDenied."""
+    if not needed:
+        return None
+    principal = await gate.admit(_credentials(request), *needed)
+    act_for(principal)
+    return principal
+
+
+async def _rechecked(gate: Gate, principal: Principal, told: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    """The stream, to its end or until the caller's key counts no more; then it breaks off, and cannot be resumed."""
+    async with aclosing(aiter(told)) as events:  # type: ignore[type-var]  # a generator
+        async for event in events:
+            try:
+                await gate.recheck(principal)
+            except Unauthenticated:
+                return
+            yield event
 
 
 def _credentials(request: Request) -> Credentials:

@@ -34,7 +34,8 @@ class QuietServer(uvicorn.Server):
 def listen(host: str, port: int, *, shares_port: bool = False) -> socket.socket:
     """A socket that listens there; `shares_port` with other processes. Raises OSError."""
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Told that it is TCP, asyncio has answers sent at once; else they wait for the caller's word about the one before.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shares_port:

@@ -26,6 +26,7 @@ from sendoff_server.gateway.routes import (
     agent_belongings,
     agent_lists,
     agents,
+    audit,
     blocks,
     callbacks,
     cancel,
@@ -60,6 +61,7 @@ _TABLES = (
     agent_belongings.TABLE,
     agent_lists.TABLE,
     agents.TABLE,
+    audit.TABLE,
     blocks.TABLE,
     callbacks.TABLE,
     cancel.TABLE,
@@ -98,6 +100,7 @@ class HttpServer:
         gate: Gate,
         *,
         max_body_bytes: int,
+        most_body_bytes: Callable[[], int] | None = None,
         limits: Limits | None = None,
         shares_port: bool = False,
         is_ready: Callable[[], bool] = lambda: True,
@@ -105,7 +108,10 @@ class HttpServer:
         meter: CallMeter = UNMETERED,
         tracer: Tracer = NO_TRACER,
     ) -> None:
-        """`shares_port` with other processes of this server. `certificates`: None, there is no TLS."""
+        """`shares_port` with other processes of this server. `certificates`: None, there is no TLS.
+
+        `most_body_bytes` is asked for each body, of whom it is from; without it all may send as much.
+        """
         limits = limits or Limits()
         self._shares_port = shares_port
         self.address = address
@@ -113,7 +119,7 @@ class HttpServer:
         self.keep_alive_s = _KEEP_ALIVE_S
         """How long a connection may stay open between two requests."""
         config = uvicorn.Config(
-            application(use_cases, gate, max_body_bytes, is_ready, meter, tracer),
+            application(use_cases, gate, max_body_bytes, is_ready, most_body_bytes, meter, tracer),
             # What is built is all that the server asks for, and a class is only one way to build it.
             http=cast(Any, partial(GuardedConnection, limits=limits)),
             lifespan="off",
@@ -162,6 +168,7 @@ def application(
     gate: Gate,
     max_body_bytes: int,
     is_ready: Callable[[], bool] = lambda: True,
+    most_body_bytes: Callable[[], int] | None = None,
     meter: CallMeter = UNMETERED,
     tracer: Tracer = NO_TRACER,
 ) -> Starlette:
@@ -170,7 +177,7 @@ def application(
     if tracer.is_on:
         found = [Traced(route, tracer) for route in found]
     made = Starlette(routes=found, exception_handlers={HTTPException: partial(_unrouted, meter)})
-    made.state.max_body_bytes = max_body_bytes
+    made.state.most_body_bytes = most_body_bytes or (lambda: max_body_bytes)
     made.state.is_ready = is_ready
     made.state.body_room = BodyRoom(max_body_bytes * _BODIES_AT_ONCE)
     return made

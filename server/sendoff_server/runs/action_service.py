@@ -6,11 +6,13 @@ from typing import Protocol
 
 from sendoff import v1
 from sendoff_server import validation
+from sendoff_server.admission_port import Admission
 from sendoff_server.clock import nanoseconds
 from sendoff_server.errors import Draining
 from sendoff_server.paging import Page
 from sendoff_server.runs.accepting import Agents, Conversations
 from sendoff_server.runs.answering import Answering
+from sendoff_server.runs.stored_images import Files, with_media_types
 from sendoff_server.store.questions import ActionQuery
 
 DEFAULT_ACTIONS = 50
@@ -27,11 +29,21 @@ class Actions(Protocol):
 class ActionService:
     """The use cases of pending actions."""
 
-    def __init__(self, store: Actions, agents: Agents, conversations: Conversations, answering: Answering) -> None:
+    def __init__(
+        self,
+        store: Actions,
+        agents: Agents,
+        conversations: Conversations,
+        answering: Answering,
+        files: Files,
+        admission: Admission,
+    ) -> None:
         self._store = store
         self._agents = agents
         self._conversations = conversations
         self._answering = answering
+        self._files = files
+        self._admission = admission
         self._draining = False
 
     def drain(self) -> None:
@@ -49,8 +61,10 @@ class ActionService:
         """Take answers. On return they are durable, and the run that continues is accepted if they were the last."""
         if self._draining:
             raise Draining
-        validation.check_respond_to_actions(request)
-        return await self._answering.respond(tenant, await self._lane(tenant, request), request)
+        async with self._admission.accepting(tenant, answers=True):
+            validation.check_respond_to_actions(request)
+            lane = await self._lane(tenant, request)
+            return await self._answering.respond(tenant, lane, await with_media_types(self._files, tenant, request))
 
     async def _lane(self, tenant: str, request: v1.RespondToActionsRequest) -> str:
         """Raises AgentNotFound, ConversationNotFound, and InvalidRequest if the conversation is another agent's."""

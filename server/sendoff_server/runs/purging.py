@@ -13,13 +13,14 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from sendoff_server.clock import Clock
+from sendoff_server.clock import SECOND_NS, Clock
 from sendoff_server.runs.hub import Hub
 from sendoff_server.store.port import Store, StoreFailed
 
 PERIOD_S = 60.0
 PAUSE_S = 0.05
 BITE_RUNS = 20
+_DAY_NS = 86_400 * SECOND_NS
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,9 @@ log = structlog.get_logger(__name__)
 class Purging:
     """Purges, and tells those who watch."""
 
-    def __init__(self, store: Store, hub: Hub, clock: Clock) -> None:
+    def __init__(self, store: Store, hub: Hub, clock: Clock, *, audit_days: int = 0) -> None:
+        """`audit_days`: how long entries of the audit are kept; 0: for ever."""
+        self._audit_ns = audit_days * _DAY_NS
         self._store = store
         self._hub = hub
         self._clock = clock
@@ -46,9 +49,17 @@ class Purging:
         while True:
             try:
                 await self.purge()
+                await self.purge_audit()
             except StoreFailed as failure:
                 log.warning("the store can not purge what is over", error=str(failure))
             await self._clock.sleep(PERIOD_S)
+
+    async def purge_audit(self) -> None:
+        """Purge the entries of the audit that are over."""
+        if self._audit_ns:
+            gone = await self._store.purge_audit(self._clock.now_ns() - self._audit_ns)
+            if gone:
+                log.info("purged entries of the audit", entries=gone)
 
     async def purge(self) -> None:
         """Purge all that is over now."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import cast
 
 from sendoff import v1
 from sendoff_server import validation
+from sendoff_server.admission_port import Admission
 from sendoff_server.clock import Clock
 from sendoff_server.errors import Draining, RunNotFound, RunStillOpen, Unsupported, Violation
 from sendoff_server.lifecycle import is_terminal
@@ -48,6 +50,7 @@ class RunService:
         answering: Answering,
         waits: Waits,
         watching: Watching,
+        admission: Admission,
         clock: Clock,
         tracer: Tracer = NO_TRACER,
     ) -> None:
@@ -59,6 +62,7 @@ class RunService:
         self._answering = answering
         self._waits = waits
         self._watching = watching
+        self._admission = admission
         self._clock = clock
         self._tracer = tracer
         self._message_list = MessageList(store)
@@ -74,6 +78,10 @@ class RunService:
     def stop(self) -> None:
         """Have those end who were let wait and watch until now."""
         self._watching.stop()
+
+    def shed_watchers(self) -> None:
+        """Have watches end that can be gone on with elsewhere or later."""
+        self._watching.shed()
 
     def refuse_if_draining(self) -> None:
         """Raises Draining once nothing is accepted any more."""
@@ -97,8 +105,21 @@ class RunService:
 
         Without `background` the caller waits for the answer, and OTIDs do not make a repeated request the same one:
         programs use one for many messages there.
+
+        Raises QuotaExceeded and Overloaded before anything of it is looked at, so that this costs little.
         """
         self.refuse_if_draining()
+        async with self._admission.accepting(tenant, answers=answers(request)):
+            return await self._create(tenant, request, idempotency_key, background, repeated_within_s)
+
+    async def _create(
+        self,
+        tenant: str,
+        request: v1.CreateMessageAsyncRequest,
+        idempotency_key: str | None,
+        background: bool,
+        repeated_within_s: float | None,
+    ) -> tuple[v1.Run, bool]:
         validation.check_create_message(request)
         request_id = one_request_id(request, idempotency_key)
         request = await self._acceptance.checked(tenant, request)
@@ -185,25 +206,35 @@ class RunService:
 
     async def wait(self, tenant: str, request: v1.WaitRunRequest) -> v1.Run:
         validation.check_wait_run(request)
-        return await self._waits.wait(request, lambda run_id: self._run(tenant, run_id))
+        with self._admission.watching(tenant):
+            return await self._waits.wait(request, lambda run_id: self._run(tenant, run_id))
+
+    def check_watching(self, tenant: str) -> None:
+        """For who is to watch what he sends, before he sends it. Raises QuotaExceeded, Overloaded."""
+        self._admission.check_watching(tenant)
 
     async def watch(
-        self, tenant: str, request: v1.WatchRunRequest, *, through_drain: bool = False
+        self, tenant: str, request: v1.WatchRunRequest, *, through_drain: bool = False, through_need: bool = False
     ) -> AsyncGenerator[v1.WatchRunResponse]:
         """The frames of a watch, made as they are asked for; closing the generator ends it.
 
         `through_drain`: it goes on while the server drains, because its caller waits for the run's answer.
+        `through_need`: and while memory runs out, because its caller cannot go on from where a stream ends.
+        Raises RunNotFound, QuotaExceeded, Overloaded.
         """
-        validation.check_watch_run(request)
-        run = await self._run(tenant, request.run_id)
-        frames = self._watching.frames(
-            run, request, lambda run_id: self._run(tenant, run_id), through_drain=through_drain
-        )
-        try:
-            async for frame in frames:
-                yield frame
-        finally:
-            await frames.aclose()
+        with self._admission.watching(tenant, through_need=through_need):
+            validation.check_watch_run(request)
+            run = await self._run(tenant, request.run_id)
+            frames = self._watching.frames(
+                run,
+                request,
+                lambda run_id: self._run(tenant, run_id),
+                through_drain=through_drain,
+                through_need=through_need,
+            )
+            async with aclosing(frames):
+                async for frame in frames:
+                    yield frame
 
     # ---- cancel ----
 
@@ -276,7 +307,7 @@ class RunService:
             return None
         draft = Draft(run, self._clock)
         draft.end(reason, error, cancel_reason=cancel_reason)
-        progress = draft.progress(holds_lease=False)
+        progress = draft.progress(holds_lease=False, tenant=tenant)
         result = await self._commits.submit(progress)
         if isinstance(result, Outdated):
             return None

@@ -11,6 +11,7 @@ from typing import cast
 
 from sendoff import v1
 from sendoff_server import ids
+from sendoff_server.admission_port import Admission
 from sendoff_server.agents.upkeep_port import Upkeep as UpkeepPort
 from sendoff_server.agents.upkeep_port import UpkeepRequest
 from sendoff_server.clock import SECOND_NS, Clock
@@ -45,6 +46,7 @@ class Upkeep(UpkeepPort):
         answering: Answering,
         runs: RunService,
         retention: Retention,
+        admission: Admission,
         clock: Clock,
         tracer: Tracer = NO_TRACER,
     ) -> None:
@@ -55,6 +57,7 @@ class Upkeep(UpkeepPort):
         self._answering = answering
         self._runs = runs
         self._retention = retention
+        self._admission = admission
         self._clock = clock
         self._tracer = tracer
 
@@ -124,8 +127,9 @@ class Upkeep(UpkeepPort):
     async def _carried_out(self, accept: Accept) -> v1.Run:
         """The run once it has ended."""
         self._runs.refuse_if_draining()
-        with self._tracer.accepting(accept.run):
-            outcome = cast(Accepted, await self._commits.submit(accept))
+        async with self._admission.accepting(accept.tenant):
+            with self._tracer.accepting(accept.run):
+                outcome = cast(Accepted, await self._commits.submit(accept))
         if isinstance(outcome, Pending):
             raise await self._answering.refusal_of_pending(accept.tenant, accept.lane, outcome.run_id)
         run, _ = self._acceptance.answer(accept, outcome)

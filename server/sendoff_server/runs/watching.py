@@ -1,9 +1,9 @@
 """WatchRun: following a run, or the runs of a turn one after another.
 
 A watch ends cleanly, with a `StreamEnd` that says where to go on, when the run has ended and all was sent, when the
-server drains, or when the stream is old. One that a door holds for a caller who waits for the run's answer may go on
-while the server drains, as the run itself does, until it stops. Whoever reads slowly only delays himself: the next
-frame is made when the last one was taken.
+server drains, when its memory runs out, or when the stream is old. One that a door holds for a caller who waits for the
+run's answer may go on while the server drains, as the run itself does, until it stops. Whoever reads slowly only delays
+himself: the next frame is made when the last one was taken.
 
 Of a turn, the next run is taken up when the one before has ended and is continued. As long as that one waits for
 answers the stream goes on with heartbeats.
@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
+from typing import Self
 
 from sendoff import v1
-from sendoff_server.clock import Clock, timestamp
+from sendoff_server.clock import SECOND_NS, Clock, nanoseconds, timestamp
 from sendoff_server.errors import RunNotFound
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.message_types import of_type
+from sendoff_server.meter import UNMETERED, StreamMeter
 from sendoff_server.page_fit import fitting
 from sendoff_server.runs.following import Cursor, next_deltas, next_events
 from sendoff_server.runs.hub import Hub, Topic, owners
@@ -34,15 +36,24 @@ class Watching:
     """Follows runs through the hub, and through the store where the hub does not know."""
 
     def __init__(
-        self, store: Store, hub: Hub, clock: Clock, *, max_stream_age_s: float, slow_consumer_s: float
+        self,
+        store: Store,
+        hub: Hub,
+        clock: Clock,
+        *,
+        max_stream_age_s: float,
+        slow_consumer_s: float,
+        meter: StreamMeter = UNMETERED,
     ) -> None:
         self._store = store
+        self._meter = meter
         self._hub = hub
         self._clock = clock
         self._max_stream_age_s = max_stream_age_s
         self._slow_consumer_s = slow_consumer_s
         self._draining = False
         self._stopping = False
+        self._watches: set[Watch] = set()
 
     def drain(self) -> None:
         """Have every watch end that does not go on while the server drains."""
@@ -54,8 +65,20 @@ class Watching:
         self._stopping = True
         self._hub.wake_all()
 
+    def shed(self) -> None:
+        """Have every watch end that there is and that can be gone on with elsewhere or later."""
+        for watch in self._watches:
+            watch.shed = not watch.through_need
+        self._hub.wake_all()
+
     async def frames(
-        self, run: v1.Run, request: v1.WatchRunRequest, look: Look, *, through_drain: bool = False
+        self,
+        run: v1.Run,
+        request: v1.WatchRunRequest,
+        look: Look,
+        *,
+        through_drain: bool = False,
+        through_need: bool = False,
     ) -> AsyncGenerator[v1.WatchRunResponse]:
         """The frames of a watch, each made when the one before was taken.
 
@@ -63,8 +86,23 @@ class Watching:
         neither take back what it offers nor offer more.
         """
         watch = Watch(self._store, self._clock, request, look)
-        watch.through_drain = through_drain
-        async with aclosing(self._all_frames(run, watch)) as frames:
+        watch.through_drain, watch.through_need = through_drain, through_need
+        self._watches.add(watch)
+        try:
+            with Attended(self._meter, self._clock) as attended:
+                async with aclosing(self._in_time(self._all_frames(run, watch), watch)) as frames:
+                    async for frame in frames:
+                        attended.offers(frame)
+                        yield frame
+                        attended.took(frame)
+        finally:
+            self._watches.discard(watch)
+
+    async def _in_time(
+        self, frames: AsyncGenerator[v1.WatchRunResponse], watch: Watch
+    ) -> AsyncGenerator[v1.WatchRunResponse]:
+        """The same, up to the one that was left untaken for too long; then how to go on."""
+        async with aclosing(frames):
             async for frame in frames:
                 offered = self._clock.monotonic()
                 yield frame
@@ -114,6 +152,8 @@ class Watching:
     def _reason_to_end(self, watch: Watch) -> v1.StreamEnd.Reason.ValueType | None:
         if self._stopping or (self._draining and not watch.through_drain):
             return v1.StreamEnd.REASON_SERVER_DRAINING
+        if watch.shed:
+            return v1.StreamEnd.REASON_OVERLOADED
         return v1.StreamEnd.REASON_MAX_STREAM_AGE if self._left_s(watch.born) <= 0 else None
 
     def _left_s(self, born: float) -> float:
@@ -122,6 +162,35 @@ class Watching:
     def _heartbeat(self, view: View) -> v1.Heartbeat:
         # All that is durable was told, or there would be news instead of silence.
         return v1.Heartbeat(server_time=timestamp(self._clock.now_ns()), last_sequence=view.cursor.sequence)
+
+
+class Attended:
+    """Counts a stream while it is entered, and how late its watcher is told what happens meanwhile."""
+
+    def __init__(self, meter: StreamMeter, clock: Clock) -> None:
+        self._meter = meter
+        self._clock = clock
+        self._born_ns = clock.now_ns()
+        self._reason = "left"
+
+    def __enter__(self) -> Self:
+        self._meter.opened()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._meter.closed(self._reason)
+
+    def offers(self, frame: v1.WatchRunResponse) -> None:
+        if frame.HasField("end"):
+            self._reason = v1.StreamEnd.Reason.Name(frame.end.reason).removeprefix("REASON_").lower()
+
+    def took(self, frame: v1.WatchRunResponse) -> None:
+        """The watcher has taken it."""
+        if not frame.HasField("event"):
+            return
+        happened_ns = nanoseconds(frame.event.event_time)
+        if happened_ns >= self._born_ns:
+            self._meter.told((self._clock.now_ns() - happened_ns) / SECOND_NS)
 
 
 class Watch:
@@ -133,7 +202,7 @@ class Watch:
         self.look = look
         self.born = clock.monotonic()
         self.silence = Silence(clock, request)
-        self.through_drain = False
+        self.through_drain = self.through_need = self.shed = False
         self.view: View
         self.following: v1.Run | None = None
         """The run that comes next."""

@@ -76,7 +76,7 @@ class CoreSettings(Group):
     fairness_weights: str = Field(
         "",
         description="How many runs of a fairness key start for one of any other while both wait, as "
-        "acme=3,batch=0.5; 0.001 to 1000. Keys that are not named weigh 1.",
+        "interactive=3,batch=0.5; 0.001 to 1000. Keys that are not named weigh 1. The same for every tenant.",
     )
     max_queued_per_conversation: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         1_000, description="Most runs of one conversation that have not ended; more are refused with QUEUE_FULL."

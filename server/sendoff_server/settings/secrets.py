@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
@@ -21,6 +22,11 @@ class SecretSettings(Group):
         "machine reaches the server does it take secrets of agents.",
         repr=False,
         json_schema_extra={"secret": True},
+    )
+
+    audit_days: Annotated[int, Field(ge=0, le=36_500)] = Field(
+        90,
+        description="How many days it is kept who did what, see `sendoff audit`. 0: for ever.",
     )
 
     @field_validator("encryption_keys")

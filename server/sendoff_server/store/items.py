@@ -52,6 +52,20 @@ class WhenPending(IntEnum):
     """It is not claimed, and its lane with it, until nothing is pending."""
 
 
+@dataclass(frozen=True, slots=True)
+class NoteAct:
+    """Write an entry of the audit, or write it over with what is known of it now; it keeps the time of the first."""
+
+    tenant: str
+    entry: v1.AuditEntry
+    """Without create_time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActNoted:
+    """Written."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accept:
     """Write a new run, its keys and event 1, and put it at the end of its lane, or behind the run that it continues."""
@@ -99,6 +113,8 @@ class Accept:
     repeats_since_ns: int | None = None
     """Its caller says that it may have come before, since then. The newest run of the lane with this fingerprint that
     was accepted since is the same request: Repeated. Looked at only when it has no keys."""
+    act: NoteAct | None = None
+    """Written with the run, if it is Placed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +237,10 @@ class Progress:
     shows this one as `continued_by_run_id` and no pending actions. Changes nothing if nothing is pending."""
     left_out: LeftOut = LeftOut.NOTHING
     """With the run's end."""
+    tenant: str = ""
+    """Whose run it is, for whoever looks on; nothing is written of it. Empty: not told."""
+    act: NoteAct | None = None
+    """Written with the rest, if it is Recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +269,8 @@ class MarkCancel:
     tenant: str
     run_id: str
     cancel: Cancel
+    act: NoteAct | None = None
+    """Written with the mark, if this is the cancel that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +306,8 @@ class NoteAnswers:
     """All of them, in their order, as they are from now on. They are shown by the run as well."""
     answered_before: int
     """How many had an answer when the caller looked. If that has changed: NothingPending, look again."""
+    act: NoteAct | None = None
+    """Written with the answers, if they are Noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +333,8 @@ class NoteAttempt:
     """Why its endpoint is disabled with this; empty: it is not."""
     url: str = ""
     """With `disables`: where it was tried. An endpoint that has another URL by now is not disabled."""
+    since_ns: int = 0
+    """When it came into the outbox, for whoever looks on; nothing is written of it. 0: not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,5 +345,5 @@ class AttemptNoted:
     """The run, if it shows the attempt."""
 
 
-Item = Accept | Progress | MarkCancel | Release | NoteAnswers | NoteAttempt
-Result = Accepted | Recorded | Outdated | Marked | Released | Noted | AttemptNoted
+Item = Accept | Progress | MarkCancel | Release | NoteAnswers | NoteAttempt | NoteAct
+Result = Accepted | Recorded | Outdated | Marked | Released | Noted | AttemptNoted | ActNoted

@@ -51,7 +51,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
-from sendoff_server.store.standing import QueueCount, SlotWait, Standing
+from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing, Stored
 
 DEFAULT_TENANT = "default"
 """Owner of everything as long as there are no keys."""
@@ -97,6 +97,10 @@ class EngineMissing(Exception):
 
 class StoreInUse(Exception):
     """Another process has the database, and this engine serves one process only."""
+
+
+class BackupRefused(Exception):
+    """A copy of the database is not made, or not put in its place; the message says what to change."""
 
 
 class Poisoned(Exception):
@@ -229,6 +233,20 @@ class Store(ApiKeyReads, Protocol):
         """How many runs of the tenant have not ended; of these shares only, if any are named."""
         ...
 
+    async def queue_depths(self, tenants: Sequence[str]) -> list[QueueDepth]:
+        """How many runs have not ended, of each of these tenants that has some, and of all others together. The cost
+        grows with the conversations that have such runs, and not with the runs."""
+        ...
+
+    async def count_open(self, tenant: str, most: int) -> int:
+        """How many runs of the tenant have not ended; not counted much further than to `most`."""
+        ...
+
+    async def stored(self, tenant: str, after_ns: int) -> Stored:
+        """How much a tenant has stored. The cost grows with the messages that came after that moment, and with the
+        files."""
+        ...
+
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         """Of runs whose first step is among the newest NEWEST_STEPS of the tenant, those that started last first."""
         ...
@@ -286,6 +304,14 @@ class Store(ApiKeyReads, Protocol):
         Its other messages stay in their conversation and in forks of it. Its keys stay taken: an Accept with one of
         them is Deleted, as one that repeats it without a key.
         """
+        ...
+
+    async def audit_entries(self, tenant: str, before_id: str, limit: int) -> list[v1.AuditEntry]:
+        """Up to so many entries of the tenant that lie before that one, newest first."""
+        ...
+
+    async def purge_audit(self, before_ns: int) -> int:
+        """Delete entries of before that time, of all tenants; how many. A crash leaves what is left to the next one."""
         ...
 
     async def purge(self, now_ns: int, limit: int) -> Purged:

@@ -58,7 +58,7 @@ class OtelTracer(Tracer):
     @contextmanager
     def call(self, method: str, headers: Headers) -> Iterator[Outcome]:
         attributes = {names.RPC_SYSTEM_NAME: "grpc", names.RPC_METHOD: method}
-        with self.span(method, SpanKind.SERVER, attributes, extracted(headers)) as span:
+        with self._served(method, attributes, headers) as span:
 
             def outcome(status: str) -> None:
                 span.set_attribute(names.RPC_STATUS_CODE, status)
@@ -72,15 +72,24 @@ class OtelTracer(Tracer):
     @contextmanager
     def request(self, method: str, route: str, headers: Headers) -> Iterator[Outcome]:
         attributes = {names.HTTP_METHOD: method, names.HTTP_ROUTE: route}
-        with self.span(f"{method} {route}", SpanKind.SERVER, attributes, extracted(headers)) as span:
+        with self._served(f"{method} {route}", attributes, headers) as span:
 
             def outcome(status: str) -> None:
                 span.set_attribute(names.HTTP_STATUS_CODE, int(status))
                 if int(status) >= 500:
-                    span.set_attribute(names.ERROR_TYPE, status)
-                    span.set_status(StatusCode.ERROR)
+                    fail(span, status)
 
             yield outcome
+
+    @contextmanager
+    def _served(self, name: str, attributes: Attributes, headers: Headers) -> Iterator[Span]:
+        """Whatever is raised inside the block says nothing of how the caller was answered."""
+        span = self._spans.start_span(name, extracted(headers), SpanKind.SERVER, attributes)
+        try:
+            with _current(set_span_in_context(span)):
+                yield span
+        finally:
+            span.end()
 
     # ---- runs ----
 

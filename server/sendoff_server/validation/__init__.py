@@ -58,6 +58,7 @@ from sendoff_server.validation.files import check_delete_file as check_delete_fi
 from sendoff_server.validation.files import check_get_file as check_get_file
 from sendoff_server.validation.files import check_list_files as check_list_files
 from sendoff_server.validation.ops import check_get_queue_stats as check_get_queue_stats
+from sendoff_server.validation.ops import check_list_audit_entries as check_list_audit_entries
 from sendoff_server.validation.receiving import check_receipt as check_receipt
 from sendoff_server.validation.receiving import check_subscribe as check_subscribe
 from sendoff_server.validation.runs import check_cancel_run as check_cancel_run

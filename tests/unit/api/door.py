@@ -15,6 +15,7 @@ from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.server import GrpcServer
+from sendoff_server.audit.service import AuditService
 from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.endpoints import EndpointService
 from sendoff_server.callbacks.pulling import Pulling
@@ -26,8 +27,9 @@ from sendoff_server.runs.dispatch_service import DispatchService
 from sendoff_server.runs.queue_stats import QueueStats
 from sendoff_server.runs.service import RunService
 from sendoff_server.runs.step_service import StepService
-from sendoff_server.server_info import server_info
+from sendoff_server.server_info import ServerInfo, server_info
 from sendoff_server.settings import Settings
+from sendoff_server.store.port import DEFAULT_TENANT
 from sendoff_server.tls.certificates import Certificates
 from sendoff_server.toolbox.service import ToolService
 from sendoff_server.use_cases import UseCases
@@ -400,11 +402,30 @@ class FakeQueue:
         return v1.GetQueueStatsResponse(slots=1)
 
 
+class FakeAudit:
+    """The use case of the audit."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def list(self, tenant: str, request: v1.ListAuditEntriesRequest) -> v1.ListAuditEntriesResponse:
+        self.calls.append((tenant, request))
+        return v1.ListAuditEntriesResponse()
+
+
 class FakeModels:
     """A catalogue of one model."""
 
     async def list(self) -> v1.ListModelsResponse:
         return v1.ListModelsResponse(models=[v1.Model(handle="scripted/echo")])
+
+
+QUOTA = v1.Quota(name="watchers", subject=f"tenant:{DEFAULT_TENANT}", limit=10, used=1, per_process=True)
+
+
+class FakeQuotas:
+    async def told(self, tenant: str) -> list[v1.Quota]:
+        return [QUOTA] if tenant == DEFAULT_TENANT else []
 
 
 class Door:
@@ -424,6 +445,7 @@ class Door:
         self.dispatch = FakeDispatch()
         self.tools = FakeTools()
         self.queue = FakeQueue()
+        self.audit = FakeAudit()
         self.settings = Settings().model_copy(update={"grpc_address": "127.0.0.1:0"} | settings)
         self.server = GrpcServer(
             self.settings,
@@ -439,12 +461,13 @@ class Door:
                     cast(Pulling, self.pulling),
                 ),
                 files=cast(FileService, self.files),
+                audit=cast(AuditService, self.audit),
                 steps=cast(StepService, self.steps),
                 tools=cast(ToolService, self.tools),
                 models=cast(Catalogue, FakeModels()),
                 queue=cast(QueueStats, self.queue),
                 dispatch=cast(DispatchService, self.dispatch),
-                info=server_info(self.settings),
+                info=ServerInfo(server_info(self.settings), FakeQuotas()),
             ),
             gate or OpenGate(),
             certificates=certificates,

@@ -24,7 +24,7 @@ from sendoff.v1.run_service_pb2_grpc import RunServiceStub
 from sendoff.v1.step_service_pb2_grpc import StepServiceStub
 from sendoff_server.server_info import SERVICE_FILES, server_info
 from sendoff_server.store.port import DEFAULT_TENANT
-from tests.unit.api.door import AGENT_ID, PATIENCE_S, RUN, RUN_ID, Door, open_door, until
+from tests.unit.api.door import AGENT_ID, PATIENCE_S, QUOTA, RUN, RUN_ID, Door, open_door, until
 from tests.unit.api.told import Told
 
 METHODS = [method for file in SERVICE_FILES for service in file.services_by_name.values() for method in service.methods]
@@ -74,7 +74,10 @@ async def test_requests_and_answers_pass_unchanged(door: Door, channel: grpc.aio
     pause = v1.PauseDispatchRequest(fairness_key="k", reason="night")
     assert await OpsServiceStub(channel).PauseDispatch(pause) == v1.DispatchPause(reason="night")
     assert door.dispatch.calls == [(DEFAULT_TENANT, pause)]
-    assert await OpsServiceStub(channel).GetServerInfo(v1.GetServerInfoRequest()) == server_info(door.settings)
+    expected = server_info(door.settings)
+    expected.caller.tenant = "default"
+    expected.quotas.add().CopyFrom(QUOTA)
+    assert await OpsServiceStub(channel).GetServerInfo(v1.GetServerInfoRequest()) == expected
 
 
 async def test_a_method_that_the_contract_has_not_is_unimplemented(channel: grpc.aio.Channel) -> None:

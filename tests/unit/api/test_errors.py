@@ -59,6 +59,10 @@ SAMPLES: list[ServiceError] = [
     errors.SecretUnreadable("agent-1", "TOKEN", "0a1b2c3d", has_key=False),
     errors.QueueFull("conversation", 10, 2.5),
     errors.OutboxFull(100, 2.5),
+    errors.Unauthenticated(),
+    errors.PermissionDenied("read-only", "SEND"),
+    errors.QuotaExceeded("watchers", "tenant:acme", 10, 2.5),
+    errors.Overloaded("its memory is used up", 2.5),
     errors.Draining(),
     errors.StreamTooOld(),
     errors.StoreUnavailable(),
@@ -114,6 +118,9 @@ async def test_an_error_arrives_with_its_code_reason_metadata_and_details(
     if isinstance(error, errors.NotFound):
         expected.append("ResourceInfo")
         assert told.resource == RESOURCES[error.reason]
+    if isinstance(error, errors.QuotaExceeded):
+        expected.append("QuotaFailure")
+        assert told.quotas == {error.subject: error.quota}
     if isinstance(error, errors.NotNow):
         expected.append("RetryInfo")
         assert told.retry_after_s == error.retry_after_s

@@ -48,6 +48,12 @@ class Told:
         return {violation.field: violation.description for violation in bad.field_violations}
 
     @property
+    def quotas(self) -> dict[str, str]:
+        """By whose it is, which quota was reached."""
+        failure = cast(details.QuotaFailure, self._unpacked(details.QuotaFailure))
+        return {violation.subject: violation.description for violation in failure.violations}
+
+    @property
     def retry_after_s(self) -> float:
         delay = cast(details.RetryInfo, self._unpacked(details.RetryInfo)).retry_delay
         return delay.seconds + delay.nanos / 1e9

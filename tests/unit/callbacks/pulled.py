@@ -16,6 +16,7 @@ from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import AttemptNoted, NoteAttempt, Result
 from sendoff_server.store.port import DEFAULT_TENANT, Store
 from sendoff_server.store.questions import RUN_FINISHED, Delivery, Endpoint
+from tests.fixtures.admission import AllAdmitted
 from tests.fixtures.clock import ManualClock
 
 ENDPOINT_ID = "endpoint-0199c3f0-0000-4000-8000-000000000001"
@@ -127,6 +128,7 @@ class Desk:
             cast(Store, self.outbox),
             cast(GroupCommit, self.outbox),
             self.doorbell,
+            AllAdmitted(),
             self.clock,
             give_up_s=GIVE_UP_S,
             max_stream_age_s=MAX_AGE_S,

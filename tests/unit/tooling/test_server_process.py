@@ -112,13 +112,17 @@ async def test_it_tells_where_its_rest_door_is_and_answers_there(server_process:
         assert (await http.get("/v1/health/")).json()["status"] == "ok"
 
 
-async def test_a_rest_door_for_everybody_is_warned_of(server_process: ServerProcess) -> None:
+async def test_an_address_for_everybody_is_refused_without_keys_unless_it_is_told_to_be_insecure(
+    server_process: ServerProcess,
+) -> None:
     server_process.http_address = "0.0.0.0:0"
-    await server_process.start()
-    await server_process.logged("whoever reaches this address is served: there are no keys yet")
+    with pytest.raises(AssertionError, match=r"sendoff-server keys create.*SENDOFF_INSECURE=true or --insecure"):
+        await server_process.start()
+    assert await server_process.ended() == 1
 
-    (warning,) = [json.loads(line) for line in server_process.log if "no keys" in line]
-    assert (warning["level"], warning["address"]) == ("warning", server_process.http_address)
+    await server_process.start("--insecure")
+    (warning,) = [json.loads(line) for line in server_process.log if "there are no keys" in line and line[0] == "{"]
+    assert (warning["level"], warning["addresses"]) == ("warning", [server_process.http_address])
 
 
 async def test_an_address_in_use_of_the_rest_door_is_told_in_one_line(

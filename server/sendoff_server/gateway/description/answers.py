@@ -147,6 +147,7 @@ def _logs() -> dict[str, Schema]:
         "CallbackTest": contract.ref(v1.TestEndpointResponse.DESCRIPTOR),
         "CallbackDelivery": contract.ref(v1.Delivery.DESCRIPTOR),
         "CallbackDeliveries": contract.ref(v1.ListDeliveriesResponse.DESCRIPTOR),
+        "AuditEntries": contract.ref(v1.ListAuditEntriesResponse.DESCRIPTOR),
         "DispatchPause": contract.ref(v1.DispatchPause.DESCRIPTOR),
         "DispatchPauses": contract.ref(v1.ListDispatchPausesResponse.DESCRIPTOR),
         "DispatchResumption": contract.ref(v1.ResumeDispatchResponse.DESCRIPTOR),

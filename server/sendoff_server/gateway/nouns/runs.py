@@ -70,6 +70,8 @@ def metadata_json(run: v1.Run) -> Json:
     """What the API tells of its own, then the caller's own data, then the failure: as text, as programs know it, and in
     parts."""
     told: Json = {"run_type": run.labels.get(RUN_TYPE) or _RUN_TYPES[run.kind], "lettuce": None}
+    if run.HasField("trace"):
+        told["trace_id"] = run.trace.trace_id
     if run.HasField("metadata"):
         told |= json.loads(run.metadata.json)
     if run.HasField("error"):

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sendoff import v1
+from sendoff_server.access.caller import told_to_caller
 from sendoff_server.access.principal import acting
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, queried
@@ -73,7 +74,7 @@ async def embedding_models(use_cases: UseCases, request: Request) -> Response:
 
 async def server_info(use_cases: UseCases, request: Request) -> Response:
     """GET /v1/server-info"""
-    return answer(written(use_cases.info))
+    return answer(written(told_to_caller(await use_cases.info.get(acting().tenant))))
 
 
 async def queue_stats(use_cases: UseCases, request: Request) -> Response:

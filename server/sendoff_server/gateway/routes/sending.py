@@ -88,6 +88,7 @@ async def sent(
     wanted.scheduling.when_pending = v1.WHEN_PENDING_REJECT
     if pieces:
         wanted.labels[PIECES] = "true"
+    use_cases.runs.check_watching(acting().tenant)
     run, headers = await accepted(use_cases, request, wanted, background=background)
     if not streaming:
         return await _blocking(use_cases, request, run)

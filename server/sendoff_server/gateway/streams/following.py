@@ -18,6 +18,11 @@ PING_S = 20
 SILENCE_S = 1_800
 """After so long with nothing but pings a stream is cut, to be resumed by whoever still cares."""
 _PAGE = 1_000
+_CUTS = {
+    v1.StreamEnd.REASON_SERVER_DRAINING: ("SERVER_DRAINING", "the server is stopping; resume the stream"),
+    v1.StreamEnd.REASON_OVERLOADED: ("OVERLOADED", "the server needs its memory; resume the stream, a little later"),
+}
+"""Ends of a watch that are told as the end of the stream, because the next watch would end as well."""
 
 _log = structlog.get_logger(__name__)
 
@@ -57,8 +62,8 @@ async def _followed(use_cases: UseCases, run: v1.Run, wanted: Wanted, telling: T
                     yield event
                 if frame.HasField("end"):
                     watch.after_sequence = frame.end.resume_after_sequence
-                    if frame.end.reason == v1.StreamEnd.REASON_SERVER_DRAINING and not telling.ended:
-                        yield _cut(telling, "SERVER_DRAINING", "the server is stopping; resume the stream")
+                    if frame.end.reason in _CUTS and not telling.ended:
+                        yield _cut(telling, *_CUTS[frame.end.reason])
                         return
 
 
@@ -84,7 +89,8 @@ async def ended(use_cases: UseCases, run: v1.Run) -> v1.Run | None:
     """The run once it has ended; None if the server stops before."""
     watch = v1.WatchRunRequest(run_id=run.id, after_sequence=run.last_sequence)
     while True:
-        async with aclosing(use_cases.runs.watch(acting().tenant, watch, through_drain=True)) as frames:
+        watching = use_cases.runs.watch(acting().tenant, watch, through_drain=True, through_need=True)
+        async with aclosing(watching) as frames:
             async for frame in frames:
                 if frame.event.HasField("finished"):
                     return frame.event.finished.run

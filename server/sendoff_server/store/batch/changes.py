@@ -50,4 +50,6 @@ class Changes:
     """Lanes whose newest actions changed."""
     freed: Counter[int] = field(default_factory=Counter)
     """By number of the agent, how many of its lanes that are at its cap may be looked at again."""
+    acts: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    """Entries of the audit, by tenant and id."""
     outbox: OutboxChanges = field(default_factory=OutboxChanges)

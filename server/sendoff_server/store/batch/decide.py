@@ -19,6 +19,7 @@ from sendoff_server.store.batch.mentions import OPEN
 from sendoff_server.store.batch.snapshot import ActionsRow, EndpointRow, KnownKey, LaneRow, RunRow, Snapshot
 from sendoff_server.store.items import (
     Accept,
+    ActNoted,
     AttemptNoted,
     Cancel,
     Claim,
@@ -28,6 +29,7 @@ from sendoff_server.store.items import (
     MarkCancel,
     Marked,
     Mismatched,
+    NoteAct,
     NoteAnswers,
     NoteAttempt,
     Noted,
@@ -72,6 +74,13 @@ class Decider:
                 return self._note_answers(item)
             case NoteAttempt():
                 return self._note_attempt(item)
+            case NoteAct():
+                self._note_act(item)
+                return ActNoted()
+
+    def _note_act(self, act: NoteAct | None) -> None:
+        if act is not None:
+            self.changes.acts[act.tenant, act.entry.id] = act.entry.SerializeToString()
 
     # -- accept --
 
@@ -113,6 +122,7 @@ class Decider:
         row = self._add_run(item, lane)
         continued = self._continue(item, lane) if item.continues else None
         claim = self._begin(item, lane, row) if row is lane.head else None
+        self._note_act(item.act)
         return Placed(item.run, claim, continued, superseded)
 
     def _begin(self, item: Accept, lane: LaneRow, row: RunRow) -> Claim | None:
@@ -225,6 +235,7 @@ class Decider:
         if row.status == v1.RUN_STATUS_CREATED:
             outbox.tell_start(self.changes.outbox, item, row, self._endpoints(row), self._begun_ns)
         self._write(item, row)
+        self._note_act(item.act)
         if item.messages:
             lane.last_message_ns = nanoseconds(item.messages[-1].create_time)
             self.changes.lanes[lane.no] = lane
@@ -297,6 +308,7 @@ class Decider:
             return Poisoned(f"run {item.run_id} waits for other actions")
         actions.actions = item.actions
         self.changes.actions[lane.no] = lane
+        self._note_act(item.act)
         return Noted(self._rewrite(actions.run, partial(_show_pending, actions=item.actions)))
 
     def _rewrite(self, row: RunRow, change: Callable[[v1.Run], None]) -> v1.Run:
@@ -340,8 +352,10 @@ class Decider:
         row = self._snapshot.runs.get(item.run_id)
         if row is None or row.tenant != item.tenant:
             return Marked(None)
-        if self._mark(row, item.cancel) and self._snapshot.may_wait(row):
-            self._look_again(self._snapshot.lane_of(row))
+        if self._mark(row, item.cancel):
+            self._note_act(item.act)
+            if self._snapshot.may_wait(row):
+                self._look_again(self._snapshot.lane_of(row))
         return _told(row, Marked)
 
     def _mark(self, row: RunRow, cancel: Cancel) -> bool:

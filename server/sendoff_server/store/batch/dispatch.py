@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sendoff_server.store.batch.shares import Share, Wheel
 from sendoff_server.store.items import Claim
@@ -43,16 +43,35 @@ class Bar(IntEnum):
     AGENT_AT_CAP = 2
 
 
+class TenantCaps(Protocol):
+    """Caps of single tenants, which may change. Asked in any thread."""
+
+    def runs_under_way(self, tenant: str) -> int:
+        """0: as many as may be."""
+        ...
+
+    def limits_runs_under_way(self) -> bool:
+        """Whether there is a tenant that has a cap."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Caps:
     """Most leases at a time, over all replicas; 0: as many as may be."""
 
     per_agent: int = 0
     per_tenant: int = 0
+    tenants: TenantCaps | None = None
+    """In place of `per_tenant`."""
 
     @property
     def any(self) -> bool:
+        if self.tenants is not None and self.tenants.limits_runs_under_way():
+            return True
         return bool(self.per_agent or self.per_tenant)
+
+    def of_tenant(self, tenant: str) -> int:
+        return self.per_tenant if self.tenants is None else self.tenants.runs_under_way(tenant)
 
 
 NO_CAPS = Caps()
@@ -140,8 +159,7 @@ class Gate:
 
     @property
     def full_tenants(self) -> list[str]:
-        most = self._caps.per_tenant
-        return [tenant for tenant, count in self._of_tenant.items() if most and count >= most]
+        return [tenant for tenant in self._of_tenant if self._is_full(tenant)]
 
     def depths(self, wheel: Wheel, shares: Sequence[Share], room: int) -> list[int]:
         """How many lanes of each share to look at."""
@@ -156,7 +174,7 @@ class Gate:
         if not self.room_of(lane.agent_no):
             self.barred.append((lane.no, Bar.AGENT_AT_CAP))
             return False
-        if self._caps.per_tenant and self._of_tenant[lane.tenant] >= self._caps.per_tenant:
+        if self._is_full(lane.tenant):
             return False
         self._note(lane.tenant, lane.agent_no, 1)
         return True
@@ -166,6 +184,10 @@ class Gate:
         if not self._caps.per_agent:
             return BARRED_AT_ONCE
         return max(0, self._caps.per_agent - self._of_agent[agent_no])
+
+    def _is_full(self, tenant: str) -> bool:
+        most = self._caps.of_tenant(tenant)
+        return bool(most) and self._of_tenant[tenant] >= most
 
     def _note(self, tenant: str, agent_no: int, count: int) -> None:
         self._of_tenant[tenant] += count

@@ -19,6 +19,11 @@ Share = tuple[str, int]
 BEFORE_ALL: Share = ("", -1)
 """In front of every share."""
 
+WeightsOf = Callable[[str], Mapping[int, float]]
+"""Of a tenant: weights above 0 by the number of the share; of all its others it is 1."""
+
+_NO_WEIGHTS: Mapping[int, float] = {}
+
 DUE_AT_ONCE = 1_000
 """So many lanes at most join those that wait with one claim, because their time has come."""
 
@@ -28,10 +33,12 @@ Lane = TypeVar("Lane")
 class Wheel:
     """Where the hand stands. One for each replica."""
 
-    def __init__(self, weights: Mapping[int, float] | None = None) -> None:
-        """`weights`: by the number of the share, each above 0; of all others it is 1."""
-        self._weights = weights or {}
-        self._light = sum(weight < 1 for weight in self._weights.values())
+    def __init__(self, weights_of: WeightsOf | None = None) -> None:
+        """`weights_of` is asked once for each tenant that is met."""
+        self._weights_of = weights_of
+        self._weights: dict[str, Mapping[int, float]] = {}
+        self._light = 0
+        """How many shares of the tenants that were met weigh less than 1."""
         self._saved: dict[Share, float] = {}
         """Of what a share may take at its next visit, that which is not its weight. None is written down: 0."""
         self.behind = BEFORE_ALL
@@ -95,7 +102,7 @@ class Wheel:
         return max(1, min(visits, default=1))
 
     def _save(self, share: Share, saved: float) -> None:
-        if saved and share[1] in self._weights:
+        if saved and share[1] in self._of_tenant(share[0]):
             self._saved[share] = saved
         else:
             self._saved.pop(share, None)
@@ -104,4 +111,13 @@ class Wheel:
         return max(0, int(self._saved.get(share, 0.0) + visits * self._weight(share)))
 
     def _weight(self, share: Share) -> float:
-        return self._weights.get(share[1], 1.0)
+        return self._of_tenant(share[0]).get(share[1], 1.0)
+
+    def _of_tenant(self, tenant: str) -> Mapping[int, float]:
+        if self._weights_of is None:
+            return _NO_WEIGHTS
+        known = self._weights.get(tenant)
+        if known is None:
+            known = self._weights[tenant] = self._weights_of(tenant)
+            self._light += sum(weight < 1 for weight in known.values())
+        return known

@@ -13,7 +13,7 @@ from sendoff_server import ids
 from sendoff_server.store.api_keys import ApiKeyChanges
 from sendoff_server.store.batch import claiming
 from sendoff_server.store.batch.dispatch import NO_CAPS, Caps, Claimed, Dispatch, Scope
-from sendoff_server.store.batch.shares import Wheel
+from sendoff_server.store.batch.shares import WeightsOf, Wheel
 from sendoff_server.store.group_read import GroupRead
 from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
@@ -23,6 +23,7 @@ from sendoff_server.store.postgres import (
     agent_lists,
     agents,
     api_keys,
+    audit,
     blocks,
     claims,
     conversation_list,
@@ -89,7 +90,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
-from sendoff_server.store.standing import QueueCount, SlotWait, Standing
+from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing, Stored
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -126,7 +127,7 @@ class PostgresStore(Store):
         connections: int = _CONNECTIONS,
         sends_hints: bool = True,
         caps: Caps = NO_CAPS,
-        weights: Mapping[int, float] | None = None,
+        weights_of: WeightsOf | None = None,
         slots: int | None = None,
     ) -> None:
         """`connections`: at most, of which one each is for batches, beats and hints; opened as they are needed.
@@ -135,7 +136,7 @@ class PostgresStore(Store):
         self._replica_no = 0
         self._schema = len(migrations.known())
         self._slots = slots
-        self._dispatch = Dispatch(caps, Wheel(weights))
+        self._dispatch = Dispatch(caps, Wheel(weights_of))
         self._known_pauses = KnownPauses()
         self._batch_context = write.BatchContext(RunNumbers(), KnownPauses(), caps)
         self._flushing = pool(dsn, 1)
@@ -265,6 +266,15 @@ class PostgresStore(Store):
     async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
         return await self._read(standing.count, tenant, shares, self._dispatch.caps)
 
+    async def queue_depths(self, tenants: Sequence[str]) -> list[QueueDepth]:
+        return await self._read(standing.depths, tenants)
+
+    async def count_open(self, tenant: str, most: int) -> int:
+        return await self._read(standing.count_open, tenant, most)
+
+    async def stored(self, tenant: str, after_ns: int) -> Stored:
+        return await self._read(standing.stored, tenant, after_ns)
+
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         return await self._read(standing.waits, tenant)
 
@@ -299,6 +309,18 @@ class PostgresStore(Store):
 
     async def delete_run(self, tenant: str, run_id: str) -> RunDeletion:
         return await self._write(deletes.delete_run, self._replica_no, tenant, run_id)
+
+    async def audit_entries(self, tenant: str, before_id: str, limit: int) -> list[v1.AuditEntry]:
+        return await self._read(audit.read, tenant, before_id, limit)
+
+    async def purge_audit(self, before_ns: int) -> int:
+        count, tenant = 0, await self._read(audit.tenant_behind, "")
+        while tenant is not None:
+            gone = await self._write(audit.purge, self._replica_no, tenant, before_ns, _BITE)
+            count += gone
+            if gone < _BITE:
+                tenant = await self._read(audit.tenant_behind, tenant)
+        return count
 
     async def purge(self, now_ns: int, limit: int) -> Purged:
         return await self._write(purge.purge, self._replica_no, now_ns, limit, _BITE)

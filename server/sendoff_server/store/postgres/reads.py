@@ -40,8 +40,8 @@ async def queued(connection: Connection, run_id: str, caps: Caps) -> Queued | No
     row = await connection.fetchrow(named("queued"), run_id, caps.any)
     if row is None:
         return None
-    position, blocking, paused_by, start_ns, pause, running = row
-    return Queued(position, blocking, paused_by, start_ns, told_pause(pause), at_cap(caps, running))
+    position, blocking, paused_by, start_ns, pause, running, tenant = row
+    return Queued(position, blocking, paused_by, start_ns, told_pause(pause), at_cap(caps, tenant, running))
 
 
 async def events(connection: Connection, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:

@@ -18,11 +18,13 @@ from sendoff_server.store.standing import (
     MOST_TOLD,
     NEWEST_STEPS,
     QueueCount,
+    QueueDepth,
     QueueGroup,
     ReplicaSeen,
     SlotPlace,
     SlotWait,
     Standing,
+    Stored,
     is_agent_at_cap,
     slot_wait,
     wants_slot,
@@ -87,7 +89,7 @@ async def _replicas(connection: Connection) -> dict[int, ReplicaSeen]:
 async def count(connection: Connection, tenant: str, shares: Sequence[int], caps: Caps) -> QueueCount:
     async with snapshot(connection):
         now_ns = await connection.fetchval(named("now_ns"))
-        bounds = (MOST_RUNS, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.per_tenant)
+        bounds = (MOST_RUNS, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.of_tenant(tenant))
         rows = await connection.fetch(named("count_queue"), tenant, list(shares) or None, *bounds)
         runs = await connection.fetchval(named("count_open"), tenant, MOST_RUNS + 1)
         replicas = await _replicas(connection)
@@ -99,8 +101,24 @@ async def count(connection: Connection, tenant: str, shares: Sequence[int], caps
         list(replicas.values()),
         [v1.DispatchPause.FromString(body) for (body,) in pauses],
         caps.per_agent,
-        caps.per_tenant,
+        caps.of_tenant(tenant),
     )
+
+
+async def depths(connection: Connection, tenants: Sequence[str]) -> list[QueueDepth]:
+    now_ns = await connection.fetchval(named("now_ns"))
+    rows = await connection.fetch(named("queue_depths"), list(tenants), now_ns)
+    return [QueueDepth(*told) for told in rows]
+
+
+async def count_open(connection: Connection, tenant: str, most: int) -> int:
+    runs: int = await connection.fetchval(named("count_open"), tenant, most)
+    return runs
+
+
+async def stored(connection: Connection, tenant: str, after_ns: int) -> Stored:
+    (row,) = await connection.fetch(named("stored"), tenant, after_ns)
+    return Stored(*row)
 
 
 async def waits(connection: Connection, tenant: str) -> list[SlotWait]:

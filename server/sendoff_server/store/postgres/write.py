@@ -105,7 +105,7 @@ async def _write(connection: Connection, now_ns: int, changes: Changes) -> None:
     """First what other replicas may be writing as well, in the order that keeps them from waiting for each other in a
     circle. A statement waits for one kind of that at most, so the last one can take along what nobody else writes."""
     shared = [parts for parts in (_keys(changes), _last_runs(changes), _listed(now_ns, changes)) if parts]
-    own = _own(changes)
+    own = _own(now_ns, changes)
     for parts in (*shared[:-1], [*shared[-1], *own] if shared else own):
         await _execute(connection, parts)
     hidden = [no for no, what in changes.left_out if what >= LeftOut.CONVERSATION]
@@ -146,7 +146,7 @@ def _listed(now_ns: int, changes: Changes) -> Sequence[Part]:
     return [("number_listed", numbers), ("write_listed", columns_of(rows))]
 
 
-def _own(changes: Changes) -> Sequence[Part]:
+def _own(now_ns: int, changes: Changes) -> Sequence[Part]:
     """What only the holder of the lanes writes."""
     marked = [(row.no, *cancel_columns(row.cancel)) for row in changes.marked.values() if row.no not in changes.runs]
     runs = changes.runs.values()
@@ -159,6 +159,7 @@ def _own(changes: Changes) -> Sequence[Part]:
         "write_steps": _step_rows(changes),
         "write_left_out": changes.left_out,
         "write_purges": changes.purges,
+        "write_acts": [(*key, now_ns, body) for key, body in changes.acts.items()],
         "mark_cancels": [_encoded(row, _MARK_TEXTS) for row in marked],
         **_action_parts(list(changes.actions.values())),
     }

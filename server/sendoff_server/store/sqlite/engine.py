@@ -18,7 +18,7 @@ from sendoff_server.clock import SECOND_NS, Clock, SystemClock
 from sendoff_server.store.api_keys import ApiKeyChanges
 from sendoff_server.store.batch import claiming
 from sendoff_server.store.batch.dispatch import NO_CAPS, Caps, Claimed, Dispatch, Scope
-from sendoff_server.store.batch.shares import Wheel
+from sendoff_server.store.batch.shares import WeightsOf, Wheel
 from sendoff_server.store.group_read import GroupRead
 from sendoff_server.store.hints import Hint
 from sendoff_server.store.items import Cancel, Claim, Full, Item, Key, LaneMissing, Mismatched, Result
@@ -57,6 +57,7 @@ from sendoff_server.store.sqlite import (
     agent_lists,
     agents,
     api_keys,
+    audit,
     blocks,
     claims,
     conversation_list,
@@ -83,7 +84,7 @@ from sendoff_server.store.sqlite.connection import Synchronous, connect, connect
 from sendoff_server.store.sqlite.lock import FileLock
 from sendoff_server.store.sqlite.migrations import migrate
 from sendoff_server.store.sqlite.threads import ConnectionThreads
-from sendoff_server.store.standing import QueueCount, SlotWait, Standing
+from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing, Stored
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -104,7 +105,7 @@ class SqliteStore(Store):
         exclusive: bool = True,
         clock: Clock | None = None,
         caps: Caps = NO_CAPS,
-        weights: Mapping[int, float] | None = None,
+        weights_of: WeightsOf | None = None,
         slots: int | None = None,
     ) -> None:
         """`exclusive`: one process, which takes over at once what an earlier one held. Else replicas share the file.
@@ -115,7 +116,7 @@ class SqliteStore(Store):
         self._replica_id = ids.new("replica")
         self._replica_no = 0
         self._slots = slots
-        self._dispatch = Dispatch(caps, Wheel(weights))
+        self._dispatch = Dispatch(caps, Wheel(weights_of))
         self._writer = ConnectionThreads("write", 1, partial(connect, path, synchronous))
         self._readers = ConnectionThreads("read", _READERS, partial(connect_reader, path))
         self._checkpointer = Checkpointer(partial(connect, path, synchronous))
@@ -243,6 +244,15 @@ class SqliteStore(Store):
     async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
         return await self._readers.submit(standing.count, tenant, shares, self._dispatch.caps, self._clock.now_ns())
 
+    async def queue_depths(self, tenants: Sequence[str]) -> list[QueueDepth]:
+        return await self._readers.submit(standing.depths, tenants, self._clock.now_ns())
+
+    async def count_open(self, tenant: str, most: int) -> int:
+        return await self._readers.submit(standing.count_open, tenant, most)
+
+    async def stored(self, tenant: str, after_ns: int) -> Stored:
+        return await self._readers.submit(standing.stored, tenant, after_ns)
+
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         return await self._readers.submit(standing.waits, tenant)
 
@@ -277,6 +287,18 @@ class SqliteStore(Store):
 
     async def delete_run(self, tenant: str, run_id: str) -> RunDeletion:
         return await self._write(deletes.delete_run, self._replica_no, tenant, run_id)
+
+    async def audit_entries(self, tenant: str, before_id: str, limit: int) -> list[v1.AuditEntry]:
+        return await self._readers.submit(audit.read, tenant, before_id, limit)
+
+    async def purge_audit(self, before_ns: int) -> int:
+        count, tenant = 0, await self._readers.submit(audit.tenant_behind, "")
+        while tenant is not None:
+            gone = await self._write(audit.purge, self._replica_no, tenant, before_ns, _BITE)
+            count += gone
+            if gone < _BITE:
+                tenant = await self._readers.submit(audit.tenant_behind, tenant)
+        return count
 
     async def purge(self, now_ns: int, limit: int) -> Purged:
         return await self._write(purge.purge, self._replica_no, now_ns, limit, _BITE)

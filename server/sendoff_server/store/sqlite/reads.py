@@ -47,9 +47,9 @@ def queued(connection: sqlite3.Connection, run_id: str, caps: Caps) -> Queued | 
     row = connection.execute(named("queued"), (run_id, caps.any)).fetchone()
     if row is None:
         return None
-    position, blocking, paused_by, start_ns, pause, running = row
+    position, blocking, paused_by, start_ns, pause, running, tenant = row
     counts = json.loads(running) if running is not None else None
-    return Queued(position, blocking, paused_by, start_ns, told_pause(pause), at_cap(caps, counts))
+    return Queued(position, blocking, paused_by, start_ns, told_pause(pause), at_cap(caps, tenant, counts))
 
 
 def events(connection: sqlite3.Connection, run_id: str, after_sequence: int, limit: int) -> list[v1.RunEvent]:

@@ -24,6 +24,7 @@ def reseal(path: Path, renewed: Renewed) -> None:
             while behind is not None:
                 with transaction(connection):
                     behind = some(connection, behind, renewed)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # nor in its log; waits for readers, but not for ever
 
 
 def _agents(connection: sqlite3.Connection, behind: int, renewed: Renewed) -> int | None:

@@ -22,11 +22,13 @@ from sendoff_server.store.standing import (
     MOST_TOLD,
     NEWEST_STEPS,
     QueueCount,
+    QueueDepth,
     QueueGroup,
     ReplicaSeen,
     SlotPlace,
     SlotWait,
     Standing,
+    Stored,
     is_agent_at_cap,
     slot_wait,
     wants_slot,
@@ -89,7 +91,7 @@ def _replicas(connection: sqlite3.Connection) -> dict[int, ReplicaSeen]:
 
 def count(connection: sqlite3.Connection, tenant: str, shares: Sequence[int], caps: Caps, now_ns: int) -> QueueCount:
     wanted = encode_list(shares) if shares else None
-    bounds = (MOST_RUNS, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.per_tenant)
+    bounds = (MOST_RUNS, MOST_GROUPS + 1, now_ns, caps.per_agent, caps.of_tenant(tenant))
     with snapshot(connection):
         rows: list[Sequence[Any]] = connection.execute(named("count_queue"), (tenant, wanted, *bounds)).fetchall()
         (runs,) = connection.execute(named("count_open"), (tenant, MOST_RUNS + 1)).fetchone()
@@ -102,8 +104,22 @@ def count(connection: sqlite3.Connection, tenant: str, shares: Sequence[int], ca
         list(replicas.values()),
         [v1.DispatchPause.FromString(body) for (body,) in pauses],
         caps.per_agent,
-        caps.per_tenant,
+        caps.of_tenant(tenant),
     )
+
+
+def depths(connection: sqlite3.Connection, tenants: Sequence[str], now_ns: int) -> list[QueueDepth]:
+    rows = connection.execute(named("queue_depths"), (encode_list(tenants), now_ns))
+    return [QueueDepth(*told) for told in rows]
+
+
+def count_open(connection: sqlite3.Connection, tenant: str, most: int) -> int:
+    (runs,) = connection.execute(named("count_open"), (tenant, most)).fetchone()
+    return int(runs)
+
+
+def stored(connection: sqlite3.Connection, tenant: str, after_ns: int) -> Stored:
+    return Stored(*connection.execute(named("stored"), (tenant, after_ns)).fetchone())
 
 
 def waits(connection: sqlite3.Connection, tenant: str) -> list[SlotWait]:

@@ -82,6 +82,7 @@ def _write(connection: sqlite3.Connection, now_ns: int, changes: Changes) -> Non
     execute_rows(connection, "write_purges", changes.purges)
     listing.leave_out(connection, changes.left_out)
     execute_rows(connection, "mark_cancels", marked)
+    execute_rows(connection, "write_acts", [(*key, now_ns, body) for key, body in changes.acts.items()])
     _write_outbox(connection, now_ns, changes.outbox)
     for lane in changes.actions.values():
         write_actions(connection, lane)
