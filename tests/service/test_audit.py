@@ -67,8 +67,8 @@ async def test_an_act_is_told_with_time_address_ids_and_outcome_over_both_doors(
     assert [(each.method, each.outcome, list(each.resource_ids)) for each in found] == [
         ("AgentService/CreateAgent", "OK", [agent_id]),
         ("POST /v1/agents", "OK", [made["id"]]),
-        ("RunService/CreateMessageAsync", "OK", [agent_id, run.id]),
-        ("POST /v1/agents/{agent_id}/messages/async", "OK", [made["id"], sent["id"]]),
+        ("RunService/CreateMessageAsync", "OK", [run.id, agent_id]),
+        ("POST /v1/agents/{agent_id}/messages/async", "OK", [sent["id"], made["id"]]),
         ("DELETE /v1/agents/{agent_id}", "OK", [made["id"]]),
     ]
     assert all(each.address.startswith("ipv4:127.0.0.1:") for each in found)
