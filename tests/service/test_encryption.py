@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from typer.testing import CliRunner
@@ -130,8 +131,16 @@ async def test_changes_keep_secrets_and_replace_them(serve: Serve) -> None:
 
 async def test_lists_tell_the_names_of_secrets_only(serve: Serve) -> None:
     for keys in (NEW, ""):
-        async with serve(encryption_keys=keys, python_tools=True) as server, calling(server.grpc.address) as caller:
+        settings = {"encryption_keys": keys, "python_tools": True, "http_address": "127.0.0.1:0"}
+        async with serve(**settings) as server, calling(server.grpc.address) as caller:
             agent_id = await with_secret(caller)
+            assert server.http is not None
+            every = {"include": "agent.secrets"}
+            async with httpx.AsyncClient(base_url=f"http://{server.http.address}/v1", params=every) as http:
+                (one,) = [each for each in (await http.get("/agents/")).json() if each["id"] == agent_id]
+                alone = (await http.get(f"/agents/{agent_id}")).json()
+            assert [(each["key"], each["value"]) for each in one["secrets"]] == [("WORD", "")]
+            assert [(each["key"], each["value"]) for each in alone["secrets"]] == [("WORD", SECRET)]
             listed = (await caller.agents.ListAgents(v1.ListAgentsRequest(), timeout=PATIENCE_S)).agents
             assert [each.secrets for each in listed if each.id == agent_id] == [{"WORD": ""}]
             assert (await agent_of(caller, agent_id)).secrets == {"WORD": SECRET}
