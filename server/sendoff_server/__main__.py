@@ -13,6 +13,7 @@ import structlog
 import typer
 
 from sendoff_server import backup_commands, keys_commands, logs, process, settings_flags
+from sendoff_server.access.principal import acting_fields
 from sendoff_server.command import LOGS
 from sendoff_server.command import fail as _fail
 from sendoff_server.command import run_telling as _run_telling
@@ -145,6 +146,7 @@ def _serve_alone(settings: Settings, providers: ProviderSettings) -> None:
 
     def ready(server: app.Server) -> None:
         process.settle_memory()
+        logs.name_replica(server.replica_id)
         http_address = server.http.address if server.http is not None else "off"
         structlog.get_logger("sendoff_server").info(
             "ready",
@@ -186,10 +188,11 @@ def replica() -> None:
         _fail("this command is for `sendoff-server serve --processes`, which says what it is to do", code=2)
     settings = Settings(**lifeline.settings)
     settings = settings.model_copy(update={"metrics_address": settings.metrics_address_of(lifeline.process)})
-    logs.configure(settings.log_format, settings.log_level, process=lifeline.process)
+    logs.configure(settings.log_format, settings.log_level, process=lifeline.process, fields=acting_fields)
 
-    def ready(_: app.Server) -> None:
+    def ready(server: app.Server) -> None:
         process.settle_memory()
+        logs.name_replica(server.replica_id)
         lifeline.tell_ready()
 
     async def main(stop: asyncio.Event) -> None:
@@ -231,8 +234,9 @@ def doctor(
 ) -> None:
     """Look at all that `serve` with these settings needs, and say what to mend. Changes nothing.
 
-    Looks at the settings, the data directory, open files, the addresses, who is let in, TLS, the database and its clock, the models'
-    providers and the MCP servers. The exit code is 1 if something keeps a server from working as it should.
+    Looks at the settings, the data directory, open files, the addresses, who is let in, TLS, the database and its
+    clock, the models' providers and the MCP servers. The exit code is 1 if something keeps a server from working as it
+    should.
     """
     from sendoff_server.doctor import command
     from sendoff_server.tools.mcp.report import faults
@@ -377,6 +381,14 @@ def settings() -> None:
 
 
 @cli.command()
+def metrics() -> None:
+    """Print all metrics as the Markdown table that their page shows."""
+    from sendoff_server.sight.catalogue import table
+
+    print(table())
+
+
+@cli.command()
 def version() -> None:
     """Print the version."""
     print(version_of("sendoff"))
@@ -386,6 +398,8 @@ def main() -> None:
     """The console script."""
     # Children of ours execute another program at once, so gRPC need not look after forks, nor remark on them.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+    # What it has to say of its own comes from callers who send nonsense, as often as they do.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     cli()
 
 

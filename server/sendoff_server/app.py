@@ -30,12 +30,12 @@ from sendoff_server.gateway.connection import Limits
 from sendoff_server.gateway.metrics_door import MetricsDoor
 from sendoff_server.gateway.nouns.callbacks import callback_body
 from sendoff_server.gateway.server import HttpServer
-from sendoff_server.meter import CallMeter, Meters
+from sendoff_server.meter import CallMeter
 from sendoff_server.models.catalogue import catalogue
 from sendoff_server.runs.beating import Beating
 from sendoff_server.runs.presence import Presence
 from sendoff_server.settings import ProviderSettings, Settings
-from sendoff_server.sight_parts import figures_of, metrics_door
+from sendoff_server.sight_parts import Sight
 from sendoff_server.store.port import LEASE_S as LEASE_S
 from sendoff_server.store_parts import store_of
 from sendoff_server.tls.certificates import Certificates
@@ -118,10 +118,12 @@ async def running(
         models = catalogue(settings, providers, clock)
         stack.push_async_callback(models.aclose)
         presence = Presence(clock, math.inf if store.is_alone else SURE_S)
-        figures = figures_of(settings)
-        meters = figures.meters if figures is not None else Meters()
+        sight = Sight(settings, store, clock)
+        meters = sight.meters
         shed = await shed_of(settings, store, clock)
-        parts = Assembly(settings, store, models, shed, presence, admission, clock, meters, tracer).parts()
+        parts = Assembly(
+            settings, store, models, shed, presence, admission, clock, meters, tracer, sight.on_result
+        ).parts()
         stack.push_async_callback(parts.pictures.aclose)
         gate = gate or KeyGate(keys, clock)
         certificates = certificates_of(settings, clock)
@@ -136,9 +138,8 @@ async def running(
             tracer=tracer,
         )
         http = _http(settings, parts.use_cases, gate, grpc, certificates, most_request_bytes, meters.rest, tracer)
-        metrics = metrics_door(settings, figures, grpc)
+        metrics = await stack.enter_async_context(sight.told(parts, grpc, http, memory))
         for part in (
-            *([metrics] if metrics is not None else ()),
             parts.commits.running(),
             parts.callbacks.running(partial(callback_body, parts.use_cases)),
             parts.shed.mcp_servers.running(),
@@ -161,6 +162,8 @@ async def running(
                 clock,
                 beat_s=BEAT_S,
                 lease_s=LEASE_S,
+                work=meters.work,
+                meter=meters.store,
             ).running(),
         ):
             await stack.enter_async_context(part)

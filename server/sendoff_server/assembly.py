@@ -67,7 +67,7 @@ from sendoff_server.runs.waits import Waits
 from sendoff_server.runs.watching import Watching
 from sendoff_server.server_info import ServerInfo, server_info
 from sendoff_server.settings import Settings
-from sendoff_server.store.group_commit import GroupCommit
+from sendoff_server.store.group_commit import GroupCommit, Witness
 from sendoff_server.store.items import Item, Result
 from sendoff_server.store.port import Store
 from sendoff_server.toolbox.directory import ToolDirectory
@@ -78,7 +78,7 @@ from sendoff_server.tools.mcp.servers import McpServers
 from sendoff_server.tools.memory import BUILT_IN_TOOLS, MemoryTools
 from sendoff_server.tools.port import Tools
 from sendoff_server.tools.python.tools import PythonTools, python_tools
-from sendoff_server.tracer import NO_TRACER, Tracer
+from sendoff_server.tracer import Tracer
 from sendoff_server.tracing.parts import traced_models, traced_tools
 from sendoff_server.use_cases import UseCases
 
@@ -123,8 +123,10 @@ class Assembly:
         admission: QuotaAdmission,
         clock: Clock,
         meters: Meters,
-        tracer: Tracer = NO_TRACER,
+        tracer: Tracer,
+        witness: Witness,
     ) -> None:
+        """`witness` is told what was written."""
         self._settings = settings
         self._meters = meters
         self._store = store
@@ -137,7 +139,12 @@ class Assembly:
         self._hub = Hub(shared=not store.is_alone)
         self._herald = Herald(store, self._hub, clock)
         self._scheduler = Scheduler(
-            store, self._hub, clock, max_running=settings.max_running, tell_lanes_wait=self._herald.lanes_wait
+            store,
+            self._hub,
+            clock,
+            max_running=settings.max_running,
+            tell_lanes_wait=self._herald.lanes_wait,
+            meter=meters.work,
         )
         self._history = HistoryMemory(store)
         self._agents = AgentDirectory(store)
@@ -148,8 +155,8 @@ class Assembly:
         self._wardrobe = Wardrobe(
             self._agents, self._conversations, traced_models(models, tracer), toolbox, self._memory
         )
-        self._files = FileService(store, clock)
-        self._commits = GroupCommit(store, clock, self._on_result, meters.store, noted)
+        self._files = FileService(store, admission, clock)
+        self._commits = GroupCommit(store, clock, self._on_result, meters.store, witness, noted)
         self._guard = guard_of(settings)
         sealer = Sealer(settings.encryption)
         self._agent_secrets = AgentSecrets(
@@ -182,9 +189,7 @@ class Assembly:
             commits=self._commits,
             shed=self._shed,
             scheduler=self._scheduler,
-            executor=Executor(
-                self._store, self._commits, self._hub, self._body(), self._presence, self._clock, self._tracer
-            ),
+            executor=self._executor(),
             lookout=Lookout(self._store, self._hub, self._scheduler, self._herald, self._clock),
             herald=self._herald,
             expiry=Expiry(self._store, self._answering, runs, self._clock, may_approve=may_approve),
@@ -196,6 +201,18 @@ class Assembly:
 
     # ---- runs ----
 
+    def _executor(self) -> Executor:
+        return Executor(
+            self._store,
+            self._commits,
+            self._hub,
+            self._body(),
+            self._presence,
+            self._clock,
+            self._tracer,
+            self._meters.work,
+        )
+
     def _runs(self) -> RunService:
         watching = Watching(
             self._store,
@@ -203,6 +220,7 @@ class Assembly:
             self._clock,
             max_stream_age_s=self._settings.max_stream_age_s,
             slow_consumer_s=self._settings.slow_consumer_s,
+            meter=self._meters.streams,
         )
         return RunService(
             self._store,
@@ -225,6 +243,7 @@ class Assembly:
             clock,
             settings.tool_timeout_s,
             self._agent_secrets.environment,
+            self._meters.work,
         )
         retry = RetryPolicy(settings.model_retries)
         timeout = timedelta(seconds=settings.action_timeout_s)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 
 from sendoff_server import logs, process, settings_flags
+from sendoff_server.access.principal import acting_fields
 
 LOGS = ("log_format", "log_level")
 
@@ -31,7 +32,7 @@ def with_settings(*fields: str) -> Callable[[Callable[..., None]], Callable[...,
                 settings = settings_flags.read(given)
             except settings_flags.BadSettings as error:
                 fail(f"these settings cannot be used:\n{error}", code=2)
-            logs.configure(settings.log_format, settings.log_level)
+            logs.configure(settings.log_format, settings.log_level, fields=acting_fields)
             command(settings, **arguments)
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]

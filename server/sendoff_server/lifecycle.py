@@ -53,6 +53,17 @@ def is_terminal(run: v1.Run) -> bool:
     return run.status in TERMINAL
 
 
+def log_fields(tenant: str, run: v1.Run) -> dict[str, str]:
+    """What every log line about a run tells of it."""
+    fields = {"run_id": run.id, "agent_id": run.agent_id, "tenant": tenant}
+    return {**fields, "conversation_id": run.conversation_id} if run.conversation_id else fields
+
+
+def starts(run: v1.Run, events: Sequence[v1.RunEvent]) -> bool:
+    """Whether the run starts with these. Events of one progress have the time of the first of them."""
+    return bool(events) and run.attempt == 1 and events[0].event_time == run.start_time
+
+
 def status_for(reason: v1.StopReason.ValueType) -> v1.RunStatus.ValueType:
     """The status with which a run ends for that reason."""
     if reason in _COMPLETED:

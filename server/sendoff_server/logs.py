@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import structlog
@@ -13,15 +14,29 @@ _LIBRARIES = logging.WARNING
 """Libraries are heard from this level on, whatever our own level is: below it they tell requests and headers."""
 
 
-def configure(log_format: Literal["console", "json"], log_level: str, *, process: int | None = None) -> None:
-    """Send every log line of this process to standard error, with which of several it is. To be called once, by the
-    command line."""
+Fields = Callable[[], Mapping[str, object]]
+"""What lines that are logged now tell beside their own."""
+
+
+_server: dict[str, object] = {}
+"""Which server this process is; like the configuration of the library, there is one for the process."""
+
+
+def configure(
+    log_format: Literal["console", "json"], log_level: str, *, process: int | None = None, fields: Fields = dict
+) -> None:
+    """Send every log line of this process to standard error, with which of several it is, and these fields. To be
+    called once, by the command line."""
+    _server.clear()
+    if process is not None:
+        _server["process"] = process
     level = logging.getLevelNamesMapping()[log_level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *([_naming(process)] if process is not None else ()),
+        _telling(fields),
+        _telling(lambda: _server),
     ]
     renderers = _renderers(log_format)
     structlog.configure(
@@ -40,11 +55,16 @@ def configure(log_format: Literal["console", "json"], log_level: str, *, process
     logging.basicConfig(handlers=[handler], level=max(level, _LIBRARIES), force=True)
 
 
-def _naming(process: int) -> Processor:
-    def name(_logger: object, _method: str, event: EventDict) -> EventDict:
-        return {"process": process, **event}
+def name_replica(replica_id: str) -> None:
+    """Have every line from now on tell as whom the store knows this server."""
+    _server["replica"] = replica_id
 
-    return name
+
+def _telling(fields: Fields) -> Processor:
+    def tell(_logger: object, _method: str, event: EventDict) -> EventDict:
+        return {**fields(), **event}
+
+    return tell
 
 
 def _renderers(log_format: Literal["console", "json"]) -> list[Processor]:

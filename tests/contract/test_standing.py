@@ -176,6 +176,31 @@ async def test_more_than_is_counted_is_told_to_be_more(store: Store, monkeypatch
     assert (len(count.groups), count.is_whole) == (2, False)
 
 
+async def test_depths_are_told_of_tenants_that_are_named_and_of_all_others_together(
+    store: Store, database: Database
+) -> None:
+    assert await store.queue_depths(["acme"]) == []
+    for _ in range(3):
+        await _queue(store, 7)
+    lane, held = await new_lane(store), await new_lane(store)
+    await claim_of(store, accept(lane))
+    later = accept(await new_lane(store), start_ns=(await store.count_queue(TENANT, [])).now_ns + 3_600 * SECOND_NS)
+    await stopped(store, held)
+    await store.flush([accept(lane), accept(lane), later, waiting(held)])
+    of_acme = accept(await new_lane(store, "acme"), tenant="acme", lease=False)
+    await flush_one(store, of_acme)
+    database.age_waits(60)
+    depths = {depth.tenant: depth for depth in await store.queue_depths(["acme", "idle"])}
+    assert depths.keys() == {"", "acme"}
+    others, acme = depths[""], depths["acme"]
+    assert (others.queued, others.scheduled, others.held, others.running, others.behind) == (3, 1, 1, 1, 2)
+    assert (acme.queued, acme.scheduled, acme.held, acme.running, acme.behind) == (1, 0, 0, 0, 0)
+    assert 60 <= others.oldest_ns / SECOND_NS < 120
+    await store.pause_dispatch(DispatchScope(tenant=TENANT, share=7), v1.DispatchPause(), 10)
+    (all_of_them,) = await store.queue_depths([])
+    assert (all_of_them.queued, all_of_them.held, all_of_them.running) == (1, 4, 1), "what is paused waits for no slot"
+
+
 async def test_replicas_are_told_with_the_lanes_that_they_hold(database: Database) -> None:
     async with database.replica() as one, database.replica() as two:
         await claim_of(one, accept(await new_lane(one)))

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from sendoff_server.meter import Unmetered, UnmeteredWork
 from sendoff_server.runs.beating import Beating
 from sendoff_server.runs.presence import Presence
 from sendoff_server.store.group_commit import GroupCommit
@@ -52,8 +53,29 @@ class Idle:
     failing = False
 
 
+class Work(UnmeteredWork):
+    """Remembers how many replicas were found dead."""
+
+    def __init__(self) -> None:
+        self.dead: list[int] = []
+
+    def freed(self, replicas: int) -> None:
+        self.dead.append(replicas)
+
+
+class Failures(Unmetered):
+    """Remembers what failed."""
+
+    def __init__(self) -> None:
+        self.doing: list[str] = []
+
+    def failed(self, doing: str) -> None:
+        self.doing.append(doing)
+
+
 class Replica:
     def __init__(self) -> None:
+        self.work, self.failures = Work(), Failures()
         self.store, self.clock = BeatenStore(), ManualClock()
         self.presence = Presence(self.clock, SURE_S)
         self.serving: list[bool] = []
@@ -62,7 +84,16 @@ class Replica:
     def beating(self) -> Beating:
         store, idle = cast(Store, self.store), cast(GroupCommit, Idle())
         return Beating(
-            store, idle, self.presence, self._tell, self._count_freed, self.clock, beat_s=BEAT_S, lease_s=LEASE_S
+            store,
+            idle,
+            self.presence,
+            self._tell,
+            self._count_freed,
+            self.clock,
+            beat_s=BEAT_S,
+            lease_s=LEASE_S,
+            work=self.work,
+            meter=self.failures,
         )
 
     def _count_freed(self) -> None:
@@ -175,3 +206,12 @@ async def test_whoever_was_declared_dead_ends_and_lets_no_call_begin() -> None:
             await made.clock.advance(SURE_S)
             await made.presence.sure()
     assert not made.presence.is_sure
+
+
+async def test_beats_that_fail_and_replicas_that_are_dead_are_counted(replica: Replica) -> None:
+    replica.store.silent = 2
+    await replica.clock.advance(BEAT_S)
+    assert (replica.work.dead, replica.failures.doing) == ([2], [])
+    replica.store.away = True
+    await replica.clock.advance(BEAT_S)
+    assert (replica.work.dead, replica.failures.doing) == ([2], ["beat"])

@@ -6,33 +6,17 @@ import socket
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
-from sendoff import AsyncClient, NotFound
-from sendoff_server import app
+from sendoff import AsyncClient, NotFound, v1
 from sendoff_server.gateway.metrics_door import MetricsAddressUnavailable
 from sendoff_server.settings import Settings
+from sendoff_server.sight import lines
+from tests.faults.caller import calling, patiently, script
+from tests.faults.gated import at, hold_calls
 from tests.fixtures.server import Serve
-
-Lines = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-async def scraped(server: app.Server) -> Lines:
-    """Value by name and labels, as Prometheus reads it."""
-    assert server.metrics is not None
-    async with httpx.AsyncClient() as http:
-        answer = await http.get(f"http://{server.metrics.address}/metrics")
-    assert answer.status_code == 200
-    return {
-        (line.name, tuple(sorted(line.labels.items()))): line.value
-        for family in text_string_to_metric_families(answer.text)
-        for line in family.samples
-    }
-
-
-def line(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return name, tuple(sorted(labels.items()))
+from tests.service.scraping import scraped
 
 
 async def test_calls_at_both_doors_are_counted_by_what_became_of_them(serve: Serve) -> None:
@@ -49,18 +33,18 @@ async def test_calls_at_both_doors_are_counted_by_what_became_of_them(serve: Ser
             await http.get("/nowhere")
         told = await scraped(server)
     call = {"door": "grpc", "call": "AgentService/GetAgent"}
-    assert told[line("sendoff_calls_started_total", **call)] == 2
-    assert told[line("sendoff_calls_total", **call, code="OK")] == 1
-    assert told[line("sendoff_calls_total", **call, code="NOT_FOUND")] == 1
-    assert told[line("sendoff_call_seconds_count", **call)] == 2
-    assert told[line("sendoff_refusals_total", door="grpc", reason="AGENT_NOT_FOUND")] == 1
+    assert told("sendoff_calls_started_total", **call) == 2
+    assert told("sendoff_calls_total", **call, code="OK") == 1
+    assert told("sendoff_calls_total", **call, code="NOT_FOUND") == 1
+    assert told("sendoff_call_seconds_count", **call) == 2
+    assert told("sendoff_refusals_total", door="grpc", reason="AGENT_NOT_FOUND") == 1
     call = {"door": "rest", "call": "GET /v1/agents/{agent_id}"}
-    assert told[line("sendoff_calls_total", **call, code="200")] == 1
-    assert told[line("sendoff_calls_total", **call, code="404")] == 1
-    assert told[line("sendoff_refusals_total", door="rest", reason="AGENT_NOT_FOUND")] == 1
-    assert told[line("sendoff_calls_total", door="rest", call="unrouted", code="404")] == 1
-    assert told[line("sendoff_store_commit_seconds_count")] >= 0
-    assert told[line("process_resident_memory_bytes")] > 1_000_000
+    assert told("sendoff_calls_total", **call, code="200") == 1
+    assert told("sendoff_calls_total", **call, code="404") == 1
+    assert told("sendoff_refusals_total", door="rest", reason="AGENT_NOT_FOUND") == 1
+    assert told("sendoff_calls_total", door="rest", call="unrouted", code="404") == 1
+    assert told("sendoff_store_commit_seconds_count") >= 0
+    assert told("process_resident_memory_bytes") > 1_000_000
 
 
 async def test_without_an_address_nothing_is_counted_and_nothing_listens(serve: Serve) -> None:
@@ -97,3 +81,37 @@ def test_each_of_several_processes_has_a_port_of_its_own(settings: Settings) -> 
     shared = settings.model_copy(update={"metrics_address": "[::1]:9464"})
     assert [shared.metrics_address_of(process) for process in (1, 2, 3)] == ["[::1]:9464", "[::1]:9465", "[::1]:9466"]
     assert settings.metrics_address_of(2) == "off"
+
+
+async def test_what_waits_for_a_slot_is_told_while_it_waits_and_counted_when_it_gets_one(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = hold_calls(monkeypatch, at(1, "hold"))
+    async with serve(metrics_address="127.0.0.1:0", max_running=1) as server, calling(server.grpc.address) as caller:
+        head = await caller.send(await caller.agent(), script(text="hold"))
+        await patiently(gate.held.get())
+        waiting = [await caller.send(await caller.agent(), script(text="later")) for _ in range(2)]
+        told = await scraped(server)
+        assert told("sendoff_queue_runs", tenant="other", state="queued") == 2
+        assert told("sendoff_queue_runs", tenant="other", state="running") == 1
+        assert told("sendoff_queue_oldest_seconds", tenant="other") > 0
+        assert (told("sendoff_runs_under_way"), told("sendoff_slots")) == (1, 1)
+        assert told("sendoff_claims_total") == 0
+        gate.release()
+        for run in (head, *waiting):
+            await caller.ended(run.id)
+        told = await scraped(server)
+    assert told("sendoff_claims_total") == len(waiting)
+    assert told("sendoff_run_wait_seconds_count", tenant="other") == 3
+
+
+async def test_who_looks_on_is_not_in_the_way_of_what_follows(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(item: object, result: object) -> None:
+        raise ValueError("it breaks")
+
+    monkeypatch.setattr(lines, "write", breaks)
+    with capture_logs() as logged:
+        async with serve() as server, calling(server.grpc.address) as caller:
+            run = await caller.send(await caller.agent(), script(text="fine"))
+            assert (await caller.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
+    assert "what was written can not be told" in {each["event"] for each in logged}

@@ -8,6 +8,7 @@ from contextlib import aclosing, closing
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 import sendoff
 from sendoff import v1
@@ -156,8 +157,12 @@ async def test_what_is_given_back_waits_for_the_pause_of_the_schedule(caller: Ca
     await runs(caller, 1)
     pull = await pulling(caller, endpoint)
     handed = await pull.next()
-    await pull.say(nack(handed.delivery.id, "busy"))
-    assert await pull.end() == []
+    with capture_logs() as logged:
+        await pull.say(nack(handed.delivery.id, "busy"))
+        assert await pull.end() == []
+    (line,) = [each for each in logged if each["event"] == "callback came back"]
+    assert (line["delivery_id"], line["given_up"]) == (handed.delivery.id, False)
+    assert "busy" not in str(line)
     (told, *_) = await caller.deliveries(endpoint_id=endpoint)
     assert (told.status, told.attempts[0].error) == (v1.DELIVERY_STATUS_PENDING, "busy")
     pause_ns = told.next_attempt_time.ToNanoseconds() - told.attempts[0].start_time.ToNanoseconds()
@@ -171,9 +176,11 @@ async def test_what_is_not_acknowledged_in_time_comes_again(caller: Caller) -> N
     first, second = await pull.next(), await pull.next()
     assert first.delivery.id == second.delivery.id
     assert [attempt.error for attempt in second.delivery.attempts] == ["it was not acknowledged within 1 s"]
-    await pull.say(ack(second.delivery.id))
-    assert await pull.end() == []
-    assert await delivered(caller, endpoint) == [first.delivery.id]
+    with capture_logs() as logged:
+        await pull.say(ack(second.delivery.id))
+        assert await pull.end() == []
+        assert await delivered(caller, endpoint) == [first.delivery.id]
+    assert [each["delivery_id"] for each in logged if each["event"] == "callback acknowledged"] == [first.delivery.id]
 
 
 async def test_what_was_acknowledged_and_is_sent_again_comes_again(caller: Caller) -> None:

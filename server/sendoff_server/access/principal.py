@@ -63,6 +63,15 @@ def acting() -> Principal:
     return _acting.get()
 
 
+def acting_fields() -> dict[str, str]:
+    """For whom this call is made, as log lines tell it; empty outside of calls."""
+    principal = _acting.get(None)
+    if principal is None:
+        return {}
+    fields = {"tenant": principal.tenant}
+    return {**fields, "key_id": principal.key_id} if principal.key_id else fields
+
+
 def act_for(principal: Principal) -> None:
     """Have what follows in this task, and in tasks that it starts, be done for them. For doors."""
     _acting.set(principal)

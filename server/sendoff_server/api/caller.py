@@ -7,6 +7,7 @@ from dataclasses import replace
 from sendoff_server.access.gate import Credentials
 from sendoff_server.api.status import Context
 from sendoff_server.errors import InvalidRequest, Violation
+from sendoff_server.request_ids import REQUEST_ID, request_id_of
 from sendoff_server.tls.names import names_in
 from sendoff_server.validation import IDEMPOTENCY_KEY, check_idempotency_key
 
@@ -25,6 +26,14 @@ def proven_credentials(context: Context) -> Credentials:
     """The same, with what the connection has proven; where callers show certificates."""
     shown = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
     return replace(credentials(context), certificate_names=names_in(shown) if shown else ())
+
+
+def request_id(context: Context) -> str | None:
+    """What the caller calls this request; None for nothing that can be told."""
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID:
+            return request_id_of(value)
+    return None
 
 
 def idempotency_key(context: Context) -> str | None:

@@ -26,7 +26,7 @@ from sendoff_server.access.principal import Principal, act_for
 from sendoff_server.access.rpcs import RPCS
 from sendoff_server.api import status
 from sendoff_server.api.acts import address, stream_noted, unary_noted
-from sendoff_server.api.caller import credentials, proven_credentials
+from sendoff_server.api.caller import credentials, proven_credentials, request_id
 from sendoff_server.api.status import Context
 from sendoff_server.api.traced import traced
 from sendoff_server.audit.methods import is_act
@@ -130,8 +130,7 @@ class Calls:
         self, name: str, admit: Admit, parse: Parse, behaviour: Unary
     ) -> Callable[[bytes, Context], Awaitable[Message]]:
         async def call(data: bytes, context: Context) -> Message:
-            started = self._begin(name)
-            structlog.contextvars.bind_contextvars(rpc=name)
+            started = self._begin(name, context)
             try:
                 await admit(context)
                 reply = await behaviour(parse(data), context)
@@ -148,8 +147,7 @@ class Calls:
         """`parse` is given the request, or the iterator of those that come."""
 
         async def call(asked: Any, context: Context) -> None:
-            started = self._begin(name)
-            structlog.contextvars.bind_contextvars(rpc=name)
+            started = self._begin(name, context)
             try:
                 principal = await admit(context)
                 # Closed here and now: left to the garbage collector, what the generator holds would outlive the call.
@@ -187,9 +185,12 @@ class Calls:
         self._meter.refused(status.INTERNAL_REASON)
         await status.abort(context, status.internal())
 
-    def _begin(self, name: str) -> float:
-        """When, by the computer's stopwatch."""
+    def _begin(self, name: str, context: Context) -> float:
+        """When, by the computer's stopwatch. From now on log lines name the call."""
         self._meter.began(name)
+        structlog.contextvars.bind_contextvars(rpc=name)
+        if told := request_id(context):
+            structlog.contextvars.bind_contextvars(request_id=told)
         return perf_counter()
 
     def _count(self, name: str, outcome: str, started: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -86,7 +86,8 @@ class Courier:
         signer = partial(self._signer_of, delivery.tenant, delivery.signed_by)
         with self._tracer.delivering(delivery.run, delivery.id, delivery.attempts + 1):
             tried = await self._try(delivery.url, delivery.id, signer, body, extra)
-        return Outcome(self._note(delivery, tried), _is_well(tried))
+        note = replace(self._note(delivery, tried), since_ns=delivery.create_ns)
+        return Outcome(note, _is_well(tried))
 
     async def try_endpoint(self, tenant: str, endpoint: Endpoint, body: str) -> v1.DeliveryAttempt:
         """Send something to an endpoint that has a URL, once, whether it is disabled or not. Never raises."""

@@ -21,7 +21,7 @@ from sendoff_server.callbacks.doorbell import Doorbell
 from sendoff_server.callbacks.port import Payload
 from sendoff_server.clock import Clock
 from sendoff_server.errors import OutboxFull
-from sendoff_server.lifecycle import is_terminal
+from sendoff_server.lifecycle import is_terminal, starts
 from sendoff_server.outgoing.guard import Guard
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.items import Item, Progress, Recorded, Result
@@ -76,6 +76,16 @@ class Dispatcher:
         if self._outbox.open >= self._most_open:
             raise OutboxFull(self._most_open, COUNT_S)
 
+    @property
+    def open(self) -> int:
+        """Deliveries that are not done, to URLs that requests name; of all replicas, as counted every few seconds."""
+        return self._outbox.open
+
+    @property
+    def under_way(self) -> int:
+        """Attempts of this process."""
+        return len(self._under_way)
+
     def expect_endpoints(self) -> None:
         """To be called when one has been made: from now on runs may bring deliveries for it."""
         self._outbox = Outbox(self._outbox.open, has_endpoints=True)
@@ -85,7 +95,7 @@ class Dispatcher:
         if not isinstance(result, Recorded) or not isinstance(item, Progress):
             return
         ends = is_terminal(item.run)
-        if not ends and not _starts(item):
+        if not ends and not starts(item.run, item.events):
             return
         if self._outbox.has_endpoints:
             self.doorbell.ring()
@@ -170,22 +180,18 @@ class Dispatcher:
                 log.warning("a receiver of callbacks fails and is left alone", receiver=receiver, pause_s=pause_s)
 
 
-def _starts(item: Progress) -> bool:
-    """Whether the run starts with it. Events of one progress have the time of the first of them."""
-    return bool(item.events) and item.run.attempt == 1 and item.events[0].event_time == item.run.start_time
-
-
 def _log(delivery: Delivery, outcome: Outcome) -> None:
-    """A line for each attempt that failed. It tells the host and not the URL, which may hold a secret."""
+    """A line for each attempt. It tells the host and not the URL, which may hold a secret."""
     note = outcome.note
+    told = {
+        "run_id": delivery.run.id,
+        "agent_id": delivery.run.agent_id,
+        "event_type": delivery.kind,
+        "receiver": delivery.receiver,
+        "attempt": delivery.attempts + 1,
+    }
     error = note.attempt.error if note.attempt is not None else note.error
     if error:
-        log.warning(
-            "callback not delivered",
-            run_id=delivery.run.id,
-            event_type=delivery.kind,
-            receiver=delivery.receiver,
-            attempt=delivery.attempts + 1,
-            error=error,
-            given_up=note.next_attempt_ns is None,
-        )
+        log.warning("callback not delivered", **told, error=error, given_up=note.next_attempt_ns is None)
+    else:
+        log.debug("callback delivered", **told)

@@ -76,7 +76,9 @@ class OnTheWay:
     def acknowledged(self, delivery_id: str) -> NoteAttempt | None:
         """None for one that is not on the way."""
         held = self._received(delivery_id)
-        return None if held is None else NoteAttempt(delivery_id=held.id, attempt=self._attempt(held, ""))
+        if held is None:
+            return None
+        return NoteAttempt(delivery_id=held.id, attempt=self._attempt(held, ""), since_ns=held.create_ns)
 
     def given_back(self, delivery_id: str, error: str) -> NoteAttempt | None:
         """None for one that is not on the way."""

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from sendoff import v1
 from sendoff_server import validation
 from sendoff_server.callbacks.doorbell import Doorbell
@@ -23,6 +25,8 @@ PAGE = 16
 """Most deliveries that a stream takes at once, and so most runs that it holds."""
 LINGER_S = 2.0
 """How long a server that drains waits for acknowledgements."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -167,6 +171,9 @@ class PullStream:
     # ---- notes ----
 
     def _note(self, notes: Iterable[NoteAttempt]) -> Sequence[asyncio.Future[Result]]:
+        notes = list(notes)
+        for note in notes:
+            _log(note)
         written = [self._queue.note(note) for note in notes]
         for noting in written:
             self._noting.add(noting)
@@ -180,3 +187,13 @@ class PullStream:
     def _stir(self, _: object = None) -> None:
         if not self._stirred.done():
             self._stirred.set_result(None)
+
+
+def _log(note: NoteAttempt) -> None:
+    """A line for each delivery that was handed out. Why it came back is the receiver's own word, and is not told."""
+    if note.attempt is None:
+        return
+    if note.attempt.error:
+        log.info("callback came back", delivery_id=note.delivery_id, given_up=note.next_attempt_ns is None)
+    else:
+        log.debug("callback acknowledged", delivery_id=note.delivery_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -24,6 +25,7 @@ from sendoff_server.gateway.acts import address, named, noted
 from sendoff_server.gateway.connection import CALLER_NAMES
 from sendoff_server.gateway.refusals import reason_of, refusal
 from sendoff_server.meter import UNMETERED, CallMeter
+from sendoff_server.request_ids import REQUEST_ID, request_id_of
 from sendoff_server.use_cases import UseCases
 
 _log = structlog.get_logger(__name__)
@@ -89,13 +91,23 @@ class Watched:
         self._meter = meter
 
     def began(self, request: Request) -> float:
-        """When, by the computer's stopwatch."""
-        self._meter.began(f"{request.method} {self._path}")
+        """When, by the computer's stopwatch. From now on log lines name the request."""
+        name = f"{request.method} {self._path}"
+        self._meter.began(name)
+        structlog.contextvars.bind_contextvars(rpc=name)
+        if told := request_id_of(request.headers.get(REQUEST_ID)):
+            structlog.contextvars.bind_contextvars(request_id=told)
         return perf_counter()
+
+    def cancelled(self, request: Request, started: float) -> None:
+        """It ends without an answer, because the server does."""
+        self._meter.ended(f"{request.method} {self._path}", "CANCELLED", perf_counter() - started)
 
     def ended(self, request: Request, response: Response, error: Exception | None, started: float) -> None:
         took_s = perf_counter() - started
         self._meter.ended(f"{request.method} {self._path}", str(response.status_code), took_s)
+        if told := request_id_of(request.headers.get(REQUEST_ID)):
+            response.headers[REQUEST_ID] = told
         if error is not None:
             self._meter.refused(reason_of(error))
         _log.debug(
@@ -137,6 +149,9 @@ def _handler(
             response = await endpoint(use_cases, request)
             if principal is not None and isinstance(response, EventSourceResponse):
                 response.body_iterator = _rechecked(gate, principal, response.body_iterator)
+        except asyncio.CancelledError:
+            watched.cancelled(request, started)
+            raise
         except Exception as error:
             refused = error
             response = refusal(error, uuid.uuid4().hex)

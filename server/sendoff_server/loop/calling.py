@@ -19,6 +19,7 @@ from sendoff_server.body import Done, Live, Work
 from sendoff_server.clock import SECOND_NS, Clock
 from sendoff_server.loop import returns
 from sendoff_server.loop.toolset import Planned
+from sendoff_server.meter import UNMETERED_WORK, WorkMeter
 from sendoff_server.tools.port import ToolCall, ToolResult, Tools, text_result
 
 AT_ONCE = 32
@@ -27,6 +28,8 @@ ABANDON_AFTER_S = 0.5
 """A tool that does not end when it is told to is not waited for any longer than this."""
 
 _ONCE = frozenset({v1.TOOL_EFFECT_UNSPECIFIED, v1.TOOL_EFFECT_ONCE})
+
+_KINDS = {v1.TOOL_TYPE_BUILT_IN: "built_in", v1.TOOL_TYPE_MCP: "mcp", v1.TOOL_TYPE_PYTHON: "python"}
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +75,10 @@ class Callers:
         clock: Clock,
         timeout_s: float,
         open_secrets: OpenSecrets,
+        meter: WorkMeter = UNMETERED_WORK,
     ) -> None:
         self._open_secrets = open_secrets
+        self._meter = meter
         self._tools = tools
         self._clock = clock
         self._timeout_s = timeout_s
@@ -121,6 +126,8 @@ class Callers:
             log.exception("a tool call failed inside", tool=tool.name, run_id=batch.work.run.id)
             returned = returns.error(call_id, f"Error: {tool.name} failed inside the server.")
         took_s = self._clock.monotonic() - began
+        outcome = "success" if returned.status == v1.TOOL_RETURN_STATUS_SUCCESS else "error"
+        self._meter.tool_called(_KINDS.get(tool.type, "other"), outcome, took_s)
         return v1.ToolCallFinished(tool_return=returned, duration_ns=int(took_s * SECOND_NS))
 
     async def _called(self, batch: Batch, plan: Planned) -> ToolResult:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from sendoff_server.clock import Clock
+from sendoff_server.meter import UNMETERED, UNMETERED_WORK, StoreMeter, WorkMeter
 from sendoff_server.runs.presence import Presence
 from sendoff_server.store.group_commit import GroupCommit
 from sendoff_server.store.port import Store, StoreFailed
@@ -30,6 +31,8 @@ class Beating:
         *,
         beat_s: float,
         lease_s: float,
+        work: WorkMeter = UNMETERED_WORK,
+        meter: StoreMeter = UNMETERED,
     ) -> None:
         """`tell` is told after every beat whether the store works, and also when a beat goes unanswered for `beat_s`:
         whoever asks for health should not have to wait until it is certain that no answer comes. `on_freed` is called
@@ -40,6 +43,8 @@ class Beating:
         self._tell = tell
         self._on_freed = on_freed
         self._clock = clock
+        self._work = work
+        self._meter = meter
         self._beat_s = beat_s
         self._lease_s = lease_s
         self._reap_from = clock.monotonic()
@@ -72,6 +77,7 @@ class Beating:
             except StoreFailed as failure:
                 # Others may not have reached the store either; they get a lease's time to show that they are alive.
                 self._reap_from = self._clock.monotonic() + self._lease_s
+                self._meter.failed("beat")
                 log.warning("a beat failed", error=str(failure), calls_are_held=not self._presence.is_sure)
             await self._tell(alive)
             # One that took long to fail is followed by the next at once.
@@ -93,7 +99,9 @@ class Beating:
             self._came_through.clear()
             if self._clock.monotonic() >= self._reap_from:
                 try:
-                    if await self._store.reap(self._lease_s):
+                    if dead := await self._store.reap(self._lease_s):
+                        log.warning("other servers are gone; what they held is freed", replicas=dead)
+                        self._work.freed(dead)
                         self._on_freed()
                 except StoreFailed as failure:
                     log.warning("dead replicas can not be looked for", error=str(failure))

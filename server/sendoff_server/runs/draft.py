@@ -128,6 +128,7 @@ class Draft:
         holds_lease: bool = True,
         keep_lease: bool = True,
         left_out: LeftOut = LeftOut.NOTHING,
+        tenant: str = "",
     ) -> Progress:
         """All that was drafted since the last time, to be written at once."""
         self.run.etag = str(self.run.last_sequence)
@@ -145,6 +146,7 @@ class Draft:
             opens=self._opens,
             settles=self._settles,
             left_out=left_out,
+            tenant=tenant,
         )
         self._recorded = run.last_sequence
         self._events, self._messages, self._opens, self._settles = [], [], (), False

@@ -20,8 +20,9 @@ import structlog
 
 from sendoff import v1
 from sendoff_server.body import Body, End, Next, Settle, Work
-from sendoff_server.clock import Clock
-from sendoff_server.lifecycle import decisions_of, input_messages
+from sendoff_server.clock import SECOND_NS, Clock, nanoseconds
+from sendoff_server.lifecycle import decisions_of, input_messages, log_fields
+from sendoff_server.meter import UNMETERED_WORK, WorkMeter
 from sendoff_server.runs.deadline import alarm, overdue
 from sendoff_server.runs.draft import run_error
 from sendoff_server.runs.following import PAGE_EVENTS
@@ -81,8 +82,10 @@ class Executor:
         presence: Presence,
         clock: Clock,
         tracer: Tracer = NO_TRACER,
+        meter: WorkMeter = UNMETERED_WORK,
     ) -> None:
         self._store = store
+        self._meter = meter
         self._commits = commits
         self._hub = hub
         self._body = body
@@ -92,11 +95,23 @@ class Executor:
 
     async def execute(self, claim: Claim, interruption: Interruption, keep_lease: Callable[[], bool]) -> None:
         """Take the run to its end, and hand its lane on or, if `keep_lease` says so then, let go of it."""
+        structlog.contextvars.bind_contextvars(**log_fields(claim.tenant, claim.run))
         try:
             with self._hub.executing(claim.tenant, claim.run) as topic, self._tracer.executing(claim.run):
-                recorder = Recorder(self._commits, self._clock, claim, topic, self._presence, keep_lease, self._tracer)
+                recorder = Recorder(
+                    self._commits,
+                    self._clock,
+                    claim,
+                    topic,
+                    self._presence,
+                    keep_lease,
+                    self._tracer,
+                    self._meter,
+                )
                 await self._to_recorded_end(claim, recorder, interruption)
         except MovedOn:
+            log.warning("a run at work has moved on without this process")
+            self._meter.lost()
             # Outside of the block above, because what is launched by the release may be this same run.
             await self._commits.submit(Release(claim.lane, keep_lease()))
 
@@ -156,6 +171,8 @@ class Executor:
         return overdue(recorder.draft.run, work.request.limits, self._clock.now_ns())
 
     async def _begin_and_work(self, work: Work, recorder: Recorder, interruption: Interruption) -> End:
+        if not recorder.draft.run.attempt:
+            self._meter.began(work.tenant, waited_s(work, self._clock.now_ns()))
         recorder.draft.start()
         with alarm(self._clock, recorder.draft.run, work.request.limits, interruption.expire):
             interruption.open = True
@@ -213,6 +230,12 @@ def cancelled(cancel: Cancel) -> End:
     reason = v1.STOP_REASON_SUPERSEDED if cancel.superseded else v1.STOP_REASON_CANCELLED
     left_out = LeftOut.CONVERSATION if cancel.rollback else LeftOut.NOTHING
     return End(reason, cancel_reason=cancel.reason, left_out=left_out)
+
+
+def waited_s(work: Work, now_ns: int) -> float:
+    """Since it was accepted, or since the time that it was to start at."""
+    may_start_ns = max(nanoseconds(work.run.create_time), work.request.scheduling.start_time.ToNanoseconds())
+    return max(0, now_ns - may_start_ns) / SECOND_NS
 
 
 def _work(claim: Claim) -> Work:

@@ -11,6 +11,7 @@ from sendoff import v1
 from sendoff_server.body import Ask, Asked, Called, Done, End, Next, Result, Settled, Step
 from sendoff_server.clock import SECOND_NS, Clock, timestamp
 from sendoff_server.lifecycle import elapsed_ns, is_terminal, left_out_by
+from sendoff_server.meter import UNMETERED_WORK, WorkMeter
 from sendoff_server.runs.draft import Draft
 from sendoff_server.runs.hub import Topic
 from sendoff_server.runs.presence import Presence
@@ -40,6 +41,7 @@ class Recorder:
         presence: Presence,
         keep_lease: Callable[[], bool],
         tracer: Tracer = NO_TRACER,
+        meter: WorkMeter = UNMETERED_WORK,
     ) -> None:
         self._commits = commits
         self._clock = clock
@@ -47,8 +49,12 @@ class Recorder:
         self._presence = presence
         self._keep_lease = keep_lease
         self._tracer = tracer
+        self._meter = meter
+        self._tenant = claim.tenant
         self._stored = claim.run
         self._step: StepRecord | None = None
+        self._called_s: float | None = None
+        """When the model was called, by the stopwatch; None once it has said something."""
         self._continued: v1.Run | None = None
         self._traced_step = ""
         self.start_over()
@@ -90,6 +96,7 @@ class Recorder:
         started = v1.StepStarted(model_handle=model.handle, index=step.index, message_id=message_id)
         self.draft.event("step_started", started, step.id)
         await self.record()
+        self._called_s = self._clock.monotonic()
 
     def write(self, part_index: int, kind: str, text: str) -> None:
         assert self.done.asking is not None
@@ -100,6 +107,7 @@ class Recorder:
         self._retract("MODEL_RETRY")
         earliest = timestamp(self._clock.now_ns() + int(pause_s * SECOND_NS))
         log.info("model call is repeated later", run_id=self.draft.run.id, reason=reason, pause_s=round(pause_s, 3))
+        self._meter.model_repeated(self._step.model_handle if self._step else "", reason)
         wait = v1.WaitInfo(reason="RETRY_BACKOFF", earliest_start_time=earliest)
         self.draft.phase(v1.RUN_PHASE_BACKING_OFF, wait)
         await self.record()
@@ -217,6 +225,9 @@ class Recorder:
             self.draft.phase(phase)
 
     def _note_first_output(self) -> None:
+        if self._called_s is not None and self._step is not None:
+            self._meter.first_token(self._step.model_handle, self._clock.monotonic() - self._called_s)
+            self._called_s = None
         run = self.draft.run
         if not run.HasField("ttft_ns"):
             run.ttft_ns = elapsed_ns(run, self._clock.now_ns())
@@ -236,7 +247,7 @@ class Recorder:
 
     async def _write(self, *, keep_lease: bool, left_out: LeftOut) -> None:
         step = self._step.copied() if self._step else None
-        progress = self.draft.progress(step=step, keep_lease=keep_lease, left_out=left_out)
+        progress = self.draft.progress(step=step, keep_lease=keep_lease, left_out=left_out, tenant=self._tenant)
         result = await self._commits.submit(progress)
         if isinstance(result, Outdated):
             raise MovedOn

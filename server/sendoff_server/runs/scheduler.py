@@ -26,6 +26,7 @@ import structlog
 
 from sendoff_server.clock import Clock
 from sendoff_server.lifecycle import is_terminal
+from sendoff_server.meter import UNMETERED_WORK, WorkMeter
 from sendoff_server.runs.executor import Executor, Interruption
 from sendoff_server.runs.hub import Hub
 from sendoff_server.store.items import Accept, Cancel, Claim, Item, Noted, Placed, Progress, Recorded, Released, Result
@@ -42,13 +43,21 @@ class Scheduler:
     """Launches what is claimed, claims what waits."""
 
     def __init__(
-        self, store: Store, hub: Hub, clock: Clock, *, max_running: int, tell_lanes_wait: Callable[[], None]
+        self,
+        store: Store,
+        hub: Hub,
+        clock: Clock,
+        *,
+        max_running: int,
+        tell_lanes_wait: Callable[[], None],
+        meter: WorkMeter = UNMETERED_WORK,
     ) -> None:
         """`tell_lanes_wait`: called when lanes wait that other replicas may have slots for."""
         self._store = store
         self._hub = hub
         self._clock = clock
         self._max_running = max_running
+        self._meter = meter
         self._tell_lanes_wait = tell_lanes_wait
         self._running: dict[str, Interruption] = {}
         self._without_slot: dict[str, Claim] = {}
@@ -238,6 +247,7 @@ class Scheduler:
             seen = self._wait_count
             limit = min(room, CLAIM_LIMIT)
             claims = await self._store.claim(limit)
+            self._meter.claimed(len(claims))
             for claim in claims:
                 self._launch_in_slot(claim)
             if len(claims) < limit:

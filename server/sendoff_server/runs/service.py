@@ -307,7 +307,7 @@ class RunService:
             return None
         draft = Draft(run, self._clock)
         draft.end(reason, error, cancel_reason=cancel_reason)
-        progress = draft.progress(holds_lease=False)
+        progress = draft.progress(holds_lease=False, tenant=tenant)
         result = await self._commits.submit(progress)
         if isinstance(result, Outdated):
             return None

@@ -22,6 +22,10 @@ class StepRecord:
     def is_over(self) -> bool:
         return self._step.status != v1.STEP_STATUS_PENDING
 
+    @property
+    def model_handle(self) -> str:
+        return self._step.model_handle
+
     def calling(self, model: v1.Model) -> v1.Step:
         """The model is called, perhaps not for the first time."""
         self._step.model_handle = model.handle

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
+from typing import Self
 
 from sendoff import v1
-from sendoff_server.clock import Clock, timestamp
+from sendoff_server.clock import SECOND_NS, Clock, nanoseconds, timestamp
 from sendoff_server.errors import RunNotFound
 from sendoff_server.lifecycle import is_terminal
 from sendoff_server.message_types import of_type
+from sendoff_server.meter import UNMETERED, StreamMeter
 from sendoff_server.page_fit import fitting
 from sendoff_server.runs.following import Cursor, next_deltas, next_events
 from sendoff_server.runs.hub import Hub, Topic, owners
@@ -34,9 +36,17 @@ class Watching:
     """Follows runs through the hub, and through the store where the hub does not know."""
 
     def __init__(
-        self, store: Store, hub: Hub, clock: Clock, *, max_stream_age_s: float, slow_consumer_s: float
+        self,
+        store: Store,
+        hub: Hub,
+        clock: Clock,
+        *,
+        max_stream_age_s: float,
+        slow_consumer_s: float,
+        meter: StreamMeter = UNMETERED,
     ) -> None:
         self._store = store
+        self._meter = meter
         self._hub = hub
         self._clock = clock
         self._max_stream_age_s = max_stream_age_s
@@ -79,15 +89,26 @@ class Watching:
         watch.through_drain, watch.through_need = through_drain, through_need
         self._watches.add(watch)
         try:
-            async with aclosing(self._all_frames(run, watch)) as frames:
-                async for frame in frames:
-                    offered = self._clock.monotonic()
-                    yield frame
-                    if self._clock.monotonic() - offered > self._slow_consumer_s and not frame.HasField("end"):
-                        yield _end(v1.StreamEnd.REASON_SLOW_CONSUMER, watch.view.told_by(frame))
-                        return
+            with Attended(self._meter, self._clock) as attended:
+                async with aclosing(self._in_time(self._all_frames(run, watch), watch)) as frames:
+                    async for frame in frames:
+                        attended.offers(frame)
+                        yield frame
+                        attended.took(frame)
         finally:
             self._watches.discard(watch)
+
+    async def _in_time(
+        self, frames: AsyncGenerator[v1.WatchRunResponse], watch: Watch
+    ) -> AsyncGenerator[v1.WatchRunResponse]:
+        """The same, up to the one that was left untaken for too long; then how to go on."""
+        async with aclosing(frames):
+            async for frame in frames:
+                offered = self._clock.monotonic()
+                yield frame
+                if self._clock.monotonic() - offered > self._slow_consumer_s and not frame.HasField("end"):
+                    yield _end(v1.StreamEnd.REASON_SLOW_CONSUMER, watch.view.told_by(frame))
+                    return
 
     async def _all_frames(self, run: v1.Run, watch: Watch) -> AsyncGenerator[v1.WatchRunResponse]:
         watch.following = run
@@ -141,6 +162,35 @@ class Watching:
     def _heartbeat(self, view: View) -> v1.Heartbeat:
         # All that is durable was told, or there would be news instead of silence.
         return v1.Heartbeat(server_time=timestamp(self._clock.now_ns()), last_sequence=view.cursor.sequence)
+
+
+class Attended:
+    """Counts a stream while it is entered, and how late its watcher is told what happens meanwhile."""
+
+    def __init__(self, meter: StreamMeter, clock: Clock) -> None:
+        self._meter = meter
+        self._clock = clock
+        self._born_ns = clock.now_ns()
+        self._reason = "left"
+
+    def __enter__(self) -> Self:
+        self._meter.opened()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._meter.closed(self._reason)
+
+    def offers(self, frame: v1.WatchRunResponse) -> None:
+        if frame.HasField("end"):
+            self._reason = v1.StreamEnd.Reason.Name(frame.end.reason).removeprefix("REASON_").lower()
+
+    def took(self, frame: v1.WatchRunResponse) -> None:
+        """The watcher has taken it."""
+        if not frame.HasField("event"):
+            return
+        happened_ns = nanoseconds(frame.event.event_time)
+        if happened_ns >= self._born_ns:
+            self._meter.told((self._clock.now_ns() - happened_ns) / SECOND_NS)
 
 
 class Watch:

@@ -8,6 +8,13 @@ from pydantic import Field, field_validator
 
 from sendoff_server.settings.group import Group
 
+MOST_TENANTS = 100
+"""Each has about as many lines as models are used."""
+
+
+def _named(tenants: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for each in tenants.split(",") if (name := each.strip())))
+
 
 class SightSettings(Group):
     """What the server tells of itself."""
@@ -19,6 +26,11 @@ class SightSettings(Group):
         "other one the next. `off`: there are none.",
     )
 
+    metrics_tenants: str = Field(
+        "",
+        description="Tenants whose runs, tokens and costs have lines of their own in the metrics, with commas between "
+        "them; all others are told as `other`.",
+    )
     trace_content: bool = Field(
         False,
         description="Have traces tell what was said, and what tools were given and gave. They are kept if "
@@ -32,6 +44,18 @@ class SightSettings(Group):
         if address != "off" and (found is None or int(found[1]) > 65_535):
             raise ValueError("expected host:port, for example 127.0.0.1:9464, or off")
         return address
+
+    @field_validator("metrics_tenants")
+    @classmethod
+    def _are_few(cls, tenants: str) -> str:
+        if len(_named(tenants)) > MOST_TENANTS:
+            raise ValueError(f"at most {MOST_TENANTS} tenants can have lines of their own")
+        return tenants
+
+    @property
+    def metrics_tenants_named(self) -> tuple[str, ...]:
+        """Each once, in their order."""
+        return _named(self.metrics_tenants)
 
     def metrics_address_of(self, process: int) -> str:
         """Where the process of that number tells its metrics, of several that are counted from 1."""

@@ -17,6 +17,8 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
+from typing import NamedTuple
 
 import structlog
 
@@ -37,7 +39,19 @@ ENOUGH_ITEMS = 32
 
 log = structlog.get_logger(__name__)
 
-Waiting = tuple[Item, asyncio.Future[Result]]
+Witness = Callable[[Item, Result], None]
+"""Called for every item that is durable, in the context of whoever submitted it: what it logs tells who that was."""
+
+
+class Waiting(NamedTuple):
+    item: Item
+    future: asyncio.Future[Result]
+    context: Context
+    """Of who submitted it."""
+
+
+def unwitnessed(item: Item, result: Result) -> None:
+    """Nobody looks on."""
 
 
 class GroupCommit:
@@ -49,12 +63,14 @@ class GroupCommit:
         clock: Clock,
         on_result: Callable[[Item, Result], None],
         meter: StoreMeter = UNMETERED,
+        witness: Witness = unwitnessed,
         noting: Callable[[Item], Item] = lambda item: item,
     ) -> None:
         """`noting` is given each item where it is submitted, and adds for whom that is."""
         self._noting = noting
         self._store = store
         self._meter = meter
+        self._witness = witness
         self._clock = clock
         self._on_result = on_result
         self._waiting: deque[Waiting] = deque()
@@ -102,9 +118,9 @@ class GroupCommit:
             raise QueueFull("the store's queue", MAX_WAITING)
         future: asyncio.Future[Result] = self._loop.create_future()
         if self._fenced is not None:
-            _refuse([(item, future)], self._fenced)
+            _refuse([Waiting(item, future, copy_context())], self._fenced)
             return future
-        self._waiting.append((self._noting(item), future))
+        self._waiting.append(Waiting(self._noting(item), future, copy_context()))
         self._gathered.set()
         if len(self._waiting) >= ENOUGH_ITEMS:
             self._stop_gathering()
@@ -124,7 +140,7 @@ class GroupCommit:
             together = len(batch) > 1
             began_s = self._clock.monotonic()
             try:
-                results = await self._store.flush([item for item, _ in batch])
+                results = await self._store.flush([waiting.item for waiting in batch])
             except StoreFailed as failure:
                 self._put_back(batch, failure)
                 await self._clock.sleep(pause_s)
@@ -138,8 +154,8 @@ class GroupCommit:
             self._meter.written(len(batch), self._clock.monotonic() - began_s)
             pause_s = FIRST_PAUSE_S
             self._failed = False
-            for (item, future), result in zip(batch, results, strict=True):
-                self._tell(item, future, result)
+            for waiting, result in zip(batch, results, strict=True):
+                self._tell(waiting, result)
 
     async def _gather(self) -> None:
         """Let some more items come."""
@@ -157,7 +173,7 @@ class GroupCommit:
         size = 0
         while self._waiting and len(batch) < MAX_BATCH_ITEMS and size < MAX_BATCH_BYTES:
             waiting = self._waiting.popleft()
-            size += len(waiting[0].request) if isinstance(waiting[0], Accept) else 0
+            size += len(waiting.item.request) if isinstance(waiting.item, Accept) else 0
             batch.append(waiting)
         return batch
 
@@ -168,14 +184,16 @@ class GroupCommit:
         if self._closing:
             _refuse(batch, failure)
             return
-        _refuse([waiting for waiting in batch if _is_request(waiting[0])], failure)
-        self._waiting.extendleft(waiting for waiting in reversed(batch) if not _is_request(waiting[0]))
+        _refuse([waiting for waiting in batch if _is_request(waiting.item)], failure)
+        self._waiting.extendleft(waiting for waiting in reversed(batch) if not _is_request(waiting.item))
 
-    def _tell(self, item: Item, future: asyncio.Future[Result], result: Result | Poisoned) -> None:
+    def _tell(self, waiting: Waiting, result: Result | Poisoned) -> None:
+        item, future, context = waiting
         if isinstance(result, Poisoned):
             log.error("item can not be written", kind=type(item).__name__, error=str(result))
-            _fail([(item, future)], result)
+            _fail([waiting], result)
             return
+        context.run(self._witness, item, result)
         self._on_result(item, result)
         if not future.done():
             future.set_result(result)
@@ -188,12 +206,12 @@ def _is_request(item: Item) -> bool:
 
 def _refuse(batch: list[Waiting], error: Exception) -> None:
     """Nothing of the batch was written. Callers are told in their words, runs under way in the store's."""
-    _fail([waiting for waiting in batch if _is_request(waiting[0])], StoreUnavailable())
-    _fail([waiting for waiting in batch if not _is_request(waiting[0])], error)
+    _fail([waiting for waiting in batch if _is_request(waiting.item)], StoreUnavailable())
+    _fail([waiting for waiting in batch if not _is_request(waiting.item)], error)
 
 
 def _fail(batch: list[Waiting], error: Exception) -> None:
-    for _, future in batch:
+    for _, future, _ in batch:
         if not future.done():
             future.set_exception(error)
             future.exception()  # a caller that went away must not be reported as an exception never retrieved

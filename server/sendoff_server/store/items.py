@@ -237,6 +237,8 @@ class Progress:
     shows this one as `continued_by_run_id` and no pending actions. Changes nothing if nothing is pending."""
     left_out: LeftOut = LeftOut.NOTHING
     """With the run's end."""
+    tenant: str = ""
+    """Whose run it is, for whoever looks on; nothing is written of it. Empty: not told."""
     act: NoteAct | None = None
     """Written with the rest, if it is Recorded."""
 
@@ -331,6 +333,8 @@ class NoteAttempt:
     """Why its endpoint is disabled with this; empty: it is not."""
     url: str = ""
     """With `disables`: where it was tried. An endpoint that has another URL by now is not disabled."""
+    since_ns: int = 0
+    """When it came into the outbox, for whoever looks on; nothing is written of it. 0: not told."""
 
 
 @dataclass(frozen=True, slots=True)

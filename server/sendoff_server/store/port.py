@@ -51,7 +51,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
-from sendoff_server.store.standing import QueueCount, SlotWait, Standing
+from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing, Stored
 
 DEFAULT_TENANT = "default"
 """Owner of everything as long as there are no keys."""
@@ -233,8 +233,18 @@ class Store(ApiKeyReads, Protocol):
         """How many runs of the tenant have not ended; of these shares only, if any are named."""
         ...
 
+    async def queue_depths(self, tenants: Sequence[str]) -> list[QueueDepth]:
+        """How many runs have not ended, of each of these tenants that has some, and of all others together. The cost
+        grows with the conversations that have such runs, and not with the runs."""
+        ...
+
     async def count_open(self, tenant: str, most: int) -> int:
         """How many runs of the tenant have not ended; not counted much further than to `most`."""
+        ...
+
+    async def stored(self, tenant: str, after_ns: int) -> Stored:
+        """How much a tenant has stored. The cost grows with the messages that came after that moment, and with the
+        files."""
         ...
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:

@@ -114,6 +114,36 @@ class QueueCount:
     most_per_tenant: int
 
 
+class Stored(NamedTuple):
+    """What a tenant has stored."""
+
+    message_bytes: int
+    """In the list of its messages, of those that came after a moment."""
+    file_bytes: int
+    """In all of its files."""
+    last_ns: int
+    """When the last of these messages came; 0: none did."""
+
+
+class QueueDepth(NamedTuple):
+    """The open runs of a tenant, or of all that are not named."""
+
+    tenant: str
+    """Empty: of all others."""
+    queued: int
+    """Heads that wait for nothing but a slot, as far as was seen."""
+    scheduled: int
+    """Heads whose time has not come."""
+    held: int
+    """Heads that wait for answers, are paused, or at a cap."""
+    running: int
+    """Heads of lanes that are held by a replica."""
+    behind: int
+    """Runs behind a head."""
+    oldest_ns: int
+    """How long the oldest of `queued` has waited; 0: there is none."""
+
+
 class SlotWait(NamedTuple):
     """How long a run waited for a slot once its turn in its lane, and its time, had come."""
 

@@ -115,7 +115,8 @@ async def test_a_receipt_is_noted_with_its_time_and_how_long_it_took(desk: Desk)
     await desk.clock.advance(1.5)
     desk.receivers.release.set()
     attempt = v1.DeliveryAttempt(start_time=timestamp(begun_ns), duration_ns=1_500_000_000, status_code=204)
-    assert await under_way == Outcome(NoteAttempt(delivery_id=delivery.id, attempt=attempt), receiver_is_well=True)
+    note = NoteAttempt(delivery_id=delivery.id, attempt=attempt, since_ns=delivery.create_ns)
+    assert await under_way == Outcome(note, receiver_is_well=True)
 
 
 async def test_an_answer_that_is_no_receipt_is_noted_with_its_beginning_and_the_next_time(desk: Desk) -> None:

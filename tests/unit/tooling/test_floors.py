@@ -24,6 +24,7 @@ WRONG = {
     ),
     "Only the gRPC door and the client know grpc": ("server/sendoff_server/runs/service.py", "import grpc.aio"),
     "Only the REST door knows an HTTP server": ("server/sendoff_server/runs/service.py", "import starlette.requests"),
+    "Only sight/ knows a library for metrics": ("server/sendoff_server/runs/service.py", "import prometheus_client"),
     "Only store engines know a database driver": ("server/sendoff_server/agents/service.py", "import sqlite3"),
     "Only models/ knows model libraries": ("server/sendoff_server/agents/service.py", "import openai"),
     "Only assembly.py and the command line choose tools": (

@@ -90,7 +90,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
-from sendoff_server.store.standing import QueueCount, SlotWait, Standing
+from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing, Stored
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -266,8 +266,14 @@ class PostgresStore(Store):
     async def count_queue(self, tenant: str, shares: Sequence[int]) -> QueueCount:
         return await self._read(standing.count, tenant, shares, self._dispatch.caps)
 
+    async def queue_depths(self, tenants: Sequence[str]) -> list[QueueDepth]:
+        return await self._read(standing.depths, tenants)
+
     async def count_open(self, tenant: str, most: int) -> int:
         return await self._read(standing.count_open, tenant, most)
+
+    async def stored(self, tenant: str, after_ns: int) -> Stored:
+        return await self._read(standing.stored, tenant, after_ns)
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         return await self._read(standing.waits, tenant)

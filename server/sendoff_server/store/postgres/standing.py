@@ -18,11 +18,13 @@ from sendoff_server.store.standing import (
     MOST_TOLD,
     NEWEST_STEPS,
     QueueCount,
+    QueueDepth,
     QueueGroup,
     ReplicaSeen,
     SlotPlace,
     SlotWait,
     Standing,
+    Stored,
     is_agent_at_cap,
     slot_wait,
     wants_slot,
@@ -103,9 +105,20 @@ async def count(connection: Connection, tenant: str, shares: Sequence[int], caps
     )
 
 
+async def depths(connection: Connection, tenants: Sequence[str]) -> list[QueueDepth]:
+    now_ns = await connection.fetchval(named("now_ns"))
+    rows = await connection.fetch(named("queue_depths"), list(tenants), now_ns)
+    return [QueueDepth(*told) for told in rows]
+
+
 async def count_open(connection: Connection, tenant: str, most: int) -> int:
     runs: int = await connection.fetchval(named("count_open"), tenant, most)
     return runs
+
+
+async def stored(connection: Connection, tenant: str, after_ns: int) -> Stored:
+    (row,) = await connection.fetch(named("stored"), tenant, after_ns)
+    return Stored(*row)
 
 
 async def waits(connection: Connection, tenant: str) -> list[SlotWait]:

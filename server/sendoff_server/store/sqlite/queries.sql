@@ -561,6 +561,11 @@ SELECT coalesce(sum(open), 0) FROM (
   SELECT open FROM lane INDEXED BY lane_active WHERE open > 0 AND tenant = ?1 LIMIT ?2
 );
 
+-- name: stored
+-- Of tenant ?1: bytes of messages that were listed after ?2, bytes of all files, when the last of these messages was listed.
+SELECT coalesce(sum(size), 0), (SELECT coalesce(sum(length(data)), 0) FROM file WHERE tenant = ?1), coalesce(max(listed_ns), 0)
+FROM listed WHERE tenant = ?1 AND listed_ns > ?2;
+
 -- name: count_queue
 -- Of the first ?3 open runs of tenant ?1 how many there are by share and priority; ?4 groups at most, of shares ?2 unless they are NULL.
 -- ?5 is now, ?6 and ?7 are the caps of an agent and of a tenant.
@@ -597,6 +602,24 @@ SELECT r.body, g.* FROM (
   ORDER BY runs DESC, share, priority LIMIT ?4
 ) g CROSS JOIN run r USING (no)
 ORDER BY g.runs DESC, g.share, g.priority;
+
+-- name: queue_depths
+-- Of each tenant of ?1 that has open runs, and of all others under '', what its lanes wait for; ?2 is now.
+SELECT told, sum(state = 1), sum(state = 2), sum(state = 3), sum(state = 4), sum(open - 1),
+  coalesce(max(CASE WHEN state = 1 THEN ?2 - ready_at_ns END), 0)
+FROM (
+  SELECT CASE WHEN tenant IN (SELECT value FROM json_each(?1)) THEN tenant ELSE '' END AS told, open, ready_at_ns, CASE
+    WHEN owner IS NOT NULL THEN 4
+    WHEN held THEN 3
+    WHEN scheduled AND ready_at_ns > ?2 THEN 2
+    WHEN barred > 0 OR EXISTS (
+      SELECT 1 FROM dispatch_pause p
+      WHERE p.lifted = 0 AND p.tenant = lane.tenant AND (p.agent_no, p.share) IN (VALUES (lane.agent_no, -1), (0, lane.share), (0, -1))
+    ) THEN 3
+    ELSE 1 END AS state
+  FROM lane INDEXED BY lane_active WHERE (open > 0 OR owner IS NOT NULL) AND open > 0
+)
+GROUP BY told;
 
 -- name: first_steps
 -- The runs of tenant ?1 whose first step is among its newest ?2, each with the run before it in its lane.
@@ -1180,6 +1203,9 @@ UPDATE api_key SET revoked_ns = ?2, change = (SELECT max(change) + 1 FROM api_ke
 
 -- name: note_api_key_used
 UPDATE api_key SET used_ns = ?2 WHERE id = ?1 AND coalesce(used_ns, 0) < ?2;
+
+-- name: note_act_at_desk
+INSERT INTO audit (tenant, id, time_ns, body) VALUES (?1, ?2, ?3, ?4);
 
 -- name: keep_out_programs_without_keys
 UPDATE schema_version SET oldest = number WHERE number = ?1;

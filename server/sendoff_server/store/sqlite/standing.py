@@ -22,11 +22,13 @@ from sendoff_server.store.standing import (
     MOST_TOLD,
     NEWEST_STEPS,
     QueueCount,
+    QueueDepth,
     QueueGroup,
     ReplicaSeen,
     SlotPlace,
     SlotWait,
     Standing,
+    Stored,
     is_agent_at_cap,
     slot_wait,
     wants_slot,
@@ -106,9 +108,18 @@ def count(connection: sqlite3.Connection, tenant: str, shares: Sequence[int], ca
     )
 
 
+def depths(connection: sqlite3.Connection, tenants: Sequence[str], now_ns: int) -> list[QueueDepth]:
+    rows = connection.execute(named("queue_depths"), (encode_list(tenants), now_ns))
+    return [QueueDepth(*told) for told in rows]
+
+
 def count_open(connection: sqlite3.Connection, tenant: str, most: int) -> int:
     (runs,) = connection.execute(named("count_open"), (tenant, most)).fetchone()
     return int(runs)
+
+
+def stored(connection: sqlite3.Connection, tenant: str, after_ns: int) -> Stored:
+    return Stored(*connection.execute(named("stored"), (tenant, after_ns)).fetchone())
 
 
 def waits(connection: sqlite3.Connection, tenant: str) -> list[SlotWait]:
