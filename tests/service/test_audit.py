@@ -180,7 +180,8 @@ async def test_a_page_looks_through_so_many_entries_and_tells_where_it_stopped(
     async with world(serve) as (caller, _):
         agents = [await caller.agent() for _ in range(7)]
         ask = v1.ListAuditEntriesRequest(resource_id=agents[0])
-        found, pages = [], 0
+        found: list[v1.AuditEntry] = []
+        pages = 0
         while pages == 0 or ask.page_token:
             page = await caller.ops.ListAuditEntries(ask)
             found += page.entries
@@ -269,6 +270,9 @@ class TwoTenants:
         act_for(principal)
         require(principal, *needed)
         return principal
+
+    async def recheck(self, principal: Principal) -> None:
+        """Nothing has changed."""
 
 
 async def test_tenants_see_their_own_acts_and_refusals_name_the_key(settings: Settings) -> None:

@@ -40,7 +40,7 @@ Stored = Callable[[], bytes]
 @pytest.fixture(autouse=True)
 def _logging_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands that are invoked in this process leave it alone."""
-    monkeypatch.setattr(logs, "configure", lambda log_format, log_level: None)
+    monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -219,7 +219,7 @@ async def test_a_secret_that_cannot_be_read_is_given_anew(serve: Serve) -> None:
 
 async def test_where_others_reach_the_server_secrets_are_taken_with_a_key_only(serve: Serve) -> None:
     agent = v1.CreateAgentRequest(agent=v1.Agent(name="one", secrets={"WORD": SECRET}))
-    everywhere = {"grpc_address": "0.0.0.0:0", "python_tools": True}
+    everywhere = {"grpc_address": "0.0.0.0:0", "insecure": True, "python_tools": True}
     async with serve(**everywhere) as server, calling(f"127.0.0.1:{server.grpc.port}") as caller:
         refusal = await refused(caller.agents.CreateAgent(agent, timeout=PATIENCE_S))
         assert refusal.reason == "UNSUPPORTED_FEATURE"

@@ -86,11 +86,11 @@ def noted(item: Item) -> Item:
 def ids_of(message: Message) -> Iterable[str]:
     """Ids that stand in a request or an answer: its own, those that it names, and that of what it carries."""
     for field, value in message.ListFields():
-        if field.name == "id" or field.name.endswith("_id"):
+        if field.name == "id" or (field.name.endswith("_id") and field.name != "request_id"):
             yield str(value)
         elif field.name.endswith("_ids") and not isinstance(value, Message):
             yield from map(str, value)
         elif field.message_type is not None and isinstance(value, Message):
             carried = value.DESCRIPTOR.fields_by_name.get("id")
             if carried is not None and carried.type == carried.TYPE_STRING:
-                yield str(value.id)
+                yield str(getattr(value, carried.name))
