@@ -39,7 +39,7 @@ Stored = Callable[[], bytes]
 @pytest.fixture(autouse=True)
 def _logging_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands that are invoked in this process leave it alone."""
-    monkeypatch.setattr(logs, "configure", lambda log_format, log_level: None)
+    monkeypatch.setattr(logs, "configure", lambda log_format, log_level, **_: None)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
