@@ -74,8 +74,9 @@ proto: $(READY) $(GEN_READY) ## Generate client/sendoff/v1 from protos/
 	@$(BIN)/python protos/generate.py
 
 .PHONY: snapshot
-snapshot: $(READY) ## Write down the contract's rules, REST paths and defaults as they are now
-	@SENDOFF_UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/unit/contract_snapshot
+snapshot: $(READY) ## Write down the contract's rules, REST paths, defaults and what may be repeated, as they are now
+	@SENDOFF_UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/unit/contract_snapshot tests/deploy/test_drain.py \
+	  -k 'contract_snapshot or may_repeat'
 
 .PHONY: baseline
 baseline: $(READY) ## At a release: make today's contract the one that must not be broken

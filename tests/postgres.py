@@ -144,6 +144,16 @@ def copy_cluster(folder: Path, dsn: str, settings: Mapping[str, str]) -> None:
         file.write(f"unix_socket_directories = '{folder}'\n")
 
 
+def as_owner(folder: Path, commands: str, environment: Mapping[str, str]) -> None:
+    """Shell commands by the user of the cluster of a folder, which may be empty yet, with PostgreSQL's programs."""
+    if _is_root():
+        account = pwd.getpwnam(_UNPRIVILEGED)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    path = os.pathsep.join([str(_programs(folder)), os.environ["PATH"]])
+    command = _unprivileged(["/bin/bash", "-euo", "pipefail", "-c", commands])
+    subprocess.run(command, check=True, env={**environment, "PATH": path}, cwd=folder)
+
+
 def control(folder: Path, *command: str) -> None:
     """`pg_ctl start`, `stop`, `restart` or `promote` for the cluster of a folder; returns when that is done."""
     log = folder / "log"

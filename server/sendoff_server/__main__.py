@@ -234,8 +234,9 @@ def doctor(
 ) -> None:
     """Look at all that `serve` with these settings needs, and say what to mend. Changes nothing.
 
-    Looks at the settings, the data directory, open files, both addresses, the database and its clock, the models'
-    providers and the MCP servers. The exit code is 1 if something keeps a server from working as it should.
+    Looks at the settings, the data directory, open files, the addresses, who is let in, TLS, the database and its
+    clock, the models' providers and the MCP servers. The exit code is 1 if something keeps a server from working as it
+    should.
     """
     from sendoff_server.doctor import command
     from sendoff_server.tools.mcp.report import faults
@@ -397,6 +398,8 @@ def main() -> None:
     """The console script."""
     # Children of ours execute another program at once, so gRPC need not look after forks, nor remark on them.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+    # What it has to say of its own comes from callers who send nonsense, as often as they do.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     cli()
 
 

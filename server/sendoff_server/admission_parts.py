@@ -19,6 +19,7 @@ def book_of(settings: Settings, clock: Clock) -> BookFile:
         open_runs=settings.max_open_runs,
         runs_under_way=settings.max_running_per_tenant,
         watchers=settings.max_watchers,
+        stored_mb=settings.max_stored_mb,
     )
     return BookFile(settings.quotas_path, default, clock)
 

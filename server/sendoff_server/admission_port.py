@@ -19,6 +19,10 @@ class Admission(Protocol):
         `through_need`, for who has called `check_watching` and has something to lose since."""
         ...
 
+    async def check_storing(self, tenant: str) -> None:
+        """Raises QuotaExceeded if a tenant has stored all that it may."""
+        ...
+
     def check_watching(self, tenant: str) -> None:
         """Raises what `watching` would. For calls that are to watch what they make, before they make it."""
         ...

@@ -155,7 +155,7 @@ class Assembly:
         self._wardrobe = Wardrobe(
             self._agents, self._conversations, traced_models(models, tracer), toolbox, self._memory
         )
-        self._files = FileService(store, clock)
+        self._files = FileService(store, admission, clock)
         self._commits = GroupCommit(store, clock, self._on_result, meters.store, witness, noted)
         self._guard = guard_of(settings)
         sealer = Sealer(settings.encryption)

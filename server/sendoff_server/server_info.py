@@ -46,6 +46,7 @@ SERVICE_FILES: tuple[FileDescriptor, ...] = (
 FEATURES = (
     "actions",
     "callback_endpoints",
+    "audit",
     "cancel",
     "cancel_rollback",
     "conversations",

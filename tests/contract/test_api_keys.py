@@ -78,6 +78,20 @@ async def test_a_key_that_was_revoked_stays_as_it_was_and_an_unknown_one_is_told
     assert await desk.revoke("key-of-nobody", NOW) is None
 
 
+async def test_what_is_done_at_the_desk_is_in_the_audit_of_the_keys_tenant(store: Store, desk: ApiKeyDesk) -> None:
+    await desk.add(a_key(1, secret_hash=None, certificate="spiffe://acme/worker"))
+    with pytest.raises(ApiKeyTaken):
+        await desk.add(a_key(2, secret_hash=None, certificate="spiffe://acme/worker"))
+    await desk.revoke(a_key(1).id, NOW + 5)
+    await desk.revoke(a_key(1).id, NOW + 6)
+    told = await store.audit_entries("acme", "~", 10)
+    assert [(entry.method, list(entry.resource_ids), entry.outcome) for entry in told] == [
+        ("sendoff-server keys revoke", [a_key(1).id], "OK"),
+        ("sendoff-server keys create", [a_key(1).id], "OK"),
+    ]
+    assert all(entry.HasField("create_time") for entry in told)
+
+
 async def test_keys_are_listed_by_age_of_one_tenant_or_of_all(desk: ApiKeyDesk) -> None:
     keys = [a_key(1), a_key(2, tenant="other"), a_key(3, revoked_ns=NOW)]
     for key in reversed(keys):

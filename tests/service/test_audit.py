@@ -11,12 +11,17 @@ import httpx
 import pytest
 
 from sendoff import v1
+from sendoff_server import app
+from sendoff_server.access.gate import Credentials, require
+from sendoff_server.access.principal import Permission, Principal, Role, act_for
 from sendoff_server.access.routes import ROUTES
 from sendoff_server.access.rpcs import RPCS
 from sendoff_server.audit.methods import IN_TRANSACTION, is_act
+from sendoff_server.settings import ProviderSettings, Settings
 from tests.contract.databases import PostgresDatabase
 from tests.faults.caller import PATIENCE_S, Caller, calling, refused, script
 from tests.fixtures.server import Serve
+from tests.service.answering import call_id, give, respond, stopped
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -100,9 +105,9 @@ async def test_answers_to_actions_are_told_with_the_run_that_waits_and_the_one_t
         one, two = await stopped(caller, agent_id, "mine", "mine"), await stopped(caller, await caller.agent(), "mine")
         await respond(caller, one.agent_id, give(one, 0))
         on = (await respond(caller, one.agent_id, give(one, 1))).run
-        decisions = [{"tool": {"tool_call_id": call_id(two), "tool_return": "x", "status": "success"}}]
-        path = f"/v1/conversations/default/actions:respond?agent_id={two.agent_id}"
-        answered = await http.post(path, json={"agent_id": two.agent_id, "decisions": decisions})
+        item = {"type": "tool", "tool_call_id": call_id(two), "status": "success", "tool_return": "x"}
+        path = "/v1/conversations/default/actions:respond"
+        answered = await http.post(path, json={"agent_id": two.agent_id, "decisions": [item]})
         assert answered.is_success, answered.text
         found = [each for each in await entries(caller) if "espond" in each.method]
     assert [(each.method, each.outcome) for each in found] == [
@@ -253,3 +258,42 @@ def services() -> list[Any]:
 
 def reads(method: Any) -> bool:
     return bool(method.GetOptions().idempotency_level == 1)
+
+
+class TwoTenants:
+    """A gate that takes the word of callers for who they are, and lets the one with the role in who reads only."""
+
+    async def admit(self, credentials: Credentials, *needed: Permission) -> Principal:
+        tenant, _, role = (credentials.authorization or "").partition(" ")
+        principal = Principal(tenant, Role(role), f"key-of-{tenant}", f"{tenant}'s")
+        act_for(principal)
+        require(principal, *needed)
+        return principal
+
+
+async def test_tenants_see_their_own_acts_and_refusals_name_the_key(settings: Settings) -> None:
+    providers = ProviderSettings.model_construct()
+    settings = settings.model_copy(update={"http_address": "127.0.0.1:0"})
+    async with app.running(settings, providers, gate=TwoTenants()) as server, calling(server.grpc.address) as caller:
+        assert server.http is not None
+        create = v1.CreateAgentRequest(agent=v1.Agent(name="one", model="scripted/echo"))
+        for who in ("acme full", "acme read-only", "other read-only"):
+            call = caller.agents.CreateAgent(create, metadata=(("authorization", who),), timeout=PATIENCE_S)
+            await asyncio.gather(call, return_exceptions=True)
+        async with httpx.AsyncClient(base_url=f"http://{server.http.address}") as http:
+            denied = await http.delete("/v1/agents/agent-1", headers={"authorization": "acme send-only"})
+            assert denied.status_code == 403
+            assert (await http.get("/v1/audit-entries", headers={"authorization": "acme full"})).status_code == 403
+            listed = await http.get("/v1/audit-entries", headers={"authorization": "acme operator"})
+        of = v1.ListAuditEntriesRequest()
+        others = await caller.ops.ListAuditEntries(of, metadata=(("authorization", "other operator"),))
+    found = [(each["role"], each["method"], each["outcome"], each["key_id"]) for each in listed.json()["entries"]]
+    assert found[::-1] == [
+        ("full", "AgentService/CreateAgent", "OK", "key-of-acme"),
+        ("read-only", "AgentService/CreateAgent", "PERMISSION_DENIED", "key-of-acme"),
+        ("send-only", "DELETE /v1/agents/{agent_id}", "PERMISSION_DENIED", "key-of-acme"),
+        ("full", "GET /v1/audit-entries", "PERMISSION_DENIED", "key-of-acme"),
+    ]
+    assert [(each.method, each.outcome, each.key_name) for each in others.entries] == [
+        ("AgentService/CreateAgent", "PERMISSION_DENIED", "other's")
+    ]

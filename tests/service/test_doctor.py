@@ -11,27 +11,33 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import trustme
 
 from sendoff import v1
 from sendoff_server import settings_flags
 from sendoff_server.clock import SystemClock
-from sendoff_server.doctor import addresses, command, database, examination, machine
+from sendoff_server.doctor import addresses, command, database, examination, machine, safety
 from sendoff_server.doctor.findings import Finding, Verdict, is_well, lines_of
 from sendoff_server.models.catalogue import ModelCatalogue, catalogue
 from sendoff_server.models.port import Catalogue
 from sendoff_server.settings import ProviderSettings, Settings
+from sendoff_server.store.api_keys import ApiKey
 from sendoff_server.store.sqlite import inspection
+from sendoff_server.store_parts import key_desk_of
 from sendoff_server.tools.mcp import config
 from sendoff_server.tools.mcp.report import faults
 from tests.fixtures.mcp_servers import misbehaving
 from tests.fixtures.server import Serve
 from tests.postgres import new_database
+
+KEY = ApiKey(id="k1", tenant="acme", role="full", name="", secret_hash=b"x", certificate=None, created_ns=1)
 
 
 @pytest.fixture
@@ -147,7 +153,7 @@ def test_a_callback_secret_that_others_may_read_is_warned_of(healthy: Settings) 
 
 async def test_a_database_that_a_server_uses_is_well(serve: Serve, settings: Settings) -> None:
     async with serve():
-        (found,) = await database.check(settings)
+        found, _ = await database.check(settings)
     assert found.verdict is Verdict.OK
     assert "in use by a server" in found.told
 
@@ -203,7 +209,7 @@ async def shown(session: asyncpg.Connection[asyncpg.Record], name: str) -> str:
 
 
 async def test_a_database_that_does_not_answer_is_a_problem_and_its_password_is_not_told(healthy: Settings) -> None:
-    (found,) = await database.check(on(healthy, "postgresql://me:hush@127.0.0.1:9/x"))
+    found, _ = await database.check(on(healthy, "postgresql://me:hush@127.0.0.1:9/x"))
     assert found.verdict is Verdict.PROBLEM
     assert "SENDOFF_DATABASE_URL" in found.mend
     assert "hush" not in lines_of(found)
@@ -276,3 +282,55 @@ async def test_who_never_answers_is_not_waited_for(healthy: Settings, monkeypatc
 
     found = await examined(healthy, cast(Catalogue, Silent()))
     assert any(each.about == "models" and "no answer within" in each.told for each in found)
+
+
+# ---- safety ----
+
+
+def open_to_others(healthy: Settings, **more: object) -> Settings:
+    return healthy.model_copy(update={"grpc_address": "0.0.0.0:0", **more})
+
+
+async def test_addresses_that_others_reach_without_keys_are_a_problem(healthy: Settings) -> None:
+    settings = open_to_others(healthy)
+    assert "keys create" in only(await database.check(settings), Verdict.PROBLEM).mend
+    assert is_well(await database.check(open_to_others(healthy, insecure=True)))
+
+
+async def test_once_there_are_keys_all_is_well(healthy: Settings) -> None:
+    with new_database() as url:
+        for settings in (open_to_others(healthy), on(open_to_others(healthy), url)):
+            await key_desk_of(settings, SystemClock()).add(KEY)
+            found = [each for each in await database.check(settings) if each.about == "keys"]
+            assert [(each.verdict, each.told) for each in found] == [(Verdict.OK, "every call needs a key")]
+
+
+def test_what_goes_in_the_clear_is_warned_of(healthy: Settings) -> None:
+    found = {each.about: each for each in safety.check(open_to_others(healthy))}
+    assert (found["TLS"].verdict, found["encryption"].verdict) == (Verdict.WARNING, Verdict.WARNING)
+    assert {each.verdict for each in safety.check(healthy)} == {Verdict.OK}
+
+
+@pytest.mark.parametrize(
+    ("good_for", "verdict"), [(90, Verdict.OK), (3, Verdict.WARNING), (-1, Verdict.PROBLEM)], ids=["ok", "soon", "over"]
+)
+def test_a_certificate_is_told_with_its_end(healthy: Settings, tmp_path: Path, good_for: int, verdict: Verdict) -> None:
+    issued = trustme.CA().issue_cert("server.test", not_after=datetime.now(UTC) + timedelta(days=good_for))
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    files = {"tls_certificate_file": str(tmp_path / "cert.pem"), "tls_key_file": str(tmp_path / "key.pem")}
+    (found,) = [each for each in safety.check(healthy.model_copy(update=files)) if each.about == "TLS"]
+    assert found.verdict is verdict
+    assert "server.test" in found.told
+
+
+def test_files_that_cannot_be_used_are_problems(
+    healthy: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "smoke")
+    quotas = tmp_path / "quotas.toml"
+    quotas.write_text("[default]\nno_such_quota = 1")
+    files = {"quotas_file": str(quotas), "tls_certificate_file": str(tmp_path / "none.pem")}
+    found = [each for each in safety.check(healthy.model_copy(update=files)) if each.verdict is Verdict.PROBLEM]
+    assert {each.about for each in found} == {"TLS", "quotas", "traces"}
+    assert all(each.mend for each in found)

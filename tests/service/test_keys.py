@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -24,6 +25,7 @@ from sendoff_server.store_parts import key_desk_of
 from tests.contract.databases import PostgresDatabase
 from tests.faults.caller import PATIENCE_S
 from tests.faults.gated import hold_calls
+from tests.fixtures.certificates import HERE, Authority, write
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve
 from tests.gateway.sdk import EACH_WAY, Kind, connected, url
@@ -278,3 +280,28 @@ async def test_a_server_with_keys_listens_on_any_address_and_wants_one_on_the_lo
             with pytest.raises(sendoff.Unauthenticated):
                 await nobody.server_info()
             await holder.server_info()
+
+
+async def test_a_client_certificate_stands_for_a_key(serve: Serve, settings: Settings, tmp_path: Path) -> None:
+    authority = Authority()
+    files = write(tmp_path, authority.issue(*HERE), authority.pem)
+    worker, stranger = authority.issue("spiffe://acme/worker"), authority.issue("spiffe://acme/stranger")
+    now_ns = SystemClock().now_ns()
+    told = {"tenant": "acme", "role": Role.READ_ONLY, "name": "", "certificate": "spiffe://acme/worker"}
+    key, _ = new_key(**told, expires_ns=None, now_ns=now_ns)  # type: ignore[arg-type]
+    await key_desk_of(settings, SystemClock()).add(key)
+    changes = {
+        "tls_certificate_file": str(files.certificate),
+        "tls_key_file": str(files.key),
+        "tls_client_ca_file": str(files.client_authorities),
+    }
+    async with serve(**changes) as server:
+        for shown, is_let_in in ((worker, True), (stranger, False)):
+            options = {"certificate": shown.certificate, "private_key": shown.key}
+            options |= {"tls": True, "root_certificates": authority.pem}
+            async with AsyncClient(server.grpc.address, **options) as client:  # type: ignore[arg-type]
+                if is_let_in:
+                    assert (await client.server_info()).caller.key_id == key.id
+                else:
+                    with pytest.raises(sendoff.Unauthenticated):
+                        await client.server_info()

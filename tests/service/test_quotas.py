@@ -71,6 +71,7 @@ async def _sent(caller: Caller, agent_id: str, count: int) -> Counter[str]:
     return Counter(await asyncio.gather(*(one() for _ in range(count))))
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
 RESOURCE_EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -268,3 +269,35 @@ async def test_more_at_once_than_there_is_room_for_is_refused_and_a_quiet_tenant
         may.set()
         assert await patiently(few) == {"accepted": 2}
         assert await patiently(many) == {"accepted": 4, "OVERLOADED": 96}
+
+
+async def test_who_has_stored_too_much_can_send_and_upload_nothing_new(start: Start) -> None:
+    await _fill_stored(start)
+
+
+async def test_on_postgres_who_has_stored_too_much_can_send_and_upload_nothing_new_either(
+    start: Start, postgres: PostgresDatabase
+) -> None:
+    await _fill_stored(start, database_url=postgres.dsn)
+
+
+async def _fill_stored(start: Start, **changes: Any) -> None:
+    async with (
+        start("[tenants.acme]\nstored_mb = 1\n", **changes) as server,
+        calling_as(server.grpc.address, "acme/1") as acme,
+        calling_as(server.grpc.address, "zoe/2") as zoe,
+    ):
+        upload = v1.CreateFileRequest(file=v1.File(name="a.png", media_type="image/png"), data=_PNG + bytes(600_000))
+        run = await acme.send(await acme.agent("scripted/echo"), "x" * 300_000)
+        assert (await acme.ended(run.id)).status == v1.RUN_STATUS_COMPLETED
+        await acme.files.CreateFile(upload)
+        server.admission.count_anew()
+        assert _quota(await refused(acme.send(run.agent_id, "Hi")))[2:] == ("stored_mb", "tenant:acme")
+        assert _quota(await refused(acme.files.CreateFile(upload)))[2:] == ("stored_mb", "tenant:acme")
+        (used,) = [
+            each.used
+            for each in (await acme.ops.GetServerInfo(v1.GetServerInfoRequest())).quotas
+            if each.name == "stored_mb"
+        ]
+        assert 1.1 < used < 1.3, "the file, the message, and the echo of it"
+        await zoe.files.CreateFile(upload)

@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import grpc
@@ -164,6 +165,25 @@ def test_every_rpc_and_nothing_else_has_its_permissions() -> None:
     assert all(RPCS.values()), "no RPC is open to everybody"
 
 
+async def test_an_rpc_or_a_route_of_which_nobody_says_what_it_needs_keeps_the_server_from_starting(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.delitem(RPCS, "FileService/GetFile")  # type: ignore[arg-type]  # a dict
+        with _without("FileService/GetFile"):
+            async with serve():
+                pass
+    monkeypatch.delitem(ROUTES, ("GET", "/v1/tags"))  # type: ignore[arg-type]
+    with _without("/v1/tags"):
+        async with serve(http_address="127.0.0.1:0"):
+            pass
+
+
+def _without(missing: str) -> AbstractContextManager[object]:
+    told = pytest.RaisesExc(KeyError, match=missing)
+    return pytest.RaisesGroup(told, allow_unwrapped=True, flatten_subgroups=True)
+
+
 async def test_without_a_key_nothing_is_told_but_health(server: app.Server) -> None:
     async with grpc.aio.insecure_channel(server.grpc.address) as channel:
         for method in rpcs():
@@ -177,4 +197,4 @@ async def test_without_a_key_nothing_is_told_but_health(server: app.Server) -> N
                 continue
             assert answer.headers["www-authenticate"] == "Bearer"
             assert set(answer.json()) == {"detail", "reason"}
-        assert is_open == {"/v1/health", "/v1/ready"}
+        assert is_open == {"/v1/health", "/v1/ready", "/livez", "/readyz"}

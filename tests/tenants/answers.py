@@ -7,7 +7,7 @@ word that was asked for: each asker gave another one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ID = re.compile(r"\b[a-z]+-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 _ALWAYS_NEW = (
@@ -34,10 +34,8 @@ class Answer:
     """`OK`, or the name or number of the refusal."""
     told: str
     """Everything else, as text."""
-
-    @property
-    def is_ok(self) -> bool:
-        return self.outcome in ("OK", "200", "204")
+    questions: tuple[str, ...] = ()
+    """What the store was asked for it, where that was looked at."""
 
     def about(self, *words: str) -> Answer:
         """The same without what is always new, and without these words, for which the caller has asked."""
@@ -46,4 +44,4 @@ class Answer:
             told = told.replace(word, "<asked for>")
         for pattern, instead in _ALWAYS_NEW:
             told = pattern.sub(instead, told)
-        return Answer(self.outcome, told)
+        return replace(self, told=told)

@@ -317,6 +317,7 @@ FIRST_PAGES: Mapping[str, Any] = {
     "ConversationService/ListConversations": v1.ListConversationsRequest(page_size=1),
     "ConversationService/ListMessages": v1.ListMessagesRequest(page_size=1),
     "FileService/ListFiles": v1.ListFilesRequest(page_size=1),
+    "OpsService/ListAuditEntries": v1.ListAuditEntriesRequest(page_size=1),
     "RunService/ListRuns": v1.ListRunsRequest(page_size=1),
     "StepService/ListSteps": v1.ListStepsRequest(page_size=1),
     "ToolService/ListTools": v1.ListToolsRequest(page_size=1),

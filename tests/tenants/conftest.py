@@ -17,7 +17,11 @@ from tests.tenants.gate import NamedTenants
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """Empty for SQLite."""
+    return address_of(request)
+
+
+def address_of(request: pytest.FixtureRequest) -> str:
+    """Of a database of the engine that is the parameter; empty for SQLite."""
     if request.param == "sqlite":
         return ""
     postgres: PostgresDatabase = request.getfixturevalue("postgres")

@@ -1,4 +1,5 @@
-"""A gate that knows tenants by their names: whoever says `Bearer alpha` is alpha."""
+"""A gate that knows tenants by their names: whoever says `Bearer alpha` is alpha, and so is who says `Bearer alpha/7`,
+with a credential of its own."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ from sendoff_server.access.principal import Permission, Principal
 _SCHEME = "Bearer "
 
 
-def credential(tenant: str) -> str:
+def credential(tenant: str, key_id: str = "") -> str:
     """What a caller of that tenant says."""
-    return _SCHEME + tenant
+    return f"{_SCHEME}{tenant}/{key_id}"
 
 
 class NamedTenants:
@@ -20,5 +21,8 @@ class NamedTenants:
         said = credentials.authorization or ""
         if not said.startswith(_SCHEME):
             raise AssertionError(f"a test calls for nobody: {said!r}")
-        tenant = said.removeprefix(_SCHEME)
-        return Principal(tenant, None, f"key-of-{tenant}")
+        tenant, _, key_id = said.removeprefix(_SCHEME).partition("/")
+        return Principal(tenant, None, key_id)
+
+    async def recheck(self, principal: Principal) -> None:
+        """Nothing has changed."""

@@ -89,7 +89,7 @@ class Nobodys:
 
     def _made(self, thing: str) -> str:
         if ID.fullmatch(thing):
-            return ids.new(thing.partition("-")[0])
+            return _beside(thing)
         if self._names.search(thing):
             return self._names.sub(self.NAME, thing)
         if re.fullmatch(r"call_[0-9a-f]+", thing):
@@ -105,3 +105,9 @@ class Nobodys:
         except ValueError:
             raise AssertionError(f"of what form is {token!r}?") from None
         return page_token.write((place, self.like(name)), query)
+
+
+def _beside(thing: str) -> str:
+    """An id that nobody has, with the same time in front, so that it has the same place among others."""
+    prefix, *_, third, fourth, fifth = ids.new(thing.partition("-")[0]).split("-")
+    return "-".join([prefix, *thing.split("-")[1:3], third, fourth, fifth])

@@ -88,6 +88,8 @@ _CHOICES = {
     # Words of the contract.
     "FieldMask.paths",
     "ListAgentsRequest.order_by",
+    "ListAuditEntriesRequest.method",
+    "ListAuditEntriesRequest.outcome",
     "ListBlocksRequest.order_by",
     "ListConversationsRequest.order_by",
     "ListMessagesRequest.order_by",
@@ -139,6 +141,7 @@ NAMES_NOTHING = frozenset(_AS_METHODS_HAVE_IT | _WORDS | _SERVERS | _CHOICES | _
 
 _LISTS = (
     "ListAgents",
+    "ListAuditEntries",
     "ListBlocks",
     "ListConversations",
     "ListDeliveries",
@@ -218,6 +221,7 @@ REST_NAMES_NOTHING = frozenset(
         "when_busy",
         "when_pending",
         "end_date",
+        "end_time",
         "since",
         "start_date",
         "start_time",
@@ -231,7 +235,9 @@ REST_NAMES_NOTHING = frozenset(
         "default_child",
         "prompt_template",
         "tool_name",
-        # Texts that a route knows by these names too.
+        # What members of these names are there.
+        "GET /v1/audit-entries method",
+        "GET /v1/audit-entries outcome",
         "PATCH /v1/agents/{agent_id} tools",
     }
 )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import pkgutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import grpc.aio
 from google.protobuf import text_format
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2  # noqa: F401  # the first makes the details readable
@@ -19,6 +22,7 @@ import sendoff.v1
 from tests.faults.caller import PATIENCE_S
 from tests.tenants.answers import Answer
 from tests.tenants.gate import credential
+from tests.tenants.spying import Questions
 
 
 def _methods() -> dict[str, MethodDescriptor]:
@@ -32,31 +36,54 @@ METHODS: Mapping[str, MethodDescriptor] = _methods()
 """Every method of the contract, as "RunService/GetRun"."""
 
 
+def reads(name: str) -> bool:
+    """Whether a method has no effects."""
+    return METHODS[name].GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+
+
 class GrpcCaller:
     """Calls as one tenant."""
 
-    def __init__(self, channel: grpc.aio.Channel, tenant: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, tenant: str, questions: Questions | None = None) -> None:
+        """`questions`: also told of the store's, where they are the call's own and nothing goes on after it."""
         self._channel = channel
-        self._metadata = (("authorization", credential(tenant)),)
+        self._tenant = tenant
+        self._questions = questions
+        self._numbers = itertools.count()
 
     async def call(self, name: str, *requests: Message) -> Answer:
         """What comes of it. Of streams: of all frames, once it has ended."""
-        call = self._begin(name, requests)
+        key_id = f"{self._tenant}-{'key' if self._questions is None else next(self._numbers)}"
+        call = self._begin(name, requests, key_id)
         try:
             frames = await _frames(call)
             told = [text_format.MessageToString(each, as_utf8=True) for each in frames]
-            return Answer("OK", "\n".join([*told, *await _metadata(call)]))
+            answer = Answer("OK", "\n".join([*told, *await _metadata(call)]))
         except grpc.aio.AioRpcError as error:
-            return Answer(error.code().name, "\n".join([f"text: {error.details()}", *await _metadata(call)]))
+            answer = Answer(error.code().name, "\n".join([f"text: {error.details()}", *await _metadata(call)]))
+        if self._questions is None or (answer.outcome == "OK" and not reads(name)):
+            return answer
+        return replace(answer, questions=tuple(self._questions.of(key_id)))
 
     async def told(self, name: str, *requests: Message) -> Sequence[Any]:
         """All that is answered. Raises AioRpcError."""
-        return await _frames(self._begin(name, requests))
+        return await _frames(self._begin(name, requests, f"{self._tenant}-key"))
 
-    def _begin(self, name: str, requests: Sequence[Message]) -> Any:
+    async def first(self, name: str, request: Message) -> Any:
+        """What is answered first to a stream that says so much and stays open."""
+        metadata = (("authorization", credential(self._tenant, f"{self._tenant}-key")),)
+        call = self._callable(METHODS[name])(metadata=metadata, timeout=PATIENCE_S)
+        await call.write(request)
+        told = await call.read()
+        call.cancel()
+        return told
+
+    def _begin(self, name: str, requests: Sequence[Message], key_id: str) -> Any:
         method = METHODS[name]
         asked = iter(requests) if method.client_streaming else requests[0]
-        return self._callable(method)(asked, metadata=self._metadata, timeout=PATIENCE_S)
+        return self._callable(method)(
+            asked, metadata=(("authorization", credential(self._tenant, key_id)),), timeout=PATIENCE_S
+        )
 
     def _callable(self, method: MethodDescriptor) -> Any:
         kind = ("stream" if method.client_streaming else "unary") + ("_stream" if method.server_streaming else "_unary")

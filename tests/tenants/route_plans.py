@@ -35,7 +35,7 @@ def calls_of(mine: Belongings) -> Mapping[Route, Calls]:
 
 
 def _facts() -> dict[Route, Calls]:
-    paths = ("/v1/health/", "/v1/ready/", "/v1/server-info", "/v1/models/", "/v1/models/embedding")
+    paths = ("/livez", "/readyz", "/v1/health/", "/v1/ready/", "/v1/server-info", "/v1/models/", "/v1/models/embedding")
     return {("GET", path): [NOTHING] for path in (*paths, "/docs", "/openapi.json", "/v1/dispatch-pauses")}
 
 
@@ -139,6 +139,12 @@ def _lists(mine: Belongings) -> dict[Route, Calls]:
             by(tags=named("block-tag")),
             by(after=mine.block),
             by(before=mine.block),
+        ],
+        ("GET", "/v1/audit-entries"): [
+            NOTHING,
+            by(key_id=named("key")),
+            by(resource_id=mine.agent),
+            by(page_size=1, page_token=mine.tokens["OpsService/ListAuditEntries"]),
         ],
         ("GET", "/v1/callback-deliveries"): [
             NOTHING,
@@ -289,7 +295,7 @@ def _sending(mine: Belongings) -> dict[Route, Calls]:
         ],
         ("POST", "/v1/agents/{agent_id}/messages/stream"): [
             *_waited_for(mine, (2, 3), **agent),
-            *(at(agent, body=each) for each in _answers(mine, mine.questions[8:12])),
+            *(at(agent, body=each) for each in _answers(mine, mine.questions[8:12])[:2]),
         ],
         ("POST", "/v1/conversations/{conversation_id}/messages"): [
             *_waited_for(mine, (4, 5), **talk)[:-1],
@@ -299,7 +305,7 @@ def _sending(mine: Belongings) -> dict[Route, Calls]:
             at(its_own, body=said),
             *(
                 at({"conversation_id": each.pop("conversation_id")}, body=each)
-                for each in _answers(mine, mine.questions[12:16])
+                for each in _answers(mine, mine.questions[12:16])[:2]
             ),
         ],
     }

@@ -78,6 +78,12 @@ def _reads(mine: Belongings) -> dict[str, Sequence[Any]]:
             v1.GetQueueStatsRequest(fairness_key=mine.named("share")),
         ],
         "OpsService/ListDispatchPauses": [v1.ListDispatchPausesRequest()],
+        "OpsService/ListAuditEntries": [
+            v1.ListAuditEntriesRequest(),
+            v1.ListAuditEntriesRequest(key_id=mine.named("key")),
+            v1.ListAuditEntriesRequest(resource_id=mine.agent),
+            _paged(FIRST_PAGES["OpsService/ListAuditEntries"], mine.tokens["OpsService/ListAuditEntries"]),
+        ],
         "RunService/GetRun": [
             v1.GetRunRequest(run_id=each) for each in (mine.run, mine.questions[0].run, mine.queued, mine.paused)
         ],

@@ -6,38 +6,42 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc.aio
+import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.descriptor_pb2 import MethodOptions
 
 from tests.fixtures.receiver import Receiver
 from tests.tenants.answers import Answer
 from tests.tenants.belongings import Belongings, Household
 from tests.tenants.leaves import Nobodys
 from tests.tenants.names_nothing import NAMES_NOTHING, OF_NO_CONSEQUENCE
-from tests.tenants.over_grpc import METHODS, GrpcCaller
+from tests.tenants.over_grpc import METHODS, GrpcCaller, reads
 from tests.tenants.rpc_plans import calls_of
+from tests.tenants.spying import Questions
 from tests.tenants.sweep import Sweep, ids_in
 
 MINE, THEIRS = "beta", "alpha"
 
 
 async def test_what_another_tenant_has_is_answered_like_what_never_was(
-    channel: grpc.aio.Channel, receiver: Receiver
+    channel: grpc.aio.Channel, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alpha, beta = GrpcCaller(channel, THEIRS), GrpcCaller(channel, MINE)
+    """And after the same questions to the store, so that the time does not tell either."""
+    questions = Questions()
+    questions.watch(monkeypatch)
+    alpha, beta = GrpcCaller(channel, THEIRS), GrpcCaller(channel, MINE, questions)
     theirs = await Household(alpha, THEIRS, receiver.url()).furnish()
     stranger = await _state(GrpcCaller(channel, "gamma"), theirs)
     before = await _state(alpha, theirs)
     secret = sorted({THEIRS} | _ids(before) - _ids(stranger))
     mine = await Household(beta, MINE, receiver.url()).furnish()
 
-    faults: list[str] = []
+    nobodys, faults = Nobodys(THEIRS, MINE), list[str]()
     for name, calls in calls_of(mine).items():
 
         async def ask(call: Any, name: str = name) -> Answer:
             return await beta.call(name, *call)
 
-        sweep = Sweep(ask, Nobodys(THEIRS, MINE), secret, OF_NO_CONSEQUENCE)
+        sweep = Sweep(ask, nobodys, secret, OF_NO_CONSEQUENCE)
         for call, other in zip(calls, calls_of(theirs)[name], strict=True):
             await sweep.attack(name, call, other)
         missed = set(_names(METHODS[name].input_type)) - sweep.attacked - _harmless(name)
@@ -58,16 +62,12 @@ def test_every_method_has_a_plan_of_attack() -> None:
 
 async def _state(caller: GrpcCaller, of: Belongings) -> dict[str, Answer]:
     """All that a caller sees of what there is."""
-    reading = {name: calls for name, calls in calls_of(of).items() if _reads(name)}
+    reading = {name: calls for name, calls in calls_of(of).items() if reads(name)}
     return {
         f"{name} {number}": await caller.call(name, *call)
         for name, calls in reading.items()
         for number, call in enumerate(calls)
     }
-
-
-def _reads(name: str) -> bool:
-    return METHODS[name].GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
 
 
 def _ids(state: dict[str, Answer]) -> set[str]:

@@ -59,13 +59,13 @@ class Memory:
     def spans(self) -> list[Kept]:
         return [_kept(span) for span in self._exporter.get_finished_spans()]
 
-    async def ended(self, name: str) -> Kept:
-        """The only span of that name, once it has ended: a call's may do so a little after its caller knows."""
+    async def ended(self, name: str, count: int = 1) -> Kept:
+        """The newest span of that name, once so many have ended: a call's may do so a little after its caller knows."""
         async with asyncio.timeout(PATIENCE_S):
-            while not any(span.name == name for span in self.spans):
+            while len(found := [span for span in self.spans if span.name == name]) < count:
                 self._exporter.more.clear()
                 await self._exporter.more.wait()
-        return named(self.spans, name)
+        return found[-1]
 
 
 def _kept(span: ReadableSpan) -> Kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,9 @@ async def test_a_run_that_outlives_its_process_is_one_whole_trace(
         async with calling(server_process.address) as caller:
             tools = await caller.tools.ListTools(v1.ListToolsRequest(names=["conversation_search"]))
             agent = await caller.agent(tool_ids=[tool.id for tool in tools.tools])
-            steps = [{"tool_calls": [{"name": "conversation_search", "arguments": {"query": "x"}}]}, {"hang": True}]
-            sent = request(agent, script(steps=steps))
+            search = {"tool_calls": [{"name": "conversation_search", "arguments": {"query": "x"}}]}
+            retried = {**search, "error": {"kind": "overloaded", "attempts": 1, "retry_after_s": 0}}
+            sent = request(agent, script(steps=[retried, {"hang": True}]))
             run = await caller.runs.CreateMessageAsync(sent, timeout=PATIENCE_S, metadata=(("traceparent", CALLER),))
             await collector.has(lambda spans: any(span.name == "step" for span in of_trace(spans, CALLER_TRACE)))
             await server_process.kill()
@@ -94,6 +96,8 @@ async def test_a_run_that_outlives_its_process_is_one_whole_trace(
             await caller.ended(run.id)
             await collector.has(lambda spans: any(span.name == "invoke_agent" for span in spans))
             assert await server_process.stop() == 0
+    (line,) = [line for line in server_process.log if "model call is repeated later" in line]
+    assert json.loads(line)["trace_id"] == CALLER_TRACE
     spans = of_trace(collector.spans, CALLER_TRACE)
     whole = named(spans, "invoke_agent")
     assert (whole.service, whole.attributes["sendoff.run.attempt"]) == ("after", 2)

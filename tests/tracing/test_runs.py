@@ -10,7 +10,7 @@ import pytest
 from sendoff import AsyncClient, v1
 from sendoff_server.tracing.tools import TracedTools
 from tests.contract.databases import PostgresDatabase
-from tests.faults.caller import PATIENCE_S, Caller, calling, request, script
+from tests.faults.caller import PATIENCE_S, Caller, calling, request, script, seconds
 from tests.fixtures import mcp_servers
 from tests.fixtures.mcp_servers import misbehaving
 from tests.fixtures.receiver import Receiver
@@ -184,3 +184,66 @@ async def test_a_long_tracestate_is_dropped_and_the_trace_kept(traced: Caller, m
     run = await traced.runs.CreateMessageAsync(sent, timeout=PATIENCE_S, metadata=headers)
     assert (run.trace.trace_id, run.trace.state) == (CALLER_TRACE, "")
     await traced.ended(run.id)
+
+
+async def test_what_the_server_does_by_itself_begins_a_trace_that_is_linked(
+    serve: Serve, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    furnish(open_workshop(monkeypatch))
+    async with serve(tracer=memory.tracer) as server, calling(server.grpc.address) as caller:
+        limits = v1.Limits(action_timeout=seconds(0.05))
+        first = await stopped(caller, await caller.agent(), "risky", limits=limits)
+        wait = v1.WaitRunRequest(run_id=first.id, until=v1.WAIT_UNTIL_TURN_END, timeout=seconds(PATIENCE_S))
+        second = await caller.runs.WaitRun(wait, timeout=PATIENCE_S + 5)
+    spans = of_trace(memory.spans, second.trace.trace_id)
+    runs = {span.attributes["sendoff.run.id"]: span for span in memory.spans if span.name == "invoke_agent"}
+    assert path(spans, runs[second.id]) == ["send runs", ""]
+    assert runs[first.id].span_id in runs[second.id].links
+
+
+async def test_a_compaction_is_a_run_that_invokes_no_agent(traced: Caller, memory: Memory) -> None:
+    agent = await traced.agent("scripted/echo")
+    for text in ("one", "two", "three"):
+        await traced.ended((await traced.send(agent, text)).id)
+    asked = v1.CompactConversationRequest(conversation_id="default", agent_id=agent)
+    await traced.conversations.CompactConversation(asked, timeout=PATIENCE_S)
+    rpc = "sendoff.v1.ConversationService/CompactConversation"
+    spans = of_trace(memory.spans, (await memory.ended(rpc)).trace_id)
+    compaction = named(spans, "compact conversation")
+    assert path(spans, named(spans, "chat echo")) == ["compact conversation", "send runs", rpc, ""]
+    assert "gen_ai.operation.name" not in compaction.attributes
+    assert not any(span.name == "invoke_agent" for span in spans)
+
+
+async def test_a_run_that_is_cancelled_in_the_queue_invokes_no_agent(traced: Caller, memory: Memory) -> None:
+    agent = await traced.agent()
+    busy = await traced.send(agent, script(hang=True))
+    await traced.started(busy.id)
+    queued = await traced.send(agent, "never")
+    await traced.cancel(queued.id)
+    await traced.cancel(busy.id)
+    await traced.ended(busy.id)
+    run = await memory.ended("invoke_agent")
+    assert (run.attributes["sendoff.run.id"], run.attributes["sendoff.run.status"]) == (busy.id, "cancelled")
+    call = await memory.ended("chat script")
+    assert (call.failed, call.attributes["error.type"]) == (True, "CancelledError")
+
+
+async def test_each_try_of_a_callback_is_a_span_and_one_that_is_not_taken_a_failed_one(
+    traced: Caller, memory: Memory, receiver: Receiver
+) -> None:
+    receiver.acts = [500]
+    await _sent(traced, "hello", callback_url=receiver.url())
+    first, second = await receiver.requests(2)
+    assert first.headers["traceparent"] != second.headers["traceparent"]
+    await memory.ended("deliver callback", 2)
+    posts = [span for span in memory.spans if span.name == "POST"]
+    tries = [span for span in memory.spans if span.name == "deliver callback"]
+    assert [(post.failed, post.attributes["http.response.status_code"]) for post in posts] == [
+        (True, 500),
+        (False, 200),
+    ]
+    assert [each.attributes["sendoff.delivery.attempt"] for each in tries] == [1, 2]
+    run = named(memory.spans, "invoke_agent")
+    assert {each.parent_id for each in tries} == {run.span_id}
+    assert set(posts[0].attributes) & {"url.full", "url.path"} == set()

@@ -48,7 +48,9 @@ class AuditEntry(_message.Message):
     role: _builtins.str
     """Its role: "full", "send-only", "read-only", "operator". Open: may grow. Empty: the server has no keys."""
     method: _builtins.str
-    """What was called: an RPC, as "RunService/CancelRun", or a route, as "POST /v1/runs/{run_id}:cancel"."""
+    """What was called: an RPC, as "RunService/CancelRun", or a route, as "POST /v1/runs/{run_id}:cancel"; or the operator's command that
+    made or revoked a key, as "sendoff-server keys create".
+    """
     address: _builtins.str
     """Where the caller, or the proxy in front of the server, was, as "ipv4:10.0.0.7:52114"."""
     outcome: _builtins.str

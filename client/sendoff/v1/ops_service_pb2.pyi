@@ -160,7 +160,7 @@ class Quota(_message.Message):
     PER_PROCESS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """accepts_per_s: requests that make runs, each second. open_runs: runs that have not ended. runs_under_way: runs that execute. watchers:
-    calls that watch or wait. request_bytes: the size of a request. Open: may grow.
+    calls that watch or wait. stored_mb: MiB of messages and files. request_bytes: the size of a request. Open: may grow.
     """
     subject: _builtins.str
     """Whose it is, as tenant:acme or key:4f2a."""
@@ -234,7 +234,7 @@ class GetQueueStatsResponse(_message.Message):
     slots: _builtins.int
     """How many slots they have."""
     slots_used: _builtins.int
-    """How many of them are taken, by runs of whatever key."""
+    """How many of them are taken, by runs of whatever key and whatever tenant: whose, nobody is told."""
     max_running_per_agent: _builtins.int
     """How many runs of one agent may be under way at once, over all replicas. Unset: as many as may be."""
     max_running_per_tenant: _builtins.int
@@ -407,7 +407,7 @@ class Replica(_message.Message):
     slots: _builtins.int
     """How many runs it executes at once, at most. Unset: it has not told."""
     slots_used: _builtins.int
-    """Of how many conversations it holds the lease: their runs are under way, or about to be."""
+    """Of how many conversations it holds the lease, of all tenants together: their runs are under way, or about to be."""
     @_builtins.property
     def beat_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last heard of."""

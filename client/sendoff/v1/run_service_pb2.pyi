@@ -1458,11 +1458,11 @@ class SlotQueue(_message.Message):
     ahead: _builtins.int
     """How many conversations with the same key get a slot before it. 1000: that many, or more."""
     keys: _builtins.int
-    """How many keys have conversations that wait for a slot, its own among them. 1000: that many, or more."""
+    """How many keys, of all tenants together, have conversations that wait for a slot, its own among them. 1000: that many, or more."""
     slots: _builtins.int
     """How many slots the replicas have that are alive."""
     slots_used: _builtins.int
-    """How many of them are taken."""
+    """How many of them are taken, by runs of whatever tenant."""
     @_builtins.property
     def ready_time(self) -> _timestamp_pb2.Timestamp:
         """Since when it waits for a slot."""

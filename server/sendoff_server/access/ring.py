@@ -52,6 +52,7 @@ class KeyRing:
         self._store = store
         self._clock = clock
         self._by_id: dict[str, HeldKey] = {}
+        self._by_hash: dict[bytes, HeldKey] = {}
         self._by_certificate: dict[str, HeldKey] = {}
         self._last = 0
         self._known_s = -float("inf")
@@ -91,24 +92,29 @@ class KeyRing:
     def by_id(self, key_id: str) -> HeldKey | None:
         return self._by_id.get(key_id)
 
+    def by_hash(self, secret_hash: bytes) -> HeldKey | None:
+        return self._by_hash.get(secret_hash)
+
     def by_certificate(self, name: str) -> HeldKey | None:
         return self._by_certificate.get(name)
 
     def note_use(self, held: HeldKey) -> None:
         """It will be written, with those of a minute."""
+        if not self._used:
+            self._was_used.set()
         self._used[held.principal.key_id] = self._clock.now_ns()
-        self._was_used.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Inside the block the store is told which keys are used. Raises StoreFailed, Fenced where the keys cannot be
         read at the beginning."""
         await self.look()
-        noting = asyncio.create_task(self._note_now_and_then(), name="note the use of keys")
         try:
-            yield
+            async with asyncio.TaskGroup() as group:
+                noting = group.create_task(self._note_now_and_then(), name="note the use of keys")
+                yield
+                noting.cancel()
         finally:
-            noting.cancel()
             if self._looking is not None:
                 self._looking.cancel()
             await self._note()
@@ -135,7 +141,7 @@ class KeyRing:
         wants_all = began_s - self._all_known_s >= _ALL_AGAIN_S
         found = await self._store.api_key_changes(0 if wants_all else self._last)
         if wants_all:
-            self._by_id, self._by_certificate = {}, {}
+            self._by_id, self._by_hash, self._by_certificate = {}, {}, {}
             self._all_known_s = began_s
         for key in found.changed:
             self._take(key)
@@ -145,9 +151,7 @@ class KeyRing:
         self._known_s = began_s
 
     def _take(self, key: ApiKey) -> None:
-        old = self._by_id.pop(key.id, None)
-        if old is not None and old.certificate is not None:
-            self._by_certificate.pop(old.certificate, None)
+        self._drop(key.id)
         if key.revoked_ns is not None:
             return
         if key.role not in list(Role):
@@ -156,8 +160,19 @@ class KeyRing:
         principal = Principal(key.tenant, Role(key.role), key.id, key.name)
         held = HeldKey(principal, key.secret_hash, key.certificate, key.expires_ns)
         self._by_id[key.id] = held
+        if key.secret_hash is not None:
+            self._by_hash[key.secret_hash] = held
         if key.certificate is not None:
             self._by_certificate[key.certificate] = held
+
+    def _drop(self, key_id: str) -> None:
+        old = self._by_id.pop(key_id, None)
+        if old is None:
+            return
+        if old.secret_hash is not None:
+            self._by_hash.pop(old.secret_hash, None)
+        if old.certificate is not None and self._by_certificate.get(old.certificate) is old:
+            del self._by_certificate[old.certificate]
 
     # -- noting --
 

@@ -8,6 +8,7 @@ a key counts beside what its tenant may take:
     open_runs = 1000        # runs that have not ended
     runs_under_way = 20     # runs that execute
     watchers = 100          # calls that watch or wait
+    stored_mb = 500         # MiB of messages and files
     request_bytes = 65536   # size of a request
 
     [keys.4f2a]
@@ -45,6 +46,7 @@ class Quotas:
     open_runs: int = 0
     runs_under_way: int = 0
     watchers: int = 0
+    stored_mb: int = 0
     request_bytes: int = 0
 
 
@@ -100,6 +102,7 @@ class _OfKey(BaseModel):
 class _OfTenant(_OfKey):
     open_runs: Count | None = None
     runs_under_way: Count | None = None
+    stored_mb: Count | None = None
 
 
 class _File(BaseModel):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
+from typing import Protocol
 
 from sendoff import v1
 from sendoff_server.access.principal import acting
 from sendoff_server.admission.book import NO_QUOTAS, Quotas
 from sendoff_server.admission.book_file import BookFile
 from sendoff_server.admission.memory_guard import MemoryGuard, Pressure
-from sendoff_server.admission.open_runs import Counted, OpenRuns
+from sendoff_server.admission.open_runs import Counted as CountsRuns
+from sendoff_server.admission.open_runs import OpenRuns
 from sendoff_server.admission.rates import Rates
 from sendoff_server.admission.room import Room
+from sendoff_server.admission.stored_bytes import BYTES_PER_MB, StoredBytes
+from sendoff_server.admission.stored_bytes import Stores as CountsBytes
 from sendoff_server.admission_port import Admission
 from sendoff_server.clock import Clock
 from sendoff_server.errors import Overloaded, QuotaExceeded, ServiceError
@@ -23,13 +27,17 @@ TOO_MUCH_AT_ONCE = "more requests came at once than it can work on"
 _MEMORY_BACK_S = 5.0
 
 
+class Stores(CountsRuns, CountsBytes, Protocol):
+    """Where is counted what is not known here."""
+
+
 class QuotaAdmission(Admission):
     """Asks the book what a tenant and a key may have. Counts accepts a second and watchers in this process only."""
 
     def __init__(
         self,
         book: BookFile,
-        store: Counted,
+        store: Stores,
         guard: MemoryGuard,
         clock: Clock,
         *,
@@ -42,6 +50,7 @@ class QuotaAdmission(Admission):
         self._guard = guard
         self._rates = Rates(clock)
         self._open = OpenRuns(store, clock, shared=shared)
+        self._stored = StoredBytes(store, clock)
         self._room = Room(waiting_accepts, TOO_MUCH_AT_ONCE)
         self._max_request_bytes = max_request_bytes
         self._watchers: Counter[str] = Counter()
@@ -53,21 +62,40 @@ class QuotaAdmission(Admission):
         """For requests that make runs."""
         return self._room.free
 
+    def count_anew(self) -> None:
+        """Forget what is known of what tenants have stored."""
+        self._stored.forget()
+
     # ---- what use cases ask ----
 
     @asynccontextmanager
     async def accepting(self, tenant: str, *, answers: bool = False) -> AsyncIterator[None]:
         """Answers count against rates alone: what is in the way of anything else may be waiting for them."""
-        async with AsyncExitStack() as taken:
-            with self._counting_refusals():
-                if self._guard.pressure is Pressure.NO_ACCEPTS and not answers:
-                    raise Overloaded(NO_MEMORY, _MEMORY_BACK_S)
-                of_tenant = self._book.of_tenant(tenant)
-                taken.enter_context(self._room.place(tenant))
-                self._rates.take(((f"tenant:{tenant}", of_tenant), *self._of_key()))
-                if of_tenant.open_runs and not answers:
-                    await taken.enter_async_context(self._open.one_more(tenant, of_tenant.open_runs))
-            yield
+        quotas, is_in = self._book.of_tenant(tenant), False
+        try:
+            if self._guard.pressure is Pressure.NO_ACCEPTS and not answers:
+                raise Overloaded(NO_MEMORY, _MEMORY_BACK_S)
+            with self._room.place(tenant):
+                self._rates.take(((f"tenant:{tenant}", quotas), *self._of_key()))
+                if quotas.stored_mb and not answers:
+                    await self._stored.check(tenant, quotas.stored_mb)
+                # Two ways in instead of a stack of contexts, which would cost more than all the rest.
+                if quotas.open_runs and not answers:
+                    async with self._open.one_more(tenant, quotas.open_runs):
+                        is_in = True
+                        yield
+                else:
+                    is_in = True
+                    yield
+        except ServiceError as error:
+            if not is_in:
+                self._note(error)
+            raise
+
+    async def check_storing(self, tenant: str) -> None:
+        with self._counting_refusals():
+            if most_mb := self._book.of_tenant(tenant).stored_mb:
+                await self._stored.check(tenant, most_mb)
 
     @contextmanager
     def watching(self, tenant: str, *, through_need: bool = False) -> Iterator[None]:
@@ -103,10 +131,13 @@ class QuotaAdmission(Admission):
     async def told(self, tenant: str) -> list[v1.Quota]:
         """The quotas that count for the caller, with what is used of them."""
         told = [quota for subject, quotas in self._subjects(tenant) for quota in self._told(subject, quotas)]
-        most = self._book.of_tenant(tenant).open_runs
-        if most:
+        of_tenant, subject = self._book.of_tenant(tenant), f"tenant:{tenant}"
+        if most := of_tenant.stored_mb:
+            used_mb = await self._stored.used(tenant, most) / BYTES_PER_MB
+            told.append(v1.Quota(name="stored_mb", subject=subject, limit=most, used=round(used_mb, 3)))
+        if most := of_tenant.open_runs:
             used = await self._open.used(tenant, most)
-            told.append(v1.Quota(name="open_runs", subject=f"tenant:{tenant}", limit=most, used=used))
+            told.append(v1.Quota(name="open_runs", subject=subject, limit=most, used=used))
         return told
 
     def _told(self, subject: str, quotas: Quotas) -> Iterator[v1.Quota]:
@@ -139,5 +170,8 @@ class QuotaAdmission(Admission):
         try:
             yield
         except ServiceError as error:
-            self.refused[error.reason, error.quota if isinstance(error, QuotaExceeded) else ""] += 1
+            self._note(error)
             raise
+
+    def _note(self, error: ServiceError) -> None:
+        self.refused[error.reason, error.quota if isinstance(error, QuotaExceeded) else ""] += 1

@@ -6,6 +6,7 @@ import hashlib
 
 from sendoff import v1
 from sendoff_server import ids, validation
+from sendoff_server.admission_port import Admission
 from sendoff_server.clock import Clock, timestamp
 from sendoff_server.errors import FileNotFound, IdempotencyMismatch
 from sendoff_server.paging import Page, by_time
@@ -18,12 +19,15 @@ DEFAULT_PAGE = 50
 class FileService:
     """The use cases of files: pictures that are kept once and shown by their id. A file never changes."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, admission: Admission, clock: Clock) -> None:
         self._store = store
+        self._admission = admission
         self._clock = clock
 
     async def create(self, tenant: str, request: v1.CreateFileRequest) -> v1.File:
+        """Raises QuotaExceeded, InvalidRequest, IdempotencyMismatch."""
         validation.check_create_file(request)
+        await self._admission.check_storing(tenant)
         file = v1.File(
             id=ids.new("file"),
             name=request.file.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, cast
@@ -53,6 +54,7 @@ _UNTIL_LEFT_S = 86_400.0
 _ROOM_FOR_REFUSAL = 16 * 1024 * 1024
 """Requests over our limit by up to this are read, so that the refusal can say why; gRPC cuts off larger ones."""
 _HANDSHAKE_MS = 10_000
+_PENDING = 20_000
 
 
 class AddressUnavailable(Exception):
@@ -140,6 +142,7 @@ class GrpcServer:
 
     async def __aenter__(self) -> Self:
         """Listen and serve. Raises AddressUnavailable."""
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_tells_no_metadata)
         server = grpc.aio.server(options=self._options)
         names = [service.full_name for service in self._services]
         for service, servicer in self._services.items():
@@ -201,6 +204,11 @@ class GrpcServer:
             self._sending_away = asyncio.create_task(self._server.stop(_UNTIL_LEFT_S), name="send callers away")
 
 
+def _tells_no_metadata(record: logging.LogRecord) -> bool:
+    """gRPC logs metadata that are no text, which may be credentials, whole, and as often as they come."""
+    return not str(record.msg).startswith("Invalid encoding")
+
+
 def server_options(settings: Settings) -> list[tuple[str, int]]:
     """How gRPC is set."""
     return [
@@ -211,6 +219,10 @@ def server_options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", 16 * 1024),
         ("grpc.absolute_max_metadata_size", 16 * 1024),
         ("grpc.max_allowed_incoming_connections", settings.max_grpc_connections),
+        ("grpc.max_concurrent_streams", settings.max_connection_streams),
+        # What has come and nobody has looked at yet: past it gRPC cancels calls of anybody, by lot.
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _PENDING),
         # Who has not said hello in HTTP/2, or in TLS, by then is cut; the default is two minutes.
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.keepalive_time_ms", round(settings.keepalive_s * 1_000)),

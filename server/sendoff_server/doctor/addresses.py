@@ -17,7 +17,7 @@ _PATIENCE_S = 3.0
 
 
 async def check(settings: Settings) -> Sequence[Finding]:
-    listening = {"grpc_address": settings.grpc_address, "http_address": settings.http_address}
+    listening = {name: getattr(settings, name) for name in ("grpc_address", "http_address", "metrics_address")}
     asked = [_check(field, address, settings) for field, address in listening.items() if address != "off"]
     return await asyncio.gather(*asked)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sendoff_server.doctor import safety
 from sendoff_server.doctor.findings import Finding, ok, problem, warning
 from sendoff_server.settings import Settings
 from sendoff_server.store.inspection import Inspection
@@ -20,7 +21,7 @@ async def check(settings: Settings) -> Sequence[Finding]:
     except EngineMissing as missing:
         return [problem("database", str(missing), "install it")]
     faults = [(problem if fault.is_fatal else warning)("database", fault.told, fault.mend) for fault in found.faults]
-    return [*(faults or [ok("database", found.told)]), *_clock(found)]
+    return [*(faults or [ok("database", found.told)]), *_clock(found), *safety.keys(settings, found.has_keys)]
 
 
 def _clock(found: Inspection) -> Sequence[Finding]:

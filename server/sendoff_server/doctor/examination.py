@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 
-from sendoff_server.doctor import addresses, database, machine, models
+from sendoff_server.doctor import addresses, database, machine, models, safety
 from sendoff_server.doctor.findings import Finding, ok, problem, warning
 from sendoff_server.models.port import Catalogue
 from sendoff_server.settings import Settings
@@ -30,6 +30,7 @@ async def examine(settings: Settings, offered: Catalogue, ask_tools: AskTools) -
     checks: Sequence[tuple[str, Awaitable[Sequence[Finding]]]] = (
         ("machine", asyncio.to_thread(lambda: list(machine.check(settings)))),
         ("addresses", addresses.check(settings)),
+        ("safety", asyncio.to_thread(lambda: list(safety.check(settings)))),
         ("database", database.check(settings)),
         ("models", models.check(offered)),
         ("MCP servers", _tools(ask_tools)),

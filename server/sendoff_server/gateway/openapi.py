@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from sendoff_server import ids
+from sendoff_server.access.routes import ROUTES
 from sendoff_server.gateway.codec.schemas import REF, Schema, Schemas
 from sendoff_server.gateway.description import (
     agents,
@@ -33,12 +34,16 @@ from sendoff_server.gateway.doors import Endpoint, Table
 
 Json = dict[str, Any]
 
+_KEY = "key"
+_WHAT_KEY = "An API key, as `sendoff-server keys create` makes it. Servers without keys want none."
 _PREFIXES = {"conversation_id": "conv"}
 """The kinds of ids whose name in a path is not their prefix."""
 _PLACES = re.compile(r"{(\w+)}")
 _WITHOUT_STORE = frozenset({"/v1/health/", "/livez", "/openapi.json", "/docs", "/v1/models/embedding"})
 _REFUSALS: Mapping[int, tuple[str, str]] = {
     400: ("Refusal", "It cannot be done so: a malformed run id, or something named that there is not."),
+    401: ("Refusal", "This server wants an API key, and there was none that counts."),
+    403: ("Refusal", "The role of the API key is not enough."),
     404: ("Refusal", "There is nothing of that name."),
     408: ("Refusal", "The body did not come in time."),
     409: ("Conflict", "It does not go with what is there now."),
@@ -87,7 +92,10 @@ def document(tables: Iterable[Table]) -> Json:
             "description": "Durable runs of LLM agents, in the dialect of Letta's API.",
         },
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": dict(sorted({**schemas.components, **nouns()}.items()))},
+        "components": {
+            "schemas": dict(sorted({**schemas.components, **nouns()}.items())),
+            "securitySchemes": {_KEY: {"type": "http", "scheme": "bearer", "description": _WHAT_KEY}},
+        },
     }
 
 
@@ -110,8 +118,10 @@ def _operation(method: str, path: str, endpoint: Endpoint, described: Described)
         "summary": _summary(endpoint),
         "tags": [path.split("/")[2].partition(":")[0] if path.startswith("/v1/") else "description"],
         "parameters": [*_places(path), *_query(described), *_headers(described)],
-        "responses": {**_success(path, described), **_over(described), **_refused(path, described)},
+        "responses": {**_success(path, described), **_over(described), **_refused(method, path, described)},
     }
+    if _wants_key(method, path):
+        told["security"] = [{_KEY: []}]
     if described.body is not None:
         example = {} if described.example is None else {"example": described.example}
         told["requestBody"] = {"content": {"application/json": {"schema": described.body, **example}}}
@@ -175,9 +185,14 @@ def _event(data: Schema) -> Schema:
     return {"type": "object", "required": ["data"], "properties": told}
 
 
-def _refused(path: str, described: Described) -> Json:
+def _wants_key(method: str, path: str) -> bool:
+    return bool(ROUTES[method, path.rstrip("/")])
+
+
+def _refused(method: str, path: str, described: Described) -> Json:
     told: Json = {}
-    for status in sorted(_statuses(path, described)):
+    denied = {401, 403} if _wants_key(method, path) else set()
+    for status in sorted(_statuses(path, described) | denied):
         name, why = _REFUSALS[status]
         told[str(status)] = _refusal(why, {"$ref": f"{REF}{name}"})
     if described.models_fail:

@@ -44,6 +44,11 @@ class EdgeSettings(Group):
         description="Most gRPC connections at once, those under way to be made included; more are closed at once. "
         "Calls and streams share a caller's connection.",
     )
+    max_connection_streams: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        1_000,
+        description="Most calls and streams at once in one gRPC connection; callers keep more to themselves until one "
+        "ends, or open another connection.",
+    )
 
     @field_validator("tls_key_file")
     @classmethod

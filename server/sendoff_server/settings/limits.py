@@ -28,6 +28,10 @@ class LimitSettings(Group):
         description="Most calls of one tenant that watch or wait in this process, open streams among them. 0: as many "
         "as come.",
     )
+    max_stored_mb: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        0,
+        description="Most MiB of messages and files of one tenant; then it can send nothing new. 0: as much as comes.",
+    )
     quotas_file: str = Field(
         "",
         description="TOML file of what single tenants and keys may take instead, read again when it changes. Empty: "

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sendoff import v1
+from sendoff_server import ids
+
 MAX_API_KEYS = 10_000
 """That are not revoked: servers hold all of them in memory."""
 
@@ -43,6 +46,13 @@ class ApiKeyTaken(Exception):
     """There are MAX_API_KEYS, or one that stands for that certificate; the message is for people."""
 
 
+def audited(command: str, key_id: str) -> v1.AuditEntry:
+    """The entry of a key's tenant for what was done at the desk, which is written with it."""
+    return v1.AuditEntry(
+        id=ids.new("audit"), method=f"sendoff-server keys {command}", resource_ids=[key_id], outcome="OK"
+    )
+
+
 class ApiKeyReads(Protocol):
     """What servers need of keys. Raises StoreFailed."""
 
@@ -59,7 +69,8 @@ class ApiKeyDesk(Protocol):
     """Where an operator makes, lists and revokes keys, beside servers that run. Raises StoreFailed."""
 
     async def add(self, key: ApiKey) -> None:
-        """Write a new key. From the first on, programs that know of no keys are kept from the database.
+        """Write a new key, and an entry of the audit. From the first on, programs that know of no keys are kept from
+        the database.
 
         Raises ApiKeyTaken.
         """
@@ -70,6 +81,6 @@ class ApiKeyDesk(Protocol):
         ...
 
     async def revoke(self, key_id: str, now_ns: int) -> ApiKey | None:
-        """From now on it lets nobody in. The key as it is then, None if there is none. One that was revoked stays as
-        it is."""
+        """From now on it lets nobody in, and the audit has an entry of it. The key as it is then, None if there is
+        none. One that was revoked stays as it is."""
         ...

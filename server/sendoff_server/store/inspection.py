@@ -19,5 +19,7 @@ class Inspection:
     told: str
     """What it is, in a line."""
     faults: Sequence[Fault] = ()
+    has_keys: bool = False
+    """Whether a key for callers was ever made; from then on every call needs one."""
     clock_ahead_s: float | None = None
     """By how much its clock is ahead of this machine's. None: it has none of its own."""

@@ -51,7 +51,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
-from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing
+from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing, Stored
 
 DEFAULT_TENANT = "default"
 """Owner of everything as long as there are no keys."""
@@ -240,6 +240,11 @@ class Store(ApiKeyReads, Protocol):
 
     async def count_open(self, tenant: str, most: int) -> int:
         """How many runs of the tenant have not ended; not counted much further than to `most`."""
+        ...
+
+    async def stored(self, tenant: str, after_ns: int) -> Stored:
+        """How much a tenant has stored. The cost grows with the messages that came after that moment, and with the
+        files."""
         ...
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:

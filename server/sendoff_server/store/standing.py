@@ -114,6 +114,17 @@ class QueueCount:
     most_per_tenant: int
 
 
+class Stored(NamedTuple):
+    """What a tenant has stored."""
+
+    message_bytes: int
+    """In the list of its messages, of those that came after a moment."""
+    file_bytes: int
+    """In all of its files."""
+    last_ns: int
+    """When the last of these messages came; 0: none did."""
+
+
 class QueueDepth(NamedTuple):
     """The open runs of a tenant, or of all that are not named."""
 

@@ -13,7 +13,6 @@ RPC_METHOD = "rpc.method"
 RPC_STATUS_CODE = "rpc.response.status_code"
 
 HTTP_METHOD = "http.request.method"
-HTTP_RESEND_COUNT = "http.request.resend_count"
 HTTP_ROUTE = "http.route"
 HTTP_STATUS_CODE = "http.response.status_code"
 SERVER_ADDRESS = "server.address"

@@ -147,6 +147,15 @@ async def test_streams_break_off_once_a_key_counts_no_more_and_go_on_while_the_s
         await world.gate.recheck(principal)
 
 
+async def test_streams_break_off_once_a_key_has_expired(world: World) -> None:
+    _, brought = world.key(expires_ns=world.clock.now_ns() + SECOND_NS)
+    principal = await world.gate.admit(brought, READ)
+    await world.gate.recheck(principal)
+    await world.clock.advance(1)
+    with pytest.raises(Unauthenticated):
+        await world.gate.recheck(principal)
+
+
 async def test_streams_of_nobody_break_off_with_the_first_key(world: World) -> None:
     nobody = await world.gate.admit(Credentials(), READ)
     await world.gate.recheck(nobody)

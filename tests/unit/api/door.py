@@ -15,6 +15,7 @@ from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.file_service import FileService
 from sendoff_server.agents.service import AgentService
 from sendoff_server.api.server import GrpcServer
+from sendoff_server.audit.service import AuditService
 from sendoff_server.callbacks.deliveries import DeliveryService
 from sendoff_server.callbacks.endpoints import EndpointService
 from sendoff_server.callbacks.pulling import Pulling
@@ -401,6 +402,17 @@ class FakeQueue:
         return v1.GetQueueStatsResponse(slots=1)
 
 
+class FakeAudit:
+    """The use case of the audit."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def list(self, tenant: str, request: v1.ListAuditEntriesRequest) -> v1.ListAuditEntriesResponse:
+        self.calls.append((tenant, request))
+        return v1.ListAuditEntriesResponse()
+
+
 class FakeModels:
     """A catalogue of one model."""
 
@@ -433,6 +445,7 @@ class Door:
         self.dispatch = FakeDispatch()
         self.tools = FakeTools()
         self.queue = FakeQueue()
+        self.audit = FakeAudit()
         self.settings = Settings().model_copy(update={"grpc_address": "127.0.0.1:0"} | settings)
         self.server = GrpcServer(
             self.settings,
@@ -448,6 +461,7 @@ class Door:
                     cast(Pulling, self.pulling),
                 ),
                 files=cast(FileService, self.files),
+                audit=cast(AuditService, self.audit),
                 steps=cast(StepService, self.steps),
                 tools=cast(ToolService, self.tools),
                 models=cast(Catalogue, FakeModels()),

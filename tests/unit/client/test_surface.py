@@ -84,6 +84,7 @@ def test_methods_of_the_clients() -> None:
         "actions",
         "agents",
         "approve",
+        "audit_entries",
         "blocks",
         "cancel_run",
         "close",

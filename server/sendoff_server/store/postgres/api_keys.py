@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import asyncpg
 
-from sendoff_server.store.api_keys import MAX_API_KEYS, ApiKey, ApiKeyChanges, ApiKeyTaken
+from sendoff import v1
+from sendoff_server.store.api_keys import MAX_API_KEYS, ApiKey, ApiKeyChanges, ApiKeyTaken, audited
 from sendoff_server.store.postgres.connection import Connection, snapshot
 from sendoff_server.store.postgres.queries import named
 
@@ -42,6 +43,7 @@ async def add(connection: Connection, key: ApiKey) -> None:
         if beside is not None:
             raise ApiKeyTaken(f"{beside} stands for the certificate {key.certificate!r} already; revoke it first")
         await connection.execute(named("add_api_key"), *(getattr(key, name) for name in _COLUMNS))
+        await _note(connection, key.tenant, audited("create", key.id))
         await connection.execute(named("keep_out_programs_without_keys"), KEYS_SCHEMA)
 
 
@@ -52,9 +54,16 @@ async def read_all(connection: Connection, tenant: str | None) -> list[ApiKey]:
 async def revoke(connection: Connection, key_id: str, now_ns: int) -> ApiKey | None:
     async with connection.transaction():
         await _alone(connection)
-        await connection.execute(named("revoke_api_key"), key_id, now_ns)
+        was_revoked = await connection.fetchval(named("revoke_api_key"), key_id, now_ns)
         row = await connection.fetchrow(named("api_key"), key_id)
-    return None if row is None else _of_row(row)
+        key = None if row is None else _of_row(row)
+        if key is not None and was_revoked:
+            await _note(connection, key.tenant, audited("revoke", key.id))
+    return key
+
+
+async def _note(connection: Connection, tenant: str, entry: v1.AuditEntry) -> None:
+    await connection.execute(named("note_act_at_desk"), tenant, entry.id, entry.SerializeToString())
 
 
 async def _alone(connection: Connection) -> None:

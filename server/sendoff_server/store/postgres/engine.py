@@ -90,7 +90,7 @@ from sendoff_server.store.questions import (
     StepQuery,
     TagQuery,
 )
-from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing
+from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing, Stored
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -271,6 +271,9 @@ class PostgresStore(Store):
 
     async def count_open(self, tenant: str, most: int) -> int:
         return await self._read(standing.count_open, tenant, most)
+
+    async def stored(self, tenant: str, after_ns: int) -> Stored:
+        return await self._read(standing.stored, tenant, after_ns)
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         return await self._read(standing.waits, tenant)

@@ -39,7 +39,8 @@ async def _inspect(connection: Connection, told: str, connections: int) -> Inspe
     ]
     if int(settings["server_version_num"]) < _OLDEST * 10_000:
         faults.append(Fault(f"PostgreSQL {settings['server_version']} is too old", f"use {_OLDEST} or newer"))
-    return Inspection(f"PostgreSQL {settings['server_version']}, {told}", faults, await _clock_ahead_s(connection))
+    what = f"PostgreSQL {settings['server_version']}, {told}"
+    return Inspection(what, faults, await _has_keys(connection), await _clock_ahead_s(connection))
 
 
 def _of_durability(settings: dict[str, str]) -> Iterator[Fault]:
@@ -75,6 +76,12 @@ async def _of_schema(connection: Connection) -> list[Fault]:
         rights = await _of_rights(connection)
         return rights or [Fault(str(older), "nothing: the server does it at its start", is_fatal=False)]
     return []
+
+
+async def _has_keys(connection: Connection) -> bool:
+    if await connection.fetchval("SELECT to_regclass('api_key')") is None:
+        return False
+    return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM api_key)"))
 
 
 async def _of_rights(connection: Connection) -> list[Fault]:

@@ -460,6 +460,11 @@ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000;
 -- How many open runs tenant $1 has, up to $2 or a little more.
 SELECT coalesce(sum(open), 0) FROM (SELECT open FROM lane WHERE open > 0 AND tenant = $1 LIMIT $2::bigint) l;
 
+-- name: stored
+-- Of tenant $1: bytes of messages that were listed after $2, bytes of all files, when the last of these messages was listed.
+SELECT coalesce(sum(size), 0)::bigint, (SELECT coalesce(sum(length(data)), 0)::bigint FROM file WHERE tenant = $1), coalesce(max(listed_ns), 0)::bigint
+FROM listed WHERE tenant = $1 AND listed_ns > $2;
+
 -- name: count_queue
 -- Of the first $3 open runs of tenant $1 how many there are by share and priority; $4 groups at most, of shares $2 unless they are NULL.
 -- $5 is now, $6 and $7 are the caps of an agent and of a tenant.
@@ -1328,13 +1333,17 @@ INSERT INTO api_key (id, tenant, role, name, secret_hash, certificate, created_n
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT coalesce(max(change), 0) + 1 FROM api_key));
 
 -- name: revoke_api_key
-UPDATE api_key SET revoked_ns = $2, change = (SELECT max(change) + 1 FROM api_key) WHERE id = $1 AND revoked_ns IS NULL;
+UPDATE api_key SET revoked_ns = $2, change = (SELECT max(change) + 1 FROM api_key) WHERE id = $1 AND revoked_ns IS NULL RETURNING 1;
 
 -- name: note_api_keys_used
 -- Ids $1 at times $2.
 UPDATE api_key SET used_ns = told.used_ns
 FROM (SELECT unnest($1::text[]) AS id, unnest($2::bigint[]) AS used_ns ORDER BY 1) told
 WHERE api_key.id = told.id AND coalesce(api_key.used_ns, 0) < told.used_ns;
+
+-- name: note_act_at_desk
+INSERT INTO audit (tenant, id, time_ns, body)
+VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint, $3);
 
 -- name: keep_out_programs_without_keys
 UPDATE schema_version SET oldest = number WHERE number = $1;

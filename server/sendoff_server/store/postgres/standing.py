@@ -24,6 +24,7 @@ from sendoff_server.store.standing import (
     SlotPlace,
     SlotWait,
     Standing,
+    Stored,
     is_agent_at_cap,
     slot_wait,
     wants_slot,
@@ -113,6 +114,11 @@ async def depths(connection: Connection, tenants: Sequence[str]) -> list[QueueDe
 async def count_open(connection: Connection, tenant: str, most: int) -> int:
     runs: int = await connection.fetchval(named("count_open"), tenant, most)
     return runs
+
+
+async def stored(connection: Connection, tenant: str, after_ns: int) -> Stored:
+    (row,) = await connection.fetch(named("stored"), tenant, after_ns)
+    return Stored(*row)
 
 
 async def waits(connection: Connection, tenant: str) -> list[SlotWait]:

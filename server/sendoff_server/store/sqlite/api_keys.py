@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from sendoff_server.store.api_keys import MAX_API_KEYS, ApiKey, ApiKeyChanges, ApiKeyTaken
+from sendoff import v1
+from sendoff_server.store.api_keys import MAX_API_KEYS, ApiKey, ApiKeyChanges, ApiKeyTaken, audited
 from sendoff_server.store.sqlite.connection import snapshot, transaction
 from sendoff_server.store.sqlite.queries import named
 
@@ -39,6 +40,7 @@ def add(connection: sqlite3.Connection, key: ApiKey) -> None:
         if beside is not None:
             raise ApiKeyTaken(f"{beside[0]} stands for the certificate {key.certificate!r} already; revoke it first")
         connection.execute(named("add_api_key"), [getattr(key, name) for name in _COLUMNS])
+        _note(connection, key.tenant, audited("create", key.id), key.created_ns)
         connection.execute(named("keep_out_programs_without_keys"), (KEYS_SCHEMA,))
 
 
@@ -48,9 +50,16 @@ def read_all(connection: sqlite3.Connection, tenant: str | None) -> list[ApiKey]
 
 def revoke(connection: sqlite3.Connection, key_id: str, now_ns: int) -> ApiKey | None:
     with transaction(connection):
-        connection.execute(named("revoke_api_key"), (key_id, now_ns))
+        was_revoked = connection.execute(named("revoke_api_key"), (key_id, now_ns)).rowcount
         row = connection.execute(named("api_key"), (key_id,)).fetchone()
-    return None if row is None else _of_row(row)
+        key = None if row is None else _of_row(row)
+        if key is not None and was_revoked:
+            _note(connection, key.tenant, audited("revoke", key.id), now_ns)
+    return key
+
+
+def _note(connection: sqlite3.Connection, tenant: str, entry: v1.AuditEntry, now_ns: int) -> None:
+    connection.execute(named("note_act_at_desk"), (tenant, entry.id, now_ns, entry.SerializeToString()))
 
 
 def _of_row(row: tuple[object, ...]) -> ApiKey:

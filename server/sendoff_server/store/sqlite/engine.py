@@ -84,7 +84,7 @@ from sendoff_server.store.sqlite.connection import Synchronous, connect, connect
 from sendoff_server.store.sqlite.lock import FileLock
 from sendoff_server.store.sqlite.migrations import migrate
 from sendoff_server.store.sqlite.threads import ConnectionThreads
-from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing
+from sendoff_server.store.standing import QueueCount, QueueDepth, SlotWait, Standing, Stored
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -249,6 +249,9 @@ class SqliteStore(Store):
 
     async def count_open(self, tenant: str, most: int) -> int:
         return await self._readers.submit(standing.count_open, tenant, most)
+
+    async def stored(self, tenant: str, after_ns: int) -> Stored:
+        return await self._readers.submit(standing.stored, tenant, after_ns)
 
     async def slot_waits(self, tenant: str) -> list[SlotWait]:
         return await self._readers.submit(standing.waits, tenant)

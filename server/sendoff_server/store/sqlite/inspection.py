@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from sendoff_server.store.inspection import Fault, Inspection
@@ -21,7 +22,7 @@ def inspect(path: Path) -> Inspection:
     if not path.exists():
         return Inspection(f"{path} is made at the first start", faults)
     in_use = "in use by a server" if _is_in_use(path) else "not in use"
-    return Inspection(f"SQLite {sqlite3.sqlite_version}, {path}, {in_use}", faults)
+    return Inspection(f"SQLite {sqlite3.sqlite_version}, {path}, {in_use}", faults, not faults and _has_keys(path))
 
 
 def _faults(path: Path) -> Iterator[Fault]:
@@ -44,17 +45,26 @@ def _faults(path: Path) -> Iterator[Fault]:
 
 def schema_of(path: Path) -> Schema:
     """As the server would find it; none of it is there in a database that is empty."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    try:
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'schema_version'").fetchone()
-        if tables is None:
+    with closing(_reading(path)) as connection:
+        if not _has_table(connection, "schema_version"):
             return Schema(0, 0)
         columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(schema_version)")]
         oldest = "coalesce(oldest, number)" if "oldest" in columns else "number"
         asked = f"SELECT coalesce(max(number), 0), coalesce(max({oldest}), 0) FROM schema_version"  # noqa: S608
         return Schema(*connection.execute(asked).fetchone())
-    finally:
-        connection.close()
+
+
+def _has_keys(path: Path) -> bool:
+    with closing(_reading(path)) as connection:
+        return _has_table(connection, "api_key") and bool(connection.execute("SELECT 1 FROM api_key").fetchone())
+
+
+def _reading(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone())
 
 
 def _is_in_use(path: Path) -> bool:

@@ -32,10 +32,10 @@ class SqliteKeyDesk(ApiKeyDesk):
         await asyncio.to_thread(self._do, api_keys.add, key)
 
     async def all(self, tenant: str | None) -> Sequence[ApiKey]:
-        return await asyncio.to_thread(self._do, api_keys.read_all, tenant)
+        return await asyncio.to_thread(self._do, api_keys.read_all, tenant) if self._path.exists() else []
 
     async def revoke(self, key_id: str, now_ns: int) -> ApiKey | None:
-        return await asyncio.to_thread(self._do, api_keys.revoke, key_id, now_ns)
+        return await asyncio.to_thread(self._do, api_keys.revoke, key_id, now_ns) if self._path.exists() else None
 
     def _do(self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Raises StoreFailed, NewerSchema, and OlderSchema where a server of an older version has the database."""

@@ -561,6 +561,11 @@ SELECT coalesce(sum(open), 0) FROM (
   SELECT open FROM lane INDEXED BY lane_active WHERE open > 0 AND tenant = ?1 LIMIT ?2
 );
 
+-- name: stored
+-- Of tenant ?1: bytes of messages that were listed after ?2, bytes of all files, when the last of these messages was listed.
+SELECT coalesce(sum(size), 0), (SELECT coalesce(sum(length(data)), 0) FROM file WHERE tenant = ?1), coalesce(max(listed_ns), 0)
+FROM listed WHERE tenant = ?1 AND listed_ns > ?2;
+
 -- name: count_queue
 -- Of the first ?3 open runs of tenant ?1 how many there are by share and priority; ?4 groups at most, of shares ?2 unless they are NULL.
 -- ?5 is now, ?6 and ?7 are the caps of an agent and of a tenant.
@@ -1198,6 +1203,9 @@ UPDATE api_key SET revoked_ns = ?2, change = (SELECT max(change) + 1 FROM api_ke
 
 -- name: note_api_key_used
 UPDATE api_key SET used_ns = ?2 WHERE id = ?1 AND coalesce(used_ns, 0) < ?2;
+
+-- name: note_act_at_desk
+INSERT INTO audit (tenant, id, time_ns, body) VALUES (?1, ?2, ?3, ?4);
 
 -- name: keep_out_programs_without_keys
 UPDATE schema_version SET oldest = number WHERE number = ?1;

@@ -28,6 +28,7 @@ from sendoff_server.store.standing import (
     SlotPlace,
     SlotWait,
     Standing,
+    Stored,
     is_agent_at_cap,
     slot_wait,
     wants_slot,
@@ -115,6 +116,10 @@ def depths(connection: sqlite3.Connection, tenants: Sequence[str], now_ns: int) 
 def count_open(connection: sqlite3.Connection, tenant: str, most: int) -> int:
     (runs,) = connection.execute(named("count_open"), (tenant, most)).fetchone()
     return int(runs)
+
+
+def stored(connection: sqlite3.Connection, tenant: str, after_ns: int) -> Stored:
+    return Stored(*connection.execute(named("stored"), (tenant, after_ns)).fetchone())
 
 
 def waits(connection: sqlite3.Connection, tenant: str) -> list[SlotWait]:
