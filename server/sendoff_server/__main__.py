@@ -234,8 +234,9 @@ def doctor(
 ) -> None:
     """Look at all that `serve` with these settings needs, and say what to mend. Changes nothing.
 
-    Looks at the settings, the data directory, open files, the addresses, who is let in, TLS, the database and its clock, the models'
-    providers and the MCP servers. The exit code is 1 if something keeps a server from working as it should.
+    Looks at the settings, the data directory, open files, the addresses, who is let in, TLS, the database and its
+    clock, the models' providers and the MCP servers. The exit code is 1 if something keeps a server from working as it
+    should.
     """
     from sendoff_server.doctor import command
     from sendoff_server.tools.mcp.report import faults

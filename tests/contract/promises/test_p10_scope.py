@@ -1,7 +1,7 @@
 """P10. Tenants see only their own: what is not there and what is not yours look the same.
 
-An id that never was and one that is gone are refused alike, with nothing in the text but the id that was asked for. That
-what another tenant has is refused like that, on every RPC and route, is shown in `tests/tenants/`.
+An id that never was and one that is gone are refused alike, with nothing in the text but the id that was asked for.
+That what another tenant has is refused like that, on every RPC and route, is shown in `tests/tenants/`.
 """
 
 from __future__ import annotations
