@@ -19,7 +19,8 @@ class Sweep:
         """`theirs`: all that must never be told. `no_matter`: fields whose value changes nothing in the answer."""
         self._ask = ask
         self._nobodys = nobodys
-        self._theirs = theirs
+        self._ids = {each for each in theirs if ID.fullmatch(each)}
+        self._words = set(theirs) - self._ids
         self._no_matter = no_matter
         self.faults: list[str] = []
         self.attacked: set[str] = set()
@@ -61,7 +62,7 @@ class Sweep:
         text = answer.told
         for word in said:
             text = text.replace(word, "")
-        leaked = [each for each in self._theirs if each in text]
+        leaked = sorted(self._ids.intersection(ID.findall(text)) | {each for each in self._words if each in text})
         if leaked:
             self.faults.append(f"{where} tells {leaked}: {answer}")
         if "INTERNAL" in answer.outcome or answer.outcome == "500":
