@@ -91,7 +91,7 @@ lock: ## Resolve requirements/*.txt (ARGS=--upgrade: to the newest versions that
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT \
 	  && $(PYTHON) -m venv "$$scratch" && "$$scratch"/bin/python $(PIP_INSTALL) uv \
 	  && $(UV_COMPILE) pyproject.toml requirements/build.in --extra dev -o requirements/dev.txt \
-	  && $(UV_COMPILE) pyproject.toml --extra server --extra postgres --constraints requirements/dev.txt -o requirements/server.txt \
+	  && $(UV_COMPILE) pyproject.toml --extra server --extra postgres --extra otel --constraints requirements/dev.txt -o requirements/server.txt \
 	  && $(UV_COMPILE) requirements/gen.in -o requirements/gen.txt
 
 # ---- set-up, done once and again when its inputs change ----

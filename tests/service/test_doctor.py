@@ -11,14 +11,13 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-import trustme
 
 from sendoff import v1
 from sendoff_server import settings_flags
@@ -33,6 +32,7 @@ from sendoff_server.store.sqlite import inspection
 from sendoff_server.store_parts import key_desk_of
 from sendoff_server.tools.mcp import config
 from sendoff_server.tools.mcp.report import faults
+from tests.fixtures.certificates import Authority, write
 from tests.fixtures.mcp_servers import misbehaving
 from tests.fixtures.server import Serve
 from tests.postgres import new_database
@@ -315,10 +315,8 @@ def test_what_goes_in_the_clear_is_warned_of(healthy: Settings) -> None:
     ("good_for", "verdict"), [(90, Verdict.OK), (3, Verdict.WARNING), (-1, Verdict.PROBLEM)], ids=["ok", "soon", "over"]
 )
 def test_a_certificate_is_told_with_its_end(healthy: Settings, tmp_path: Path, good_for: int, verdict: Verdict) -> None:
-    issued = trustme.CA().issue_cert("server.test", not_after=datetime.now(UTC) + timedelta(days=good_for))
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
-    files = {"tls_certificate_file": str(tmp_path / "cert.pem"), "tls_key_file": str(tmp_path / "key.pem")}
+    made = write(tmp_path / "tls", Authority().issue("server.test", lasts=timedelta(days=good_for)))
+    files = {"tls_certificate_file": str(made.certificate), "tls_key_file": str(made.key)}
     (found,) = [each for each in safety.check(healthy.model_copy(update=files)) if each.about == "TLS"]
     assert found.verdict is verdict
     assert "server.test" in found.told

@@ -67,7 +67,8 @@ async def test_health_is_told_beside_the_metrics(serve: Serve) -> None:
 async def test_a_port_that_is_taken_is_said_with_what_to_set(serve: Serve) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(MetricsAddressUnavailable, match="SENDOFF_METRICS_ADDRESS"):
+        refusal = pytest.RaisesExc(MetricsAddressUnavailable, match="SENDOFF_METRICS_ADDRESS")
+        with pytest.RaisesGroup(refusal, allow_unwrapped=True, flatten_subgroups=True):
             await serve(metrics_address=address).__aenter__()
 
 

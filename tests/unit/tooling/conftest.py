@@ -15,4 +15,4 @@ def _no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _logging_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "configure", lambda log_format, log_level: None)
+    monkeypatch.setattr(logs, "configure", lambda log_format, log_level, **_: None)
