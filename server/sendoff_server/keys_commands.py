@@ -8,14 +8,16 @@ import re
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from sendoff_server.access.principal import Role
 from sendoff_server.command import LOGS, fail, run_telling, with_settings
 from sendoff_server.settings import Settings
-from sendoff_server.store.api_keys import ApiKey, ApiKeyDesk, ApiKeyTaken
+
+if TYPE_CHECKING:
+    from sendoff_server.store.api_keys import ApiKey, ApiKeyDesk
 
 keys = typer.Typer(help="The keys that let callers in.", no_args_is_help=True)
 
@@ -115,6 +117,7 @@ def _at_desk(settings: Settings, act: Callable[[ApiKeyDesk], Coroutine[Any, Any,
     """What the act gives. What goes wrong is told in one line."""
     from sendoff_server import store_parts
     from sendoff_server.clock import SystemClock
+    from sendoff_server.store.api_keys import ApiKeyTaken
 
     given: list[Any] = []
 

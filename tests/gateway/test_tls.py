@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -256,7 +258,15 @@ async def _listed(running: app.Server, own: Pair, folder: Path) -> tuple[int, gr
         return (await rest.get("/v1/agents/")).status_code, await call.code()
 
 
-async def test_files_that_cannot_be_used_keep_a_server_from_starting(serve: Serve, tmp_path: Path) -> None:
-    with pytest.raises(app.BadCertificate, match=r"missing\.crt"):
-        async with serve(tls_certificate_file=str(tmp_path / "missing.crt"), tls_key_file=str(tmp_path / "k")):
-            pass
+def test_files_that_cannot_be_used_keep_a_server_from_starting(tmp_path: Path) -> None:
+    named = ("--tls-certificate-file", str(tmp_path / "missing.crt"), "--tls-key-file", str(tmp_path / "k"))
+    free = ("--grpc-address", "127.0.0.1:0", "--http-address", "off", "--data-dir", str(tmp_path / "data"))
+    ended = subprocess.run(
+        [sys.executable, "-m", "sendoff_server", "serve", *named, *free],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S + 40,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("sendoff-server: ")
+    assert "missing.crt cannot be read" in ended.stderr.splitlines()[-1]

@@ -88,7 +88,7 @@ def ids_of(message: Message) -> Iterable[str]:
     for field, value in message.ListFields():
         if field.name == "id" or (field.name.endswith("_id") and field.name != "request_id"):
             yield str(value)
-        elif field.name.endswith("_ids") and not isinstance(value, Message):
+        elif field.name.endswith("_ids") and field.is_repeated:  # return_token_ids is none
             yield from map(str, value)
         elif field.message_type is not None and isinstance(value, Message):
             carried = value.DESCRIPTOR.fields_by_name.get("id")

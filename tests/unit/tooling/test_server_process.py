@@ -29,6 +29,13 @@ async def test_its_start_waits_for_nothing_that_takes_long_to_import() -> None:
     assert (started.returncode, told.decode().strip()) == (0, "[]")
 
 
+async def test_grpc_is_imported_only_once_it_was_told_how_to_behave() -> None:
+    program = "import sys, sendoff_server.__main__; print('grpc' in sys.modules)"
+    started = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
+    told, _ = await started.communicate()
+    assert (started.returncode, told.decode().strip()) == (0, "False")
+
+
 async def test_it_tells_at_the_start_what_it_serves(server_process: ServerProcess) -> None:
     await server_process.start()
 
