@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sendoff import AsyncClient, v1
+from sendoff import AsyncClient, NotAllowed, v1
 from sendoff.transcript import Transcript
 from sendoff_server import app
 from sendoff_server.process import Failed
@@ -91,7 +91,11 @@ async def _show_run(ready: asyncio.Future[app.Server], model: str, console: Cons
     if http_address is not None:
         console.print(f"Its REST door is http://{http_address}.")
     async with AsyncClient(address) as client:
-        agent = await client.create_agent(name="demo", model=model)
+        try:
+            agent = await client.create_agent(name="demo", model=model)
+        except NotAllowed as refusal:
+            told = "this database has API keys: set SENDOFF_API_KEY to one of role full, or SENDOFF_DATA_DIR to another"
+            raise Failed(told) from refusal
         console.print(f"Made [bold]{agent.id}[/bold] on {agent.model}.")
         if agent.model == EMBEDDED:
             console.print(

@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from hyperframe.frame import GoAwayFrame, HeadersFrame, RstStreamFrame
 from letta_client import AsyncLetta
 
 from sendoff import AsyncClient, v1
@@ -23,6 +24,7 @@ from sendoff_server.store.group_commit import GroupCommit
 from tests.contract.databases import PostgresDatabase
 from tests.deploy.load import Load
 from tests.deploy.replicas import ROUNDS, Replica
+from tests.faults import frames
 from tests.faults.caller import PATIENCE_S, calling, refused, script
 from tests.fixtures import balancer
 from tests.fixtures.balancer import Balancer
@@ -153,6 +155,28 @@ async def test_where_there_is_no_server_callers_are_told_to_come_again(tmp_path:
         assert (told.status_code, told.headers["retry-after"], told.json()["reason"]) == (503, "1", "BALANCER")
         async with calling(between.grpc_address) as caller:
             assert (await refused(caller.get("run"))).code == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_headers_that_unfold_to_megabytes_do_not_get_to_a_server(serve: Serve, tmp_path: Path) -> None:
+    async with _two(serve, tmp_path) as (servers, between), frames.connected(between.grpc_address) as caller:
+        bomb = caller.headers(1, extra=[("x-large", 4_000 * "x")])
+        bomb.data += 4_000 * b"\xbe"  # the header before, again
+        await caller.say(bomb, frames.message(1))
+        async with asyncio.timeout(PATIENCE_S):
+            assert await _status(caller) in ("431", "reset")
+        async with calling(between.grpc_address) as other:
+            await other.agent()
+        assert not any(method == "OpsService/GetServerInfo" for each in servers for method, _ in each.grpc.calls.ended)
+
+
+async def _status(caller: frames.Frames) -> str:
+    """The HTTP status of the first answer; "reset" if there is none."""
+    async for frame in caller.heard():
+        if isinstance(frame, HeadersFrame):
+            return str(frames.status(frame, ":status"))
+        if isinstance(frame, RstStreamFrame | GoAwayFrame):
+            break
+    return "reset"
 
 
 @asynccontextmanager

@@ -187,7 +187,8 @@ def test_the_image_and_all_services_run_without_rights_that_they_do_not_need() -
     writable = {place.partition(":")[0] for place in SERVICES["sendoff"]["tmpfs"]}
     assert {"/tmp", _environment()["SENDOFF_DATA_DIR"]} <= writable
     assert COMPOSE["networks"]["database"]["internal"]
-    assert [name for name, service in SERVICES.items() if "ports" in service] == ["balancer"]
+    always = {name: service for name, service in SERVICES.items() if "profiles" not in service}
+    assert [name for name, service in always.items() if "ports" in service] == ["balancer"]
 
 
 # ---- the balancer ----
@@ -278,7 +279,41 @@ def test_the_keys_that_a_file_may_hold_are_those_of_providers() -> None:
 def test_the_readme_names_settings_and_files_that_there_are() -> None:
     told = (DEPLOY / "README.md").read_text()
     known = {settings_flags.variable(field) for field in Settings.model_fields}
-    of_compose = {*re.findall(r"^(\w+)=", (DEPLOY / ".env.example").read_text(), re.MULTILINE), "SENDOFF_API_KEY"}
-    assert set(re.findall(r"SENDOFF_[A-Z_]+", told)) <= known | of_compose
+    of_compose = {*re.findall(r"^(\w+)=", (DEPLOY / ".env.example").read_text(), re.MULTILINE)}
+    elsewhere = ("client/sendoff/connection.py", "tests/faults/test_floods.py", "tests/faults/test_fuzzed_calls.py")
+    of_others = {name for file in elsewhere for name in re.findall(r'"(SENDOFF_\w+)"', (ROOT / file).read_text())}
+    assert set(re.findall(r"SENDOFF_[A-Z_]+", told)) <= known | of_compose | of_others
     for target in re.findall(r"\]\(([^)]+)\)", told):
         assert "://" in target or (DEPLOY / target.partition("#")[0]).exists()
+
+
+# ---- what sees the servers ----
+
+
+def test_whoever_looks_at_the_metrics_finds_all_that_is_mounted() -> None:
+    for name in ("prometheus", "grafana"):
+        service = SERVICES[name]
+        assert service["profiles"] == ["sight"]
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        mounted = [each.split(":")[0] for each in service["volumes"] if each.startswith("./")]
+        assert mounted
+        assert all((DEPLOY / each).exists() for each in mounted)
+
+
+def test_the_dashboard_finds_its_source_and_is_found() -> None:
+    provisioning = DEPLOY / "grafana" / "provisioning"
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yaml").read_text())["datasources"]
+    (port,) = SERVICES["prometheus"]["ports"]
+    assert source["isDefault"]
+    assert source["url"] == f"http://prometheus:{port.rpartition(':')[2]}"
+    (provider,) = yaml.safe_load((provisioning / "dashboards/sendoff.yaml").read_text())["providers"]
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert any(each.endswith(f":{home}:ro") for each in SERVICES["grafana"]["volumes"])
+    assert str(Path(home).parent) == provider["options"]["path"]
+
+
+def test_prometheus_asks_where_servers_tell_their_metrics() -> None:
+    (scrape,) = yaml.safe_load((DEPLOY / "prometheus/prometheus.yaml").read_text())["scrape_configs"]
+    (found,) = scrape["dns_sd_configs"]
+    assert found["names"] == ["sendoff"]
+    assert _environment()["SENDOFF_METRICS_ADDRESS"].endswith(f":{found['port']}")

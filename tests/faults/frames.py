@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
-from hpack import Encoder
+from hpack import Decoder, Encoder
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, RstStreamFrame, SettingsFrame
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -65,6 +66,12 @@ class Frames:
 
 def message(stream: int, body: bytes = b"") -> DataFrame:
     return DataFrame(stream, b"\0" + len(body).to_bytes(4, "big") + body, flags=["END_STREAM"])
+
+
+def status(headers: HeadersFrame, name: str) -> str | None:
+    """What the first headers that come back say by that name."""
+    told: Any = Decoder().decode(headers.data)
+    return dict(told).get(name)
 
 
 def reset(stream: int) -> RstStreamFrame:

@@ -9,18 +9,23 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
 
-from sendoff import AsyncClient
+from sendoff import AsyncClient, v1
+from sendoff.v1.agent_service_pb2_grpc import AgentServiceStub
 from sendoff_server import app
 from sendoff_server.access.gate import Credentials
+from sendoff_server.access.making import new_key
+from sendoff_server.access.principal import Role
 from sendoff_server.clock import SystemClock
 from sendoff_server.gateway import connection, handshakes
 from sendoff_server.gateway.connection import SPARE_CONNECTIONS
 from sendoff_server.settings import ProviderSettings, Settings
+from sendoff_server.store_parts import key_desk_of
 from sendoff_server.tls.certificates import Certificates
-from tests.fixtures.certificates import HERE, Authority, write
+from tests.fixtures.certificates import HERE, Authority, Pair, write
 from tests.fixtures.server import Serve, ServerProcess
 from tests.fixtures.witness import Witness
 from tests.gateway.raw import PATIENCE_S, another_door, connected, post
@@ -218,6 +223,37 @@ async def test_a_server_process_serves_both_doors_over_tls_and_ends_well(
         assert (answered.status_code, answered.text.rstrip().endswith("[DONE]")) == (200, True)
 
     assert await server_process.stop() == 0
+
+
+async def test_a_certificate_with_a_key_needs_no_token_and_one_without_is_not_let_in(
+    serve: Serve, settings: Settings, tmp_path: Path
+) -> None:
+    stranger = AUTHORITY.issue("spiffe://here/stranger")
+    made, _ = new_key(
+        tenant="acme", role=Role.FULL, name="", expires_ns=None, certificate="spiffe://here/desk", now_ns=1
+    )
+    async with serve():
+        await key_desk_of(settings, SystemClock()).add(made)
+    files = write(tmp_path / "server", SERVER, AUTHORITY.pem)
+    named = {"tls_certificate_file": files.certificate, "tls_key_file": files.key}
+    named |= {"tls_client_ca_file": files.client_authorities or Path()}
+    texts = {name: str(file) for name, file in named.items()}
+    async with serve(http_address="127.0.0.1:0", **texts) as running:
+        statuses = [await _listed(running, each, tmp_path / "caller") for each in (DESK, stranger)]
+
+    assert statuses == [(200, grpc.StatusCode.OK), (401, grpc.StatusCode.UNAUTHENTICATED)]
+
+
+async def _listed(running: app.Server, own: Pair, folder: Path) -> tuple[int, grpc.StatusCode]:
+    """How a caller with that certificate is answered by each door."""
+    assert running.http is not None
+    channel = grpc.ssl_channel_credentials(AUTHORITY.pem, own.key, own.certificate)
+    async with (
+        httpx.AsyncClient(base_url=f"https://{running.http.address}", verify=AUTHORITY.trusted(own, folder)) as rest,
+        grpc.aio.secure_channel(running.grpc.address, channel) as opened,
+    ):
+        call = AgentServiceStub(opened).ListAgents(v1.ListAgentsRequest(), timeout=PATIENCE_S)
+        return (await rest.get("/v1/agents/")).status_code, await call.code()
 
 
 async def test_files_that_cannot_be_used_keep_a_server_from_starting(serve: Serve, tmp_path: Path) -> None:

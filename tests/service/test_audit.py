@@ -67,8 +67,8 @@ async def test_an_act_is_told_with_time_address_ids_and_outcome_over_both_doors(
     assert [(each.method, each.outcome, list(each.resource_ids)) for each in found] == [
         ("AgentService/CreateAgent", "OK", [agent_id]),
         ("POST /v1/agents", "OK", [made["id"]]),
-        ("RunService/CreateMessageAsync", "OK", [agent_id, run.id]),
-        ("POST /v1/agents/{agent_id}/messages/async", "OK", [made["id"], sent["id"]]),
+        ("RunService/CreateMessageAsync", "OK", [run.id, agent_id]),
+        ("POST /v1/agents/{agent_id}/messages/async", "OK", [sent["id"], made["id"]]),
         ("DELETE /v1/agents/{agent_id}", "OK", [made["id"]]),
     ]
     assert all(each.address.startswith("ipv4:127.0.0.1:") for each in found)
@@ -180,7 +180,8 @@ async def test_a_page_looks_through_so_many_entries_and_tells_where_it_stopped(
     async with world(serve) as (caller, _):
         agents = [await caller.agent() for _ in range(7)]
         ask = v1.ListAuditEntriesRequest(resource_id=agents[0])
-        found, pages = [], 0
+        found: list[v1.AuditEntry] = []
+        pages = 0
         while pages == 0 or ask.page_token:
             page = await caller.ops.ListAuditEntries(ask)
             found += page.entries
@@ -269,6 +270,9 @@ class TwoTenants:
         act_for(principal)
         require(principal, *needed)
         return principal
+
+    async def recheck(self, principal: Principal) -> None:
+        """Nothing has changed."""
 
 
 async def test_tenants_see_their_own_acts_and_refusals_name_the_key(settings: Settings) -> None:

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from typer.testing import CliRunner
@@ -39,7 +40,7 @@ Stored = Callable[[], bytes]
 @pytest.fixture(autouse=True)
 def _logging_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands that are invoked in this process leave it alone."""
-    monkeypatch.setattr(logs, "configure", lambda log_format, log_level, **_: None)
+    monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -130,8 +131,16 @@ async def test_changes_keep_secrets_and_replace_them(serve: Serve) -> None:
 
 async def test_lists_tell_the_names_of_secrets_only(serve: Serve) -> None:
     for keys in (NEW, ""):
-        async with serve(encryption_keys=keys, python_tools=True) as server, calling(server.grpc.address) as caller:
+        settings = {"encryption_keys": keys, "python_tools": True, "http_address": "127.0.0.1:0"}
+        async with serve(**settings) as server, calling(server.grpc.address) as caller:
             agent_id = await with_secret(caller)
+            assert server.http is not None
+            every = {"include": "agent.secrets"}
+            async with httpx.AsyncClient(base_url=f"http://{server.http.address}/v1", params=every) as http:
+                (one,) = [each for each in (await http.get("/agents/")).json() if each["id"] == agent_id]
+                alone = (await http.get(f"/agents/{agent_id}")).json()
+            assert [(each["key"], each["value"]) for each in one["secrets"]] == [("WORD", "")]
+            assert [(each["key"], each["value"]) for each in alone["secrets"]] == [("WORD", SECRET)]
             listed = (await caller.agents.ListAgents(v1.ListAgentsRequest(), timeout=PATIENCE_S)).agents
             assert [each.secrets for each in listed if each.id == agent_id] == [{"WORD": ""}]
             assert (await agent_of(caller, agent_id)).secrets == {"WORD": SECRET}
@@ -210,7 +219,7 @@ async def test_a_secret_that_cannot_be_read_is_given_anew(serve: Serve) -> None:
 
 async def test_where_others_reach_the_server_secrets_are_taken_with_a_key_only(serve: Serve) -> None:
     agent = v1.CreateAgentRequest(agent=v1.Agent(name="one", secrets={"WORD": SECRET}))
-    everywhere = {"grpc_address": "0.0.0.0:0", "python_tools": True}
+    everywhere = {"grpc_address": "0.0.0.0:0", "insecure": True, "python_tools": True}
     async with serve(**everywhere) as server, calling(f"127.0.0.1:{server.grpc.port}") as caller:
         refusal = await refused(caller.agents.CreateAgent(agent, timeout=PATIENCE_S))
         assert refusal.reason == "UNSUPPORTED_FEATURE"

@@ -14,12 +14,13 @@ import pytest
 
 import sendoff
 from sendoff import AsyncClient, Client, v1
-from sendoff_server import app
+from sendoff_server import app, demo
 from sendoff_server.access.making import new_key
 from sendoff_server.access.principal import Role
 from sendoff_server.access.ring import LIFE_S
 from sendoff_server.clock import SystemClock
-from sendoff_server.settings import Settings
+from sendoff_server.process import Failed
+from sendoff_server.settings import ProviderSettings, Settings
 from sendoff_server.store.api_keys import ApiKeyDesk
 from sendoff_server.store_parts import key_desk_of
 from tests.contract.databases import PostgresDatabase
@@ -305,3 +306,12 @@ async def test_a_client_certificate_stands_for_a_key(serve: Serve, settings: Set
                 else:
                     with pytest.raises(sendoff.Unauthenticated):
                         await client.server_info()
+
+
+async def test_the_demonstration_says_what_to_do_where_there_are_keys(
+    keys: Keys, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SENDOFF_API_KEY", raising=False)
+    await keys.make()
+    with pytest.raises(Failed, match="SENDOFF_API_KEY"):
+        await demo.show(settings, ProviderSettings(), True, asyncio.Event())

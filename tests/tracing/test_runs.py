@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -137,6 +138,9 @@ async def test_a_tool_that_fails_is_a_failed_span(
 
 async def test_an_mcp_server_is_told_of_the_span_of_the_call(memory: Memory) -> None:
     async with mcp_servers.running({"x": misbehaving()}) as servers:
+        async with asyncio.timeout(PATIENCE_S):
+            while await servers.silent():  # it is a process, which takes its time to start
+                pass
         tool = await mcp_servers.tool_named(servers, "x_trace")
         traced = TracedTools(servers, memory.tracer)
         with memory.tracer.call("Some/Call", [("traceparent", CALLER)]):

@@ -21,7 +21,8 @@ def unary_noted(trail: Trail, name: str, behaviour: Unary) -> Unary:
     async def call(request: Message, context: Context) -> Message:
         async with trail.noting(name, address(context), ids_of(request)) as act:
             reply = await behaviour(request, context)
-            act.names(ids_of(reply))
+            if not act.in_transaction:
+                act.names(ids_of(reply))
             return reply
 
     return call

@@ -28,30 +28,34 @@ class Act:
 
     def __init__(self, principal: Principal, method: str, address: str, *, in_transaction: bool) -> None:
         """`in_transaction`: the entry is to be written with what the call submits."""
-        self._tenant = principal.tenant
-        self._entry = v1.AuditEntry(
-            id=ids.new("audit"),
-            key_id=principal.key_id,
-            key_name=principal.name,
-            role=principal.role or "",
-            method=method,
-            address=address,
-        )
+        self._principal = principal
+        self._id = ids.new("audit")
+        self.method = method
+        self._address = address
+        self._named: list[str] = []
         self.in_transaction = in_transaction
         self.is_over = False
 
     def names(self, named: Iterable[str]) -> None:
         """What the call is about. What is no id is left out."""
-        known = self._entry.resource_ids
-        known.extend(each for each in dict.fromkeys(named) if _ID.fullmatch(each) and each not in known)
-        del known[_MOST_IDS:]
+        for each in named:
+            if each not in self._named and len(self._named) < _MOST_IDS and _ID.fullmatch(each):
+                self._named.append(each)
 
     def note(self, outcome: str = "") -> NoteAct:
         """The entry as it is now, to be written."""
-        entry = v1.AuditEntry()
-        entry.CopyFrom(self._entry)
-        entry.outcome = outcome
-        return NoteAct(self._tenant, entry)
+        who = self._principal
+        entry = v1.AuditEntry(
+            id=self._id,
+            key_id=who.key_id,
+            key_name=who.name,
+            role=who.role or "",
+            method=self.method,
+            address=self._address,
+            resource_ids=self._named,
+            outcome=outcome,
+        )
+        return NoteAct(who.tenant, entry)
 
 
 _current: ContextVar[Act | None] = ContextVar("act", default=None)
@@ -82,11 +86,11 @@ def noted(item: Item) -> Item:
 def ids_of(message: Message) -> Iterable[str]:
     """Ids that stand in a request or an answer: its own, those that it names, and that of what it carries."""
     for field, value in message.ListFields():
-        if field.name == "id" or field.name.endswith("_id"):
+        if field.name == "id" or (field.name.endswith("_id") and field.name != "request_id"):
             yield str(value)
         elif field.name.endswith("_ids") and not isinstance(value, Message):
             yield from map(str, value)
         elif field.message_type is not None and isinstance(value, Message):
             carried = value.DESCRIPTOR.fields_by_name.get("id")
             if carried is not None and carried.type == carried.TYPE_STRING:
-                yield str(value.id)
+                yield str(getattr(value, carried.name))

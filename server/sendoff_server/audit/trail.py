@@ -34,8 +34,8 @@ class Trail:
         Raises StoreUnavailable, with nothing done, if the entry that has to be there before cannot be written.
         """
         made = Act(acting(), method, address, in_transaction=method in IN_TRANSACTION)
-        made.names(named)
-        if not made.in_transaction:
+        if not made.in_transaction:  # else what is submitted tells what the call is about
+            made.names(named)
             await self._commits.submit(made.note())
         act.begin(made)
         outcome = FAILED
@@ -68,4 +68,4 @@ class Trail:
         try:
             await self._commits.submit(made.note(outcome))
         except (StoreUnavailable, StoreFailed, Poisoned, Fenced) as failure:
-            log.warning("an entry of the audit has no outcome", error=str(failure), method=made.note().entry.method)
+            log.warning("an entry of the audit has no outcome", error=str(failure), method=made.method)

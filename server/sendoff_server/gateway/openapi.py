@@ -39,7 +39,7 @@ _WHAT_KEY = "An API key, as `sendoff-server keys create` makes it. Servers witho
 _PREFIXES = {"conversation_id": "conv"}
 """The kinds of ids whose name in a path is not their prefix."""
 _PLACES = re.compile(r"{(\w+)}")
-_WITHOUT_STORE = frozenset({"/v1/health/", "/livez", "/openapi.json", "/docs", "/v1/models/embedding"})
+_WITHOUT_STORE = frozenset({"/v1/health/", "/livez"})
 _REFUSALS: Mapping[int, tuple[str, str]] = {
     400: ("Refusal", "It cannot be done so: a malformed run id, or something named that there is not."),
     401: ("Refusal", "This server wants an API key, and there was none that counts."),
