@@ -42,10 +42,10 @@ class ActFigures:
 
 def act_of(item: Item, result: Result) -> NoteAct | None:
     """The entry that was written with an item."""
-    match item, result:
-        case NoteAct(), ActNoted():
-            return item
-        case (Accept(), Placed()) | (Progress(), Recorded()) | (NoteAnswers(), Noted()):
-            return item.act
+    match result:
+        case ActNoted():
+            return item if isinstance(item, NoteAct) else None
+        case Placed() | Recorded() | Noted():
+            return item.act if isinstance(item, Accept | Progress | NoteAnswers) else None
         case _:
             return None
