@@ -11,13 +11,14 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import structlog
 
 from sendoff_server.access.addresses import check_addresses
+from sendoff_server.access.doorway import Doorway
 from sendoff_server.access.gate import Gate, KeyGate
 from sendoff_server.access.ring import KeyRing
 from sendoff_server.admission.memory_guard import MemoryGuard
@@ -30,7 +31,6 @@ from sendoff_server.gateway.connection import Limits
 from sendoff_server.gateway.metrics_door import MetricsDoor
 from sendoff_server.gateway.nouns.callbacks import callback_body
 from sendoff_server.gateway.server import HttpServer
-from sendoff_server.meter import CallMeter
 from sendoff_server.models.catalogue import catalogue
 from sendoff_server.runs.beating import Beating
 from sendoff_server.runs.presence import Presence
@@ -125,19 +125,16 @@ async def running(
             settings, store, models, shed, presence, admission, clock, meters, tracer, sight.on_result
         ).parts()
         stack.push_async_callback(parts.pictures.aclose)
-        gate = gate or KeyGate(keys, clock)
         certificates = certificates_of(settings, clock)
-        most_request_bytes = admission.most_request_bytes
-        grpc = GrpcServer(
-            settings,
-            parts.use_cases,
-            gate,
+        doorway = Doorway(
+            gate=gate or KeyGate(keys, clock),
+            max_request_bytes=settings.max_request_bytes,
+            allowed_request_bytes=admission.most_request_bytes,
             certificates=certificates,
-            most_request_bytes=most_request_bytes,
-            meter=meters.grpc,
             tracer=tracer,
         )
-        http = _http(settings, parts.use_cases, gate, grpc, certificates, most_request_bytes, meters.rest, tracer)
+        grpc = GrpcServer(settings, parts.use_cases, replace(doorway, meter=meters.grpc))
+        http = _http(settings, parts.use_cases, replace(doorway, meter=meters.rest), lambda: grpc.is_serving)
         metrics = await stack.enter_async_context(sight.told(parts, grpc, http, memory))
         for part in (
             parts.commits.running(),
@@ -185,30 +182,16 @@ def certificates_of(settings: Settings, clock: Clock) -> Certificates | None:
     return Certificates(Files(certificate, key, Path(authorities) if authorities else None), clock)
 
 
-def _http(
-    settings: Settings,
-    use_cases: UseCases,
-    gate: Gate,
-    grpc: GrpcServer,
-    certificates: Certificates | None,
-    most_body_bytes: Callable[[], int],
-    meter: CallMeter,
-    tracer: Tracer,
-) -> HttpServer | None:
+def _http(settings: Settings, use_cases: UseCases, doorway: Doorway, is_ready: Callable[[], bool]) -> HttpServer | None:
     if settings.http_address == "off":
         return None
     return HttpServer(
         settings.http_address,
         use_cases,
-        gate,
-        max_body_bytes=settings.max_request_bytes,
-        most_body_bytes=most_body_bytes,
+        doorway,
         limits=Limits(connections=settings.max_http_connections),
         shares_port=settings.processes > 1,
-        is_ready=lambda: grpc.is_serving,
-        certificates=certificates,
-        meter=meter,
-        tracer=tracer,
+        is_ready=is_ready,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sendoff_server import app
+from sendoff_server.access.doorway import Doorway
 from sendoff_server.access.gate import Gate, OpenGate
 from sendoff_server.gateway.connection import Limits
 from sendoff_server.gateway.server import HttpServer
@@ -94,10 +95,8 @@ async def another_door(
     door = HttpServer(
         "127.0.0.1:0",
         server.use_cases,
-        gate or OpenGate(),
-        max_body_bytes=max_body_bytes,
+        Doorway(gate=gate or OpenGate(), max_request_bytes=max_body_bytes, certificates=certificates),
         limits=Limits(**limits),
-        certificates=certificates,
     )
     async with door:
         yield door

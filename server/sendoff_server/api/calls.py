@@ -21,7 +21,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from sendoff_server.access.gate import Gate
+from sendoff_server.access.doorway import Doorway
 from sendoff_server.access.principal import Principal, act_for
 from sendoff_server.access.rpcs import RPCS
 from sendoff_server.api import status
@@ -32,9 +32,7 @@ from sendoff_server.api.traced import traced
 from sendoff_server.audit.methods import is_act
 from sendoff_server.audit.trail import Trail
 from sendoff_server.errors import MalformedRequest, PermissionDenied, RequestTooLarge, ServiceError, StoreUnavailable
-from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.store.port import Fenced, StoreFailed
-from sendoff_server.tracer import NO_TRACER, Tracer
 
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Streaming = Callable[[Any, Context], AsyncGenerator[Message]]
@@ -49,23 +47,19 @@ class Calls:
 
     def __init__(
         self,
-        gate: Gate,
+        doorway: Doorway,
         *,
-        most_request_bytes: Callable[[], int],
         log_each: bool,
-        callers_have_certificates: bool = False,
-        meter: CallMeter = UNMETERED,
-        tracer: Tracer = NO_TRACER,
         trail: Trail | None = None,
     ) -> None:
         """`trail`: None, nobody keeps who did what."""
-        self._gate = gate
+        self._gate = doorway.gate
         self._trail = trail
-        self._meter = meter
-        self._tracer = tracer
-        self.credentials = proven_credentials if callers_have_certificates else credentials
+        self._meter = doorway.meter
+        self._tracer = doorway.tracer
+        self.credentials = proven_credentials if doorway.asks_for_certificates else credentials
         """What a call brought to tell who makes it."""
-        self._most_request_bytes = most_request_bytes
+        self._most_request_bytes = doorway.most_request_bytes
         self._log_each = log_each
         self.ended: Counter[tuple[str, str]] = Counter()
         """How many calls ended, by method ("RunService/GetRun") and by name of the gRPC status or INTERNAL."""

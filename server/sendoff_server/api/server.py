@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -25,7 +24,7 @@ from sendoff.v1 import (
     step_service_pb2,
     tool_service_pb2,
 )
-from sendoff_server.access.gate import Gate
+from sendoff_server.access.doorway import Doorway
 from sendoff_server.api.actions import ActionServicer
 from sendoff_server.api.agents import AgentServicer
 from sendoff_server.api.blocks import BlockServicer
@@ -40,10 +39,7 @@ from sendoff_server.api.runs import RunServicer
 from sendoff_server.api.steps import StepServicer
 from sendoff_server.api.tls import server_credentials
 from sendoff_server.api.tools import ToolServicer
-from sendoff_server.meter import UNMETERED, CallMeter
 from sendoff_server.settings import Settings
-from sendoff_server.tls.certificates import Certificates
-from sendoff_server.tracer import NO_TRACER, Tracer
 from sendoff_server.use_cases import UseCases
 
 STOP_GRACE_S = 5.0
@@ -78,30 +74,16 @@ class GrpcServer:
         self,
         settings: Settings,
         use_cases: UseCases,
-        gate: Gate,
+        doorway: Doorway,
         *,
-        certificates: Certificates | None = None,
-        most_request_bytes: Callable[[], int] | None = None,
         stop_grace_s: float = STOP_GRACE_S,
-        meter: CallMeter = UNMETERED,
-        tracer: Tracer = NO_TRACER,
     ) -> None:
-        """`certificates`: None, there is no TLS. `most_request_bytes` is asked for each request, of whom it is from;
-        without it all may send as much."""
         self.address = settings.grpc_address
         """What clients connect to. Once entered, with the port that was taken in place of port 0."""
         self.port = 0
         """Where it listens, once entered. Without a meaning for unix sockets."""
-        self._gate = gate
-        self._calls = Calls(
-            gate,
-            most_request_bytes=most_request_bytes or (lambda: settings.max_request_bytes),
-            log_each=settings.log_level == "debug",
-            callers_have_certificates=certificates is not None and certificates.asks_callers,
-            meter=meter,
-            tracer=tracer,
-            trail=use_cases.trail,
-        )
+        self._doorway = doorway
+        self._calls = Calls(doorway, log_each=settings.log_level == "debug", trail=use_cases.trail)
         self._services = {
             file.services_by_name[name]: servicer
             for file, name, servicer in (
@@ -128,7 +110,6 @@ class GrpcServer:
             )
         }
         self._options = server_options(settings)
-        self._certificates = certificates
         self._health = Health()
         self._works = self._drains = False
         self.stop_grace_s = stop_grace_s
@@ -150,7 +131,7 @@ class GrpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         told = [*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
         cast(Any, reflection_pb2_grpc).add_ServerReflectionServicer_to_server(
-            GuardedReflection(told, self._gate, self._calls.credentials), server
+            GuardedReflection(told, self._doorway.gate, self._calls.credentials), server
         )
         await self.set_serving(True)
         try:
@@ -164,9 +145,9 @@ class GrpcServer:
         return self
 
     def _listen(self, server: grpc.aio.Server) -> int:
-        if self._certificates is None:
+        if self._doorway.certificates is None:
             return server.add_insecure_port(self.address)
-        return server.add_secure_port(self.address, server_credentials(self._certificates))
+        return server.add_secure_port(self.address, server_credentials(self._doorway.certificates))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
+from sendoff_server.access.doorway import Doorway
 from sendoff_server.access.gate import Credentials, Gate
 from sendoff_server.access.principal import Permission, Principal, act_for
 from sendoff_server.access.routes import ROUTES
@@ -24,7 +25,7 @@ from sendoff_server.errors import PermissionDenied, Unauthenticated
 from sendoff_server.gateway.acts import address, named, noted
 from sendoff_server.gateway.connection import CALLER_NAMES
 from sendoff_server.gateway.refusals import reason_of, refusal
-from sendoff_server.meter import UNMETERED, CallMeter
+from sendoff_server.meter import CallMeter
 from sendoff_server.request_ids import REQUEST_ID, request_id_of
 from sendoff_server.use_cases import UseCases
 
@@ -36,14 +37,14 @@ Table = Sequence[tuple[str, str, Endpoint]]
 """(method, path, endpoint); a path that ends in a slash is a collection's root."""
 
 
-def routes(use_cases: UseCases, gate: Gate, *tables: Table, meter: CallMeter = UNMETERED) -> list[BaseRoute]:
+def routes(use_cases: UseCases, doorway: Doorway, *tables: Table) -> list[BaseRoute]:
     """The routes of these tables. Both forms of a path are answered, with a slash at the end and without."""
     by_path: dict[str, dict[str, Endpoint]] = {}
     for table in tables:
         for method, path, endpoint in table:
             by_path.setdefault(path.rstrip("/"), {})[method] = endpoint
     made = [
-        Route(path, _handler(use_cases, gate, path, told, Watched(path, meter)), methods=list(told))
+        Route(path, _handler(use_cases, doorway.gate, path, told, Watched(path, doorway.meter)), methods=list(told))
         for path, told in by_path.items()
     ]
     # Literal paths first: /v1/runs/active is no run, and neither is /v1/runs/{run_id}:wait.

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sendoff_server.access.gate import Gate
+from sendoff_server.access.doorway import Doorway
 from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import BodyRoom
 from sendoff_server.gateway.connection import GuardedConnection, Limits
@@ -45,9 +45,7 @@ from sendoff_server.gateway.routes import (
 )
 from sendoff_server.gateway.tls_server import TlsServer
 from sendoff_server.gateway.traced import Traced
-from sendoff_server.meter import UNMETERED, CallMeter
-from sendoff_server.tls.certificates import Certificates
-from sendoff_server.tracer import NO_TRACER, Tracer
+from sendoff_server.meter import CallMeter
 from sendoff_server.use_cases import UseCases
 
 UNROUTED = "unrouted"
@@ -97,21 +95,13 @@ class HttpServer:
         self,
         address: str,
         use_cases: UseCases,
-        gate: Gate,
+        doorway: Doorway,
         *,
-        max_body_bytes: int,
-        most_body_bytes: Callable[[], int] | None = None,
         limits: Limits | None = None,
         shares_port: bool = False,
         is_ready: Callable[[], bool] = lambda: True,
-        certificates: Certificates | None = None,
-        meter: CallMeter = UNMETERED,
-        tracer: Tracer = NO_TRACER,
     ) -> None:
-        """`shares_port` with other processes of this server. `certificates`: None, there is no TLS.
-
-        `most_body_bytes` is asked for each body, of whom it is from; without it all may send as much.
-        """
+        """`shares_port` with other processes of this server."""
         limits = limits or Limits()
         self._shares_port = shares_port
         self.address = address
@@ -119,7 +109,7 @@ class HttpServer:
         self.keep_alive_s = _KEEP_ALIVE_S
         """How long a connection may stay open between two requests."""
         config = uvicorn.Config(
-            application(use_cases, gate, max_body_bytes, is_ready, most_body_bytes, meter, tracer),
+            application(use_cases, doorway, is_ready),
             # What is built is all that the server asks for, and a class is only one way to build it.
             http=cast(Any, partial(GuardedConnection, limits=limits)),
             lifespan="off",
@@ -132,6 +122,7 @@ class HttpServer:
             timeout_graceful_shutdown=_STOP_GRACE_S,
             ws="none",
         )
+        certificates = doorway.certificates
         self._server = QuietServer(config) if certificates is None else TlsServer(config, certificates, limits)
         self._serving: asyncio.Task[None] | None = None
 
@@ -163,23 +154,15 @@ class HttpServer:
                 connection.transport.abort()
 
 
-def application(
-    use_cases: UseCases,
-    gate: Gate,
-    max_body_bytes: int,
-    is_ready: Callable[[], bool] = lambda: True,
-    most_body_bytes: Callable[[], int] | None = None,
-    meter: CallMeter = UNMETERED,
-    tracer: Tracer = NO_TRACER,
-) -> Starlette:
+def application(use_cases: UseCases, doorway: Doorway, is_ready: Callable[[], bool] = lambda: True) -> Starlette:
     """The door as an ASGI application. `is_ready` says whether balancers should send callers here."""
-    found = routes(use_cases, gate, *_TABLES, describing(_TABLES), meter=meter)
-    if tracer.is_on:
-        found = [Traced(route, tracer) for route in found]
-    made = Starlette(routes=found, exception_handlers={HTTPException: partial(_unrouted, meter)})
-    made.state.most_body_bytes = most_body_bytes or (lambda: max_body_bytes)
+    found = routes(use_cases, doorway, *_TABLES, describing(_TABLES))
+    if doorway.tracer.is_on:
+        found = [Traced(route, doorway.tracer) for route in found]
+    made = Starlette(routes=found, exception_handlers={HTTPException: partial(_unrouted, doorway.meter)})
+    made.state.most_body_bytes = doorway.most_request_bytes
     made.state.is_ready = is_ready
-    made.state.body_room = BodyRoom(max_body_bytes * _BODIES_AT_ONCE)
+    made.state.body_room = BodyRoom(doorway.max_request_bytes * _BODIES_AT_ONCE)
     return made
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import grpc
 
 from sendoff import v1
+from sendoff_server.access.doorway import Doorway
 from sendoff_server.access.gate import Gate, OpenGate
 from sendoff_server.agents.conversation_service import ConversationService
 from sendoff_server.agents.file_service import FileService
@@ -469,8 +470,11 @@ class Door:
                 dispatch=cast(DispatchService, self.dispatch),
                 info=ServerInfo(server_info(self.settings), FakeQuotas()),
             ),
-            gate or OpenGate(),
-            certificates=certificates,
+            Doorway(
+                gate=gate or OpenGate(),
+                max_request_bytes=self.settings.max_request_bytes,
+                certificates=certificates,
+            ),
             stop_grace_s=0.1,
         )
 
