@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sendoff_server.command import LOGS, fail, run_telling, with_settings
+from sendoff_server.commands.shared import LOGS, fail, run_telling, with_settings
 from sendoff_server.settings import Settings
 
 _STORE = ("data_dir", "database_url", "callback_secret_file", *LOGS)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from sendoff_server.access.principal import Role
-from sendoff_server.command import LOGS, fail, run_telling, with_settings
+from sendoff_server.commands.shared import LOGS, fail, run_telling, with_settings
 from sendoff_server.settings import Settings
 
 if TYPE_CHECKING:
