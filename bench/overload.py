@@ -31,7 +31,7 @@ TIMES = 5
 MEMORY_MB = 256
 WORK = json.dumps({"script": {"words": 10, "chunk_words": 5, "delay_ms": 150}})
 """What every run does: it has its slot for a sixth of a second, most of which it waits. So there are too few slots."""
-QUOTAS = f"[tenants.{LOUD}]\nopen_runs = 500\n"
+QUOTAS = f"[tenants.{LOUD}]\nopen_runs = 100\n"
 SETTINGS = {
     "SENDOFF_MAX_MEMORY_MB": str(MEMORY_MB),
     "SENDOFF_MAX_RUNNING": "32",

@@ -11,6 +11,7 @@ import letta_client
 import pytest
 
 from sendoff import v1
+from sendoff_server.access.principal import Principal, act_for
 from sendoff_server.app import Server
 from sendoff_server.errors import EtagMismatch
 from sendoff_server.gateway.routes import agent_changes
@@ -164,6 +165,7 @@ class Overtaken:
 
 
 async def test_a_change_that_is_always_overtaken_is_given_up() -> None:
+    act_for(Principal(DEFAULT_TENANT, None))
     agents = Overtaken()
     use_cases = cast(UseCases, SimpleNamespace(agents=agents))
     with pytest.raises(EtagMismatch):

@@ -15,7 +15,7 @@ class LimitSettings(Group):
 
     max_accepts_per_s: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
         0.0,
-        description="Most requests a second that make runs, of one tenant in this process; more are refused with "
+        description="Most requests a second that start runs, of one tenant in this process; more are refused with "
         "QUOTA_EXCEEDED. 0: as many as come.",
     )
     max_open_runs: Annotated[int, Field(ge=0, le=100_000_000)] = Field(
@@ -39,7 +39,7 @@ class LimitSettings(Group):
     )
     max_waiting_accepts: Annotated[int, Field(ge=2, le=1_000_000)] = Field(
         2_000,
-        description="Most requests that make runs which this process works on at once, half of them of one tenant, or "
+        description="Most requests that start runs which this process works on at once, half of them of one tenant, or "
         "less if others have some too; more are refused with OVERLOADED.",
     )
     max_memory_mb: Annotated[int, Field(ge=0, le=16_777_216)] = Field(

@@ -61,6 +61,7 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "TestEndpointRequest": validation.check_test_endpoint,
     "GetDeliveryRequest": validation.check_get_delivery,
     "ListDeliveriesRequest": validation.check_list_deliveries,
+    "ListAuditEntriesRequest": validation.check_list_audit_entries,
     "RedeliverRequest": validation.check_redeliver,
     "ReceiveDeliveriesRequest": _check_frame,
     "GetConversationContextRequest": validation.check_get_conversation_context,

@@ -1,13 +1,30 @@
-"""Rules of what `OpsService` is asked about dispatch, each with a value that breaks it and one that just does not."""
+"""Rules of what `OpsService` is asked about dispatch and audit, each with a value that breaks it and one that does not."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from sendoff import v1
-from tests.unit.validation.rule_cases import AGENT, Field, characters, identifier
+from tests.unit.validation.rule_cases import AGENT, Field, bounds, characters, identifier, size
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+
+_AUDITED = {"key_id": 100, "method": 200, "resource_id": 200, "outcome": 100}
+
+
+def _audited(name: str, most: int) -> Field:
+    return Field(f"ListAuditEntriesRequest.{name}", name, lambda v: v1.ListAuditEntriesRequest(**{name: v}), size(most))
+
+
+AUDIT: Sequence[Field] = (
+    Field(
+        "ListAuditEntriesRequest.page_size",
+        "page_size",
+        lambda v: v1.ListAuditEntriesRequest(page_size=v),
+        bounds("int32", least=0),
+    ),
+    *(_audited(name, most) for name, most in _AUDITED.items()),
+)
 
 DISPATCH: Sequence[Field] = (
     Field(

@@ -13,7 +13,7 @@ from tests.unit.validation import rule_cases
 from tests.unit.validation.callback_cases import DELIVERIES, ENDPOINTS, RECEIVING
 from tests.unit.validation.callback_option_cases import CALLBACK_OPTIONS
 from tests.unit.validation.checking import CHECKS, violated
-from tests.unit.validation.dispatch_cases import DISPATCH
+from tests.unit.validation.dispatch_cases import AUDIT, DISPATCH
 from tests.unit.validation.file_cases import FILES, STEPS
 from tests.unit.validation.list_cases import LISTS
 from tests.unit.validation.rule_cases import Field
@@ -32,6 +32,7 @@ FIELDS = (
     *RECEIVING,
     *SETTINGS,
     *DISPATCH,
+    *AUDIT,
 )
 
 CASES = [
