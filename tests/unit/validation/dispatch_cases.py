@@ -1,4 +1,4 @@
-"""Rules of what `OpsService` is asked about dispatch and audit, each with a value that breaks it and one that does not."""
+"""Rules of what `OpsService` is asked of dispatch and audit, each with a value that breaks it and one that does not."""
 
 from __future__ import annotations
 
