@@ -31,10 +31,10 @@ TIMES = 5
 MEMORY_MB = 256
 WORK = json.dumps({"script": {"words": 10, "chunk_words": 5, "delay_ms": 150}})
 """What every run does: it has its slot for a sixth of a second, most of which it waits. So there are too few slots."""
-QUOTAS = f"[tenants.{LOUD}]\nopen_runs = 100\n"
+QUOTAS = f"[tenants.{LOUD}]\nopen_runs = 200\n"
 SETTINGS = {
     "SENDOFF_MAX_MEMORY_MB": str(MEMORY_MB),
-    "SENDOFF_MAX_RUNNING": "32",
+    "SENDOFF_MAX_RUNNING": "16",
     "SENDOFF_MAX_WAITING_ACCEPTS": "200",
 }
 CLEAR = {"QUOTA_EXCEEDED/open_runs", "OVERLOADED", "QUEUE_FULL"}

@@ -47,9 +47,11 @@ class Timing:
 def is_passing(error: SendoffError) -> bool:
     """Whether the same request may work if it is sent again.
 
-    So it is when no server took it, and else when the server says so.
+    So it is when no server took it, and else when the server says so. CANCELLED without a reason is gRPC's own word,
+    for calls that come as a server closes its port or has too many waiting; who cancels a call himself is told
+    otherwise.
     """
-    if error.code is grpc.StatusCode.UNAVAILABLE:
+    if error.code is grpc.StatusCode.UNAVAILABLE or (error.code is grpc.StatusCode.CANCELLED and not error.domain):
         return True
     told = error.retry_after_s is not None
     return told and error.code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED)

@@ -167,9 +167,6 @@ async def running(
         try:
             yield Server(parts, grpc, http, store.replica_id, metrics, admission, memory)
         finally:
-            if not store.is_alone:
-                await grpc.announce_drain()
-                grpc.send_away()
             await _drain(parts, grpc, settings.drain_grace_s)
 
 

@@ -27,7 +27,7 @@ _RETRY = {
     "initialBackoff": "0.2s",
     "maxBackoff": "2s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 _PASSING = (429, 502, 503, 504)
 _FIRST_PAUSE_S = 0.2

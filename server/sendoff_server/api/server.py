@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from types import TracebackType
 from typing import Any, Self, cast
@@ -44,13 +43,11 @@ from sendoff_server.use_cases import UseCases
 
 STOP_GRACE_S = 5.0
 """How long a stop waits for calls under way; those that wait or watch end by themselves when the use cases drain."""
-_UNTIL_LEFT_S = 86_400.0
-"""No limit of its own: leaving has one."""
 
 _ROOM_FOR_REFUSAL = 16 * 1024 * 1024
 """Requests over our limit by up to this are read, so that the refusal can say why; gRPC cuts off larger ones."""
 _HANDSHAKE_MS = 10_000
-_PENDING = 20_000
+_PENDING = 4_000
 
 
 class AddressUnavailable(Exception):
@@ -66,8 +63,7 @@ class AddressUnavailable(Exception):
 class GrpcServer:
     """Serves while it is entered.
 
-    To stop without losing calls: `announce_drain()`, where there are other servers `send_away()`, then let the use
-    cases end waits and watches, then leave.
+    To stop without losing calls: `announce_drain()`, then let the use cases end waits and watches, then leave.
     """
 
     def __init__(
@@ -114,7 +110,6 @@ class GrpcServer:
         self._works = self._drains = False
         self.stop_grace_s = stop_grace_s
         self._server: grpc.aio.Server | None = None
-        self._sending_away: asyncio.Task[None] | None = None
 
     @property
     def calls(self) -> Calls:
@@ -158,8 +153,6 @@ class GrpcServer:
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop(self.stop_grace_s)
-        if self._sending_away is not None:
-            await self._sending_away
 
     @property
     def is_serving(self) -> bool:
@@ -177,12 +170,6 @@ class GrpcServer:
         """Have health checks see NOT_SERVING for good, so that callers go elsewhere. Calls are still served."""
         self._drains = True
         await self._health.enter_graceful_shutdown()
-
-    def send_away(self) -> None:
-        """Take no new connections, and have those that there are end with their calls, which go on: callers that know
-        of another server find it with their next call."""
-        if self._server is not None and self._sending_away is None:
-            self._sending_away = asyncio.create_task(self._server.stop(_UNTIL_LEFT_S), name="send callers away")
 
 
 def _tells_no_metadata(record: logging.LogRecord) -> bool:

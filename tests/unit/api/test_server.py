@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +21,6 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _NAMES = ("Run", "Action", "Agent", "Conversation", "Block", "Callback", "Step", "File", "Tool", "Model", "Ops")
 SERVICES = [f"sendoff.v1.{name}Service" for name in _NAMES]
-_BY_TURNS = [
-    ("grpc.use_local_subchannel_pool", 1),
-    (
-        "grpc.service_config",
-        json.dumps(
-            {
-                "loadBalancingConfig": [{"round_robin": {}}],
-                "methodConfig": [
-                    {
-                        "name": [{}],
-                        "retryPolicy": {
-                            "maxAttempts": 5,
-                            "initialBackoff": "0.05s",
-                            "maxBackoff": "1s",
-                            "backoffMultiplier": 2,
-                            "retryableStatusCodes": ["UNAVAILABLE"],
-                        },
-                    }
-                ],
-            }
-        ),
-    ),
-]
-"""How callers go from server to server by themselves."""
 
 
 def asking(service: str = "") -> health_pb2.HealthCheckRequest:
@@ -94,25 +69,6 @@ async def test_who_watches_health_does_not_hold_the_closing_door_open() -> None:
         door.server.stop_grace_s = 10 * PATIENCE_S
         await door.server.__aexit__(None, None, None)
         assert [answer.status async for answer in watching] in ([NOT_SERVING], [])
-
-
-async def test_callers_that_are_sent_away_go_to_another_server_and_calls_under_way_go_on() -> None:
-    async with open_door() as leaving, open_door() as staying, asyncio.timeout(PATIENCE_S):
-        addresses = ",".join(each.server.address for each in (leaving, staying))
-        async with grpc.aio.insecure_channel(f"ipv4:{addresses}", options=_BY_TURNS) as channel:
-            runs = RunServiceStub(channel)
-            while not (leaving.runs.calls and staying.runs.calls):
-                await runs.GetRun(v1.GetRunRequest(run_id=RUN_ID))
-            leaving.runs.hold, leaving.runs.entered = asyncio.Event(), asyncio.Event()
-            held = [asyncio.ensure_future(runs.GetRun(v1.GetRunRequest(run_id=RUN_ID))) for _ in range(2)]
-            await leaving.runs.entered.wait()
-            seen = len(leaving.runs.calls)
-            leaving.server.send_away()
-            for _ in range(10):
-                assert await runs.GetRun(v1.GetRunRequest(run_id=RUN_ID)) == RUN
-            assert len(leaving.runs.calls) == seen
-            leaving.runs.hold.set()
-            assert [await each for each in held] == [RUN, RUN]
 
 
 async def test_a_call_under_way_is_answered_while_the_door_closes() -> None:
