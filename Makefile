@@ -42,7 +42,7 @@ CHECKS := check-format check-lint check-types check-floors \
 
 .PHONY: check
 check: $(READY) $(GEN_READY) ## All but the tests: format, lint, types, floors, contract; says how to mend what fails
-	@$(MAKE) --keep-going $(CHECKS) && echo "All checks passed."
+	@$(MAKE) --keep-going --jobs=2 --output-sync=target $(CHECKS) && echo "All checks passed."
 
 .PHONY: format
 format: $(READY) ## Format Python and protos, and mend what the linter can mend

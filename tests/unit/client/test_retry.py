@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sendoff.connection import LONGEST_RECONNECT_MS
 from sendoff.errors import QueueFull, SendoffError, Unavailable
-from sendoff.retry import RECONNECT, UNARY, Attempts, Backoff, RetryPolicy, Timing
+from sendoff.retry import RECONNECT, UNARY, Attempts, Backoff, RetryPolicy, Timing, is_passing
 from tests.unit.client.logs import steady
 
 AWAY = Unavailable("away", code=grpc.StatusCode.UNAVAILABLE)
@@ -72,3 +72,8 @@ def test_a_pause_that_does_not_fit_before_the_deadline_is_not_taken() -> None:
         attempts.pause_s(FULL)
     now = 11.0
     assert attempts.remaining_s() == 0.0
+
+
+def test_what_grpc_cancelled_by_itself_is_repeated_and_what_the_server_did_is_not() -> None:
+    assert is_passing(Unavailable("cancelled", code=grpc.StatusCode.CANCELLED))
+    assert not is_passing(Unavailable("no", code=grpc.StatusCode.CANCELLED, reason="STOPPED", domain="sendoff"))
