@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from sendoff_server.access.addresses import check_addresses
 from sendoff_server.access.doorway import Doorway
 from sendoff_server.access.gate import Gate, KeyGate
 from sendoff_server.access.ring import KeyRing
+from sendoff_server.admission.book_file import BookFile
 from sendoff_server.admission.memory_guard import MemoryGuard
 from sendoff_server.admission.quotas import QuotaAdmission
 from sendoff_server.admission_parts import admission_of, book_of, memory_guard
@@ -136,38 +137,52 @@ async def running(
         grpc = GrpcServer(settings, parts.use_cases, replace(doorway, meter=meters.grpc))
         http = _http(settings, parts.use_cases, replace(doorway, meter=meters.rest), lambda: grpc.is_serving)
         metrics = await stack.enter_async_context(sight.told(parts, grpc, http, memory))
-        for part in (
-            parts.commits.running(),
-            parts.callbacks.running(partial(callback_body, parts.use_cases)),
-            parts.shed.mcp_servers.running(),
-            parts.scheduler.running(parts.executor),
-            parts.lookout.running(),
-            parts.herald.running(),
-            parts.expiry.running(),
-            parts.purging.running(),
-            book.running(),
-            memory.running(parts.use_cases.shed_watchers),
-            *([certificates.running()] if certificates is not None else ()),
-            grpc,
-            *([http] if http is not None else ()),
-            Beating(
-                store,
-                parts.commits,
-                presence,
-                grpc.set_serving,
-                parts.scheduler.lanes_were_freed,
-                clock,
-                beat_s=BEAT_S,
-                lease_s=LEASE_S,
-                work=meters.work,
-                meter=meters.store,
-            ).running(),
-        ):
+        beating = Beating(
+            store,
+            parts.commits,
+            presence,
+            grpc.set_serving,
+            parts.scheduler.lanes_were_freed,
+            clock,
+            beat_s=BEAT_S,
+            lease_s=LEASE_S,
+            work=meters.work,
+            meter=meters.store,
+        )
+        for part in _in_order(parts, book, memory, certificates, grpc, http, beating):
             await stack.enter_async_context(part)
         try:
             yield Server(parts, grpc, http, store.replica_id, metrics, admission, memory)
         finally:
             await _drain(parts, grpc, settings.drain_grace_s)
+
+
+def _in_order(
+    parts: Parts,
+    book: BookFile,
+    memory: MemoryGuard,
+    certificates: Certificates | None,
+    grpc: GrpcServer,
+    http: HttpServer | None,
+    beating: Beating,
+) -> Sequence[AbstractAsyncContextManager[object]]:
+    """What lives as long as the server, in the order in which it is started."""
+    return (
+        parts.commits.running(),
+        parts.callbacks.running(partial(callback_body, parts.use_cases)),
+        parts.shed.mcp_servers.running(),
+        parts.scheduler.running(parts.executor),
+        parts.lookout.running(),
+        parts.herald.running(),
+        parts.expiry.running(),
+        parts.purging.running(),
+        book.running(),
+        memory.running(parts.use_cases.shed_watchers),
+        *([certificates.running()] if certificates is not None else ()),
+        grpc,
+        *([http] if http is not None else ()),
+        beating.running(),
+    )
 
 
 def certificates_of(settings: Settings, clock: Clock) -> Certificates | None:

@@ -1,4 +1,4 @@
-"""How HTTP is listened for: a server that leaves signals alone, and the socket that it is given."""
+"""How HTTP is served: by a server that leaves signals alone, on a socket of ours."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class QuietServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.began = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -30,9 +31,26 @@ class QuietServer(uvicorn.Server):
     async def listen(self, sockets: list[socket.socket]) -> None:
         await super().startup(sockets)
 
+    async def begin(self, address: str, *, shares_port: bool = False) -> str:
+        """Listen there, host:port, and serve; the address with the port that was taken in place of port 0.
 
-def listen(host: str, port: int, *, shares_port: bool = False) -> socket.socket:
-    """A socket that listens there; `shares_port` with other processes. Raises OSError."""
+        Raises OSError where that is not possible.
+        """
+        host, _, port = address.rpartition(":")
+        listening = _listening(host.strip("[]"), int(port), shares_port)
+        self._serving = asyncio.create_task(self.serve(sockets=[listening]), name=f"serve HTTP at {address}")
+        await self.began.wait()
+        return f"{host}:{listening.getsockname()[1]}"
+
+    async def end(self) -> None:
+        """Take no new requests, and let those under way end, for up to the grace."""
+        if self._serving is not None:
+            self.should_exit = True
+            await self._serving
+
+
+def _listening(host: str, port: int, shares_port: bool) -> socket.socket:
+    """`shares_port` with other processes. Raises OSError."""
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     # Told that it is TCP, asyncio has answers sent at once; else they wait for the caller's word about the one before.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -5,7 +5,6 @@ It asks for no key, so it belongs inside. It answers while the server drains, an
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -19,7 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from sendoff_server.gateway.connection import GuardedConnection, Limits
-from sendoff_server.gateway.listening import QuietServer, listen
+from sendoff_server.gateway.listening import QuietServer
 
 Exposition = Callable[[], Awaitable[bytes]]
 
@@ -57,26 +56,19 @@ class MetricsDoor:
             ws="none",
         )
         self._server = QuietServer(config)
-        self._serving: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Listen and serve. Raises MetricsAddressUnavailable."""
-        host, _, port = self.address.rpartition(":")
         try:
-            listening = listen(host.strip("[]"), int(port))
+            self.address = await self._server.begin(self.address)
         except OSError as error:
             raise MetricsAddressUnavailable(self.address) from error
-        self.address = f"{host}:{listening.getsockname()[1]}"
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listening]), name="serve metrics")
-        await self._server.began.wait()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._serving is not None:
-            self._server.should_exit = True
-            await self._serving
+        await self._server.end()
 
 
 def _application(exposition: Exposition, content_type: str, is_ready: Callable[[], bool]) -> Starlette:

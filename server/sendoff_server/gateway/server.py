@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Collection
 from functools import partial
@@ -21,7 +20,7 @@ from sendoff_server.gateway.asked import BodyRoom
 from sendoff_server.gateway.connection import GuardedConnection, Limits
 from sendoff_server.gateway.docs_page import describing
 from sendoff_server.gateway.doors import routes
-from sendoff_server.gateway.listening import QuietServer, listen
+from sendoff_server.gateway.listening import QuietServer
 from sendoff_server.gateway.routes import (
     agent_belongings,
     agent_lists,
@@ -124,7 +123,6 @@ class HttpServer:
         )
         certificates = doorway.certificates
         self._server = QuietServer(config) if certificates is None else TlsServer(config, certificates, limits)
-        self._serving: asyncio.Task[None] | None = None
 
     @property
     def connections(self) -> Collection[object]:
@@ -133,25 +131,19 @@ class HttpServer:
 
     async def __aenter__(self) -> Self:
         """Listen and serve. Raises HttpAddressUnavailable."""
-        host, _, port = self.address.rpartition(":")
         try:
-            listening = listen(host.strip("[]"), int(port), shares_port=self._shares_port)
+            self.address = await self._server.begin(self.address, shares_port=self._shares_port)
         except OSError as error:
             raise HttpAddressUnavailable(self.address) from error
-        self.address = f"{host}:{listening.getsockname()[1]}"
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listening]), name="serve HTTP")
-        await self._server.began.wait()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take no new requests, and let those under way end, for up to the grace; then cut who is left."""
-        if self._serving is not None:
-            self._server.should_exit = True
-            await self._serving
-            for connection in list(self._server.server_state.connections):
-                connection.transport.abort()
+        await self._server.end()
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
 
 
 def application(use_cases: UseCases, doorway: Doorway, is_ready: Callable[[], bool] = lambda: True) -> Starlette:
