@@ -68,12 +68,12 @@ class KeyRing:
 
     async def look(self) -> None:
         """Make sure that what is known is no older than LIFE_S. Raises StoreFailed, Fenced."""
-        if self._age_s() >= FRESH_S and self._looking is None:
+        if self._age_s() >= FRESH_S and self._under_way() is None:
             self._begin()
         for _ in range(2):  # a look that was under way when the caller came may be too old when it is done
             if self._age_s() < LIFE_S:
                 return
-            await asyncio.shield(self._looking or self._begin())
+            await asyncio.shield(self._under_way() or self._begin())
         if self._age_s() >= LIFE_S:
             raise StoreFailed("it takes the store too long to tell which keys count")
 
@@ -82,8 +82,8 @@ class KeyRing:
         other after a while, whatever is asked. Raises StoreFailed, Fenced."""
         now_s = self._clock.monotonic()
         while self._known_s < now_s:
-            if self._looking is not None:
-                await asyncio.shield(self._looking)
+            if (looking := self._under_way()) is not None:
+                await asyncio.shield(looking)
             elif (age_s := self._age_s()) < BETWEEN_LOOKS_S:
                 await self._clock.sleep(BETWEEN_LOOKS_S - age_s)
             else:
@@ -124,6 +124,11 @@ class KeyRing:
     def _age_s(self) -> float:
         return self._clock.monotonic() - self._known_s
 
+    def _under_way(self) -> asyncio.Task[None] | None:
+        """The look that goes on. One that is done and has not told so yet is none: who waited for it would not wait,
+        and ask for ever without letting it tell."""
+        return None if self._looking is None or self._looking.done() else self._looking
+
     def _begin(self) -> asyncio.Task[None]:
         """In a context of its own: what is logged is not of the call that happens to need it."""
         looking = asyncio.create_task(self._read(), name="look at the keys", context=Context())
@@ -132,7 +137,8 @@ class KeyRing:
         return looking
 
     def _looked(self, looking: asyncio.Task[None]) -> None:
-        self._looking = None
+        if self._looking is looking:
+            self._looking = None
         if not looking.cancelled() and (error := looking.exception()) is not None:
             log.warning("cannot look at the keys", error=str(error))
 
