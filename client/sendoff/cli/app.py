@@ -23,6 +23,7 @@ from sendoff.cli import (
     server,
     tools,
 )
+from sendoff.cli.call.command import call
 from sendoff.cli.session import Session
 
 app = typer.Typer(
@@ -88,6 +89,7 @@ app.command("health")(server.health)
 app.command("info")(server.info)
 app.command("queue")(queues.queue)
 app.command("audit")(audit.audit)
+app.command("call")(call)
 app.add_typer(actions.actions, name="actions")
 app.add_typer(agents.agents, name="agents")
 app.add_typer(blocks.blocks, name="blocks")

@@ -41,8 +41,13 @@ def complain(text: str) -> None:
 
 
 def document(message: Message) -> None:
-    """A message as one JSON document."""
-    say(json.dumps(_as_json(message), ensure_ascii=False, indent=2))
+    """A message as JSON: indented on a terminal, one line in a pipe."""
+    value(_as_json(message))
+
+
+def value(told: object) -> None:
+    """What JSON can hold: indented on a terminal, one line in a pipe."""
+    say(json.dumps(told, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
 
 
 def line(message: Message) -> None:

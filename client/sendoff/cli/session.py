@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
+import grpc
 import typer
 
 from sendoff.cli.exits import reporting
 from sendoff.client import Client
+from sendoff.connection import Connection, ConnectionOptions, resolve
 from sendoff.retry import UNARY, RetryPolicy
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON instead of text; of several results, one a line.")]
@@ -33,22 +35,37 @@ class Session:
     @contextmanager
     def client(self, retry: RetryPolicy = UNARY) -> Iterator[Client]:
         """A client for the block. Errors in it end the command with a line on stderr and an exit code."""
-        try:
-            client = Client(
-                self.address,
-                timeout_s=self.timeout_s,
-                retry=retry,
-                tls=self.tls,
-                root_certificates=_text(self.ca_file),
-                certificate=_text(self.certificate_file),
-                private_key=_text(self.private_key_file),
-                api_key=self.api_key,
-                plaintext_api_key=self.plaintext_api_key,
-            )
-        except ValueError as wrong:
-            raise typer.BadParameter(str(wrong)) from wrong
+        with _checked():
+            client = Client(self.address, timeout_s=self.timeout_s, retry=retry, **self._options())
         with reporting(), client:
             yield client
+
+    @contextmanager
+    def channel(self) -> Iterator[tuple[Connection, grpc.Channel]]:
+        """A connection for the block, for calls that the client has no methods for. Errors as with `client`."""
+        with _checked():
+            connection = resolve(self.address, self._options())
+        with reporting(), connection.open() as channel:
+            yield connection, channel
+
+    def _options(self) -> ConnectionOptions:
+        return {
+            "tls": self.tls,
+            "root_certificates": _text(self.ca_file),
+            "certificate": _text(self.certificate_file),
+            "private_key": _text(self.private_key_file),
+            "api_key": self.api_key,
+            "plaintext_api_key": self.plaintext_api_key,
+        }
+
+
+@contextmanager
+def _checked() -> Iterator[None]:
+    """Options that do not go together are a wrong command line."""
+    try:
+        yield
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong)) from wrong
 
 
 def _text(file: Path | None) -> bytes | None:
