@@ -21,6 +21,7 @@ from sendoff.cli import (
     runs,
     sending,
     server,
+    steps,
     tools,
 )
 from sendoff.cli.call.command import call
@@ -99,4 +100,5 @@ app.add_typer(dispatch.dispatch, name="dispatch")
 app.add_typer(files.files, name="files")
 app.add_typer(runs.runs, name="runs")
 app.add_typer(server.models, name="models")
+app.add_typer(steps.steps, name="steps")
 app.add_typer(tools.tools, name="tools")

@@ -10,7 +10,6 @@ from typing import Annotated, Any, TypeAlias
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
-AgentOfRuns: TypeAlias = Annotated[str | None, typer.Option("--agent", help="Only runs of this agent.")]
 EventType: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TextIO
+from collections.abc import Callable, Iterable, Sequence
+from typing import TextIO, TypeVar
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+_Shown = TypeVar("_Shown", bound=Message)
 
 _ALLOWED_CONTROLS = "\n\t"
 # What a model writes must not steer the terminal: no escape sequences, no carriage returns over what stands there.
@@ -75,6 +77,27 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         drawn.add_row(*(Text(one_line(cell)) for cell in row))
     Console(highlight=False).print(drawn)
+
+
+def listing(
+    found: Iterable[_Shown],
+    columns: Sequence[str],
+    row: Callable[[_Shown], Sequence[str]],
+    *,
+    as_json: bool,
+) -> None:
+    """Many messages, as they come: JSON of one a line, or a row each."""
+    if not as_json:
+        table(columns, map(row, found))
+        return
+    for message in found:
+        line(message)
+
+
+def removed(id: str, *, as_json: bool) -> None:
+    """That something is gone, for programs; people are told by the exit code."""
+    if as_json:
+        value({"deleted": id})
 
 
 def one_line(text: str) -> str:

@@ -70,12 +70,21 @@ class LenientServer:
         )
 
     def _planned(self, rpc: Rpc) -> list[Message]:
-        return self._answers.get(rpc.name) or [rpc.response()]
+        return self._answers.get(rpc.name) or [something(rpc)]
 
     async def _note(self, rpc: Rpc, context: Any) -> None:
         self.metadata.append(dict(context.invocation_metadata() or ()))
         if self.headers:
             await context.send_initial_metadata(self.headers)
+
+
+def something(rpc: Rpc) -> Message:
+    """An answer that says nothing; where it is a list, one that has one thing in it."""
+    answer = rpc.response()
+    for field in rpc.method.output_type.fields:
+        if field.is_repeated and field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            getattr(answer, field.name).add()
+    return answer
 
 
 def _health() -> grpc.RpcMethodHandler[Any, Any]:
