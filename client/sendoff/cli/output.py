@@ -20,6 +20,11 @@ _ALLOWED_CONTROLS = "\n\t"
 _CONTROLS = {n: "\ufffd" for n in (*range(0x20), *range(0x7F, 0xA0)) if chr(n) not in _ALLOWED_CONTROLS}
 
 
+def is_terminal() -> bool:
+    """Whether a person sees both what is written and what is said, on a terminal that can move its cursor."""
+    return sys.stdout.isatty() and sys.stderr.isatty() and not Console().is_dumb_terminal
+
+
 def say(text: str) -> None:
     """A line on stdout, as it is."""
     sys.stdout.write(_harmless(text, sys.stdout) + "\n")
@@ -105,8 +110,13 @@ def one_line(text: str) -> str:
     return " ".join(text.translate(_CONTROLS).split())
 
 
+def harmless(text: str) -> str:
+    """The text without what would steer a terminal."""
+    return text.translate(_CONTROLS)
+
+
 def _harmless(text: str, stream: TextIO) -> str:
-    return text.translate(_CONTROLS) if stream.isatty() else text
+    return harmless(text) if stream.isatty() else text
 
 
 def _as_json(message: Message) -> object:

@@ -14,7 +14,7 @@ from sendoff.cli.events import event_row
 from sendoff.cli.exits import ExitCode, of_run
 from sendoff.cli.following import follow
 from sendoff.cli.ids import AgentOfRuns, ConversationOption, RunId
-from sendoff.cli.session import Json, session
+from sendoff.cli.session import Json, Plain, session
 from sendoff.requests import RunFilters
 from sendoff.waiting import TERMINAL, is_reached
 from sendoff.watching import WatchOptions
@@ -75,12 +75,13 @@ def watch(
     turn: Annotated[
         bool, typer.Option("--turn", help="Go on with the runs that continue it, and wait for them.")
     ] = False,
+    plain: Plain = False,
     as_json: Json = False,
 ) -> None:
     """Show a run while it goes on, over broken connections too. The exit code tells how it ended."""
     options: WatchOptions = {"after_sequence": after, "include_deltas": deltas, "follow_continuations": turn}
     with session(context).client() as client:
-        follow(client, run_id, options, as_json=as_json)
+        follow(client, run_id, options, as_json=as_json, plain=plain)
 
 
 def cancel(

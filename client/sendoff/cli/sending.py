@@ -16,7 +16,7 @@ from sendoff.cli.exits import ExitCode
 from sendoff.cli.following import Screen, conclude, follow
 from sendoff.cli.options import json_object, labels, moment_or_span
 from sendoff.cli.pictures import image as image_named
-from sendoff.cli.session import Json, session
+from sendoff.cli.session import Json, Plain, session
 from sendoff.client import Client
 from sendoff.requests import SendOptions
 from sendoff.waiting import TERMINAL
@@ -87,6 +87,7 @@ def send(
     validate_only: Annotated[
         bool, typer.Option("--validate-only", help="Check the request, and send nothing.")
     ] = False,
+    plain: Plain = False,
     as_json: Json = False,
 ) -> None:
     """Send a message to an agent.
@@ -122,7 +123,7 @@ def send(
     with session(context).client() as client:
         run = client.send(agent, content, **options)
         if watch:
-            follow(client, run.id, {"include_deltas": True}, as_json=as_json)
+            follow(client, run.id, {"include_deltas": True}, as_json=as_json, plain=plain)
         elif wait:
             _await_answer(client, run, timeout, as_json=as_json)
         else:

@@ -12,11 +12,15 @@ import grpc
 import typer
 
 from sendoff.cli.exits import reporting
-from sendoff.client import Client
+from sendoff.cli.pausing import PausingClient
 from sendoff.connection import Connection, ConnectionOptions, resolve
 from sendoff.retry import UNARY, RetryPolicy
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON instead of text; of several results, one a line.")]
+
+Plain: TypeAlias = Annotated[
+    bool, typer.Option("--plain", help="On a terminal, too, write as in a pipe: answers to stdout, talk to stderr.")
+]
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,10 @@ class Session:
     timeout_s: float
 
     @contextmanager
-    def client(self, retry: RetryPolicy = UNARY) -> Iterator[Client]:
+    def client(self, retry: RetryPolicy = UNARY) -> Iterator[PausingClient]:
         """A client for the block. Errors in it end the command with a line on stderr and an exit code."""
         with _checked():
-            client = Client(self.address, timeout_s=self.timeout_s, retry=retry, **self._options())
+            client = PausingClient(self.address, timeout_s=self.timeout_s, retry=retry, **self._options())
         with reporting(), client:
             yield client
 
