@@ -1,7 +1,7 @@
 """The live view of a run: what the agent writes and does, and below it a line that says how far it is.
 
-Whole lines are printed for good, so that the terminal scrolls and keeps them; only the line that is being written and
-the status line are drawn again and again. A thread of rich's own draws, the one that watches changes what is drawn:
+Full rows are printed for good, so that the terminal scrolls and keeps them; only the row that is being written and the
+status line are drawn again and again. A thread of rich's own draws, the one that watches changes what is drawn:
 each value that it reads is replaced in one step.
 """
 
@@ -18,15 +18,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sendoff import v1
-from sendoff.cli import events, output, wording
+from sendoff.cli import events, output
 from sendoff.cli.live import drawing
 from sendoff.cli.live.progress import Progress
 from sendoff.transcript import Change, Part, Transcript
 from sendoff.watching import Entry
 
 _FRAMES_PER_S = 8
-_ROWS_KEPT_FREE = 3
-"""Below the text: the status line, and room for the terminal's own."""
 
 
 class LiveScreen:
@@ -70,7 +68,10 @@ class LiveScreen:
             self._cut_off_s = None
             self._print(drawing.aside("(connected again)"))
         self._progress.apply(entry)
-        for change in self._transcript.apply(entry):
+        changes = self._transcript.apply(entry)
+        if any(change.rewritten for change in changes):
+            self._take_back(entry)
+        for change in changes:
             self._show_change(change)
         if isinstance(entry, v1.RunEvent):
             self._show_event(entry)
@@ -89,23 +90,31 @@ class LiveScreen:
             self._print(self._styled(line))
         self._part = None
 
+    def _take_back(self, entry: Entry) -> None:
+        reason = entry.message_retracted.reason if isinstance(entry, v1.RunEvent) else ""
+        why = f": {reason.lower().replace('_', ' ')}" if reason else ""
+        self._put(drawing.aside(f"(what was written above is taken back{why})"))
+
     def _show_change(self, change: Change) -> None:
         part = change.part
         if part.kind == "tool_arguments":
             return  # drawn as a whole, with the tool's name
-        if part is not self._part or change.rewritten:
+        if part is not self._part:
             self.end_line()
-        if change.rewritten:
-            self._print(drawing.aside("(what was written above is taken back)"))
         if change.added:
             self._part = part
             self._write(change.added)
 
     def _write(self, added: str) -> None:
         whole, newline, rest = (self._line + output.harmless(added)).rpartition("\n")
-        if newline:
-            self._line = ""
-            self._print(self._styled(whole))
+        full = [whole] if newline else []
+        if rest:
+            *rows, last = self._styled(rest).wrap(self._console, self._console.width)
+            full.extend(row.plain for row in rows)
+            rest = last.plain.rstrip() + rest[len(rest.rstrip()) :]  # wrapping drops spaces at the end of a full row
+        self._line = ""  # before it is printed for good, so that it never stands there twice
+        for row in full:
+            self._print(self._styled(row))
         self._line = rest
 
     def _show_event(self, event: v1.RunEvent) -> None:
@@ -119,10 +128,8 @@ class LiveScreen:
                 self._put(drawing.action(event.action_required))
             case "action_resolved":
                 self._put(drawing.aside(f"answered: {events.decision(event.action_resolved)}"))
-            case "message_retracted":
-                self._put(drawing.aside(f"retracted: {event.message_retracted.reason}"))
             case "state_changed" if event.state_changed.phase == v1.RUN_PHASE_RECOVERING:
-                self._put(drawing.aside(wording.phase(event.state_changed.phase)))
+                self._put(drawing.aside("(the server that worked on it is gone; another one takes over)"))
 
     def _show_message(self, message: v1.Message) -> None:
         if message.HasField("tool_return_message"):
@@ -149,12 +156,9 @@ class LiveScreen:
     # ---- drawn by the thread of rich ----
 
     def _draw(self) -> ConsoleRenderable:
-        width, height = self._console.size
-        status = self._status(width - 3)
-        if not self._line:
-            return status
-        rows = self._styled(self._line).wrap(self._console, width)
-        return Group(*rows[-max(1, height - _ROWS_KEPT_FREE) :], status)
+        status = self._status(self._console.width - 3)
+        line = self._line
+        return Group(self._styled(line), status) if line else status
 
     def _status(self, width: int) -> ConsoleRenderable:
         row = Table.grid(padding=(0, 1))
