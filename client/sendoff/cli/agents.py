@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from sendoff import v1
-from sendoff.cli import details, output, wording
+from sendoff.cli import completion, details, output, wording
 from sendoff.cli.ids import AgentId
 from sendoff.cli.session import Json, session
 from sendoff.requests import AgentFields
@@ -28,14 +28,21 @@ _MOST_PER_PAGE = 1000
 def create(
     context: typer.Context,
     name: Annotated[str, typer.Option(help="A name for people; unset: one is made up.")] = "",
-    model: Annotated[str, typer.Option(help="One of `sendoff models ls`; unset: the server's default.")] = "",
+    model: Annotated[
+        str,
+        typer.Option(help="One of `sendoff models ls`; unset: the server's default.", autocompletion=completion.models),
+    ] = "",
     system: Annotated[str, typer.Option(help="System prompt; unset: a short default.")] = "",
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
     tag: Annotated[list[str] | None, typer.Option(help="A tag to find it by; may be given again.")] = None,
     block: Annotated[
-        list[str] | None, typer.Option(help="Id of a memory block that it has; may be given again.")
+        list[str] | None,
+        typer.Option(help="Id of a memory block that it has; may be given again.", autocompletion=completion.block_ids),
     ] = None,
-    tool: Annotated[list[str] | None, typer.Option(help="Id of a tool that it may call; may be given again.")] = None,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(help="Id of a tool that it may call; may be given again.", autocompletion=completion.tool_ids),
+    ] = None,
     request_id: Annotated[
         str | None, typer.Option(help="Name of this request: sent again, it is the same agent.")
     ] = None,
@@ -80,15 +87,24 @@ def update(
     context: typer.Context,
     agent_id: AgentId,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
-    model: Annotated[str | None, typer.Option(help="One of `sendoff models ls`.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="One of `sendoff models ls`.", autocompletion=completion.models)
+    ] = None,
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Tags, in place of those it has; may be given again.")] = None,
     block: Annotated[
-        list[str] | None, typer.Option(help="Ids of memory blocks, in place of those it has; may be given again.")
+        list[str] | None,
+        typer.Option(
+            help="Ids of memory blocks, in place of those it has; may be given again.",
+            autocompletion=completion.block_ids,
+        ),
     ] = None,
     tool: Annotated[
-        list[str] | None, typer.Option(help="Ids of tools, in place of those it has; may be given again.")
+        list[str] | None,
+        typer.Option(
+            help="Ids of tools, in place of those it has; may be given again.", autocompletion=completion.tool_ids
+        ),
     ] = None,
     etag: Annotated[str | None, typer.Option(help="Change it only if this is still its etag.")] = None,
     as_json: Json = False,

@@ -29,7 +29,6 @@ from sendoff.cli.session import Session
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Send messages to LLM agents and follow their runs.",

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sendoff import v1
-from sendoff.cli import details, output, wording
+from sendoff.cli import completion, details, output, wording
 from sendoff.cli.ids import AgentOption, BlockId
 from sendoff.cli.session import Json, session
 from sendoff.requests import BlockFields
@@ -57,7 +57,12 @@ def get(
 def put(
     context: typer.Context,
     block_id: Annotated[
-        str | None, typer.Argument(metavar="BLOCK", help="Id of the block to change; unset: a new one is made.")
+        str | None,
+        typer.Argument(
+            metavar="BLOCK",
+            help="Id of the block to change; unset: a new one is made.",
+            autocompletion=completion.block_ids,
+        ),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Names it to the model; a new one needs it.")] = None,
     value: Annotated[str | None, typer.Option(help="What is remembered; - reads it from stdin.")] = None,

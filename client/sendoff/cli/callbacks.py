@@ -11,9 +11,9 @@ import typer
 
 from sendoff import v1
 from sendoff.callbacks import EndpointFields
-from sendoff.cli import details, listening, output, receiving, wording
+from sendoff.cli import completion, details, listening, output, receiving, wording
 from sendoff.cli.exits import ExitCode
-from sendoff.cli.ids import AgentOfRuns, EndpointId, EndpointOption, RunOption
+from sendoff.cli.ids import AgentOfRuns, DeliveryId, EndpointId, EndpointOption, RunOption
 from sendoff.cli.options import EventType, moment_or_span, span_s
 from sendoff.cli.session import Json, session
 
@@ -182,7 +182,7 @@ def deliveries(
 @callbacks.command("delivery")
 def delivery(
     context: typer.Context,
-    delivery_id: Annotated[str, typer.Argument(metavar="DELIVERY", help="Id of the delivery.")],
+    delivery_id: DeliveryId,
     as_json: Json = False,
 ) -> None:
     """Show a delivery with its attempts."""
@@ -201,9 +201,13 @@ def delivery(
 def redeliver(
     context: typer.Context,
     delivery_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[DELIVERY]...", help="Ids of deliveries.")
+        list[str] | None,
+        typer.Argument(metavar="[DELIVERY]...", help="Ids of deliveries.", autocompletion=completion.delivery_ids),
     ] = None,
-    endpoint: Annotated[str | None, typer.Option(help="Instead: all dead letters of this endpoint.")] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="Instead: all dead letters of this endpoint.", autocompletion=completion.endpoint_ids),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(

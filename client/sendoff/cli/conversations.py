@@ -8,15 +8,19 @@ from typing import Annotated, TypeAlias
 import typer
 
 from sendoff import v1
-from sendoff.cli import details, output, wording
+from sendoff.cli import completion, details, output, wording
 from sendoff.cli.ids import AgentId, AnyConversation, ConversationId
 from sendoff.cli.options import labels
 from sendoff.cli.session import Json, session
 from sendoff.requests import ConversationFields, MessageFilters
 
-OfAgent: TypeAlias = Annotated[str | None, typer.Option("--agent", help="Id of the agent.")]
+OfAgent: TypeAlias = Annotated[
+    str | None, typer.Option("--agent", help="Id of the agent.", autocompletion=completion.agent_ids)
+]
 Summary: TypeAlias = Annotated[str | None, typer.Option(help="What it is about, for people.")]
-Model: TypeAlias = Annotated[str | None, typer.Option(help="Model of its runs; unset: the agent's.")]
+Model: TypeAlias = Annotated[
+    str | None, typer.Option(help="Model of its runs; unset: the agent's.", autocompletion=completion.models)
+]
 Label: TypeAlias = Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept with it; may be given again.")]
 RequestId: TypeAlias = Annotated[
     str | None, typer.Option(help="Name of this request: sent again, it is the same conversation.")

@@ -6,10 +6,12 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from sendoff.cli import output, wording
+from sendoff.cli import completion, output, wording
 from sendoff.cli.session import Json, session
 
-Agent: TypeAlias = Annotated[str | None, typer.Option("--agent", help="Of the runs of this agent.")]
+Agent: TypeAlias = Annotated[
+    str | None, typer.Option("--agent", help="Of the runs of this agent.", autocompletion=completion.agent_ids)
+]
 Key: TypeAlias = Annotated[str | None, typer.Option("--key", help="Of the runs with this fairness key.")]
 
 dispatch = typer.Typer(no_args_is_help=True, help="Which waiting runs may begin.")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sendoff import v1
-from sendoff.cli import output
+from sendoff.cli import completion, output
 from sendoff.cli.asking import ask
 from sendoff.cli.exits import ExitCode
 from sendoff.cli.following import Screen, conclude, follow
@@ -42,13 +42,21 @@ class WhenBusy(StrEnum):
 
 def send(
     context: typer.Context,
-    agent: Annotated[str, typer.Argument(help='Id of the agent; "" goes with --conversation.')],
+    agent: Annotated[
+        str,
+        typer.Argument(help='Id of the agent; "" goes with --conversation.', autocompletion=completion.agent_ids),
+    ],
     text: Annotated[str, typer.Argument(help="What to say; - reads it from stdin.")],
     watch: Annotated[bool, typer.Option("--watch", help="Show the answer while it is written.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show the answer when it is there.")] = False,
     timeout: Annotated[float | None, typer.Option(help="With --wait: at most so many seconds.", min=0)] = None,
-    conversation: Annotated[str | None, typer.Option(help="Conversation; unset: the agent's own.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model for this run only.")] = None,
+    conversation: Annotated[
+        str | None,
+        typer.Option(help="Conversation; unset: the agent's own.", autocompletion=completion.conversation_ids),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model for this run only.", autocompletion=completion.models)
+    ] = None,
     system: Annotated[str | None, typer.Option(help="System prompt for this run only.")] = None,
     request_id: Annotated[
         str | None, typer.Option(help="Name of this request: sent again, it is the same run.")

@@ -40,7 +40,7 @@ class Session:
     def client(self, retry: RetryPolicy = UNARY) -> Iterator[PausingClient]:
         """A client for the block. Errors in it end the command with a line on stderr and an exit code."""
         with _checked():
-            client = PausingClient(self.address, timeout_s=self.timeout_s, retry=retry, **self._options())
+            client = PausingClient(self.address, timeout_s=self.timeout_s, retry=retry, **self.connection_options())
         with reporting(), client:
             yield client
 
@@ -48,11 +48,12 @@ class Session:
     def channel(self) -> Iterator[tuple[Connection, grpc.Channel]]:
         """A connection for the block, for calls that the client has no methods for. Errors as with `client`."""
         with _checked():
-            connection = resolve(self.address, self._options())
+            connection = resolve(self.address, self.connection_options())
         with reporting(), connection.open() as channel:
             yield connection, channel
 
-    def _options(self) -> ConnectionOptions:
+    def connection_options(self) -> ConnectionOptions:
+        """How to connect, as far as it was said. Reads the files that were named."""
         return {
             "tls": self.tls,
             "root_certificates": _text(self.ca_file),

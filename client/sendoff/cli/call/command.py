@@ -14,6 +14,7 @@ from sendoff.cli.call import describing, requests
 from sendoff.cli.call.comments import first_sentence
 from sendoff.cli.call.contract import Rpc, rpc_named, rpcs
 from sendoff.cli.call.wire import Headers, Wire
+from sendoff.cli.completion import rpc_names
 from sendoff.cli.options import key_values
 from sendoff.cli.session import Json, session
 
@@ -23,7 +24,10 @@ _WIDEST = 100
 def call(
     context: typer.Context,
     method: Annotated[
-        str | None, typer.Argument(metavar="RPC", help="As RunService/GetRun, or GetRun; unset: all are listed.")
+        str | None,
+        typer.Argument(
+            metavar="RPC", help="As RunService/GetRun, or GetRun; unset: all are listed.", autocompletion=rpc_names
+        ),
     ] = None,
     request: Annotated[
         list[str] | None,
