@@ -23,8 +23,10 @@ from sendoff.cli import (
     server,
     steps,
     tools,
+    top,
 )
 from sendoff.cli.call.command import call
+from sendoff.cli.examples import EXAMPLES, show_examples
 from sendoff.cli.session import Session
 
 app = typer.Typer(
@@ -85,6 +87,7 @@ app.command("wait")(runs.wait)
 app.command("watch")(runs.watch)
 app.command("cancel")(runs.cancel)
 app.command("messages")(runs.messages)
+app.command("top")(top.top)
 app.command("health")(server.health)
 app.command("info")(server.info)
 app.command("queue")(queues.queue)
@@ -101,3 +104,4 @@ app.add_typer(runs.runs, name="runs")
 app.add_typer(server.models, name="models")
 app.add_typer(steps.steps, name="steps")
 app.add_typer(tools.tools, name="tools")
+show_examples(app, EXAMPLES)

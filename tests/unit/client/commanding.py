@@ -68,9 +68,9 @@ def commanding(address: str) -> Command:
     return ran
 
 
-def invoke(words: list[str], stdin: str = "") -> Outcome:
+def invoke(words: list[str], stdin: str = "", **variables: str) -> Outcome:
     """Run the command in this process. Its tree is made once: that takes longer than most commands."""
-    environment = {"SENDOFF_API_KEY": None, "COLUMNS": "200"}
+    environment = {"SENDOFF_API_KEY": None, "COLUMNS": "200", **variables}
     with CliRunner().isolation(stdin, environment) as (stdout, stderr, _):
         code: Any = 0
         try:

@@ -16,24 +16,21 @@ from tests.unit.client.scripted_server import Failure, ScriptedServer, serving
 SHELLS = ("bash", "zsh", "fish")
 
 
-async def completed(address: str, line: str) -> tuple[list[str], str]:
-    """The words that bash is offered for the last word of a line, and what is said beside them."""
-    words = line.split(" ")
-    environment = {
+def asking(address: str, line: str) -> dict[str, str]:
+    """The variables by which bash asks for the last word of a line."""
+    at = str(len(line.split(" ")) - 1)
+    return {
         "SENDOFF_ADDRESS": address,
         "_SENDOFF_COMPLETE": "complete_bash",
         "COMP_WORDS": line,
-        "COMP_CWORD": str(len(words) - 1),
+        "COMP_CWORD": at,
     }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sendoff"),
-        env=os.environ | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(60):
-        offered, said = await process.communicate()
-    return offered.decode().split(), said.decode()
+
+
+async def completed(address: str, line: str) -> tuple[list[str], str]:
+    """The words that bash is offered for the last word of a line, and what is said beside them."""
+    outcome = await asyncio.to_thread(invoke, [], **asking(address, line))
+    return outcome.stdout.split(), outcome.stderr
 
 
 async def test_ids_are_completed_from_the_server(server: ScriptedServer) -> None:
@@ -65,7 +62,15 @@ async def test_where_no_server_answers_nothing_is_offered_and_nothing_said() -> 
     async with serving() as server:
         gone = server.address
 
-    assert await completed(gone, "sendoff get run-") == ([], "")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sendoff"),
+        env=os.environ | asking(gone, "sendoff get run-"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        offered, told = await process.communicate()
+    assert (offered.strip(), told) == (b"", b"")
 
 
 async def test_a_wrong_option_in_the_line_is_no_reason_to_say_something() -> None:

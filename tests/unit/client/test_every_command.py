@@ -26,6 +26,7 @@ USES: dict[str, str] = {
     f"watch {RUN_ID}": "RunService/WatchRun",
     f"cancel {RUN_ID}": "RunService/CancelRun",
     f"messages {RUN_ID}": "RunService/ListRunMessages",
+    "top": "RunService/ListRuns",
     "queue": "OpsService/GetQueueStats",
     "audit": "OpsService/ListAuditEntries",
     "info": "OpsService/GetServerInfo",

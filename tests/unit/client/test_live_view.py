@@ -7,6 +7,7 @@ import io
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -17,14 +18,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from rich.text import Text
 
-from sendoff import v1
+from sendoff import methods, v1
 from sendoff.cli.live import drawing
 from sendoff.cli.live.progress import Progress, elapsed
 from sendoff.cli.live.screen import LiveScreen
 from sendoff.watching import Entry
 from tests.unit.client.commanding import finished
 from tests.unit.client.logs import delta, frames, said
-from tests.unit.client.scripted_server import RUN_ID, ScriptedServer
+from tests.unit.client.scripted_server import RUN_ID, UNAVAILABLE, ScriptedServer
 
 BEGAN_S = 1_700_000_000
 CALL = v1.ToolCall(
@@ -262,23 +263,40 @@ async def test_on_a_terminal_the_view_is_live_unless_it_is_to_be_plain(
     assert told.count("\x1b[?25h") == told.count("\x1b[?25l")
 
 
-async def on_a_terminal(*words: str) -> tuple[str, int]:
-    """What the command writes to a terminal, and its exit code."""
+async def test_what_is_under_way_is_shown_until_ctrl_c(server: ScriptedServer) -> None:
+    run = v1.Run(id=RUN_ID, status=v1.RUN_STATUS_RUNNING, phase=v1.RUN_PHASE_EXECUTING_TOOL)
+    pages = v1.ListRunsResponse(runs=[run]), v1.ListRunsResponse(runs=[run, v1.Run(id="run-2")])
+    server.plan(methods.LIST_RUNS, *pages, UNAVAILABLE, *[pages[1]] * 500)
+
+    told, code = await on_a_terminal("--address", server.address, "top", "--interval", "0.2", until="2 under way")
+
+    assert code == 0
+    assert f"{RUN_ID}  executing tool" in told
+    assert "1 under way" in told
+    assert server.requests[0].active
+
+
+async def on_a_terminal(*words: str, until: str = "") -> tuple[str, int]:
+    """What the command writes to a terminal, and its exit code; Ctrl-C is pressed when it has written `until`."""
     mine, its = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "sendoff", *words),
         stdin=subprocess.DEVNULL,
         stdout=its,
         stderr=its,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "160"},
     )
     os.close(its)
     pieces: list[bytes] = []
+    pressed = threading.Event()
 
     def read() -> None:
         try:
             while piece := os.read(mine, 4096):
                 pieces.append(piece)
+                if until and not pressed.is_set() and until.encode() in b"".join(pieces):
+                    pressed.set()
+                    process.send_signal(signal.SIGINT)
         except OSError:  # all who could write have closed it
             return
 

@@ -46,13 +46,6 @@ def call(
 
     A stream of requests is given as several, as a file of several, or on stdin, where each line is sent as it comes.
     Answers are printed as they come; a stream goes on until the server or Ctrl-C ends it.
-
-    \b
-    sendoff call
-    sendoff call CreateAgent --describe
-    sendoff call GetRun '{"run_id": "run-..."}'
-    sendoff call AgentService/CreateAgent @agent.json
-    sendoff call WatchRun '{"run_id": "run-...", "include_deltas": true}'
     """
     if method is None:
         if describe or header or show_headers:
