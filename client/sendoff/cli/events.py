@@ -41,7 +41,7 @@ def said(event: v1.RunEvent) -> str:
 
 def state(changed: v1.RunStateChanged) -> str:
     """Status, phase, and what is waited for."""
-    told = (wording.status(changed.status), wording.phase(changed.phase), wording.wait(changed.wait))
+    told = (wording.status(changed.status), wording.phase(changed.phase).replace("_", " "), wording.wait(changed.wait))
     return ", ".join(each for each in told if each)
 
 

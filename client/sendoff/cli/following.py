@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from types import TracebackType
@@ -128,7 +129,8 @@ class Screen:
         """Say once that the connection is lost."""
         if not self._is_cut_off:
             self._is_cut_off = True
-            self.end_line()
+            if self._part is not None and (self._part.kind != "text" or sys.stdout.isatty()):
+                self.end_line()  # but into a pipe goes the answer as it is
             output.note("(the connection is lost; trying again)")
 
     def end_line(self) -> None:

@@ -79,6 +79,8 @@ def watch(
     as_json: Json = False,
 ) -> None:
     """Show a run while it goes on, over broken connections too. The exit code tells how it ended."""
+    if plain and as_json:
+        raise typer.BadParameter("--plain and --json exclude each other")
     options: WatchOptions = {"after_sequence": after, "include_deltas": deltas, "follow_continuations": turn}
     with session(context).client() as client:
         follow(client, run_id, options, as_json=as_json, plain=plain)

@@ -104,6 +104,8 @@ def send(
     """
     if watch + wait + validate_only > 1:
         raise typer.BadParameter("--watch, --wait and --validate-only exclude each other")
+    if plain and (as_json or not watch):
+        raise typer.BadParameter("--plain goes with --watch, and not with --json")
     if timeout is not None and not wait:
         raise typer.BadParameter("--timeout goes with --wait; the deadline of the call itself stands before `send`")
     callback = _callback(callback_event, callback_include_run, callback_secret)

@@ -22,6 +22,7 @@ from sendoff.client import Client
 from sendoff.errors import DeadlineExceeded, NotNow
 
 _MOST_PER_PAGE = 1000
+_INTERVAL_S = 2.0
 _COLUMNS = ("RUN", "DOES", "AGE", "STEPS", "TOKENS", "COST", "AGENT")
 _NEEDED_WIDTHS = {"STEPS": 70, "TOKENS": 90, "COST": 100, "AGENT": 150}
 """How wide a terminal must be for a column to be shown."""
@@ -31,12 +32,14 @@ _MIN_WIDTHS = {"RUN": 40, "AGE": 7, "STEPS": 5, "TOKENS": 15, "COST": 8}
 def top(
     context: typer.Context,
     agent: AgentOfRuns = None,
-    interval: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.2)] = 2.0,
+    interval: Annotated[float | None, typer.Option(help="Seconds between two looks; unset: 2.", min=0.2)] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once.")] = False,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
     as_json: Json = False,
 ) -> None:
     """Show the runs that are under way or wait, newest first; on a terminal until Ctrl-C, elsewhere once."""
+    if interval is not None and (once or as_json):
+        raise typer.BadParameter("--interval is about looking again, which --once and --json do not")
     with session(context).client() as client:
 
         def look() -> list[v1.Run]:
@@ -45,7 +48,7 @@ def top(
         if once or as_json or not output.is_terminal():
             output.listing(look(), _COLUMNS, lambda run: _row(run, time.time()), as_json=as_json)
         else:
-            _look_again_and_again(client, look, interval)
+            _look_again_and_again(client, look, interval or _INTERVAL_S)
 
 
 def _look_again_and_again(client: Client, look: Callable[[], list[v1.Run]], interval_s: float) -> None:

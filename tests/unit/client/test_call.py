@@ -180,6 +180,7 @@ async def test_messages_and_enums_are_described(command: Command) -> None:
 
     assert "  labels: map of string to string\n" in run
     assert "  stop_reason: StopReason, optional\n" in run
+    assert '  create_time: time, as "2026-03-04T10:15:00Z"\n' in run
     assert "  RUN_STATUS_RUNNING = 2\n      Under way.\n" in status
     assert "      The run has ended and everything was sent" in nested
 

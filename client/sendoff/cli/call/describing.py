@@ -31,6 +31,13 @@ _SCALARS = {
     FieldDescriptor.TYPE_SINT32: "sint32",
     FieldDescriptor.TYPE_SINT64: "sint64",
 }
+_IN_JSON = {
+    "google.protobuf.Timestamp": 'time, as "2026-03-04T10:15:00Z"',
+    "google.protobuf.Duration": 'span of time, as "1.5s"',
+    "google.protobuf.FieldMask": 'names of fields, as "name,tags"',
+    "google.protobuf.StringValue": "string, optional",
+    "google.protobuf.Int32Value": "int32, optional",
+}
 
 
 def shape(rpc: Rpc) -> str:
@@ -131,7 +138,7 @@ def _spelled(field: FieldDescriptor) -> str:
         entry = field.message_type.fields_by_name
         return f"map of {_spelled(entry['key'])} to {_spelled(entry['value'])}"
     found = _type_of(field)
-    spelled = _SCALARS[field.type] if found is None else _short(found)
+    spelled = _SCALARS[field.type] if found is None else _IN_JSON.get(found.full_name, _short(found))
     if field.is_repeated:
         return f"list of {spelled}"
     oneof = field.containing_oneof
