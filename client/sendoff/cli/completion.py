@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 import typer
 
 from sendoff.cli import wording
-from sendoff.cli.call.contract import rpcs
 from sendoff.cli.session import Session
 from sendoff.client import Client
 from sendoff.retry import RetryPolicy
@@ -35,12 +34,6 @@ def from_server(find: Callable[[Client], Found]) -> Complete:
             return []
 
     return complete
-
-
-def rpc_names(incomplete: str) -> list[str]:
-    """RPCs, in full or by their methods alone."""
-    names = (*rpcs(), *(rpc.method.name for rpc in rpcs().values()))
-    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def _client(context: typer.Context) -> Client:

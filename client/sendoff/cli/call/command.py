@@ -12,9 +12,8 @@ from google.protobuf.message import Message
 from sendoff.cli import output
 from sendoff.cli.call import describing, requests
 from sendoff.cli.call.comments import first_sentence
-from sendoff.cli.call.contract import Rpc, rpc_named, rpcs
+from sendoff.cli.call.contract import Rpc, rpc_named, rpc_names, rpcs
 from sendoff.cli.call.wire import Headers, Wire
-from sendoff.cli.completion import rpc_names
 from sendoff.cli.options import key_values
 from sendoff.cli.session import Json, session
 

@@ -80,6 +80,12 @@ def rpc_named(text: str) -> Rpc:
     raise LookupError(f"there is no RPC {text!r}; {hint}")
 
 
+def rpc_names(incomplete: str) -> list[str]:
+    """For the shell to complete: RPCs in full, and by their methods alone."""
+    names = (*rpcs(), *(rpc.method.name for rpc in rpcs().values()))
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
 def _file(module: ModuleType) -> FileDescriptor:
     described = module.DESCRIPTOR
     assert isinstance(described, FileDescriptor)
