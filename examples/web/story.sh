@@ -44,9 +44,11 @@ call() {
         return
         ;;
       0:429 | 0:503) ;; # too many calls, or a server that stops: it took nothing
-      0:*) fail "$method $path: $status $(cat "$work/body")" ;;
       7:*) ;; # nobody listens
-      *) [[ ${repeat-yes} == yes ]] || fail "$method $path: $(cat "$work/problem")" ;;
+      0:502 | 0:504 | [!0]*) # cut, or a proxy says so: it may have been taken
+        [[ ${repeat-yes} == yes ]] || fail "$method $path: $status $(cat "$work/problem")"
+        ;;
+      *) fail "$method $path: $status $(cat "$work/body")" ;;
     esac
     ((SECONDS < until)) || fail "$method $path: no answer for $patience_s s, last: $status $(cat "$work/problem")"
     sleep "0.$((RANDOM % 5 + 5))"
@@ -85,13 +87,14 @@ on_frame() {
 read_stream() {
   local line name='' data=''
   while IFS= read -r line; do
-    alive=$SECONDS
     case $line in
       'event: '*) name=${line#event: } ;;
       'data: '*) data=${line#data: } ;;
       'http: 4'*) [[ $line == *429 ]] || fail "watch: $line" ;;
       '')
-        [[ -z $data ]] || on_frame "$name" "$data"
+        [[ -n $data ]] || continue
+        alive=$SECONDS tenths=2
+        on_frame "$name" "$data"
         name='' data=''
         ;;
     esac
@@ -105,7 +108,6 @@ watch() {
   local alive=$SECONDS tenths=2
   until read_stream "$1" && [[ $type == finished ]]; do
     ((SECONDS - alive < patience_s)) || fail "watch: nothing came for $patience_s s"
-    ((SECONDS - alive > 1)) || tenths=2
     note "watch cut, going on after event $sequence"
     sleep "$(jq -n "$tenths / 10 * (0.5 + $((RANDOM % 50)) / 100)")" # jitter: those cut together do not return together
     tenths=$((tenths < 10 ? tenths * 2 : 20))
