@@ -123,8 +123,10 @@ function parsed(block) {
 export async function story(sendoff, { print, note, write }) {
   await sendoff.call("GET", "/readyz");
   print("health: SERVING");
-  // Agents have no idempotency key at this door: a request that was cut off is not sent again.
-  const { json: agent } = await sendoff.call("POST", "/v1/agents/", { body: { name: "ship's boy" }, repeat: false });
+  // Agents have no idempotency key at this door: a request that was cut off is not sent again. Unless told otherwise
+  // they are given the tools for memory.
+  const boatswain = { name: "boatswain", include_base_tools: false };
+  const { json: agent } = await sendoff.call("POST", "/v1/agents/", { body: boatswain, repeat: false });
   print(`agent: ${agent.id}`);
 
   const question = { input: "Why do ships have bells?" };
@@ -176,6 +178,7 @@ async function createKeeper(sendoff) {
   const args = { label: "human", new_string: "Likes ships." };
   const body = {
     name: "keeper",
+    include_base_tools: false,
     block_ids: [block.id],
     tool_ids: [tool.id],
     tool_rules: [

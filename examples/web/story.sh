@@ -129,8 +129,9 @@ wait_for_end() {
 call GET /readyz >/dev/null
 echo 'health: SERVING'
 
-# Agents have no idempotency key at this door: a request that was cut off is not sent again.
-agent=$(repeat=no call POST /v1/agents/ '{"name": "ship'\''s boy"}' | jq -r .id)
+# Agents have no idempotency key at this door: a request that was cut off is not sent again. Unless told otherwise they
+# are given the tools for memory.
+agent=$(repeat=no call POST /v1/agents/ '{"name": "boatswain", "include_base_tools": false}' | jq -r .id)
 echo "agent: $agent"
 
 # The key is made once and kept for every attempt: the same request again is the same run.
@@ -157,7 +158,7 @@ echo "cancelled: $(wait_for_end "$second")"
 tool=$(call GET '/v1/tools/?name=memory_insert' | jq -r '.[0].id')
 block=$(repeat=no call POST /v1/blocks/ '{"label": "human", "value": "", "description": "Whom you talk to"}' | jq -r .id)
 keeper=$(jq -n --arg tool "$tool" --arg block "$block" '{
-  name: "keeper", block_ids: [$block], tool_ids: [$tool], tool_rules: [
+  name: "keeper", include_base_tools: false, block_ids: [$block], tool_ids: [$tool], tool_rules: [
     {type: "run_first", tool_name: "memory_insert", args: {label: "human", new_string: "Likes ships."}},
     {type: "requires_approval", tool_name: "memory_insert"}
   ]}')

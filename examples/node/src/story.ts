@@ -36,7 +36,7 @@ async function checkHealth({ health }: Clients): Promise<void> {
 
 /** A `requestId` makes the call safe to repeat, by the channel or by you: made once, kept for every attempt. */
 async function createAgent({ agents }: Clients): Promise<string> {
-  const request = CreateAgentRequest.fromPartial({ agent: { name: "ship's boy" }, requestId: randomUUID() });
+  const request = CreateAgentRequest.fromPartial({ agent: { name: "boatswain" }, requestId: randomUUID() });
   const { response: agent } = await call(agents.createAgent.bind(agents), request);
   console.log(`agent: ${agent.id}`);
   return agent.id;
