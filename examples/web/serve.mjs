@@ -10,6 +10,9 @@ import { pipeline } from "node:stream";
 
 const { SENDOFF_URL = "http://127.0.0.1:8283", SENDOFF_API_KEY, SENDOFF_CA_FILE, PAGE_PORT = "8080" } = process.env;
 const CA = SENDOFF_CA_FILE ? readFileSync(SENDOFF_CA_FILE) : undefined;
+if (SENDOFF_API_KEY && !/^(https:|http:\/\/(127(\.\d+){3}|localhost|\[::1\])(:|\/|$))/.test(SENDOFF_URL)) {
+  throw new Error(`the API key is not sent in the clear to ${SENDOFF_URL}: use https`);
+}
 const FILES = {
   "/": ["index.html", "text/html; charset=utf-8"],
   "/story.js": ["story.js", "text/javascript; charset=utf-8"],

@@ -9,9 +9,10 @@ const jittered = (ms) => ms * (0.5 + Math.random() / 2);
 
 /** The server said no: `status` is HTTP's, `reason` is stable where there is one. */
 export class Refused extends Error {
-  constructor(path, status, body) {
+  constructor(path, { status, headers }, body) {
     super(`${path}: ${status} ${body}`);
     this.status = status;
+    this.retryAfterMs = 1_000 * (Number(headers.get("retry-after")) || 0);
     try {
       this.reason = JSON.parse(body).reason;
     } catch {} // a proxy's page
@@ -32,18 +33,19 @@ export class Sendoff {
   async call(method, path, { body, key, repeat = true } = {}) {
     const headers = { ...this.headers, "content-type": "application/json" };
     if (key) headers["idempotency-key"] = key;
-    for (const until = Date.now() + PATIENCE_MS; ; await sleep(jittered(1_000))) {
+    for (const until = Date.now() + PATIENCE_MS; ; ) {
       try {
         const signal = AbortSignal.timeout(CALL_MS);
         const response = await fetch(this.base + path, { method, headers, signal, body: body && JSON.stringify(body) });
         const text = await response.text();
         if (response.ok) return { json: JSON.parse(text), headers: response.headers };
-        throw new Refused(path, response.status, text);
+        throw new Refused(path, response, text);
       } catch (error) {
         // 429 and 503: it took nothing. Others may have been taken: `fetch` does not tell how far it came.
         const tookNothing = error instanceof Refused && [429, 503].includes(error.status);
         const unknown = !(error instanceof Refused) || [502, 504].includes(error.status);
         if (!(tookNothing || (unknown && repeat)) || Date.now() > until) throw error;
+        await sleep((error.retryAfterMs ?? 0) + jittered(1_000));
       }
     }
   }
@@ -81,7 +83,7 @@ export class Sendoff {
     let alarm = setTimeout(() => silence.abort(new Error("silence")), SILENCE_MS);
     try {
       const response = await fetch(this.base + path, { headers: this.headers, signal: silence.signal });
-      if (!response.ok) throw new Refused(path, response.status, await response.text());
+      if (!response.ok) throw new Refused(path, response, await response.text());
       let rest = "";
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let read = await reader.read(); !read.done; read = await reader.read()) {

@@ -18,6 +18,9 @@ fail() {
 }
 new_id() { cat /proc/sys/kernel/random/uuid 2>/dev/null || uuidgen; }
 
+if [[ -n ${SENDOFF_API_KEY-} && $url != https://* && ! $url =~ ^http://(127(\.[0-9]+){3}|localhost|\[::1\])(:[0-9]+)?/?$ ]]; then
+  fail "the API key is not sent in the clear to $url: use https"
+fi
 # The key goes into a file: arguments of a process can be read by everybody on the machine.
 printf 'content-type: application/json\n' >"$work/headers"
 if [[ -n ${SENDOFF_API_KEY-} ]]; then
@@ -31,12 +34,13 @@ curl_options=(--silent --show-error --connect-timeout 5 --header "@$work/headers
 # call METHOD PATH [JSON [KEY]]: the answer's body; its head stays in $work/head. A server that is away is asked again,
 # always when no connection was made, and else unless `repeat=no` says that a second time would do more than the first.
 call() {
-  local method=$1 path=$2 body=${3-} key=${4-} until=$((SECONDS + patience_s)) status result
+  local method=$1 path=$2 body=${3-} key=${4-} until=$((SECONDS + patience_s)) status result after
   local options=("${curl_options[@]}" --max-time 65 --request "$method" --dump-header "$work/head" --output "$work/body")
   [[ -z $body ]] || options+=(--data-binary "$body")
   [[ -z $key ]] || options+=(--header "idempotency-key: $key")
   while true; do
     result=0
+    : >"$work/head"
     status=$(curl "${options[@]}" --write-out '%{http_code}' "$url$path" 2>"$work/problem") || result=$?
     case $result:$status in
       0:2*)
@@ -51,7 +55,8 @@ call() {
       *) fail "$method $path: $status $(cat "$work/body")" ;;
     esac
     ((SECONDS < until)) || fail "$method $path: no answer for $patience_s s, last: $status $(cat "$work/problem")"
-    sleep "0.$((RANDOM % 5 + 5))"
+    after=$(sed -n 's/^retry-after: *\([0-9][0-9]*\).*/\1/Ip' "$work/head")
+    sleep "${after:-0}.$((RANDOM % 5 + 5))"
   done
 }
 

@@ -38,7 +38,7 @@ export function connect(environment = process.env) {
   const address = environment.SENDOFF_ADDRESS || "127.0.0.1:50051";
   const caFile = environment.SENDOFF_CA_FILE;
   const key = environment.SENDOFF_API_KEY;
-  if (key && !caFile && !/^(dns:(\/\/\/)?|ipv4:)?(127\.|localhost:)/.test(address)) {
+  if (key && !caFile && !isLocal(address)) {
     throw new Error(`the API key is not sent in the clear to ${address}: set SENDOFF_CA_FILE`);
   }
   const credentials = caFile
@@ -55,6 +55,12 @@ export function connect(environment = process.env) {
     tools: new ToolServiceClient(address, credentials, options),
     close: () => channelOverride.close(),
   };
+}
+
+/** Whether all of a target, `dns:///localhost:50051` or `ipv4:127.0.0.1:1,127.0.0.1:2`, is on this machine. */
+function isLocal(target: string): boolean {
+  const hosts = target.replace(/^(dns|ipv4|ipv6):(\/\/[^/]*\/)?/, "").split(",");
+  return hosts.every((host) => /^(127(\.\d+){3}|localhost|\[::1\])(:\d+)?$/.test(host));
 }
 
 /** Puts the key on every call. Call credentials would do it too, but only on channels with TLS. */

@@ -3,10 +3,10 @@
 import { randomUUID } from "node:crypto";
 
 import { HealthCheckRequest, HealthCheckResponse_ServingStatus } from "../gen/health/v1/health.js";
-import { ActionDecision } from "../gen/sendoff/v1/input_message.js";
 import { RespondToActionsRequest } from "../gen/sendoff/v1/action_service.js";
 import { CreateAgentRequest } from "../gen/sendoff/v1/agent_service.js";
 import { CreateBlockRequest } from "../gen/sendoff/v1/block_service.js";
+import { ActionDecision } from "../gen/sendoff/v1/input_message.js";
 import type { Message } from "../gen/sendoff/v1/message.js";
 import { type Run, RunStatus } from "../gen/sendoff/v1/run.js";
 import { CancelRunRequest, CreateMessageAsyncRequest, WaitRunRequest } from "../gen/sendoff/v1/run_service.js";
@@ -97,10 +97,10 @@ async function cancel(clients: Clients, agentId: string): Promise<void> {
 
 /** An agent that has to ask before it writes into its memory: its run stops, and the answer starts another one. */
 async function approve(clients: Clients): Promise<void> {
-  const { agents, runs, actions } = clients;
-  const agent = await createKeeper(clients);
+  const { runs, actions } = clients;
+  const agentId = await createKeeper(clients);
   const request = CreateMessageAsyncRequest.fromPartial({
-    agentId: agent,
+    agentId,
     payload: { $case: "input", value: { form: { $case: "text", value: "I like ships." } } },
     requestId: randomUUID(),
   });
@@ -111,7 +111,7 @@ async function approve(clients: Clients): Promise<void> {
     ActionDecision.fromPartial({ decision: { $case: "approval", value: { toolCallId, approve: true } } }),
   );
   const answer = RespondToActionsRequest.fromPartial({
-    agentId: agent,
+    agentId,
     conversationId: "default",
     decisions,
     requestId: randomUUID(),
@@ -157,7 +157,7 @@ function assistantText({ kind }: Message): string | undefined {
   return form.value.parts.map(({ part }) => (part?.$case === "text" ? part.value.text : "")).join("");
 }
 
-/** A number that these protos have no name for is shown as it is; an enum here is never limited to what it lists. */
+/** What is shown of a number that these protos have no name for is the number. */
 function statusName(run: Run): string {
   return RunStatus[run.status] ?? String(run.status);
 }

@@ -4,14 +4,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { status } from "@grpc/grpc-js";
 
-import type { RunEvent } from "../gen/sendoff/v1/run_event.js";
+import type { MessageDelta, RunEvent } from "../gen/sendoff/v1/run_event.js";
 import {
   type RunServiceClient,
   StreamEnd_Reason,
   WatchRunRequest,
   type WatchRunResponse,
 } from "../gen/sendoff/v1/run_service.js";
-import type { MessageDelta } from "../gen/sendoff/v1/run_event.js";
 import { errorInfo, isServiceError } from "./connection.js";
 
 const PATIENCE_MS = 60_000;
