@@ -60,10 +60,10 @@ export class Sendoff {
         const path = `/v1/runs/${run}:watch?include_deltas=true&after_sequence=${sequence}`;
         for await (const { name, data } of this.#frames(path)) {
           alive = Date.now();
-          pauseMs = 200;
           if (name === "delta") onDelta(data);
           if (name !== "message") continue; // by which server-sent events mean: without a name
           sequence = data.sequence;
+          pauseMs = 200;
           yield data;
           if (data.type === "finished") return;
         }
@@ -139,7 +139,8 @@ export async function story(sendoff, { print, note, write }) {
   print(`again: ${again.run}${again.replayed ? " replayed" : ""}`);
 
   let text = "";
-  const onDelta = (delta) => delta.type === "text" && write(delta.text);
+  // A piece that `replaces` is all of its part so far: after a cut the text is told anew.
+  const onDelta = ({ type, text, replaces }) => type === "text" && write(replaces ? `\n${text}` : text);
   for await (const event of sendoff.watch(run, { onDelta, note })) {
     // What is a message has the type of the message.
     print(`event ${event.sequence}: ${event.type.endsWith("_message") ? "message" : event.type}`);

@@ -69,6 +69,7 @@ type=
 # One event of the log. What is a message has the type of the message.
 on_event() {
   local data=$1
+  tenths=2
   IFS=$'\t' read -r sequence type < <(jq -r '[.sequence, .type] | @tsv' <<<"$data")
   if [[ $type == assistant_message ]]; then
     text=$(jq -r '.content | if type == "string" then . else map(.text // "") | join("") end' <<<"$data")
@@ -81,7 +82,8 @@ on_event() {
 on_frame() {
   case $1 in
     '') [[ $2 == '[DONE]' ]] || on_event "$2" ;;
-    delta) jq -j 'select(.type == "text") | .text' <<<"$2" >&2 ;;
+    # A piece that `replaces` is all of its part so far: after a cut the text is told anew.
+    delta) jq -j 'select(.type == "text") | (if .replaces then "\n" else "" end) + .text' <<<"$2" >&2 ;;
     end) note "stream ended ($(jq -r .reason <<<"$2"))" ;;
     error) note "stream ended ($(jq -r '"\(.reason): \(.message)"' <<<"$2"))" ;;
   esac
@@ -98,7 +100,7 @@ read_stream() {
       'http: 4'*) [[ $line == *429 ]] || fail "watch: $line" ;;
       '')
         [[ -n $data ]] || continue
-        alive=$SECONDS tenths=2
+        alive=$SECONDS
         on_frame "$name" "$data"
         name='' data=''
         ;;

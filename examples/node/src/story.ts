@@ -59,8 +59,9 @@ async function send({ runs }: Clients, agentId: string, text: string): Promise<R
 
 async function follow({ runs }: Clients, runId: string): Promise<void> {
   let text = "";
-  const events = watch(runs, runId, (delta) => {
-    if (delta.delta?.$case === "text") process.stderr.write(delta.delta.value);
+  // A piece that `replaces` is all of its part so far: after a cut the text is told anew.
+  const events = watch(runs, runId, ({ delta, replaces }) => {
+    if (delta?.$case === "text") process.stderr.write(replaces ? `\n${delta.value}` : delta.value);
   });
   for await (const { sequence, event } of events) {
     // `undefined`: a kind of event that these protos do not know yet.

@@ -40,11 +40,11 @@ export async function* watch(
     try {
       for await (const { frame } of stream as AsyncIterable<WatchRunResponse>) {
         alive = Date.now();
-        pauseMs = FIRST_PAUSE_MS;
         if (frame?.$case === "delta") onDelta(frame.value);
         if (frame?.$case === "end") cut = StreamEnd_Reason[frame.value.reason] ?? String(frame.value.reason);
         if (frame?.$case !== "event") continue; // also what a newer server may send: unknown frames are undefined
         sequence = frame.value.sequence;
+        pauseMs = FIRST_PAUSE_MS;
         yield frame.value;
         if (frame.value.event?.$case === "finished") return;
       }
