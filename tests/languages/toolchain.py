@@ -51,6 +51,7 @@ PROTOC = Tool("protoc", "protobuf-compiler")
 GRPC_CPP_PLUGIN = Tool("grpc_cpp_plugin", "protobuf-compiler-grpc", ())
 PYTHON = Tool("python3", "python3-venv")
 CURL = Tool("curl", "curl")
+JQ = Tool("jq", "jq")
 GRPC_CXX = Library("grpc++", "libgrpc++-dev")
 
 
@@ -77,7 +78,7 @@ LANGUAGES = (
     Language("go", (GO,)),
     Language("node", (NODE, NPM)),
     Language("python", (PYTHON,)),
-    Language("web", (CURL,), over="rest"),
+    Language("web", (CURL, JQ), over="rest"),
 )
 
 
