@@ -41,7 +41,7 @@ class Library:
 
 Need = Tool | Library
 
-GO = Tool("go", "golang-go 1.25 or newer", ("version",))
+GO = Tool("go", "golang-go 1.26 or newer", ("version",))
 NODE = Tool("node", "nodejs")
 NPM = Tool("npm", "npm")
 JAVA = Tool("javac", "openjdk-17-jdk-headless")
