@@ -228,8 +228,8 @@ class Scheduler:
             except StoreFailed as failure:
                 log.warning("store can not be asked for waiting lanes", error=str(failure))
             if await self._clock.wait(self._free, POLL_S if start_s is None else start_s):
-                # Runs that began together end together; one claim is for all of their slots.
-                await self._clock.sleep(GATHER_S)
+                if self._running:  # runs that began together end together; one claim is for all of their slots
+                    await self._clock.sleep(GATHER_S)
             elif start_s is not None:
                 self._lane_waits()
 
