@@ -238,8 +238,11 @@ class Scheduler:
         those as well whose time has come meanwhile."""
         if self._waiting_lanes or self._draining:
             return None
+        asked_at = self._clock.monotonic()
         next_s = await self._store.next_start_s()
-        return None if next_s is None or next_s > POLL_S else max(next_s, GATHER_S)
+        if next_s is None or next_s > POLL_S:
+            return None
+        return max(next_s - (self._clock.monotonic() - asked_at), GATHER_S)
 
     async def _claim(self) -> None:
         """Fill the free slots with lanes that wait."""
