@@ -62,7 +62,8 @@ async fn story() -> Result<(), Failure> {
 
     let request = message(&agent, "And who rings them?");
     let run = retried(request, async |request| runs.create_message_async(request).await).await?.into_inner();
-    let request = CancelRunRequest { run_id: run.id.clone(), ..Default::default() };
+    let request =
+        CancelRunRequest { run_id: run.id.clone(), reason: Some("no longer needed".into()), ..Default::default() };
     retried(request, async |request| runs.cancel_run(request).await).await?;
     println!("cancelled: {}", status(&wait(&mut runs, &run).await?));
 
