@@ -32,6 +32,7 @@ pub async fn retried<M: Clone, T>(
         if !is_passing(&error) || Instant::now() + pause >= deadline {
             return Err(error);
         }
+        eprintln!("no answer ({:?}: {}), trying again", error.code(), error.message());
         sleep(pause).await;
     }
 }
