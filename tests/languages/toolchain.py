@@ -51,6 +51,7 @@ PROTOC = Tool("protoc", "protobuf-compiler")
 GRPC_CPP_PLUGIN = Tool("grpc_cpp_plugin", "protobuf-compiler-grpc", ())
 PYTHON = Tool("python3", "python3-venv")
 CURL = Tool("curl", "curl")
+JQ = Tool("jq", "jq")
 GRPC_CXX = Library("grpc++", "libgrpc++-dev")
 
 
@@ -69,14 +70,15 @@ class Language:
         return EXAMPLES / self.name
 
 
+# What takes longest to build comes first, so that it is not what all wait for at the end.
 LANGUAGES = (
-    Language("python", (PYTHON,)),
-    Language("go", (GO,)),
-    Language("node", (NODE, NPM)),
-    Language("java", (JAVA, MAVEN)),
     Language("rust", (CARGO,)),
     Language("cpp", (CXX, CMAKE, PROTOC, GRPC_CPP_PLUGIN, GRPC_CXX)),
-    Language("web", (CURL,), over="rest"),
+    Language("java", (JAVA, MAVEN)),
+    Language("go", (GO,)),
+    Language("node", (NODE, NPM)),
+    Language("python", (PYTHON,)),
+    Language("web", (CURL, JQ), over="rest"),
 )
 
 
