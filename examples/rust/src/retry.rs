@@ -28,7 +28,7 @@ pub async fn retried<M: Clone, T>(
             Ok(Err(error)) => error,
             Err(_) => return Err(Status::deadline_exceeded(format!("no answer within {DEADLINE:?}"))),
         };
-        let pause = backoff.pause();
+        let pause = backoff.pause(&error);
         if !is_passing(&error) || Instant::now() + pause >= deadline {
             return Err(error);
         }
@@ -37,32 +37,40 @@ pub async fn retried<M: Clone, T>(
     }
 }
 
-/// Whether the same call may work if it is sent again: no server answered, or one said so.
+/// Whether the same call may work if it is sent again: no server answered, or one said when to come again.
 ///
 /// A connection that breaks in the middle of a call or a stream is UNKNOWN or INTERNAL to tonic, and CANCELLED where
 /// the server closed it. A server that means one of these itself says so in an ErrorInfo.
 pub fn is_passing(error: &Status) -> bool {
     match error.code() {
         Code::Unavailable => true,
+        Code::ResourceExhausted => asked_for(error).is_some(),
         Code::Cancelled | Code::Internal | Code::Unknown => !is_from_sendoff(error),
         _ => false,
     }
+}
+
+/// How long the server wants to be left alone.
+fn asked_for(error: &Status) -> Option<Duration> {
+    error.get_details_retry_info().and_then(|info| info.retry_delay)
 }
 
 fn is_from_sendoff(error: &Status) -> bool {
     error.get_details_error_info().is_some_and(|info| info.domain == "sendoff")
 }
 
-/// Pauses from 0.2 s to 2 s, drawn between half and all, so that callers do not come back all at once.
+/// Pauses from 0.2 s to 2 s, drawn between half and all, so that callers do not come back all at once; and never sooner
+/// than the server asked for.
 #[derive(Default)]
 pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    pub fn pause(&mut self) -> Duration {
+    pub fn pause(&mut self, error: &Status) -> Duration {
         let longest = Duration::from_millis(200 * 2u64.pow(self.failures.min(4))).min(Duration::from_secs(2));
         self.failures += 1;
-        longest.mul_f64((1.0 + fastrand::f64()) / 2.0)
+        let jitter = (1.0 + fastrand::f64()) / 2.0;
+        longest.mul_f64(jitter).max(asked_for(error).unwrap_or_default())
     }
 }

@@ -13,7 +13,7 @@ use crate::v1::watch_run_request::Position;
 use crate::v1::watch_run_response::Frame;
 use crate::v1::{MessageDelta, RunEvent, WatchRunRequest};
 
-/// How long to go on without anything new.
+/// How long to go on without any frame.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Three heartbeats: a stream that is silent for so long is dead, whatever TCP says.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -30,46 +30,54 @@ pub async fn watch(
     run_id: &str,
     mut take: impl FnMut(Entry),
 ) -> Result<(), Status> {
-    let mut seen = 0; // the sequence of the last event: all that it takes to go on after a cut
-    let mut worked_at = Instant::now();
+    let mut place = Place { seen: 0, heard: Instant::now() };
     let mut backoff = Backoff::default();
     loop {
-        let before = seen;
-        let error = match stream(runs, run_id, &mut seen, &mut take).await {
+        let before = place.heard;
+        let error = match stream(runs, run_id, &mut place, &mut take).await {
             Ok(true) => return Ok(()),
             Ok(false) => Status::unavailable("the server ended the stream before the run had finished"),
             Err(error) => error,
         };
-        if seen > before {
-            (worked_at, backoff) = (Instant::now(), Backoff::default());
+        if place.heard > before {
+            backoff = Backoff::default();
         }
-        if !is_passing(&error) || worked_at.elapsed() > PATIENCE {
+        if !is_passing(&error) || place.heard.elapsed() > PATIENCE {
             return Err(error);
         }
-        eprintln!("watch cut ({:?}), going on after event {seen}", error.code());
-        sleep(backoff.pause()).await;
+        eprintln!("watch cut ({:?}), going on after event {}", error.code(), place.seen);
+        sleep(backoff.pause(&error)).await;
     }
+}
+
+/// How far a watch is.
+struct Place {
+    /// The sequence of the last event: all that it takes to go on after a cut.
+    seen: i64,
+    /// When the last frame came, of whatever kind.
+    heard: Instant,
 }
 
 /// One stream. True: the run has finished; false: the stream has ended before that.
 async fn stream(
     runs: &mut RunServiceClient<Authorized>,
     run_id: &str,
-    seen: &mut i64,
+    place: &mut Place,
     take: &mut impl FnMut(Entry),
 ) -> Result<bool, Status> {
     let request = Request::new(WatchRunRequest {
         run_id: run_id.into(),
-        position: Some(Position::AfterSequence(*seen)),
+        position: Some(Position::AfterSequence(place.seen)),
         include_deltas: true,
         ..Default::default()
     });
     // No deadline: a run may take hours. Keep-alive and heartbeats tell whether somebody is still there.
     let mut frames = timeout(SILENCE, runs.watch_run(request)).await.map_err(silent)??.into_inner();
     while let Some(response) = timeout(SILENCE, frames.message()).await.map_err(silent)?? {
+        place.heard = Instant::now();
         match response.frame {
-            Some(Frame::Event(event)) if event.sequence > *seen => {
-                *seen = event.sequence;
+            Some(Frame::Event(event)) if event.sequence > place.seen => {
+                place.seen = event.sequence;
                 let finished = matches!(event.event, Some(Event::Finished(_)));
                 take(Entry::Event(event));
                 if finished {
