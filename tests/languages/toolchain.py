@@ -20,10 +20,11 @@ class Tool:
     asks_version: tuple[str, ...] = ("--version",)
 
     def version(self) -> str:
-        """The first line of what it says."""
+        """The front of the first line of what it says, with its name."""
         told = subprocess.run([self.command, *self.asks_version], capture_output=True, text=True, timeout=60)
         lines = (told.stdout or told.stderr).strip().splitlines()
-        return lines[0] if lines else "?"
+        first = lines[0] if lines else "?"
+        return (first if self.command in first else f"{self.command} {first}")[:_LONGEST_VERSION]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Library:
 
 
 Need = Tool | Library
+_LONGEST_VERSION = 40
 
 GO = Tool("go", "golang-go 1.25 or newer", ("version",))
 NODE = Tool("node", "nodejs")
