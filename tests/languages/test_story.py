@@ -43,21 +43,6 @@ async def test_a_watch_is_taken_up_where_it_was_when_the_server_was_killed(
         assert max(event.attempt for event in log) == 2, "it was killed in the middle of the run"
 
 
-async def test_a_watch_is_taken_up_where_it_was_when_the_server_is_replaced(
-    language: Language, story_server_process: StoryServer, model: StoryModel
-) -> None:
-    server = story_server_process
-    model.stall_first_answer()
-    async with running(language.folder, commands(language.folder, "Run"), _told(server)) as program:
-        await model.stalled()
-        await program.until(_watches)
-        assert await server.stop() == 0, "it drains, and tells watchers to come again"
-        await server.begin()
-
-        assert await program.ended() == 0, program.told()
-        story.check(program.lines, await server.log_of(story.run_id(program.lines)))
-
-
 async def test_a_watch_is_taken_up_where_it_was_each_time_that_the_network_cuts_it(
     language: Language, story_server_process: StoryServer, model: StoryModel
 ) -> None:
@@ -90,7 +75,7 @@ async def test_a_watch_is_taken_up_where_it_was_at_another_server(
         await model.stalled()
         await program.until(_watches)
         proxy.lead_to(_door(second, language))
-        assert await first.stop() == 0
+        assert await first.stop() == 0, "it drains, and tells watchers to come again"
 
         assert await program.ended() == 0, program.told()
         story.check(program.lines, await second.log_of(story.run_id(program.lines)))
