@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from sendoff.calls.actions import AsyncActionCalls
 from sendoff.calls.agents import AsyncAgentCalls
 from sendoff.calls.blocks import AsyncBlockCalls
 from sendoff.calls.callbacks import AsyncCallbackCalls
@@ -13,19 +12,16 @@ from sendoff.calls.contexts import AsyncContextCalls
 from sendoff.calls.conversations import AsyncConversationCalls
 from sendoff.calls.deliveries import AsyncPullCalls
 from sendoff.calls.files import AsyncFileCalls
-from sendoff.calls.following import AsyncFollowCalls
 from sendoff.calls.messages import AsyncMessageCalls
-from sendoff.calls.runs import AsyncRunCalls
 from sendoff.calls.server import AsyncServerCalls
 from sendoff.calls.steps import AsyncStepCalls
 from sendoff.calls.tools import AsyncToolCalls
+from sendoff.calls.turns import AsyncTurnCalls
 
 
 class AsyncClient(
-    AsyncRunCalls,
-    AsyncFollowCalls,
+    AsyncTurnCalls,
     AsyncStepCalls,
-    AsyncActionCalls,
     AsyncAgentCalls,
     AsyncFileCalls,
     AsyncConversationCalls,

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from sendoff.calls.actions import ActionCalls
 from sendoff.calls.agents import AgentCalls
 from sendoff.calls.blocks import BlockCalls
 from sendoff.calls.callbacks import CallbackCalls
@@ -13,19 +12,16 @@ from sendoff.calls.contexts import ContextCalls
 from sendoff.calls.conversations import ConversationCalls
 from sendoff.calls.deliveries import PullCalls
 from sendoff.calls.files import FileCalls
-from sendoff.calls.following import FollowCalls
 from sendoff.calls.messages import MessageCalls
-from sendoff.calls.runs import RunCalls
 from sendoff.calls.server import ServerCalls
 from sendoff.calls.steps import StepCalls
 from sendoff.calls.tools import ToolCalls
+from sendoff.calls.turns import TurnCalls
 
 
 class Client(
-    RunCalls,
-    FollowCalls,
+    TurnCalls,
     StepCalls,
-    ActionCalls,
     AgentCalls,
     FileCalls,
     ConversationCalls,

@@ -99,6 +99,6 @@ class AsyncCaller:
     def _open(self, watch: Watch) -> AsyncWatchStream:
         method = methods.WATCH_RUN
         rpc = self._channel.unary_stream(method.path, method.request.SerializeToString, method.response.FromString)
-        return AsyncWatchStream(
-            rpc(watch.request(), metadata=self.connection.metadata + trace_metadata()), watch, self.connection.address
-        )
+        metadata = self.connection.metadata + trace_metadata()
+        call = rpc(watch.request(), timeout=watch.remaining_s, metadata=metadata)
+        return AsyncWatchStream(call, watch, self.connection.address)

@@ -91,6 +91,6 @@ class Caller:
     def _open(self, watch: Watch) -> WatchStream:
         method = methods.WATCH_RUN
         rpc = self._channel.unary_stream(method.path, method.request.SerializeToString, method.response.FromString)
-        return WatchStream(
-            rpc(watch.request(), metadata=self.connection.metadata + trace_metadata()), watch, self.connection.address
-        )
+        metadata = self.connection.metadata + trace_metadata()
+        call = rpc(watch.request(), timeout=watch.remaining_s, metadata=metadata)
+        return WatchStream(call, watch, self.connection.address)
