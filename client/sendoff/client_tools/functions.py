@@ -116,7 +116,8 @@ def _call_parameter(function: Callable[..., Any]) -> str | None:
         hints = _hints(function)
     except (NoSchema, TypeError):
         return None
-    return next((name for name, hint in hints.items() if hint is v1.ToolCall and name != "return"), None)
+    wants = (name for name, hint in hints.items() if hint is v1.ToolCall or v1.ToolCall in typing.get_args(hint))
+    return next((name for name in wants if name != "return"), None)
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -146,16 +146,17 @@ def members(
 
 
 def _typed_dict(hint: Any, depth: int) -> Shape:
-    hints = typing.get_type_hints(hint, include_extras=True)
-    parts = {name: shape_of(_unmarked(each), depth + 1) for name, each in hints.items()}
-    return members(parts, sorted(hint.__required_keys__), dict)
-
-
-def _unmarked(hint: Any) -> Any:
-    """Without what says only whether a member must be there."""
-    while typing.get_origin(hint) in (typing.Required, typing.NotRequired):
-        (hint,) = typing.get_args(hint)
-    return hint
+    parts: dict[str, Shape] = {}
+    required = []
+    for name, each in typing.get_type_hints(hint, include_extras=True).items():
+        # Written as text, as all hints are under `from __future__ import annotations`, marks are known by now only.
+        mark, is_required = typing.get_origin(each), name in hint.__required_keys__
+        if mark in (typing.Required, typing.NotRequired):
+            (each,), is_required = typing.get_args(each), mark is typing.Required
+        parts[name] = shape_of(each, depth + 1)
+        if is_required:
+            required.append(name)
+    return members(parts, required, dict)
 
 
 def _dataclass(hint: type, depth: int) -> Shape:
