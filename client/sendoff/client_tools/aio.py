@@ -20,6 +20,9 @@ class AsyncHands:
     """What runs here. Coroutine functions run on the event loop, all others in threads of their own."""
 
     def __init__(self, approve: Approve | None, max_parallel: int) -> None:
+        """Raises ValueError unless at least one call may be made at a time."""
+        if max_parallel < 1:
+            raise ValueError(f"max_parallel_tools is {max_parallel}; expected 1 or more")
         self._approve = approve
         self._slots = asyncio.Semaphore(max_parallel)
 
@@ -33,7 +36,7 @@ class AsyncHands:
                 found.append((action, known))
             elif (tool := work.tool_of(action)) is not None:
                 calls.append((action, tool))
-            elif (given := await self._ask(action)) is not None:
+            elif work.wants_approval(action) and (given := await self._ask(action)) is not None:
                 found.append((action, given))
         async with asyncio.TaskGroup() as group:
             tasks = [(action, group.create_task(self._call(action, tool, work))) for action, tool in calls]
@@ -41,7 +44,7 @@ class AsyncHands:
 
     async def _ask(self, action: v1.PendingAction) -> v1.ActionDecision | None:
         approve = self._approve
-        if approve is None or action.kind == v1.ACTION_KIND_CLIENT_TOOL:
+        if approve is None:
             return None
         if inspect.iscoroutinefunction(approve):
             return decision(action, await approve(action))

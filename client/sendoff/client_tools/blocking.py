@@ -17,6 +17,9 @@ class Hands:
     """What runs here: tools, each in a thread of its own, and the one who approves, in the caller's."""
 
     def __init__(self, approve: Approve | None, max_parallel: int) -> None:
+        """Raises ValueError unless at least one call may be made at a time."""
+        if max_parallel < 1:
+            raise ValueError(f"max_parallel_tools is {max_parallel}; expected 1 or more")
         self._approve = approve
         self._max_parallel = max_parallel
 
@@ -35,14 +38,14 @@ class Hands:
                 found.append((action, known))
             elif (tool := work.tool_of(action)) is not None:
                 calls.append((action, tool))
-            elif (given := self._ask(action)) is not None:
+            elif work.wants_approval(action) and (given := self._ask(action)) is not None:
                 found.append((action, given))
         for first in range(0, len(calls), self._max_parallel):
             found += _call_all(calls[first : first + self._max_parallel], work.tool_limit_s)
         return found
 
     def _ask(self, action: v1.PendingAction) -> v1.ActionDecision | None:
-        if self._approve is None or action.kind == v1.ACTION_KIND_CLIENT_TOOL:
+        if self._approve is None:
             return None
         answer: Any = self._approve(action)
         return decision(action, answer)

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from sendoff import actions, v1
+from sendoff.client_tools.shapes import Misfit
 
 MAX_RESULT_BYTES = 4 * 1024 * 1024
 """Servers take no longer text."""
@@ -30,6 +31,8 @@ def returned(action: v1.PendingAction, value: Any) -> v1.ActionDecision:
 def raised(action: v1.PendingAction, error: BaseException) -> v1.ActionDecision:
     """The error of a call, by its type and message."""
     message = str(error)
+    if isinstance(error, Misfit):
+        return failed(action, message)
     return failed(action, f"{type(error).__name__}: {message}" if message else type(error).__name__)
 
 

@@ -64,6 +64,9 @@ class TurnWork:
         timeout_s: float | None,
         timing: Timing,
     ) -> None:
+        """Raises NoSchema and ValueError for tools that cannot be such, and for limits that nothing could keep."""
+        if tool_timeout_s <= 0:
+            raise ValueError(f"tool_timeout_s is {tool_timeout_s}; expected more than 0")
         self.tools: Mapping[str, FunctionTool] = by_name(tools)
         self.run_id = ""
         """The newest run that is known of the turn."""
@@ -119,6 +122,10 @@ class TurnWork:
     def tool_of(self, action: v1.PendingAction) -> FunctionTool | None:
         """The tool that runs here and is called. None: it is another's, or an approval is asked for."""
         return self.tools.get(action.call.name) if action.kind == v1.ACTION_KIND_CLIENT_TOOL else None
+
+    def wants_approval(self, action: v1.PendingAction) -> bool:
+        """Whether it is a question for the one who approves. What a newer server asks for is none."""
+        return action.kind in (v1.ACTION_KIND_APPROVAL, v1.ACTION_KIND_RESOLVE_UNKNOWN_OUTCOME)
 
     def found(self, answers: Sequence[Answered]) -> None:
         """Keep the answers of this round."""
