@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -26,7 +26,7 @@ class Caller:
 
     def __init__(
         self,
-        address: str | None = None,
+        address: str | Sequence[str] | None = None,
         *,
         timeout_s: float = 10.0,
         retry: RetryPolicy = UNARY,
@@ -35,7 +35,11 @@ class Caller:
         sleep: Callable[[float], None] = time.sleep,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        """`address` is host:port, or whatever gRPC resolves. Unset: SENDOFF_ADDRESS, or 127.0.0.1:50051."""
+        """`address` is host:port, or whatever gRPC resolves. Unset: SENDOFF_ADDRESS, or 127.0.0.1:50051.
+
+        All servers that a name resolves to are called in turn. So are several that are given as IP addresses and
+        ports, in a sequence or with commas between; those are asked for their health too, see `health_checks`.
+        """
         self.connection = resolve(address, connection)
         self._channel = self.connection.open()
         self._timeout_s = timeout_s
