@@ -61,7 +61,7 @@ class TurnCalls(RunCalls, FollowCalls, ActionCalls):
         )
         hands = Hands(approve, max_parallel_tools)
         hands.check(work)
-        work.run_id = self.send(agent_id, input, **work.sending(options)).id
+        work.follow(self.send(agent_id, input, **work.sending(options)).id)
         try:
             return self._finish_turn(work, hands)
         except BaseException:
@@ -136,7 +136,7 @@ class AsyncTurnCalls(AsyncRunCalls, AsyncFollowCalls, AsyncActionCalls):
             timing=self._timing,
         )
         hands = AsyncHands(approve, max_parallel_tools)
-        work.run_id = (await self.send(agent_id, input, **work.sending(options))).id
+        work.follow((await self.send(agent_id, input, **work.sending(options))).id)
         try:
             return await self._finish_turn(work, hands)
         except BaseException:

@@ -14,7 +14,7 @@ from sendoff import v1
 from sendoff.client_tools import docstrings, shapes, structures
 from sendoff.client_tools.shapes import Misfit, NoSchema, Shape
 
-ToolFunction: TypeAlias = "Callable[..., Any] | tuple[v1.ClientTool | Mapping[str, Any], Callable[..., Any]]"
+ToolFunction: TypeAlias = Callable[..., Any] | tuple[v1.ClientTool | Mapping[str, Any], Callable[..., Any]]
 """A function, whose type hints and docstring tell what it takes and does, or a pair of that and a function.
 
 In a pair it is told by a ClientTool, or by the JSON Schema of the arguments; the function is then called with what the

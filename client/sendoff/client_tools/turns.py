@@ -20,18 +20,18 @@ from sendoff.retry import Timing
 from sendoff.transcript import Transcript
 from sendoff.watching import Entry, WatchOptions
 
-Answer: TypeAlias = "bool | str | v1.ActionDecision | None"
+Answer: TypeAlias = bool | str | v1.ActionDecision | None
 """Whether a call may run. True: yes; False: no; text: no, and why, which the model reads; a decision of
 `sendoff.actions`, with other arguments for example; None: it is left open, for somebody else to answer."""
 
-Approve: TypeAlias = "Callable[[v1.PendingAction], Answer | Awaitable[Answer]]"
+Approve: TypeAlias = Callable[[v1.PendingAction], Answer | Awaitable[Answer]]
 """Asked for each approval. Its `kind` ACTION_KIND_RESOLVE_UNKNOWN_OUTCOME says that nobody knows whether the call has
 run: yes is to run it again."""
 
-OnEntry: TypeAlias = "Callable[[Entry], object]"
+OnEntry: TypeAlias = Callable[[Entry], object]
 """Told each entry of the logs, and the text being written, as `watch` yields them."""
 
-Answered: TypeAlias = "tuple[v1.PendingAction, v1.ActionDecision]"
+Answered: TypeAlias = tuple[v1.PendingAction, v1.ActionDecision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ class TurnWork:
         self.tools: Mapping[str, FunctionTool] = by_name(tools)
         self.run_id = ""
         """The newest run that is known of the turn."""
+        self._after = 0
+        """The last event of it that was seen."""
         self._on_entry = on_entry
         self._tool_timeout_s = tool_timeout_s
         self._rounds = 0
@@ -90,15 +92,22 @@ class TurnWork:
         others = options.get("client_tools") or ()
         return {**options, "client_tools": [*others, *(each.tool for each in self.tools.values())]}
 
+    def follow(self, run_id: str) -> None:
+        """Go on with this run."""
+        if run_id != self.run_id:
+            self.run_id, self._after = run_id, 0
+
     def watching(self) -> WatchOptions:
         """How to watch `run_id`."""
-        options: WatchOptions = {"include_deltas": self._on_entry is not None}
+        options: WatchOptions = {"after_sequence": self._after, "include_deltas": self._on_entry is not None}
         if self._deadline is not None:
             options["timeout_s"] = self._remaining_s()
         return options
 
     def take(self, entry: Entry) -> None:
         """Take in an entry of the watch."""
+        if isinstance(entry, v1.RunEvent):
+            self._after = entry.sequence
         self._transcript.apply(entry)
         if self._on_entry is not None:
             self._on_entry(entry)
@@ -109,7 +118,7 @@ class TurnWork:
         None: go on with `run_id`, somebody else has answered. Empty: nothing more is to be done here.
         """
         if run.HasField("continued_by_run_id"):
-            self.run_id = run.continued_by_run_id
+            self.follow(run.continued_by_run_id)
             return None
         if self._rounds >= self._max_rounds or self._remaining_s() <= 0:
             return []
@@ -135,7 +144,7 @@ class TurnWork:
     def answered(self, response: v1.RespondToActionsResponse) -> bool:
         """The answers were taken: whether a run goes on with them."""
         if response.HasField("run"):
-            self.run_id = response.run.id
+            self.follow(response.run.id)
         return response.HasField("run")
 
     def is_news(self, run: v1.Run, answers: Sequence[Answered]) -> bool:

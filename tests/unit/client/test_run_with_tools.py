@@ -14,7 +14,7 @@ import pytest
 
 import sendoff
 from sendoff import actions, methods, v1
-from tests.unit.client.logs import delta, frame, said
+from tests.unit.client.logs import delta, end, frame, said
 from tests.unit.client.scripted_server import (
     AGENT_ID,
     RESET,
@@ -242,11 +242,14 @@ async def test_the_turn_is_followed_where_somebody_else_was_faster(
     plan_runs(server, stopped)
     server.plan(methods.RESPOND_TO_ACTIONS, Failure(grpc.StatusCode.ABORTED, reason=reason))
     server.plan(methods.GET_RUN, gone_on, gone_on, last)
-    server.plan_streams(log(gone_on), log(last))
+    server.plan_streams([end(v1.StreamEnd.REASON_RUN_FINISHED, 2)], log(last))
+    seen: list[Any] = []
 
-    turn = await asker.call("run_with_tools", AGENT_ID, "How is it?", tools=[weather])
+    turn = await asker.call("run_with_tools", AGENT_ID, "How is it?", tools=[weather], on_entry=seen.append)
 
     assert turn.run == last
+    assert [request.after_sequence for request in server.asked(v1.WatchRunRequest)] == [0, 2, 0]
+    assert [(entry.run_id, entry.sequence) for entry in seen] == [(RUN_ID, 1), (RUN_ID, 2), (NEXT_ID, 1), (NEXT_ID, 2)]
 
 
 async def test_an_answer_that_is_refused_though_the_run_waits_for_it_is_an_error(
