@@ -1,13 +1,15 @@
 """Makes the contract's bundles: `dist/sendoff-protos-VERSION.tar.gz`, and `-lean`, for callers without this checkout.
 
 The full one has all that a caller in any language compiles and configures, the lean one the protos of `sendoff.v1` and
-their descriptor set alone. Each is the same bytes whenever and wherever it is made from the same sources.
+their descriptor set alone. Each is the same bytes whenever it is made from the same sources; their checksums stand
+beside them.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import io
 import subprocess
 import sys
@@ -121,14 +123,19 @@ def bundles() -> dict[str, bytes]:
     }
 
 
+def checksums(archives: dict[str, bytes]) -> bytes:
+    """What `sha256sum --check` reads."""
+    return "".join(f"{hashlib.sha256(archives[name]).hexdigest()}  {name}\n" for name in sorted(archives)).encode()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the bundles of the contract.")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="the folder to write them into")
     options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    for name, content in bundles().items():
-        options.output.joinpath(name).write_bytes(content)
-        print(f"{name}  {len(content)} bytes")
+    made = bundles()
+    lay_out({**made, f"sendoff-protos-{version()}.sha256": checksums(made)}, options.output)
+    for name, content in made.items():
+        print(f"{name}  {len(content):,} bytes")
 
 
 if __name__ == "__main__":
