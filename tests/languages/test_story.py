@@ -1,0 +1,44 @@
+"""Every example tells the whole story, whatever happens to the server meanwhile."""
+
+from __future__ import annotations
+
+from tests.languages import story
+from tests.languages.model import StoryModel
+from tests.languages.program import Program, commands, environment, running
+from tests.languages.server import StoryServer
+from tests.languages.toolchain import Language
+
+
+async def test_the_whole_story_is_told_over_tls_to_those_who_have_the_key(
+    language: Language, story_server_process: StoryServer
+) -> None:
+    server = story_server_process
+    async with running(language.folder, commands(language.folder, "Run"), _told(server)) as program:
+        assert await program.ended() == 0, program.told()
+
+        story.check(program.lines, await server.log_of(story.run_id(program.lines)))
+
+
+async def test_a_watch_goes_on_where_it_was_when_the_server_was_killed(
+    language: Language, story_server_process: StoryServer, model: StoryModel
+) -> None:
+    server = story_server_process
+    model.stall_first_answer()
+    async with running(language.folder, commands(language.folder, "Run"), _told(server)) as program:
+        await model.stalled()
+        await program.until(_watches)
+        await server.kill()
+        await server.begin()
+
+        assert await program.ended() == 0, program.told()
+        log = await server.log_of(story.run_id(program.lines))
+        story.check(program.lines, log)
+        assert max(event.attempt for event in log) == 2, "it was killed in the middle of the run"
+
+
+def _watches(program: Program) -> bool:
+    return any(line.endswith(": step_started") for line in program.lines)
+
+
+def _told(server: StoryServer) -> dict[str, str]:
+    return environment(**server.variables())
