@@ -66,13 +66,12 @@ class Log {
 
  private:
   void Take(const v1::WatchRunResponse& frame) {
-    if (!frame.has_end()) {
-      failures_ = 0;
-      last_news_ = Clock::now();
-    }
+    if (!frame.has_end()) last_news_ = Clock::now();
     if (frame.has_delta()) {  // text that is being written; its message event has it whole
-      std::cerr << frame.delta().text() << std::flush;
+      // One that replaces is all of its part so far: after a cut the text is told anew.
+      std::cerr << (frame.delta().replaces() ? "\n" : "") << frame.delta().text() << std::flush;
     } else if (frame.has_event() && frame.event().sequence() > after_) {
+      failures_ = 0;
       after_ = frame.event().sequence();
       finished_ = frame.event().has_finished();
       on_event_(frame.event());

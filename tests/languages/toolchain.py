@@ -51,7 +51,9 @@ PROTOC = Tool("protoc", "protobuf-compiler")
 GRPC_CPP_PLUGIN = Tool("grpc_cpp_plugin", "protobuf-compiler-grpc", ())
 PYTHON = Tool("python3", "python3-venv")
 CURL = Tool("curl", "curl")
+JQ = Tool("jq", "jq")
 GRPC_CXX = Library("grpc++", "libgrpc++-dev")
+PROTOBUF_CXX = Library("protobuf", "libprotobuf-dev")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +71,15 @@ class Language:
         return EXAMPLES / self.name
 
 
+# What takes longest to build comes first, so that it is not what all wait for at the end.
 LANGUAGES = (
-    Language("python", (PYTHON,)),
+    Language("rust", (CARGO,)),
+    Language("cpp", (CXX, CMAKE, PROTOC, GRPC_CPP_PLUGIN, GRPC_CXX, PROTOBUF_CXX)),
+    Language("java", (JAVA, MAVEN)),
     Language("go", (GO,)),
     Language("node", (NODE, NPM)),
-    Language("java", (JAVA, MAVEN)),
-    Language("rust", (CARGO,)),
-    Language("cpp", (CXX, CMAKE, PROTOC, GRPC_CPP_PLUGIN, GRPC_CXX)),
-    Language("web", (CURL,), over="rest"),
+    Language("python", (PYTHON,)),
+    Language("web", (CURL, JQ), over="rest"),
 )
 
 

@@ -70,12 +70,13 @@ final class Watch {
   /** Whether the frame was the last of the log. */
   private boolean take(WatchRunResponse frame) {
     if (!frame.hasEnd()) {
-      failures = 0;
       lastNews = System.nanoTime();
     }
     if (frame.hasDelta()) { // text that is being written; its message event has it whole
-      System.err.print(frame.getDelta().getText());
+      // One that replaces is all of its part so far: after a cut the text is told anew.
+      System.err.print((frame.getDelta().getReplaces() ? "\n" : "") + frame.getDelta().getText());
     } else if (frame.hasEvent() && frame.getEvent().getSequence() > after) {
+      failures = 0;
       after = frame.getEvent().getSequence();
       onEvent.accept(frame.getEvent());
       return frame.getEvent().hasFinished();
@@ -88,7 +89,7 @@ final class Watch {
       throw cut;
     }
     System.err.printf("%nwatch cut (%s), going on after event %d%n", cut.getStatus().getCode(), after);
-    double longest = Math.min(2.0, 0.2 * Math.pow(2, failures++));
+    double longest = Math.min(2.0, 0.2 * Math.pow(2, Math.min(failures++, 10)));
     Thread.sleep((long) (1000 * longest * ThreadLocalRandom.current().nextDouble(0.5, 1.0)));
     // gRPC itself would leave a server alone for up to two minutes after some failures to connect.
     channel.resetConnectBackoff();
