@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Tool:
     def version(self) -> str:
         """The first line of what it says."""
         told = subprocess.run([self.command, *self.asks_version], capture_output=True, text=True, timeout=60)
-        lines = (told.stdout or told.stderr).strip().splitlines()
+        lines = _COLOURS.sub("", told.stdout or told.stderr).strip().splitlines()
         return lines[0] if lines else "?"
 
 
@@ -43,7 +45,7 @@ GO = Tool("go", "golang-go 1.25 or newer", ("version",))
 NODE = Tool("node", "nodejs")
 NPM = Tool("npm", "npm")
 JAVA = Tool("javac", "openjdk-17-jdk-headless")
-MAVEN = Tool("mvn", "maven", ("-Dstyle.color=never", "--version"))
+MAVEN = Tool("mvn", "maven")
 CARGO = Tool("cargo", "cargo 1.88 or newer, by rustup")
 CXX = Tool("g++", "g++")
 CMAKE = Tool("cmake", "cmake")
