@@ -47,9 +47,9 @@ std::optional<google::rpc::ErrorInfo> InfoOf(const grpc::Status& status) {
 
 std::string NameOf(grpc::StatusCode code) {
   static constexpr const char* kNames[] = {
-      "OK",                 "CANCELLED",           "UNKNOWN",   "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
-      "ALREADY_EXISTS",     "PERMISSION_DENIED",   "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-      "UNIMPLEMENTED",      "INTERNAL",            "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
+      "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+      "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+      "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
   bool known = code >= 0 && static_cast<size_t>(code) < std::size(kNames);
   return known ? kNames[code] : "code " + std::to_string(code);
 }
@@ -67,7 +67,7 @@ std::shared_ptr<grpc::Channel> Connect() {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  arguments.SetInt("grpc.http2.ping_timeout_ms", 10'000);  // newer versions of gRPC wait by this number, a minute if unset
+  arguments.SetInt("grpc.http2.ping_timeout_ms", 10'000);  // by which newer versions of gRPC wait: a minute if unset
   // A server that is back is found soon: left alone, the pauses between attempts grow to two minutes.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);  // no pause: how long one attempt may take

@@ -47,7 +47,7 @@ class Log {
     request.set_run_id(run_id_);
     request.set_after_sequence(after_);
     request.set_include_deltas(true);
-    grpc::ClientContext context;  // without a deadline: a run may take hours, and keep-alive finds out if nobody is there
+    grpc::ClientContext context;  // no deadline: a run may take hours, and keep-alive finds out if nobody is there
     Authorize(context);
     auto reader = runs_.WatchRun(&context, request);
     v1::WatchRunResponse frame;

@@ -25,8 +25,8 @@ final class Connection {
 
   /** A channel connects with its first call, and again whenever it must: a program needs one, for all its threads. */
   static ManagedChannel open(Map<String, String> environment) throws IOException {
-    return Grpc.newChannelBuilder(
-            environment.getOrDefault("SENDOFF_ADDRESS", "127.0.0.1:50051"), credentials(environment.get("SENDOFF_CA_FILE")))
+    String address = environment.getOrDefault("SENDOFF_ADDRESS", "127.0.0.1:50051");
+    return Grpc.newChannelBuilder(address, credentials(environment.get("SENDOFF_CA_FILE")))
         // round_robin over the addresses behind the name, and which calls are repeated, when and how often.
         .defaultServiceConfig(serviceConfig())
         // While calls are under way: after 30 s of silence ask whether the server is there.
