@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +21,11 @@ class Tool:
     asks_version: tuple[str, ...] = ("--version",)
 
     def version(self) -> str:
-        """The first line of what it says."""
+        """The first words of what it says, with its name."""
         told = subprocess.run([self.command, *self.asks_version], capture_output=True, text=True, timeout=60)
-        lines = _COLOURS.sub("", told.stdout or told.stderr).strip().splitlines()
-        return lines[0] if lines else "?"
+        lines = (told.stdout or told.stderr).strip().splitlines()
+        words = re.sub(r"\x1b\[\d*m| \(.*?\)", "", lines[0]).split()[:3] if lines else ["?"]
+        return " ".join(words if any(self.command in word for word in words) else [self.command, *words])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Library:
 
 Need = Tool | Library
 
-GO = Tool("go", "golang-go 1.25 or newer", ("version",))
+GO = Tool("go", "golang-go 1.26 or newer", ("version",))
 NODE = Tool("node", "nodejs")
 NPM = Tool("npm", "npm")
 JAVA = Tool("javac", "openjdk-17-jdk-headless")
