@@ -55,6 +55,7 @@ PYTHON = Tool("python3", "python3-venv")
 CURL = Tool("curl", "curl")
 JQ = Tool("jq", "jq")
 GRPC_CXX = Library("grpc++", "libgrpc++-dev")
+PROTOBUF_CXX = Library("protobuf", "libprotobuf-dev")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Language:
 # What takes longest to build comes first, so that it is not what all wait for at the end.
 LANGUAGES = (
     Language("rust", (CARGO,)),
-    Language("cpp", (CXX, CMAKE, PROTOC, GRPC_CPP_PLUGIN, GRPC_CXX)),
+    Language("cpp", (CXX, CMAKE, PROTOC, GRPC_CPP_PLUGIN, GRPC_CXX, PROTOBUF_CXX)),
     Language("java", (JAVA, MAVEN)),
     Language("go", (GO,)),
     Language("node", (NODE, NPM)),

@@ -1,0 +1,152 @@
+"""The wheel, installed where nothing else is: the client alone, with its command, and with the server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tarfile
+import zipfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.server import ServerProcess
+from tests.languages.clean_python import VERSIONS, CleanPython, clean_python, interpreter, newest, outside, told
+
+ROOT = Path(__file__).parents[2]
+CLIENT = {"sendoff", "grpcio", "protobuf", "googleapis_common_protos", "typing_extensions"}
+"""All that the client is, with what it depends on."""
+
+WHAT_IS_LOADED = """
+import sys, time
+before = time.perf_counter()
+import sendoff
+taken_s = time.perf_counter() - before
+import json
+loaded = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)
+print(json.dumps({"seconds": taken_s, "packages": sorted(loaded)}))
+"""
+
+CALL = """
+import sys, sendoff
+from sendoff import v1
+with sendoff.Client(sys.argv[1]) as client:
+    run = client.send(client.create_agent(name="bell").id, "Why do ships have bells?")
+    for entry in client.watch(run.id):
+        pass
+    print(v1.RunStatus.Name(client.wait_run(run.id).status))
+"""
+
+
+@pytest.fixture(scope="module")
+async def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel and the source distribution, as `make wheel` builds them."""
+    return await build(ROOT, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (built,) = dist.glob("*.whl")
+    return built
+
+
+@pytest.fixture(params=VERSIONS)
+async def client_only(request: pytest.FixtureRequest, wheel: Path, tmp_path: Path) -> CleanPython:
+    """The wheel without any extra, on each Python of this machine."""
+    python = interpreter(request.param)
+    if python is None:
+        pytest.skip(f"the wheel is NOT TESTED on Python {request.param}, which is not here")
+    environment = await clean_python(python, tmp_path / "client")
+    await environment.install(str(wheel))
+    return environment
+
+
+@pytest.fixture
+async def with_server(wheel: Path, tmp_path: Path) -> AsyncIterator[ServerProcess]:
+    """The server of an environment of its own, on the newest Python of this machine; it serves already."""
+    environment = await clean_python(newest(), tmp_path / "server")
+    await environment.install(f"{wheel}[server]")
+    server = InstalledServer(tmp_path / "data", environment.python)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.close()
+
+
+class InstalledServer(ServerProcess):
+    """One that knows nothing of this checkout."""
+
+    def __init__(self, data_dir: Path, python: Path) -> None:
+        super().__init__(data_dir)
+        self.python = python
+
+    def _environment(self) -> dict[str, str]:
+        return outside()
+
+
+async def build(source: Path, folder: Path) -> Path:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hatchling", "build", "--directory", str(folder)),
+        cwd=source,
+        env=outside(),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert await process.wait() == 0
+    return folder
+
+
+async def test_the_wheel_has_the_client_the_server_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        names = packed.namelist()
+
+    folders = {name.partition("/")[0] for name in names}
+    assert {folder for folder in folders if not folder.endswith(".dist-info")} == {"sendoff", "sendoff_server"}
+    assert {"sendoff/py.typed", "sendoff/v1/run_pb2.pyi", "sendoff_server/gateway/__init__.py"} <= set(names)
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    assert not [name for name in names if "__pycache__" in name]
+
+
+async def test_the_source_distribution_makes_the_same_wheel(dist: Path, wheel: Path, tmp_path: Path) -> None:
+    (source,) = dist.glob("*.tar.gz")
+    with tarfile.open(source) as packed:
+        packed.extractall(tmp_path, filter="data")
+
+    again = await build(tmp_path / source.name.removesuffix(".tar.gz"), tmp_path / "dist")
+
+    assert (again / wheel.name).read_bytes() == wheel.read_bytes()
+
+
+async def test_the_client_is_five_packages_and_loads_nothing_of_the_server(
+    client_only: CleanPython, record_property: Callable[[str, object], None]
+) -> None:
+    loads = [json.loads(await client_only.run(WHAT_IS_LOADED)) for _ in range(5)]
+
+    assert client_only.packages() == CLIENT
+    for load in loads:
+        assert set(load["packages"]) == {"sendoff", "grpc", "google", "typing_extensions"}
+    fastest_ms = min(load["seconds"] for load in loads) * 1e3
+    version = (await client_only.run("import platform; print(platform.python_version())")).strip()
+    record_property("language", "wheel")
+    record_property("versions", f"client: {client_only.size_mb():.0f} MB, imported in {fastest_ms:.0f} ms by {version}")
+
+
+async def test_the_command_says_which_extra_it_needs_and_works_with_it(wheel: Path, tmp_path: Path) -> None:
+    environment = await clean_python(newest(), tmp_path / "cli")
+    await environment.install(str(wheel))
+    for command, extra in (("sendoff", "cli"), ("sendoff-server", "server")):
+        lacking = await told("sh", "-c", '"$0" --help; test $? -eq 1', str(environment.folder / "bin" / command))
+        assert f"pip install 'sendoff[{extra}]'" in lacking
+
+    await environment.install(f"{wheel}[cli]")
+
+    assert "runs" in await environment.command("sendoff", "--help")
+    assert not environment.packages() & {"aiohttp", "starlette", "pydantic", "uvicorn"}
+
+
+async def test_a_client_from_the_wheel_is_answered_by_a_server_from_the_wheel(
+    client_only: CleanPython, with_server: ServerProcess
+) -> None:
+    assert await client_only.run(CALL, with_server.address) == "RUN_STATUS_COMPLETED\n"
