@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import filecmp
 import json
 import sys
 import tarfile
@@ -25,7 +26,8 @@ before = time.perf_counter()
 import sendoff
 taken_s = time.perf_counter() - before
 import json
-loaded = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)
+files = [getattr(module, "__file__", None) or "" for module in sys.modules.values()]
+loaded = {file.partition("/site-packages/")[2].partition("/")[0] for file in files if "/site-packages/" in file}
 print(json.dumps({"seconds": taken_s, "packages": sorted(loaded)}))
 """
 
@@ -110,13 +112,13 @@ async def test_the_wheel_has_the_client_the_server_and_nothing_else(wheel: Path)
 
 
 async def test_the_source_distribution_makes_the_same_wheel(dist: Path, wheel: Path, tmp_path: Path) -> None:
-    (source,) = dist.glob("*.tar.gz")
+    source = dist / wheel.name.replace("-py3-none-any.whl", ".tar.gz")
     with tarfile.open(source) as packed:
         packed.extractall(tmp_path, filter="data")
 
-    again = await build(tmp_path / source.name.removesuffix(".tar.gz"), tmp_path / "dist")
+    await build(tmp_path / source.name.removesuffix(".tar.gz"), tmp_path / "dist")
 
-    assert (again / wheel.name).read_bytes() == wheel.read_bytes()
+    assert filecmp.cmp(tmp_path / "dist" / wheel.name, wheel, shallow=False)
 
 
 async def test_the_client_is_five_packages_and_loads_nothing_of_the_server(
@@ -126,7 +128,7 @@ async def test_the_client_is_five_packages_and_loads_nothing_of_the_server(
 
     assert client_only.packages() == CLIENT
     for load in loads:
-        assert set(load["packages"]) == {"sendoff", "grpc", "google", "typing_extensions"}
+        assert set(load["packages"]) == {"sendoff", "grpc", "google", "typing_extensions.py"}
     fastest_ms = min(load["seconds"] for load in loads) * 1e3
     version = (await client_only.run("import platform; print(platform.python_version())")).strip()
     record_property("language", "wheel")
