@@ -19,7 +19,7 @@ async def test_the_whole_story_is_told_over_tls_to_those_who_have_the_key(
         story.check(program.lines, await server.log_of(story.run_id(program.lines)))
 
 
-async def test_a_watch_goes_on_where_it_was_when_the_server_was_killed(
+async def test_a_watch_is_taken_up_where_it_was_when_the_server_was_killed(
     language: Language, story_server_process: StoryServer, model: StoryModel
 ) -> None:
     server = story_server_process
