@@ -35,7 +35,7 @@ class CleanPython:
     async def install(self, requirement: str) -> None:
         """With all that it depends on, by the pip of the tests: here there is none."""
         pip = (sys.executable, "-m", "pip", "--python", str(self.python), "--disable-pip-version-check")
-        await told(*pip, "install", "--quiet", "--no-input", requirement, timeout_s=INSTALL_TIMEOUT_S)
+        await told(*pip, "install", "--quiet", "--no-input", "--no-compile", requirement, timeout_s=INSTALL_TIMEOUT_S)
         await told(*pip, "check")
 
     async def run(self, program: str, *arguments: str) -> str:

@@ -54,23 +54,25 @@ def wheel(dist: Path) -> Path:
     return built
 
 
-@pytest.fixture(params=VERSIONS)
-async def client_only(request: pytest.FixtureRequest, wheel: Path, tmp_path: Path) -> CleanPython:
+@pytest.fixture(scope="module", params=VERSIONS)
+async def client_only(
+    request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> CleanPython:
     """The wheel without any extra, on each Python of this machine."""
     python = interpreter(request.param)
     if python is None:
         pytest.skip(f"the wheel is NOT TESTED on Python {request.param}, which is not here")
-    environment = await clean_python(python, tmp_path / "client")
+    environment = await clean_python(python, tmp_path_factory.mktemp("client"))
     await environment.install(str(wheel))
     return environment
 
 
-@pytest.fixture
-async def with_server(wheel: Path, tmp_path: Path) -> AsyncIterator[ServerProcess]:
+@pytest.fixture(scope="module")
+async def with_server(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
     """The server of an environment of its own, on the newest Python of this machine; it serves already."""
-    environment = await clean_python(newest(), tmp_path / "server")
+    environment = await clean_python(newest(), tmp_path_factory.mktemp("server"))
     await environment.install(f"{wheel}[server]")
-    server = InstalledServer(tmp_path / "data", environment.python)
+    server = InstalledServer(tmp_path_factory.mktemp("data"), environment.python)
     try:
         await server.start()
         yield server
@@ -145,7 +147,7 @@ async def test_the_command_says_which_extra_it_needs_and_works_with_it(wheel: Pa
     await environment.install(f"{wheel}[cli]")
 
     assert "runs" in await environment.command("sendoff", "--help")
-    assert not environment.packages() & {"aiohttp", "starlette", "pydantic", "uvicorn"}
+    assert not environment.packages() & {"aiohttp", "cryptography", "starlette", "uvicorn"}
 
 
 async def test_a_client_from_the_wheel_is_answered_by_a_server_from_the_wheel(
