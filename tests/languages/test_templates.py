@@ -31,7 +31,7 @@ STUBS = {
     "es": "sendoff/v1/run_service_pb.ts",
     "go": "sendoff/v1/run_service_grpc.pb.go",
     "java": "dev/sendoff/v1/RunServiceGrpc.java",
-    "kotlin": "dev/sendoff/v1/RunServiceGrpcKt.kt",
+    "kotlin": "dev/sendoff/v1/RunServiceOuterClassGrpcKt.kt",
     "objc": "sendoff/v1/RunService.pbrpc.h",
     "php": "Sendoff/V1/RunServiceClient.php",
     "python": "sendoff/v1/run_service_pb2_grpc.py",
