@@ -50,10 +50,15 @@ class CleanPython:
         """What is installed."""
         return {path.name.split("-")[0] for path in self.packages_folder.glob("*.dist-info")}
 
-    def size_mb(self) -> float:
-        """Of all packages on disk, without what Python compiles."""
+    def summary(self) -> str:
+        """How much that is; on disk without what Python compiles."""
         files = (path for path in self.packages_folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
-        return sum(path.stat().st_size for path in files) / 1e6
+        size_mb = sum(path.stat().st_size for path in files) / 1e6
+        return f"{len(self.packages())} packages, {size_mb:.0f} MB"
+
+    def version(self) -> str:
+        """Of Python, as 3.13."""
+        return self.packages_folder.parent.name.removeprefix("python")
 
 
 async def clean_python(interpreter: Path, folder: Path) -> CleanPython:

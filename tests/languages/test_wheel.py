@@ -68,11 +68,11 @@ async def client_only(
 
 
 @pytest.fixture(scope="module")
-async def with_server(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
+async def with_server(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[InstalledServer]:
     """The server of an environment of its own, on the newest Python of this machine; it serves already."""
     environment = await clean_python(newest(), tmp_path_factory.mktemp("server"))
     await environment.install(f"{wheel}[server]")
-    server = InstalledServer(tmp_path_factory.mktemp("data"), environment.python)
+    server = InstalledServer(tmp_path_factory.mktemp("data"), environment)
     try:
         await server.start()
         yield server
@@ -83,9 +83,10 @@ async def with_server(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 class InstalledServer(ServerProcess):
     """One that knows nothing of this checkout."""
 
-    def __init__(self, data_dir: Path, python: Path) -> None:
+    def __init__(self, data_dir: Path, environment: CleanPython) -> None:
         super().__init__(data_dir)
-        self.python = python
+        self.environment = environment
+        self.python = environment.python
 
     def _environment(self) -> dict[str, str]:
         return outside()
@@ -132,17 +133,21 @@ async def test_the_client_is_five_packages_and_loads_nothing_of_the_server(
     for load in loads:
         assert set(load["packages"]) == {"sendoff", "grpc", "google", "typing_extensions.py"}
     fastest_ms = min(load["seconds"] for load in loads) * 1e3
-    version = (await client_only.run("import platform; print(platform.python_version())")).strip()
-    record_property("language", "wheel")
-    record_property("versions", f"client: {client_only.size_mb():.0f} MB, imported in {fastest_ms:.0f} ms by {version}")
+    record_property("language", f"wheel {client_only.version()}")
+    record_property("versions", f"client: {client_only.summary()}, imported in {fastest_ms:.0f} ms")
 
 
-async def test_the_command_says_which_extra_it_needs_and_works_with_it(wheel: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "extra"), [("sendoff", "cli"), ("sendoff-server", "server")])
+async def test_a_command_without_its_extra_says_what_to_install(
+    client_only: CleanPython, command: str, extra: str
+) -> None:
+    said = await told("sh", "-c", '"$0" --help; test $? -eq 1', str(client_only.folder / "bin" / command))
+
+    assert f"pip install 'sendoff[{extra}]'" in said
+
+
+async def test_with_its_extra_the_command_works_without_the_server(wheel: Path, tmp_path: Path) -> None:
     environment = await clean_python(newest(), tmp_path / "cli")
-    await environment.install(str(wheel))
-    for command, extra in (("sendoff", "cli"), ("sendoff-server", "server")):
-        lacking = await told("sh", "-c", '"$0" --help; test $? -eq 1', str(environment.folder / "bin" / command))
-        assert f"pip install 'sendoff[{extra}]'" in lacking
 
     await environment.install(f"{wheel}[cli]")
 
@@ -151,6 +156,9 @@ async def test_the_command_says_which_extra_it_needs_and_works_with_it(wheel: Pa
 
 
 async def test_a_client_from_the_wheel_is_answered_by_a_server_from_the_wheel(
-    client_only: CleanPython, with_server: ServerProcess
+    client_only: CleanPython, with_server: InstalledServer, record_property: Callable[[str, object], None]
 ) -> None:
     assert await client_only.run(CALL, with_server.address) == "RUN_STATUS_COMPLETED\n"
+
+    record_property("language", "server")
+    record_property("versions", f"{with_server.environment.summary()}, Python {with_server.environment.version()}")
