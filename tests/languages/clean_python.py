@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-INSTALL_TIMEOUT_S = 300
+INSTALL_TIMEOUT_S = 600
 TIMEOUT_S = 60
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 """Which may be on a machine."""
