@@ -39,7 +39,7 @@ test: $(READY) $(GEN_READY) $(OLDEST_LETTA)/.ready $(JAVASCRIPT)/.ready weights 
 
 .PHONY: test-clients
 test-clients: $(READY) $(GEN_READY) ## Build the examples of every language that is here, and test them (ARGS='-k rust')
-	@$(BIN)/python -m pytest tests/languages $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup tests/languages $(ARGS)
 
 CHECKS := check-format check-lint check-types check-floors \
 	check-proto-lint check-proto-format check-proto-breaking check-proto-generated
@@ -68,6 +68,7 @@ chaos: $(READY) ## Break three replicas and their database under load, then chec
 
 .PHONY: clean
 clean: ## Remove environments, caches and build results; the data in .data stays
+	@rm -rf examples/*/{.venv,gen,build,target,node_modules,dist}
 	@rm -rf .venv .venv-gen dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find client server tests bench protos release -name __pycache__ -type d -prune -exec rm -rf {} +
 

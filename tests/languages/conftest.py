@@ -14,6 +14,7 @@ from tests.languages.program import Builds
 from tests.languages.server import StoryServer, story_server
 from tests.languages.toolchain import LANGUAGES, Language, missing, versions
 
+_HERE = Path(__file__).parent
 _OUTCOMES = ("failed", "error", "skipped", "passed")
 
 
@@ -72,6 +73,19 @@ class Row:
         return f"{told:20} build {self.build_s:6.1f} s, tests {self.tests_s:6.1f} s  {self.versions}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a language share what it builds, as those of any other file here do: one process has them all."""
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    parameters = getattr(item, "callspec", None)  # which only tests with parameters have
+    chosen = parameters and parameters.params.get("language")
+    return chosen.name if isinstance(chosen, Language) else item.path.stem
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """A line for each language. A test counts for the one that it has recorded as its property `language`; the
     properties `versions` and `build_s` are shown, too."""
@@ -83,4 +97,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if rows:
         terminalreporter.section("languages")
     for name, row in rows.items():
-        terminalreporter.line(f"{name:10} {row}")
+        terminalreporter.line(f"{name:18} {row}")

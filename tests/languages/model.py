@@ -23,7 +23,7 @@ class StoryModel:
     def __init__(self, fake: FakeProviders) -> None:
         self._fake = fake
         self._stalls = 0
-        self._began = 0
+        self._holds = False
         fake.choose = self._choose
 
     @property
@@ -33,6 +33,18 @@ class StoryModel:
     def stall_first_answer(self, times: int = 1) -> None:
         """Let the first answer get stuck in its middle, so often."""
         self._stalls = times
+
+    def hold_first_answer(self) -> None:
+        """Let the first answer wait in its middle for `go_on`."""
+        self._holds = True
+
+    async def held(self) -> None:
+        """Wait until an answer waits."""
+        async with asyncio.timeout(60):
+            await self._fake.held.get()
+
+    def go_on(self) -> None:
+        self._fake.going_on.release()
 
     async def stalled(self) -> None:
         """Wait until an answer has got stuck."""
@@ -50,7 +62,7 @@ class StoryModel:
         if self._stalls:
             self._stalls -= 1
             return Reply(text=ANSWER, break_after=2, then="stall")
-        return Reply(text=ANSWER)
+        return Reply(text=ANSWER, hold_after=2 if self._holds else None)
 
 
 @asynccontextmanager

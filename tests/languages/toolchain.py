@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ class Tool:
     asks_version: tuple[str, ...] = ("--version",)
 
     def version(self) -> str:
-        """The first line of what it says."""
+        """The first words of what it says, with its name."""
         told = subprocess.run([self.command, *self.asks_version], capture_output=True, text=True, timeout=60)
         lines = (told.stdout or told.stderr).strip().splitlines()
-        return lines[0] if lines else "?"
+        words = re.sub(r"\x1b\[\d*m| \(.*?\)", "", lines[0]).split()[:3] if lines else ["?"]
+        return " ".join(words if any(self.command in word for word in words) else [self.command, *words])
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Library:
 
 Need = Tool | Library
 
-GO = Tool("go", "golang-go 1.25 or newer", ("version",))
+GO = Tool("go", "golang-go 1.26 or newer", ("version",))
 NODE = Tool("node", "nodejs")
 NPM = Tool("npm", "npm")
 JAVA = Tool("javac", "openjdk-17-jdk-headless")
@@ -51,6 +53,7 @@ PROTOC = Tool("protoc", "protobuf-compiler")
 GRPC_CPP_PLUGIN = Tool("grpc_cpp_plugin", "protobuf-compiler-grpc", ())
 PYTHON = Tool("python3", "python3-venv")
 CURL = Tool("curl", "curl")
+JQ = Tool("jq", "jq")
 GRPC_CXX = Library("grpc++", "libgrpc++-dev")
 
 
@@ -69,14 +72,15 @@ class Language:
         return EXAMPLES / self.name
 
 
+# What takes longest to build comes first, so that it is not what all wait for at the end.
 LANGUAGES = (
-    Language("python", (PYTHON,)),
-    Language("go", (GO,)),
-    Language("node", (NODE, NPM)),
-    Language("java", (JAVA, MAVEN)),
     Language("rust", (CARGO,)),
     Language("cpp", (CXX, CMAKE, PROTOC, GRPC_CPP_PLUGIN, GRPC_CXX)),
-    Language("web", (CURL,), over="rest"),
+    Language("java", (JAVA, MAVEN)),
+    Language("go", (GO,)),
+    Language("node", (NODE, NPM)),
+    Language("python", (PYTHON,)),
+    Language("web", (CURL, JQ), over="rest"),
 )
 
 
