@@ -109,6 +109,13 @@ bundle: $(READY) ## Write the contract into dist/, for callers without this chec
 wheel: $(READY) ## Build the wheel and the source distribution into dist/
 	@$(BIN)/python -m hatchling build --directory dist
 
+.PHONY: release
+release: $(READY) ## Say what this commit lacks for a release, or write all that is released into dist/
+	@$(BIN)/python release/checks.py
+	@rm -rf dist
+	@$(MAKE) bundle wheel
+	@cd dist && sha256sum *.tar.gz *.whl > SHA256SUMS && cat SHA256SUMS
+
 # ---- set-up, done once and again when its inputs change ----
 
 # venv DIRECTORY: an environment of its own, or what to install so that there can be one.

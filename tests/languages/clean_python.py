@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-INSTALL_TIMEOUT_S = 300
+INSTALL_TIMEOUT_S = 600
 TIMEOUT_S = 60
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 """Which may be on a machine."""
@@ -35,7 +35,7 @@ class CleanPython:
     async def install(self, requirement: str) -> None:
         """With all that it depends on, by the pip of the tests: here there is none."""
         pip = (sys.executable, "-m", "pip", "--python", str(self.python), "--disable-pip-version-check")
-        await told(*pip, "install", "--quiet", "--no-input", requirement, timeout_s=INSTALL_TIMEOUT_S)
+        await told(*pip, "install", "--quiet", "--no-input", "--no-compile", requirement, timeout_s=INSTALL_TIMEOUT_S)
         await told(*pip, "check")
 
     async def run(self, program: str, *arguments: str) -> str:
@@ -50,10 +50,15 @@ class CleanPython:
         """What is installed."""
         return {path.name.split("-")[0] for path in self.packages_folder.glob("*.dist-info")}
 
-    def size_mb(self) -> float:
-        """Of all packages on disk, without what Python compiles."""
+    def summary(self) -> str:
+        """How much that is; on disk without what Python compiles."""
         files = (path for path in self.packages_folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
-        return sum(path.stat().st_size for path in files) / 1e6
+        size_mb = sum(path.stat().st_size for path in files) / 1e6
+        return f"{len(self.packages())} packages, {size_mb:.0f} MB"
+
+    def version(self) -> str:
+        """Of Python, as 3.13."""
+        return self.packages_folder.parent.name.removeprefix("python")
 
 
 async def clean_python(interpreter: Path, folder: Path) -> CleanPython:
