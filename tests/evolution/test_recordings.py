@@ -1,4 +1,4 @@
-"""The recordings are whole: what the table of contents says of them is so, and nothing of their contracts is left out."""
+"""The recordings are whole: their table of contents is true, and nothing of their contracts is left out."""
 
 from __future__ import annotations
 
