@@ -70,8 +70,9 @@ async def _a_run(story: Storyteller, agent: str) -> None:
 async def _ends_of_runs(story: Storyteller, agent: str) -> None:
     """One whose model fails, one that is cancelled, one with a picture and several messages."""
     await story.call("RunService/WaitRun", run_id=await _scripted(story, agent, error={"kind": "rejected"}))
-    slow = await _scripted(story, agent, words=1000, delay_ms=60_000)
+    slow = await _scripted(story, agent, text="Never", first_delay_ms=60_000)
     await story.call("RunService/WaitRun", run_id=slow, until="WAIT_UNTIL_STARTED")
+    await story.call("RunService/WaitRun", run_id=slow, changed_after_sequence="3")  # the model is being called
     await story.call("RunService/CancelRun", run_id=slow, reason="no time left")
     await story.call("RunService/WaitRun", run_id=slow)
     await story.call("RunService/WatchRun", run_id=slow)

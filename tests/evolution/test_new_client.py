@@ -86,7 +86,7 @@ async def test_a_run_is_cancelled_and_another_fails(name: str) -> None:
         agent = await subject(client)
         failing = '{"script": {"error": {"kind": "rejected"}}}'
         failed = await client.wait_run((await client.send(agent, failing, override_model="scripted/script")).id)
-        slow = '{"script": {"words": 1000, "delay_ms": 60000}}'
+        slow = '{"script": {"text": "Never", "first_delay_ms": 60000}}'
         run = await client.send(agent, slow, override_model="scripted/script")
         await client.wait_run(run.id, v1.WaitUntil.WAIT_UNTIL_STARTED)
         await client.cancel_run(run.id, reason="no time left")

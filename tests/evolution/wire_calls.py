@@ -6,7 +6,7 @@ Channels are grpc.aio's, whose types have no word for calls in bytes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 import grpc
@@ -30,7 +30,7 @@ async def ask(channel: Any, method: str, request: bytes, *, streams: bool = Fals
     return made
 
 
-async def converse(channel: Any, method: str, first: bytes, replies: list[Reply]) -> Exchange:
+async def converse(channel: Any, method: str, first: bytes, replies: Sequence[Reply]) -> Exchange:
     """Send the first request, take a response for each of the replies, answer them in order, and stop asking."""
     made = Exchange(method, [first])
     await _ended(_converse(channel, replies, made), made)
@@ -56,7 +56,7 @@ async def _listen(call: Any, made: Exchange) -> None:
     made.responses = [response async for response in call]
 
 
-async def _converse(channel: Any, replies: list[Reply], made: Exchange) -> None:
+async def _converse(channel: Any, replies: Sequence[Reply], made: Exchange) -> None:
     answered = asyncio.Event()
 
     async def asked() -> AsyncIterator[bytes]:
