@@ -20,7 +20,7 @@ async def tell_of_tools(story: Storyteller, agent: str) -> None:
 async def _approvals(story: Storyteller) -> tuple[str, str]:
     """As in README.md: the agent asks before it writes down what it learns. The run that continued, and its step."""
     block = await story.call("BlockService/CreateBlock", block={"label": "human", "description": "Whom you talk to"})
-    agent = await _keeper(story, block.id)
+    agent = await keeper(story, block.id)
     run = await story.call("RunService/CreateMessageAsync", agent_id=agent.id, input={"text": "I like ships."})
     stopped = await story.call("RunService/WaitRun", run_id=run.id)
     await story.call("ActionService/ListPendingActions", agent_id=agent.id)
@@ -36,7 +36,8 @@ async def _approvals(story: Storyteller) -> tuple[str, str]:
     return answered.run.id, steps.steps[0].id
 
 
-async def _keeper(story: Storyteller, block_id: str) -> Any:
+async def keeper(story: Storyteller, block_id: str) -> Any:
+    """An agent that must write into the block first, and asks before it does."""
     tools = await story.call("ToolService/ListTools", names=[APPROVED_TOOL])
     arguments = {"json": '{"label": "human", "new_string": "Likes ships."}'}
     rules: list[Fields] = [{"run_first": {"args": arguments}}, {"requires_approval": {}}]
