@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import MethodDescriptor
@@ -52,7 +53,7 @@ class Contract:
     def parse_request(self, path: str, raw: bytes) -> Message:
         return self._classes[self.methods[path].input_type.full_name].FromString(raw)
 
-    def parse_response(self, path: str, raw: bytes) -> Message:
+    def parse_response(self, path: str, raw: bytes) -> Any:
         return self._classes[self.methods[path].output_type.full_name].FromString(raw)
 
 

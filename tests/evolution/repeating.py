@@ -49,8 +49,8 @@ class Repeating:
     def _compare(self, then: Exchange, now: Exchange) -> list[str]:
         if (then.code, then.headers) != (now.code, now.headers):
             return [f"{then.method}: {now.code} {now.headers} {now.details!r} instead of {then.code} {then.headers}"]
-        if _reason(then) != _reason(now):
-            return [f"{then.method}: {_reason(now)} instead of {_reason(then)}"]
+        if reason_of(then) != reason_of(now):
+            return [f"{then.method}: {reason_of(now)} instead of {reason_of(then)}"]
         return self._differ(then.method, then.responses, now.responses)
 
     def _differ(self, method: str, then: list[bytes], now: list[bytes]) -> list[str]:
@@ -60,7 +60,7 @@ class Repeating:
         )
 
 
-def _reason(made: Exchange) -> tuple[str, list[str]]:
+def reason_of(made: Exchange) -> tuple[str, list[str]]:
     """The reason of a refusal, and the fields that it names."""
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for detail in status_pb2.Status.FromString(made.details).details:
