@@ -37,6 +37,10 @@ serve: $(READY) ## Start the server (ARGS='--log-format json': any of its flags)
 test: $(READY) $(GEN_READY) $(OLDEST_LETTA)/.ready $(JAVASCRIPT)/.ready weights ## Run the tests (ARGS='tests/unit -k retry': some of them)
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
+.PHONY: test-clients
+test-clients: $(READY) $(GEN_READY) ## Build the examples of every language that is here, and test them (ARGS='-k rust')
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup tests/languages $(ARGS)
+
 CHECKS := check-format check-lint check-types check-floors \
 	check-proto-lint check-proto-format check-proto-breaking check-proto-generated
 
@@ -64,6 +68,7 @@ chaos: $(READY) ## Break three replicas and their database under load, then chec
 
 .PHONY: clean
 clean: ## Remove environments, caches and build results; the data in .data stays
+	@rm -rf examples/*/{.venv,gen,build,target,node_modules,dist}
 	@rm -rf .venv .venv-gen dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find client server tests bench protos -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -172,5 +177,5 @@ check-proto-generated: $(READY) $(GEN_READY)
 
 .PHONY: help
 help: ## Print this
-	@awk -F ':.*## ' '/^#: / { printf "\n%s\n", substr($$0, 4) } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^#: / { printf "\n%s\n", substr($$0, 4) } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' \
 	  $(MAKEFILE_LIST)

@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and the REST door that breaks connections as planned: one fault for each connection."""
+"""A TCP proxy between a client and a server that breaks connections as planned, one fault for each, or all at once."""
 
 from __future__ import annotations
 
@@ -40,25 +40,34 @@ class Proxy:
         self.connections = 0
         self.begun: asyncio.Queue[Fault] = asyncio.Queue()
         """The fault of each connection whose first bytes have been passed on."""
+        self._open: set[asyncio.StreamWriter] = set()
 
     @property
     def left(self) -> int:
         """Faults that no connection has had yet."""
         return max(0, len(self._plan) - self.connections)
 
+    def cut(self) -> None:
+        """Reset every connection that there is, on both sides."""
+        for writer in self._open:
+            writer.transport.abort()
+
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         fault = self._plan[self.connections] if self.connections < len(self._plan) else SOUND
         self.connections += 1
         upstream, downstream = await asyncio.open_connection(self._host, self._port)
+        ends = {writer, downstream}
+        self._open |= ends
         asking = asyncio.create_task(self._ask(fault, reader, downstream))
         answering = asyncio.create_task(self._answer(fault, upstream, writer))
         try:
             await asyncio.wait((asking, answering), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._open -= ends
             for task in (asking, answering):
                 task.cancel()
             await asyncio.gather(asking, answering, return_exceptions=True)
-            for each in (writer, downstream):
+            for each in ends:
                 if fault.resets:
                     each.transport.abort()
                 each.close()
