@@ -1,7 +1,7 @@
 // Everything that a caller does with Sendoff, once, with `fetch`: for pages, and for every program that has it.
 
 const PATIENCE_MS = 60_000;
-const SILENCE_MS = 40_000; // heartbeats come every 15 s
+const SILENCE_MS = 45_000; // heartbeats come every 15 s
 const CALL_MS = 65_000; // a wait of 55 s is the longest answer to wait for
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -89,7 +89,7 @@ on_frame() {
   esac
 }
 
-# read_stream RUN: until the stream ends, however that comes. Heartbeats come every 15 s: 40 s of silence is a dead
+# read_stream RUN: until the stream ends, however that comes. Heartbeats come every 15 s: 45 s of silence is a dead
 # connection, for which curl looks by its speed.
 read_stream() {
   local line name='' data=''
@@ -106,7 +106,7 @@ read_stream() {
         ;;
     esac
   done < <(
-    curl "${curl_options[@]}" --no-buffer --speed-limit 1 --speed-time 40 --write-out '\nhttp: %{http_code}\n' \
+    curl "${curl_options[@]}" --no-buffer --speed-limit 1 --speed-time 45 --write-out '\nhttp: %{http_code}\n' \
       "$url/v1/runs/$1:watch?include_deltas=true&after_sequence=$sequence" 2>/dev/null
   )
 }

@@ -14,6 +14,7 @@ import {
 import { errorInfo, isServiceError } from "./connection.js";
 
 const PATIENCE_MS = 60_000;
+const SILENCE_MS = 45_000; // three heartbeats
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 2_000;
 
@@ -28,7 +29,7 @@ export async function* watch(
   let pauseMs = FIRST_PAUSE_MS;
   for (;;) {
     let cut = "the stream ended";
-    // No deadline: keep-alive tells a connection that is dead, heartbeats (every 15 s) a stream that is not.
+    // No deadline: keep-alive tells of a connection that is dead, missing heartbeats of a stream behind a proxy.
     const stream = runs.watchRun(
       WatchRunRequest.fromPartial({
         runId,
@@ -37,9 +38,11 @@ export async function* watch(
       }),
     );
     stream.on("error", () => {}); // of the cancel() below; without a listener it would end the process
+    const silence = setTimeout(() => stream.cancel(), SILENCE_MS);
     try {
       for await (const { frame } of stream as AsyncIterable<WatchRunResponse>) {
         alive = Date.now();
+        silence.refresh();
         if (frame?.$case === "delta") onDelta(frame.value);
         if (frame?.$case === "end") cut = StreamEnd_Reason[frame.value.reason] ?? String(frame.value.reason);
         if (frame?.$case !== "event") continue; // also what a newer server may send: unknown frames are undefined
@@ -52,6 +55,7 @@ export async function* watch(
       if (!isServiceError(error) || !isCut(error) || Date.now() - alive > PATIENCE_MS) throw error;
       cut = status[error.code];
     } finally {
+      clearTimeout(silence);
       stream.cancel();
     }
     console.error(`watch cut (${cut}), going on after event ${sequence}`);
