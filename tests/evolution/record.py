@@ -25,7 +25,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from tests.evolution.contracts import Contract
 from tests.evolution.exchanges import Exchange, save
-from tests.evolution.recordings import CONTENTS, RECORDED
+from tests.evolution.recordings import CONTENTS, CONTRACT, EXCHANGES, RECORDED
 from tests.evolution.story import tell
 from tests.evolution.storyteller import Storyteller
 
@@ -99,8 +99,8 @@ async def record(name: str) -> dict[str, object]:
             await tell(story)
     target = RECORDED / name
     target.mkdir(parents=True, exist_ok=True)
-    contract.write(target / "contract.binpb.gz")
-    save(target / "exchanges.jsonl", story.exchanges)
+    contract.write(target / CONTRACT)
+    save(target / EXCHANGES, story.exchanges)
     return _about(name, contract, story.exchanges)
 
 

@@ -12,6 +12,8 @@ from tests.evolution.exchanges import Exchange, load
 
 RECORDED = Path(__file__).parent / "recorded"
 CONTENTS = RECORDED / "contents.json"
+CONTRACT, EXCHANGES = "contract.binpb.gz", "exchanges.jsonl"
+"""The files of a recording."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Recording:
 @cache
 def recording(name: str) -> Recording:
     folder = RECORDED / name
-    return Recording(name, Contract.read(folder / "contract.binpb.gz"), load(folder / "exchanges.jsonl"))
+    return Recording(name, Contract.read(folder / CONTRACT), load(folder / EXCHANGES))
 
 
 def names() -> list[str]:
