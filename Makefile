@@ -70,7 +70,7 @@ chaos: $(READY) ## Break three replicas and their database under load, then chec
 clean: ## Remove environments, caches and build results; the data in .data stays
 	@rm -rf examples/*/{.venv,gen,build,target,node_modules,dist}
 	@rm -rf .venv .venv-gen dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	@find client server tests bench protos -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find client server tests bench protos release -name __pycache__ -type d -prune -exec rm -rf {} +
 
 #: Make what is committed
 
@@ -98,6 +98,23 @@ lock: ## Resolve requirements/*.txt (ARGS=--upgrade: to the newest versions that
 	  && $(UV_COMPILE) pyproject.toml requirements/build.in --extra dev -o requirements/dev.txt \
 	  && $(UV_COMPILE) pyproject.toml --extra server --extra postgres --extra otel --constraints requirements/dev.txt -o requirements/server.txt \
 	  && $(UV_COMPILE) requirements/gen.in -o requirements/gen.txt
+
+#: Make what is released
+
+.PHONY: bundle
+bundle: $(READY) ## Write the contract into dist/, for callers without this checkout: full, and lean
+	@$(BIN)/python release/bundle.py
+
+.PHONY: wheel
+wheel: $(READY) ## Build the wheel and the source distribution into dist/
+	@$(BIN)/python -m hatchling build --directory dist
+
+.PHONY: release
+release: $(READY) ## Say what this commit lacks for a release, or write all that is released into dist/
+	@$(BIN)/python release/checks.py
+	@rm -rf dist
+	@$(MAKE) bundle wheel
+	@cd dist && sha256sum *.tar.gz *.whl > SHA256SUMS && cat SHA256SUMS
 
 # ---- set-up, done once and again when its inputs change ----
 

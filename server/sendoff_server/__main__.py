@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 
-import typer
+try:
+    import typer
 
-from sendoff_server import settings_flags
-from sendoff_server.commands import backup, keeping, keys, looking, serving
+    from sendoff_server import settings_flags
+    from sendoff_server.commands import backup, keeping, keys, looking, serving
+except ModuleNotFoundError as missing:
+    if str(missing.name).startswith("sendoff"):
+        raise
+    # The command comes with the client, too, where none of these is installed.
+    sys.exit(f"sendoff-server: the server needs {missing.name}: pip install 'sendoff[server]'")
 
 cli = typer.Typer(
     help="The Sendoff server: durable runs of LLM agents over gRPC and REST.",

@@ -25,14 +25,14 @@ _sym_db = _symbol_database.Default()
 from sendoff.v1 import model_settings_pb2 as sendoff_dot_v1_dot_model__settings__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsendoff/v1/compaction.proto\x12\nsendoff.v1\x1a\x1fsendoff/v1/model_settings.proto\"\xdd\x02\n\x12\x43ompactionSettings\x12(\n\x04mode\x18\x01 \x01(\x0e\x32\x1a.sendoff.v1.CompactionMode\x12&\n\x19sliding_window_percentage\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05model\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x31\n\x0emodel_settings\x18\x04 \x01(\x0b\x32\x19.sendoff.v1.ModelSettings\x12\x13\n\x06prompt\x18\x05 \x01(\tH\x02\x88\x01\x01\x12#\n\x16prompt_acknowledgement\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12\x17\n\nclip_chars\x18\x07 \x01(\x05H\x04\x88\x01\x01\x42\x1c\n\x1a_sliding_window_percentageB\x08\n\x06_modelB\t\n\x07_promptB\x19\n\x17_prompt_acknowledgementB\r\n\x0b_clip_chars*\xc5\x01\n\x0e\x43ompactionMode\x12\x1f\n\x1b\x43OMPACTION_MODE_UNSPECIFIED\x10\x00\x12\"\n\x1e\x43OMPACTION_MODE_SLIDING_WINDOW\x10\x01\x12\x17\n\x13\x43OMPACTION_MODE_ALL\x10\x02\x12$\n COMPACTION_MODE_SELF_COMPACT_ALL\x10\x03\x12/\n+COMPACTION_MODE_SELF_COMPACT_SLIDING_WINDOW\x10\x04\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsendoff/v1/compaction.proto\x12\nsendoff.v1\x1a\x1fsendoff/v1/model_settings.proto\"\xdd\x02\n\x12\x43ompactionSettings\x12(\n\x04mode\x18\x01 \x01(\x0e\x32\x1a.sendoff.v1.CompactionMode\x12&\n\x19sliding_window_percentage\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05model\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x31\n\x0emodel_settings\x18\x04 \x01(\x0b\x32\x19.sendoff.v1.ModelSettings\x12\x13\n\x06prompt\x18\x05 \x01(\tH\x02\x88\x01\x01\x12#\n\x16prompt_acknowledgement\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12\x17\n\nclip_chars\x18\x07 \x01(\x05H\x04\x88\x01\x01\x42\x1c\n\x1a_sliding_window_percentageB\x08\n\x06_modelB\t\n\x07_promptB\x19\n\x17_prompt_acknowledgementB\r\n\x0b_clip_chars*\xc5\x01\n\x0e\x43ompactionMode\x12\x1f\n\x1b\x43OMPACTION_MODE_UNSPECIFIED\x10\x00\x12\"\n\x1e\x43OMPACTION_MODE_SLIDING_WINDOW\x10\x01\x12\x17\n\x13\x43OMPACTION_MODE_ALL\x10\x02\x12$\n COMPACTION_MODE_SELF_COMPACT_ALL\x10\x03\x12/\n+COMPACTION_MODE_SELF_COMPACT_SLIDING_WINDOW\x10\x04\x42K\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xa2\x02\x03SDF\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sendoff.v1.compaction_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\252\002\nSendoff.V1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\242\002\003SDF\252\002\nSendoff.V1'
   _globals['_COMPACTIONMODE']._serialized_start=429
   _globals['_COMPACTIONMODE']._serialized_end=626
   _globals['_COMPACTIONSETTINGS']._serialized_start=77

@@ -24,14 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16sendoff/v1/model.proto\x12\nsendoff.v1\"\xc5\x02\n\x05Model\x12\x0e\n\x06handle\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_window\x18\x02 \x01(\x05\x12\x19\n\x11supports_logprobs\x18\x03 \x01(\x08\x12\x1a\n\x12supports_token_ids\x18\x04 \x01(\x08\x12\x17\n\x0fsupports_images\x18\x05 \x01(\x08\x12$\n\x17input_microusd_per_mtok\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12%\n\x18output_microusd_per_mtok\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x1a\n\x12supported_settings\x18\x08 \x03(\t\x12\"\n\x1asupported_response_formats\x18\t \x03(\tB\x1a\n\x18_input_microusd_per_mtokB\x1b\n\x19_output_microusd_per_mtokBE\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16sendoff/v1/model.proto\x12\nsendoff.v1\"\xc5\x02\n\x05Model\x12\x0e\n\x06handle\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_window\x18\x02 \x01(\x05\x12\x19\n\x11supports_logprobs\x18\x03 \x01(\x08\x12\x1a\n\x12supports_token_ids\x18\x04 \x01(\x08\x12\x17\n\x0fsupports_images\x18\x05 \x01(\x08\x12$\n\x17input_microusd_per_mtok\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12%\n\x18output_microusd_per_mtok\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x1a\n\x12supported_settings\x18\x08 \x03(\t\x12\"\n\x1asupported_response_formats\x18\t \x03(\tB\x1a\n\x18_input_microusd_per_mtokB\x1b\n\x19_output_microusd_per_mtokBK\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xa2\x02\x03SDF\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sendoff.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\252\002\nSendoff.V1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\242\002\003SDF\252\002\nSendoff.V1'
   _globals['_MODEL']._serialized_start=39
   _globals['_MODEL']._serialized_end=364
 # @@protoc_insertion_point(module_scope)

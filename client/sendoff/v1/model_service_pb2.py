@@ -25,14 +25,14 @@ _sym_db = _symbol_database.Default()
 from sendoff.v1 import model_pb2 as sendoff_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esendoff/v1/model_service.proto\x12\nsendoff.v1\x1a\x16sendoff/v1/model.proto\"\x13\n\x11ListModelsRequest\"d\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.sendoff.v1.Model\x12\x13\n\x0bunreachable\x18\x02 \x03(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_handle\x18\x03 \x01(\t2`\n\x0cModelService\x12P\n\nListModels\x12\x1d.sendoff.v1.ListModelsRequest\x1a\x1e.sendoff.v1.ListModelsResponse\"\x03\x90\x02\x01\x42\x45\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xaa\x02\nSendoff.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esendoff/v1/model_service.proto\x12\nsendoff.v1\x1a\x16sendoff/v1/model.proto\"\x13\n\x11ListModelsRequest\"d\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.sendoff.v1.Model\x12\x13\n\x0bunreachable\x18\x02 \x03(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_handle\x18\x03 \x01(\t2`\n\x0cModelService\x12P\n\nListModels\x12\x1d.sendoff.v1.ListModelsRequest\x1a\x1e.sendoff.v1.ListModelsResponse\"\x03\x90\x02\x01\x42K\n\x0e\x64\x65v.sendoff.v1P\x01Z$sendoff.dev/gen/sendoff/v1;sendoffv1\xa2\x02\x03SDF\xaa\x02\nSendoff.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sendoff.v1.model_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\252\002\nSendoff.V1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.sendoff.v1P\001Z$sendoff.dev/gen/sendoff/v1;sendoffv1\242\002\003SDF\252\002\nSendoff.V1'
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001'
   _globals['_LISTMODELSREQUEST']._serialized_start=70

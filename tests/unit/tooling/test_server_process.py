@@ -36,6 +36,16 @@ async def test_grpc_is_imported_only_once_it_was_told_how_to_behave() -> None:
     assert (started.returncode, told.decode().strip()) == (0, "False")
 
 
+async def test_without_what_a_server_needs_the_command_says_what_to_install() -> None:
+    program = "import sys; sys.modules['typer'] = None; import sendoff_server.__main__"
+    started = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE)
+    _, told = await started.communicate()
+    assert (started.returncode, told.decode()) == (
+        1,
+        "sendoff-server: the server needs typer: pip install 'sendoff[server]'\n",
+    )
+
+
 async def test_it_tells_at_the_start_what_it_serves(server_process: ServerProcess) -> None:
     await server_process.start()
 
