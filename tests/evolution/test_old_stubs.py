@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import grpc.aio
@@ -57,20 +58,26 @@ async def run(*command: str) -> str:
     return out.decode()
 
 
-async def test_stubs_that_were_generated_from_the_oldest_contract_tell_the_story(
-    server: Server, tmp_path: Path
-) -> None:
-    """In an interpreter of their own, on the oldest runtimes, with nothing of ours but those stubs."""
+@pytest.fixture(scope="module")
+async def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of what the generator makes of the oldest contract."""
     if not GENERATOR.exists():
         pytest.fail(f"{GENERATOR.relative_to(ROOT)} is missing: `make test` makes it")
-    contract = recording(names()[0]).contract
-    (tmp_path / "contract.binpb").write_bytes(contract.files.SerializeToString())
+    folder, contract = tmp_path_factory.mktemp("stubs"), recording(names()[0]).contract
+    (folder / "contract.binpb").write_bytes(contract.files.SerializeToString())
     files = [file.name for file in contract.files.file if file.package == "sendoff.v1"]
-    outputs = [f"--{kind}_out={tmp_path}" for kind in ("python", "grpc_python")]
-    source = f"--descriptor_set_in={tmp_path / 'contract.binpb'}"
+    outputs = [f"--{kind}_out={folder}" for kind in ("python", "grpc_python")]
+    source = f"--descriptor_set_in={folder / 'contract.binpb'}"
     await run(str(GENERATOR), "-m", "grpc_tools.protoc", source, *outputs, *files)
+    return folder
 
-    told = await run(str(GENERATOR), "-I", "-W", "error", str(OLD_CALLER), str(tmp_path), server.grpc.address)
+
+@pytest.mark.parametrize("python", [str(GENERATOR), sys.executable], ids=["oldest", "newest"])
+async def test_stubs_that_were_generated_from_the_oldest_contract_tell_the_story(
+    python: str, stubs: Path, server: Server
+) -> None:
+    """In an interpreter of their own, on the oldest runtimes and the newest, with nothing of ours but those stubs."""
+    told = await run(python, "-I", "-W", "error", str(OLD_CALLER), str(stubs), server.grpc.address)
 
     assert told.splitlines() == [
         "replayed: true",
