@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -24,6 +25,12 @@ if "CI" not in os.environ:  # there the library's own profile is unhurried too, 
 def pytest_configure() -> None:
     """A job in the background ignores Ctrl-C, and so would every process that is started to be interrupted."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay to the end; a collection of garbage need not look at them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

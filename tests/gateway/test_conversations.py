@@ -218,6 +218,7 @@ async def test_a_conversation_at_work_is_busy_for_streams_and_cancelled_by_each_
         assert body["run_id"] == run.id
         assert f"(run_id={run.id}) is currently being processed for this conversation" in body["detail"]
         assert await sdk("conversations.cancel", name, **more) == {run.id: "cancelled"}
+        assert (await sdk("runs.retrieve", run.id)).status == "cancelled", "by the time of the answer it has ended"
         with pytest.raises(letta_client.ConflictError, match="No active runs to cancel"):
             await sdk("conversations.cancel", name, **more)
 

@@ -21,7 +21,7 @@ from tests.fixtures.server import Serve
 from tests.gateway.door import Door, knocking, script
 from tests.gateway.raw import Raw, another_door, connected, post, until
 
-_TIMES = 200
+_TIMES = 60
 _SERVING = frozenset({"sendoff_server", "uvicorn", "starlette", "sse_starlette", "anyio", "asyncio", "_asyncio"})
 """Packages whose objects serve a caller."""
 _CLEARED_LATER = (asyncio.TimerHandle,)

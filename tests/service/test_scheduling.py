@@ -15,7 +15,9 @@ from sendoff_server import app
 from sendoff_server.clock import SECOND_NS
 from sendoff_server.runs import scheduler
 from sendoff_server.settings import ProviderSettings, Settings
-from tests.faults.caller import Caller, calling, patiently, refused, request, script, seconds
+from sendoff_server.store.items import Claim
+from sendoff_server.store.sqlite.engine import SqliteStore
+from tests.faults.caller import PATIENCE_S, Caller, calling, patiently, refused, request, script, seconds
 from tests.faults.gated import hold_calls
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.scripted_gate import HeldCalls
@@ -55,6 +57,35 @@ def in_s(clock: ManualClock, span_s: float) -> v1.Scheduling:
     at = Timestamp()
     at.FromNanoseconds(clock.now_ns() + int(span_s * SECOND_NS))
     return v1.Scheduling(start_time=at)
+
+
+class HeldClaim:
+    """Holds the answer to the first claim of a server that starts."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = asyncio.Event()
+        self.go_on = asyncio.Event()
+        claim = SqliteStore.claim
+
+        async def held(engine: SqliteStore, limit: int) -> list[Claim]:
+            claims = await claim(engine, limit)
+            self.asked.set()
+            await self.go_on.wait()
+            return claims
+
+        monkeypatch.setattr(SqliteStore, "claim", held)
+
+
+async def test_what_is_accepted_while_a_server_looks_for_leftovers_begins_in_the_same_moment(
+    monkeypatch: pytest.MonkeyPatch, start: Start, gate: HeldCalls
+) -> None:
+    claim = HeldClaim(monkeypatch)
+    async with start() as caller:
+        await claim.asked.wait()
+        sent = await caller.send(await caller.agent(), script(text="at once"))
+        claim.go_on.set()
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await gate.begun.get()).run_id == sent.id
 
 
 async def begun(gate: HeldCalls, clock: ManualClock) -> str:

@@ -228,8 +228,8 @@ class Scheduler:
             except StoreFailed as failure:
                 log.warning("store can not be asked for waiting lanes", error=str(failure))
             if await self._clock.wait(self._free, POLL_S if start_s is None else start_s):
-                # Runs that began together end together; one claim is for all of their slots.
-                await self._clock.sleep(GATHER_S)
+                if self._running:  # runs that began together end together; one claim is for all of their slots
+                    await self._clock.sleep(GATHER_S)
             elif start_s is not None:
                 self._lane_waits()
 
@@ -238,8 +238,11 @@ class Scheduler:
         those as well whose time has come meanwhile."""
         if self._waiting_lanes or self._draining:
             return None
+        asked_at = self._clock.monotonic()
         next_s = await self._store.next_start_s()
-        return None if next_s is None or next_s > POLL_S else max(next_s, GATHER_S)
+        if next_s is None or next_s > POLL_S:
+            return None
+        return max(next_s - (self._clock.monotonic() - asked_at), GATHER_S)
 
     async def _claim(self) -> None:
         """Fill the free slots with lanes that wait."""

@@ -75,3 +75,30 @@ def test_the_level_holds_for_libraries_too() -> None:
     told = [json.loads(line)["event"] for line in logged("json", "error").splitlines()]
 
     assert told == ["failed", "library failed"]
+
+
+WRITES = """
+import json, logging, sys
+import structlog
+from sendoff_server import logs
+
+class Pipe:
+    writes = []
+    write = writes.append
+    flush = isatty = lambda self: None
+
+sys.stderr = Pipe()
+logs.configure("json", "info")
+structlog.get_logger("test").info("accepted")
+logging.getLogger("library").warning("cannot connect")
+print(json.dumps(Pipe.writes))
+"""
+
+
+def test_a_line_and_its_end_are_one_write() -> None:
+    """Else lines of several processes would mix in the pipe that they share, where Python is told not to buffer."""
+    outcome = subprocess.run([sys.executable, "-c", WRITES], capture_output=True, text=True, timeout=30, check=True)
+
+    writes = json.loads(outcome.stdout)
+    assert [json.loads(written)["event"] for written in writes] == ["accepted", "cannot connect"]
+    assert all(written.endswith("\n") for written in writes)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,6 +20,8 @@ from sendoff_server.gateway.routes.conversation_address import Address, addresse
 from sendoff_server.use_cases import UseCases
 
 _MOST = 1_000
+_PATIENCE_S = 5.0
+"""How long an answer waits for the ends of what it cancelled; what takes longer goes on to its end."""
 
 
 class NothingToCancel(RefusedHere):
@@ -45,7 +51,9 @@ async def _cancelled(use_cases: UseCases, address: Address, run_ids: list[str]) 
     wanted = list(dict.fromkeys(run_ids)) or await _at_work(use_cases, address)
     if not wanted:
         raise NothingToCancel("No active runs to cancel")
-    return answer({run_id: await _cancel(use_cases, address.agent_id, run_id) for run_id in wanted})
+    told = {run_id: await _cancel(use_cases, address.agent_id, run_id) for run_id in wanted}
+    await _over(use_cases, told)
+    return answer(told)
 
 
 async def _at_work(use_cases: UseCases, address: Address) -> list[str]:
@@ -70,6 +78,15 @@ async def _cancel(use_cases: UseCases, agent_id: str, run_id: str) -> str:
             raise
         return "failed"
     return "cancelled"
+
+
+async def _over(use_cases: UseCases, told: Mapping[str, str]) -> None:
+    """Wait until what was cancelled has ended: then a next message finds the conversation free, and a next cancel
+    nothing to do. The cancel itself is durable, so nothing that happens here makes it fail."""
+    ending = [use_cases.runs.ended(acting().tenant, run_id) for run_id, became in told.items() if became == "cancelled"]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE_S):
+            await asyncio.gather(*ending, return_exceptions=True)
 
 
 TABLE: Table = (
