@@ -10,6 +10,9 @@
 from sendoff import v1
 from sendoff.aio import AsyncClient
 from sendoff.client import Client
+from sendoff.client_tools.functions import ToolFunction
+from sendoff.client_tools.shapes import NoSchema
+from sendoff.client_tools.turns import Answer, Approve, Turn
 from sendoff.errors import (
     ActionAlreadyAnswered,
     AgentHasActiveRuns,
@@ -60,6 +63,8 @@ from sendoff.transcript import Change, Part, Transcript
 __all__ = [
     "ActionAlreadyAnswered",
     "AgentHasActiveRuns",
+    "Answer",
+    "Approve",
     "AsyncClient",
     "Change",
     "Client",
@@ -78,6 +83,7 @@ __all__ = [
     "InvalidToolCallIds",
     "LogGap",
     "NoPendingAction",
+    "NoSchema",
     "NotAllowed",
     "NotFound",
     "NotNow",
@@ -101,8 +107,10 @@ __all__ = [
     "TooManyPauses",
     "TooManySecrets",
     "ToolExists",
+    "ToolFunction",
     "ToolIsTheServers",
     "Transcript",
+    "Turn",
     "Unauthenticated",
     "Unavailable",
     "Unsupported",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from sendoff import methods, v1
 from sendoff.methods import Call
 from sendoff.requests import new_request_id
+from sendoff.requests.json_text import json_object
 
 
 class ActionFilters(TypedDict, total=False):
@@ -30,9 +30,7 @@ def approval(
     action: v1.PendingAction, reason: str | None = None, edited_arguments: Mapping[str, Any] | None = None
 ) -> v1.ActionDecision:
     """A yes, with the model's arguments or others. Raises TypeError or ValueError for what JSON cannot hold."""
-    edited = None
-    if edited_arguments is not None:
-        edited = v1.JsonObject(json=json.dumps(dict(edited_arguments), ensure_ascii=False, allow_nan=False))
+    edited = json_object(edited_arguments)
     return v1.ActionDecision(
         approval=v1.Approval(tool_call_id=action.tool_call_id, approve=True, reason=reason, edited_arguments=edited)
     )

@@ -10,7 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import methods, v1
-from sendoff.methods import Call, Method, Req, Resp
+from sendoff.methods import Call
 from sendoff.requests import new_request_id
 
 
@@ -48,7 +48,7 @@ def create_endpoint(
 
 
 def get_endpoint(endpoint_id: str) -> Call[v1.GetEndpointRequest, v1.CallbackEndpoint]:
-    return _call(methods.GET_ENDPOINT, v1.GetEndpointRequest(endpoint_id=endpoint_id))
+    return methods.GET_ENDPOINT.call(v1.GetEndpointRequest(endpoint_id=endpoint_id))
 
 
 def update_endpoint(
@@ -65,7 +65,7 @@ def update_endpoint(
 
 
 def delete_endpoint(endpoint_id: str) -> Call[v1.DeleteEndpointRequest, v1.DeleteEndpointResponse]:
-    return _call(methods.DELETE_ENDPOINT, v1.DeleteEndpointRequest(endpoint_id=endpoint_id))
+    return methods.DELETE_ENDPOINT.call(v1.DeleteEndpointRequest(endpoint_id=endpoint_id))
 
 
 def rotate_secret(endpoint_id: str, overlap_s: float | None) -> Call[v1.RotateSecretRequest, v1.RotateSecretResponse]:
@@ -75,15 +75,15 @@ def rotate_secret(endpoint_id: str, overlap_s: float | None) -> Call[v1.RotateSe
         overlap = Duration()
         overlap.FromNanoseconds(round(overlap_s * 1e9))
         request.overlap.CopyFrom(overlap)
-    return _call(methods.ROTATE_SECRET, request)
+    return methods.ROTATE_SECRET.call(request)
 
 
 def test_endpoint(endpoint_id: str) -> Call[v1.TestEndpointRequest, v1.TestEndpointResponse]:
-    return _call(methods.TEST_ENDPOINT, v1.TestEndpointRequest(endpoint_id=endpoint_id))
+    return methods.TEST_ENDPOINT.call(v1.TestEndpointRequest(endpoint_id=endpoint_id))
 
 
 def get_delivery(delivery_id: str) -> Call[v1.GetDeliveryRequest, v1.Delivery]:
-    return _call(methods.GET_DELIVERY, v1.GetDeliveryRequest(delivery_id=delivery_id))
+    return methods.GET_DELIVERY.call(v1.GetDeliveryRequest(delivery_id=delivery_id))
 
 
 def list_deliveries(filters: DeliveryFilters) -> v1.ListDeliveriesRequest:
@@ -91,12 +91,8 @@ def list_deliveries(filters: DeliveryFilters) -> v1.ListDeliveriesRequest:
 
 
 def redeliver(delivery_ids: Sequence[str]) -> Call[v1.RedeliverRequest, v1.RedeliverResponse]:
-    return _call(methods.REDELIVER, v1.RedeliverRequest(delivery_ids=delivery_ids))
+    return methods.REDELIVER.call(v1.RedeliverRequest(delivery_ids=delivery_ids))
 
 
 def redeliver_missed(endpoint_id: str, since: Timestamp | None) -> Call[v1.RedeliverRequest, v1.RedeliverResponse]:
-    return _call(methods.REDELIVER, v1.RedeliverRequest(endpoint_id=endpoint_id, since=since))
-
-
-def _call(method: Method[Req, Resp], request: Req) -> Call[Req, Resp]:
-    return Call(method, request, method.is_idempotent)
+    return methods.REDELIVER.call(v1.RedeliverRequest(endpoint_id=endpoint_id, since=since))

@@ -40,6 +40,10 @@ class Method(Generic[Req, Resp]):
     is_idempotent: bool
     """Whether the contract says that doing it twice is doing it once."""
 
+    def call(self, request: Req) -> Call[Req, Resp]:
+        """The call with this request, repeatable if the contract says so."""
+        return Call(self, request, self.is_idempotent)
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Req, Resp]):

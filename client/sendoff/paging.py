@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sendoff import methods, requests, v1
 from sendoff.actions import ActionFilters, list_pending_actions
@@ -24,6 +24,24 @@ from sendoff.requests import (
 Item = TypeVar("Item")
 
 
+class _Paged(Protocol):
+    """A request for a page."""
+
+    page_token: str
+
+
+class _Page(Protocol):
+    """A page that tells where the next begins; empty: it is the last."""
+
+    @property
+    def next_page_token(self) -> str: ...
+
+
+def _by_token(request: _Paged, page: _Page) -> bool:
+    request.page_token = page.next_page_token
+    return bool(page.next_page_token)
+
+
 @dataclass(frozen=True, slots=True)
 class Paging(Generic[Req, Resp, Item]):
     """One list: its first request, and how to go on."""
@@ -36,7 +54,7 @@ class Paging(Generic[Req, Resp, Item]):
 
     def call(self) -> Call[Req, Resp]:
         """The call for the first page."""
-        return Call(self.method, self.first, self.method.is_idempotent)
+        return self.method.call(self.first)
 
     def following(self, call: Call[Req, Resp], page: Resp) -> Call[Req, Resp] | None:
         """The call for the page after this one; None after the last."""
@@ -46,11 +64,7 @@ class Paging(Generic[Req, Resp, Item]):
 
 
 def runs(filters: RunFilters) -> Paging[v1.ListRunsRequest, v1.ListRunsResponse, v1.Run]:
-    def advance(request: v1.ListRunsRequest, page: v1.ListRunsResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
-    return Paging(methods.LIST_RUNS, requests.list_runs(filters), lambda page: page.runs, advance)
+    return Paging(methods.LIST_RUNS, requests.list_runs(filters), lambda page: page.runs, _by_token)
 
 
 def run_events(
@@ -70,22 +84,14 @@ def run_events(
 def run_messages(
     run_id: str, order_by: str, page_size: int
 ) -> Paging[v1.ListRunMessagesRequest, v1.ListRunMessagesResponse, v1.Message]:
-    def advance(request: v1.ListRunMessagesRequest, page: v1.ListRunMessagesResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
     first = v1.ListRunMessagesRequest(run_id=run_id, order_by=order_by, page_size=page_size)
-    return Paging(methods.LIST_RUN_MESSAGES, first, lambda page: page.messages, advance)
+    return Paging(methods.LIST_RUN_MESSAGES, first, lambda page: page.messages, _by_token)
 
 
 def actions(
     filters: ActionFilters,
 ) -> Paging[v1.ListPendingActionsRequest, v1.ListPendingActionsResponse, v1.PendingAction]:
-    def advance(request: v1.ListPendingActionsRequest, page: v1.ListPendingActionsResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
-    return Paging(methods.LIST_PENDING_ACTIONS, list_pending_actions(filters), lambda page: page.actions, advance)
+    return Paging(methods.LIST_PENDING_ACTIONS, list_pending_actions(filters), lambda page: page.actions, _by_token)
 
 
 def run_steps(run_id: str, order_by: str, page_size: int) -> Paging[v1.ListStepsRequest, v1.ListStepsResponse, v1.Step]:
@@ -93,113 +99,67 @@ def run_steps(run_id: str, order_by: str, page_size: int) -> Paging[v1.ListSteps
 
 
 def steps(filters: StepFilters) -> Paging[v1.ListStepsRequest, v1.ListStepsResponse, v1.Step]:
-    def advance(request: v1.ListStepsRequest, page: v1.ListStepsResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
-    return Paging(methods.LIST_STEPS, v1.ListStepsRequest(**filters), lambda page: page.steps, advance)
+    return Paging(methods.LIST_STEPS, v1.ListStepsRequest(**filters), lambda page: page.steps, _by_token)
 
 
 def files(page_size: int) -> Paging[v1.ListFilesRequest, v1.ListFilesResponse, v1.File]:
-    def advance(request: v1.ListFilesRequest, page: v1.ListFilesResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
-    return Paging(methods.LIST_FILES, v1.ListFilesRequest(page_size=page_size), lambda page: page.files, advance)
+    return Paging(methods.LIST_FILES, v1.ListFilesRequest(page_size=page_size), lambda page: page.files, _by_token)
 
 
 def agents(
     filters: AgentFilters, order_by: str, page_size: int
 ) -> Paging[v1.ListAgentsRequest, v1.ListAgentsResponse, v1.Agent]:
-    def advance(request: v1.ListAgentsRequest, page: v1.ListAgentsResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
     first = v1.ListAgentsRequest(order_by=order_by, page_size=page_size)
     if filters:
         first.filter.CopyFrom(v1.AgentFilter(**filters))
-    return Paging(methods.LIST_AGENTS, first, lambda page: page.agents, advance)
+    return Paging(methods.LIST_AGENTS, first, lambda page: page.agents, _by_token)
 
 
 def tags(search: str, order_by: str, page_size: int) -> Paging[v1.ListTagsRequest, v1.ListTagsResponse, str]:
-    def advance(request: v1.ListTagsRequest, page: v1.ListTagsResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
     first = v1.ListTagsRequest(search=search, order_by=order_by, page_size=page_size)
-    return Paging(methods.LIST_TAGS, first, lambda page: page.tags, advance)
+    return Paging(methods.LIST_TAGS, first, lambda page: page.tags, _by_token)
 
 
 def conversations(
     agent_id: str | None, filters: ConversationFilters
 ) -> Paging[v1.ListConversationsRequest, v1.ListConversationsResponse, v1.Conversation]:
-    def advance(request: v1.ListConversationsRequest, page: v1.ListConversationsResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
     first = v1.ListConversationsRequest(agent_id=agent_id, **filters)
-    return Paging(methods.LIST_CONVERSATIONS, first, lambda page: page.conversations, advance)
+    return Paging(methods.LIST_CONVERSATIONS, first, lambda page: page.conversations, _by_token)
 
 
 def blocks(
     agent_id: str | None, label: str | None, page_size: int, filters: BlockFilters
 ) -> Paging[v1.ListBlocksRequest, v1.ListBlocksResponse, v1.Block]:
-    def advance(request: v1.ListBlocksRequest, page: v1.ListBlocksResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
     first = v1.ListBlocksRequest(agent_id=agent_id, label=label, page_size=page_size, **filters)
-    return Paging(methods.LIST_BLOCKS, first, lambda page: page.blocks, advance)
+    return Paging(methods.LIST_BLOCKS, first, lambda page: page.blocks, _by_token)
 
 
 def endpoints(page_size: int) -> Paging[v1.ListEndpointsRequest, v1.ListEndpointsResponse, v1.CallbackEndpoint]:
-    def advance(request: v1.ListEndpointsRequest, page: v1.ListEndpointsResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
     first = v1.ListEndpointsRequest(page_size=page_size)
-    return Paging(methods.LIST_ENDPOINTS, first, lambda page: page.endpoints, advance)
+    return Paging(methods.LIST_ENDPOINTS, first, lambda page: page.endpoints, _by_token)
 
 
 def deliveries(
     filters: DeliveryFilters,
 ) -> Paging[v1.ListDeliveriesRequest, v1.ListDeliveriesResponse, v1.Delivery]:
-    def advance(request: v1.ListDeliveriesRequest, page: v1.ListDeliveriesResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
-    return Paging(methods.LIST_DELIVERIES, list_deliveries(filters), lambda page: page.deliveries, advance)
+    return Paging(methods.LIST_DELIVERIES, list_deliveries(filters), lambda page: page.deliveries, _by_token)
 
 
 def tools(filters: ToolFilters) -> Paging[v1.ListToolsRequest, v1.ListToolsResponse, v1.Tool]:
-    def advance(request: v1.ListToolsRequest, page: v1.ListToolsResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
-    return Paging(methods.LIST_TOOLS, requests.list_tools(filters), lambda page: page.tools, advance)
+    return Paging(methods.LIST_TOOLS, requests.list_tools(filters), lambda page: page.tools, _by_token)
 
 
 def messages(
     conversation_id: str, filters: MessageFilters
 ) -> Paging[v1.ListMessagesRequest, v1.ListMessagesResponse, v1.Message]:
     """A page may hold nothing though more follow."""
-
-    def advance(request: v1.ListMessagesRequest, page: v1.ListMessagesResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
     first = requests.list_messages(conversation_id, filters)
-    return Paging(methods.LIST_MESSAGES, first, lambda page: page.messages, advance)
+    return Paging(methods.LIST_MESSAGES, first, lambda page: page.messages, _by_token)
 
 
 def audit_entries(
     filters: AuditFilters,
 ) -> Paging[v1.ListAuditEntriesRequest, v1.ListAuditEntriesResponse, v1.AuditEntry]:
     """A page may hold nothing though more follow."""
-
-    def advance(request: v1.ListAuditEntriesRequest, page: v1.ListAuditEntriesResponse) -> bool:
-        request.page_token = page.next_page_token
-        return bool(page.next_page_token)
-
     first = v1.ListAuditEntriesRequest(**filters)
-    return Paging(methods.LIST_AUDIT_ENTRIES, first, lambda page: page.entries, advance)
+    return Paging(methods.LIST_AUDIT_ENTRIES, first, lambda page: page.entries, _by_token)

@@ -1,13 +1,15 @@
-"""One blocking stream of WatchRun, read with a limit to its silence."""
+"""One stream of WatchRun, for each of the two clients, read with a limit to its silence."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
+import grpc.aio
 
 from sendoff import errors, v1
 from sendoff.watching import Watch
@@ -56,7 +58,7 @@ class StreamingCall(Protocol):
     def cancel(self) -> object: ...
 
 
-class Stream:
+class WatchStream:
     """A stream that ends where it is cut. Close it in any case."""
 
     def __init__(self, call: StreamingCall, watch: Watch, address: str) -> None:
@@ -83,4 +85,36 @@ class Stream:
     def close(self) -> None:
         """Cancel it, if it still goes on."""
         self._watchdog.stop()
+        self._call.cancel()
+
+
+class AsyncWatchStream:
+    """As WatchStream, for asyncio."""
+
+    def __init__(
+        self,
+        call: grpc.aio.UnaryStreamCall[Any, v1.WatchRunResponse],  # the stubs lose the request's type
+        watch: Watch,
+        address: str,
+    ) -> None:
+        self.error: errors.SendoffError | None = None
+        """What it ended with; None as long as it goes on, and after a clean end."""
+        self._call = call
+        self._watch = watch
+        self._address = address
+
+    async def read(self) -> v1.WatchRunResponse | None:
+        """The next frame; None when there is none any more."""
+        try:
+            frame = await asyncio.wait_for(self._call.read(), self._watch.silence_s)
+        except TimeoutError:
+            self.error = self._watch.silent()
+        except grpc.aio.AioRpcError as failed:
+            self.error = errors.from_rpc(failed, self._address)
+        else:
+            return frame if isinstance(frame, v1.WatchRunResponse) else None  # else it is gRPC's mark of the end
+        return None
+
+    def close(self) -> None:
+        """Cancel it, if it still goes on."""
         self._call.cancel()

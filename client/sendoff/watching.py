@@ -62,6 +62,8 @@ class WatchOptions(TypedDict, total=False):
 
     15 unless told.
     """
+    timeout_s: float
+    """After so long the watch ends, though the run has not. Unset: never."""
 
 
 class Watch:
@@ -87,6 +89,14 @@ class Watch:
         self._backoff = Backoff(connect, timing.draw)
         self._reconnect = reconnect
         self._stream_ended = False
+        timeout_s = options.get("timeout_s")
+        self._monotonic = timing.monotonic
+        self._deadline = None if timeout_s is None else timing.monotonic() + timeout_s
+
+    @property
+    def remaining_s(self) -> float | None:
+        """How long it may still take. None: as long as it needs."""
+        return None if self._deadline is None else max(0.0, self._deadline - self._monotonic())
 
     @property
     def silence_s(self) -> float:
@@ -139,8 +149,21 @@ class Watch:
     def pause_s(self, error: SendoffError | None) -> float:
         """The stream is at its end, with an error or without: how long to wait before the next.
 
-        Raises the error when another stream would not help, or when too many in a row brought nothing.
+        Raises the error when another stream would not help, when too many in a row brought nothing, or when there is no
+        time for another. That the time is up is no error: the watch is over then.
         """
+        remaining_s = self.remaining_s
+        if remaining_s == 0 and (error is None or error.code is grpc.StatusCode.DEADLINE_EXCEEDED):
+            self.over = True
+            return 0.0
+        pause = self._backoff_s(error)
+        if remaining_s is None or pause < remaining_s:
+            return pause
+        if error is not None and error.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise error
+        return remaining_s
+
+    def _backoff_s(self, error: SendoffError | None) -> float:
         if error is not None and not is_cut(error):
             raise error
         if self._stream_ended and not self._backoff.failures:

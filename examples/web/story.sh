@@ -18,7 +18,8 @@ fail() {
 }
 new_id() { cat /proc/sys/kernel/random/uuid 2>/dev/null || uuidgen; }
 
-if [[ -n ${SENDOFF_API_KEY-} && $url != https://* && ! $url =~ ^http://(127(\.[0-9]+){3}|localhost|\[::1\])(:[0-9]+)?/?$ ]]; then
+on_this_machine='^http://(127(\.[0-9]+){3}|localhost|\[::1\])(:[0-9]+)?/?$'
+if [[ -n ${SENDOFF_API_KEY-} && $url != https://* && ! $url =~ $on_this_machine ]]; then
   fail "the API key is not sent in the clear to $url: use https"
 fi
 # The key goes into a file: arguments of a process can be read by everybody on the machine.
@@ -35,7 +36,8 @@ curl_options=(--silent --show-error --connect-timeout 5 --header "@$work/headers
 # always when no connection was made, and else unless `repeat=no` says that a second time would do more than the first.
 call() {
   local method=$1 path=$2 body=${3-} key=${4-} until=$((SECONDS + patience_s)) status result after
-  local options=("${curl_options[@]}" --max-time 65 --request "$method" --dump-header "$work/head" --output "$work/body")
+  local options=("${curl_options[@]}" --max-time 65 --request "$method")
+  options+=(--dump-header "$work/head" --output "$work/body")
   [[ -z $body ]] || options+=(--data-binary "$body")
   [[ -z $key ]] || options+=(--header "idempotency-key: $key")
   while true; do
@@ -163,7 +165,8 @@ echo "cancelled: $(wait_for_end "$second")"
 
 # An agent that has to ask before it writes into its memory: its run stops, and the answer starts another one.
 tool=$(call GET '/v1/tools/?name=memory_insert' | jq -r '.[0].id')
-block=$(repeat=no call POST /v1/blocks/ '{"label": "human", "value": "", "description": "Whom you talk to"}' | jq -r .id)
+human='{"label": "human", "value": "", "description": "Whom you talk to"}'
+block=$(repeat=no call POST /v1/blocks/ "$human" | jq -r .id)
 keeper=$(jq -n --arg tool "$tool" --arg block "$block" '{
   name: "keeper", include_base_tools: false, block_ids: [$block], tool_ids: [$tool], tool_rules: [
     {type: "run_first", tool_name: "memory_insert", args: {label: "human", new_string: "Likes ships."}},

@@ -33,8 +33,7 @@ class Proxy:
     """Connections take the plan's faults in the order in which they come; behind the plan all are sound."""
 
     def __init__(self, target: str, plan: Iterable[Fault]) -> None:
-        self._host, _, port = target.rpartition(":")
-        self._port = int(port)
+        self.lead_to(target)
         self._plan = list(plan)
         self.address = ""
         self.connections = 0
@@ -46,6 +45,11 @@ class Proxy:
     def left(self) -> int:
         """Faults that no connection has had yet."""
         return max(0, len(self._plan) - self.connections)
+
+    def lead_to(self, target: str) -> None:
+        """From the next connection on."""
+        self._host, _, port = target.rpartition(":")
+        self._port = int(port)
 
     def cut(self) -> None:
         """Reset every connection that there is, on both sides."""

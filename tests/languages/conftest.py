@@ -97,4 +97,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if rows:
         terminalreporter.section("languages")
     for name, row in rows.items():
-        terminalreporter.line(f"{name:10} {row}")
+        terminalreporter.line(f"{name:18} {row}")

@@ -17,19 +17,28 @@ from tests.languages.model import HANDLE
 class StoryServer(ServerProcess):
     """Over TLS, for those who have its key, with the story's model as its default. It can be killed and begun again."""
 
-    def __init__(self, folder: Path, model_url: str) -> None:
+    def __init__(self, folder: Path, model_url: str, database_url: str = "") -> None:
         super().__init__(folder / "data")
+        self._folder = folder
+        self._database_url = database_url
         self.http_address = "127.0.0.1:0"
         self.api_key = ""
         self.ca_file = folder / "ca.pem"
         self._model_url = model_url
         authority = Authority()
+        folder.mkdir(exist_ok=True)
         self.ca_file.write_bytes(authority.pem)
         files = write(folder / "tls", authority.issue(*HERE))
         self._flags = [
-            *("--default-model", HANDLE),
+            *("--default-model", HANDLE, "--database-url", database_url),
             *("--tls-certificate-file", str(files.certificate), "--tls-key-file", str(files.key)),
         ]
+
+    def another(self) -> StoryServer:
+        """One more on the same database, for the same callers."""
+        server = StoryServer(self._folder / "another", self._model_url, self._database_url)
+        server.api_key, server.ca_file, server._flags = self.api_key, self.ca_file, self._flags
+        return server
 
     async def begin(self) -> None:
         if not self.api_key:
@@ -57,7 +66,7 @@ class StoryServer(ServerProcess):
     async def _new_key(self) -> str:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", self.module, "keys", "create", "--role", "full", "--name", "story"),
-            *("--data-dir", str(self.data_dir)),
+            *("--data-dir", str(self.data_dir), "--database-url", self._database_url),
             env=self._environment(),
             stdout=asyncio.subprocess.PIPE,
         )
@@ -67,9 +76,15 @@ class StoryServer(ServerProcess):
 
 
 @asynccontextmanager
-async def story_server(folder: Path, model_url: str) -> AsyncIterator[StoryServer]:
+async def story_server(folder: Path, model_url: str, database_url: str = "") -> AsyncIterator[StoryServer]:
     """One that serves inside the block."""
-    server = StoryServer(folder, model_url)
+    async with serving(StoryServer(folder, model_url, database_url)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving(server: StoryServer) -> AsyncIterator[StoryServer]:
+    """It serves inside the block."""
     try:
         await server.begin()
         yield server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ class Tool:
     asks_version: tuple[str, ...] = ("--version",)
 
     def version(self) -> str:
-        """The first line of what it says."""
+        """The first words of what it says, with its name."""
         told = subprocess.run([self.command, *self.asks_version], capture_output=True, text=True, timeout=60)
         lines = (told.stdout or told.stderr).strip().splitlines()
-        return lines[0] if lines else "?"
+        words = re.sub(r"\x1b\[\d*m| \(.*?\)", "", lines[0]).split()[:3] if lines else ["?"]
+        return " ".join(words if any(self.command in word for word in words) else [self.command, *words])
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Library:
 
 Need = Tool | Library
 
-GO = Tool("go", "golang-go 1.25 or newer", ("version",))
+GO = Tool("go", "golang-go 1.26 or newer", ("version",))
 NODE = Tool("node", "nodejs")
 NPM = Tool("npm", "npm")
 JAVA = Tool("javac", "openjdk-17-jdk-headless")

@@ -15,8 +15,8 @@ from sendoff.actions import ActionFilters
 from sendoff.cli import output, wording
 from sendoff.cli.exits import ExitCode
 from sendoff.cli.following import follow
+from sendoff.cli.ids import AgentOption, ConversationOption, RunId, RunOption
 from sendoff.cli.options import json_object
-from sendoff.cli.runs import RunId
 from sendoff.cli.session import Json, session
 from sendoff.client import Client
 
@@ -33,9 +33,9 @@ _MOST_PER_PAGE = 1000
 @actions.command("ls")
 def list_actions(
     context: typer.Context,
-    agent: Annotated[str | None, typer.Option(help="Of this agent.")] = None,
-    conversation: Annotated[str | None, typer.Option(help="Of this conversation.")] = None,
-    run: Annotated[str | None, typer.Option(help="Of this run.")] = None,
+    agent: AgentOption = None,
+    conversation: ConversationOption = None,
+    run: RunOption = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
     as_json: Json = False,
 ) -> None:
@@ -48,11 +48,7 @@ def list_actions(
     }
     with session(context).client() as client:
         found = islice(client.actions(**filters), limit)
-        if as_json:
-            for each in found:
-                output.line(each)
-        else:
-            output.table(("RUN", "CALL", "KIND", "ASKS", "ANSWERED", "UNTIL"), map(_row, found))
+        output.listing(found, ("RUN", "CALL", "KIND", "ASKS", "ANSWERED", "UNTIL"), _row, as_json=as_json)
 
 
 @actions.command("approve")

@@ -21,13 +21,16 @@ from sendoff.cli import (
     runs,
     sending,
     server,
+    steps,
     tools,
+    top,
 )
+from sendoff.cli.call.command import call
+from sendoff.cli.examples import EXAMPLES, show_examples
 from sendoff.cli.session import Session
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Send messages to LLM agents and follow their runs.",
@@ -84,10 +87,12 @@ app.command("wait")(runs.wait)
 app.command("watch")(runs.watch)
 app.command("cancel")(runs.cancel)
 app.command("messages")(runs.messages)
+app.command("top")(top.top)
 app.command("health")(server.health)
 app.command("info")(server.info)
 app.command("queue")(queues.queue)
 app.command("audit")(audit.audit)
+app.command("call")(call)
 app.add_typer(actions.actions, name="actions")
 app.add_typer(agents.agents, name="agents")
 app.add_typer(blocks.blocks, name="blocks")
@@ -97,4 +102,6 @@ app.add_typer(dispatch.dispatch, name="dispatch")
 app.add_typer(files.files, name="files")
 app.add_typer(runs.runs, name="runs")
 app.add_typer(server.models, name="models")
+app.add_typer(steps.steps, name="steps")
 app.add_typer(tools.tools, name="tools")
+show_examples(app, EXAMPLES)

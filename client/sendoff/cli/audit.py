@@ -25,11 +25,8 @@ def audit(
     with session(context).client() as client:
         found = client.audit_entries(key_id=key, method=method, resource_id=resource, outcome=outcome)
         entries = list(islice(found, limit))
-    if as_json:
-        for entry in entries:
-            output.line(entry)
-    else:
-        output.table(("TIME", "KEY", "NAME", "ADDRESS", "WHAT", "OUTCOME", "ABOUT"), map(_row, entries))
+    columns = ("TIME", "KEY", "NAME", "ADDRESS", "WHAT", "OUTCOME", "ABOUT")
+    output.listing(entries, columns, _row, as_json=as_json)
 
 
 def _row(entry: v1.AuditEntry) -> tuple[str, ...]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import typer
 
 from sendoff import v1
-from sendoff.cli import output, wording
+from sendoff.cli import completion, details, output, wording
+from sendoff.cli.ids import AgentOption, BlockId
 from sendoff.cli.session import Json, session
 from sendoff.requests import BlockFields
-
-BlockId: TypeAlias = Annotated[str, typer.Argument(metavar="BLOCK", help="Id of the memory block.")]
 
 blocks = typer.Typer(no_args_is_help=True, help="Memory blocks, which stand in the system prompts of agents.")
 
@@ -22,19 +21,15 @@ blocks = typer.Typer(no_args_is_help=True, help="Memory blocks, which stand in t
 @blocks.command("ls")
 def list_blocks(
     context: typer.Context,
-    agent: Annotated[str | None, typer.Option(help="Only those of this agent, in its order.")] = None,
+    agent: AgentOption = None,
     label: Annotated[str | None, typer.Option(help="Only those of this label.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
     as_json: Json = False,
 ) -> None:
-    """List memory blocks, newest first."""
+    """List memory blocks, newest first; those of one agent in its order."""
     with session(context).client() as client:
         found = islice(client.blocks(agent, label=label), limit)
-        if as_json:
-            for each in found:
-                output.line(each)
-        else:
-            output.table(("BLOCK", "LABEL", "CHARACTERS", "UPDATED", "DESCRIPTION"), map(_row, found))
+        output.listing(found, ("BLOCK", "LABEL", "CHARACTERS", "UPDATED", "DESCRIPTION"), _row, as_json=as_json)
 
 
 @blocks.command("get")
@@ -54,7 +49,7 @@ def get(
     elif value_only:
         output.say(block.value)
     else:
-        output.fields(wording.block_fields(block))
+        output.fields(details.of_block(block))
         output.say(f"\n{block.value}")
 
 
@@ -62,7 +57,12 @@ def get(
 def put(
     context: typer.Context,
     block_id: Annotated[
-        str | None, typer.Argument(metavar="BLOCK", help="Id of the block to change; unset: a new one is made.")
+        str | None,
+        typer.Argument(
+            metavar="BLOCK",
+            help="Id of the block to change; unset: a new one is made.",
+            autocompletion=completion.block_ids,
+        ),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Names it to the model; a new one needs it.")] = None,
     value: Annotated[str | None, typer.Option(help="What is remembered; - reads it from stdin.")] = None,
@@ -100,10 +100,11 @@ def put(
 
 
 @blocks.command("rm")
-def remove(context: typer.Context, block_id: BlockId) -> None:
+def remove(context: typer.Context, block_id: BlockId, as_json: Json = False) -> None:
     """Delete a memory block; agents that have it go on without it."""
     with session(context).client() as client:
         client.delete_block(block_id)
+    output.removed(block_id, as_json=as_json)
 
 
 def _check_use(

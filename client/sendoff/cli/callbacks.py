@@ -11,12 +11,12 @@ import typer
 
 from sendoff import v1
 from sendoff.callbacks import EndpointFields
-from sendoff.cli import listening, output, receiving, wording
+from sendoff.cli import completion, details, listening, output, receiving, wording
 from sendoff.cli.exits import ExitCode
-from sendoff.cli.options import AgentOfRuns, EventType, moment_or_span, span_s
+from sendoff.cli.ids import AgentOfRuns, DeliveryId, EndpointId, EndpointOption, RunOption
+from sendoff.cli.options import EventType, moment_or_span, span_s
 from sendoff.cli.session import Json, session
 
-EndpointId: TypeAlias = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Id of the endpoint.")]
 Url: TypeAlias = Annotated[str | None, typer.Option(help="Where the server POSTs.")]
 Description: TypeAlias = Annotated[str | None, typer.Option(help="What it is for, for people.")]
 IncludeRun: TypeAlias = Annotated[
@@ -78,11 +78,9 @@ def list_endpoints(context: typer.Context, limit: Limit = 50, as_json: Json = Fa
     """List endpoints, newest first."""
     with session(context).client() as client:
         found = islice(client.endpoints(page_size=min(limit, _MOST_PER_PAGE)), limit)
-        if as_json:
-            for each in found:
-                output.line(each)
-        else:
-            output.table(("ENDPOINT", "URL", "EVENTS", "AGENT", "STATUS", "DESCRIPTION"), map(_endpoint_row, found))
+        output.listing(
+            found, ("ENDPOINT", "URL", "EVENTS", "AGENT", "STATUS", "DESCRIPTION"), _endpoint_row, as_json=as_json
+        )
 
 
 @callbacks.command("get")
@@ -116,10 +114,11 @@ def update(
 
 @callbacks.command("delete", hidden=True)
 @callbacks.command("rm")
-def remove(context: typer.Context, endpoint_id: EndpointId) -> None:
+def remove(context: typer.Context, endpoint_id: EndpointId, as_json: Json = False) -> None:
     """Delete an endpoint with its deliveries; those that wait are not sent any more."""
     with session(context).client() as client:
         client.delete_endpoint(endpoint_id)
+    output.removed(endpoint_id, as_json=as_json)
 
 
 @callbacks.command("rotate")
@@ -161,8 +160,8 @@ def try_endpoint(context: typer.Context, endpoint_id: EndpointId, as_json: Json 
 @callbacks.command("deliveries")
 def deliveries(
     context: typer.Context,
-    run: Annotated[str | None, typer.Option(help="Only those of this run.")] = None,
-    endpoint: Annotated[str | None, typer.Option(help="Only those to this endpoint.")] = None,
+    run: RunOption = None,
+    endpoint: EndpointOption = None,
     status: Annotated[
         list[DeliveryStatus] | None, typer.Option(help="Only those in this status; may be given again.")
     ] = None,
@@ -176,21 +175,39 @@ def deliveries(
         found = islice(
             client.deliveries(run_id=run, endpoint_id=endpoint, statuses=statuses, page_size=page_size), limit
         )
-        if as_json:
-            for each in found:
-                output.line(each)
-        else:
-            columns = ("DELIVERY", "EVENT", "RUN", "TO", "STATUS", "ATTEMPTS", "LAST ATTEMPT", "NEXT ATTEMPT")
-            output.table(columns, map(wording.delivery, found))
+        columns = ("DELIVERY", "EVENT", "RUN", "TO", "STATUS", "ATTEMPTS", "LAST ATTEMPT", "NEXT ATTEMPT")
+        output.listing(found, columns, wording.delivery, as_json=as_json)
+
+
+@callbacks.command("delivery")
+def delivery(
+    context: typer.Context,
+    delivery_id: DeliveryId,
+    as_json: Json = False,
+) -> None:
+    """Show a delivery with its attempts."""
+    with session(context).client() as client:
+        found = client.get_delivery(delivery_id)
+    if as_json:
+        output.document(found)
+        return
+    output.fields(details.of_delivery(found))
+    if found.attempts:
+        output.say("")
+        output.table(("ATTEMPT", "WHAT CAME OF IT"), map(_attempt_row, found.attempts))
 
 
 @callbacks.command("redeliver")
 def redeliver(
     context: typer.Context,
     delivery_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[DELIVERY]...", help="Ids of deliveries.")
+        list[str] | None,
+        typer.Argument(metavar="[DELIVERY]...", help="Ids of deliveries.", autocompletion=completion.delivery_ids),
     ] = None,
-    endpoint: Annotated[str | None, typer.Option(help="Instead: all dead letters of this endpoint.")] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="Instead: all dead letters of this endpoint.", autocompletion=completion.endpoint_ids),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(
@@ -246,12 +263,16 @@ def _show_endpoint(endpoint: v1.CallbackEndpoint, *, as_json: bool) -> None:
     if as_json:
         output.document(endpoint)
     else:
-        output.fields(wording.endpoint_fields(endpoint))
+        output.fields(details.of_endpoint(endpoint))
 
 
 def _show_secret(secret: str) -> None:
     output.say(secret)
     output.note("The receiver verifies with this secret (Standard Webhooks). Keep it now: it is not shown again.")
+
+
+def _attempt_row(attempt: v1.DeliveryAttempt) -> tuple[str, ...]:
+    return wording.moment(attempt.start_time), wording.attempt(attempt)
 
 
 def _endpoint_row(endpoint: v1.CallbackEndpoint) -> tuple[str, ...]:

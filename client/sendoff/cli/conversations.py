@@ -8,19 +8,19 @@ from typing import Annotated, TypeAlias
 import typer
 
 from sendoff import v1
-from sendoff.cli import output, wording
+from sendoff.cli import completion, details, output, wording
+from sendoff.cli.ids import AgentId, AnyConversation, ConversationId
 from sendoff.cli.options import labels
 from sendoff.cli.session import Json, session
 from sendoff.requests import ConversationFields, MessageFilters
 
-ConversationId: TypeAlias = Annotated[str, typer.Argument(metavar="CONVERSATION", help="Id of the conversation.")]
-AnyConversation: TypeAlias = Annotated[
-    str,
-    typer.Argument(metavar="CONVERSATION", help='Id of the conversation; "default" with --agent: the agent\'s own.'),
+OfAgent: TypeAlias = Annotated[
+    str | None, typer.Option("--agent", help="Id of the agent.", autocompletion=completion.agent_ids)
 ]
-OfAgent: TypeAlias = Annotated[str | None, typer.Option("--agent", help="Id of the agent.")]
 Summary: TypeAlias = Annotated[str | None, typer.Option(help="What it is about, for people.")]
-Model: TypeAlias = Annotated[str | None, typer.Option(help="Model of its runs; unset: the agent's.")]
+Model: TypeAlias = Annotated[
+    str | None, typer.Option(help="Model of its runs; unset: the agent's.", autocompletion=completion.models)
+]
 Label: TypeAlias = Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept with it; may be given again.")]
 RequestId: TypeAlias = Annotated[
     str | None, typer.Option(help="Name of this request: sent again, it is the same conversation.")
@@ -34,7 +34,7 @@ _MOST_PER_PAGE = 1000
 @conversations.command("create")
 def create(
     context: typer.Context,
-    agent: Annotated[str, typer.Argument(metavar="AGENT", help="Id of the agent.")],
+    agent_id: AgentId,
     summary: Summary = None,
     model: Model = None,
     label: Label = None,
@@ -44,7 +44,7 @@ def create(
     """Begin a conversation with an agent; prints its id."""
     fields: ConversationFields = {"summary": summary, "model": model, "labels": labels(label)}
     with session(context).client() as client:
-        made = client.create_conversation(agent, request_id=request_id, **fields)
+        made = client.create_conversation(agent_id, request_id=request_id, **fields)
     _show_made(made, as_json=as_json)
 
 
@@ -83,22 +83,46 @@ def list_conversations(
     """List conversations, newest first."""
     with session(context).client() as client:
         found = islice(client.conversations(agent, summary_search=search, archived=archived), limit)
-        if as_json:
-            for each in found:
-                output.line(each)
-        else:
-            output.table(("CONVERSATION", "SUMMARY", "LAST MESSAGE", "QUEUED", "AGENT"), map(_row, found))
+        output.listing(found, ("CONVERSATION", "SUMMARY", "LAST MESSAGE", "QUEUED", "AGENT"), _row, as_json=as_json)
 
 
 @conversations.command("show")
 def show(context: typer.Context, conversation_id: ConversationId, as_json: Json = False) -> None:
     """Show a conversation."""
     with session(context).client() as client:
-        conversation = client.get_conversation(conversation_id)
-    if as_json:
-        output.document(conversation)
-    else:
-        output.fields(wording.conversation_fields(conversation))
+        _show(client.get_conversation(conversation_id), as_json=as_json)
+
+
+@conversations.command("update")
+def update(
+    context: typer.Context,
+    conversation_id: ConversationId,
+    summary: Summary = None,
+    description: Annotated[str | None, typer.Option(help="More about it, for people.")] = None,
+    model: Model = None,
+    archived: Annotated[
+        bool | None, typer.Option("--archive/--unarchive", help="Archived, it is still there and can be used.")
+    ] = None,
+    label: Label = None,
+    etag: Annotated[str | None, typer.Option(help="Change it only if this is still its etag.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Change a conversation, then show it; what is not given stays as it is. Labels take the place of those it has."""
+    fields: ConversationFields = {}
+    if summary is not None:
+        fields["summary"] = summary
+    if description is not None:
+        fields["description"] = description
+    if model is not None:
+        fields["model"] = model or None
+    if archived is not None:
+        fields["archived"] = archived
+    if label:
+        fields["labels"] = labels(label)
+    if not fields:
+        raise typer.BadParameter("nothing to change: give --summary, --model, --archive, --label, ...")
+    with session(context).client() as client:
+        _show(client.update_conversation(conversation_id, etag=etag, **fields), as_json=as_json)
 
 
 @conversations.command("messages")
@@ -113,11 +137,19 @@ def messages(
     filters: MessageFilters = {"agent_id": agent, "page_size": min(limit, _MOST_PER_PAGE)}
     with session(context).client() as client:
         found = list(islice(client.messages(conversation_id, **filters), limit))[::-1]
-    if as_json:
-        for each in found:
-            output.line(each)
-    else:
-        output.table(("KIND", "TEXT"), map(wording.message, found))
+    output.listing(found, wording.MESSAGE_COLUMNS, wording.message, as_json=as_json)
+
+
+@conversations.command("message")
+def message(
+    context: typer.Context,
+    message_id: Annotated[str, typer.Argument(metavar="MESSAGE", help="Id of the message.")],
+    as_json: Json = False,
+) -> None:
+    """Show one message of any conversation, all its entries."""
+    with session(context).client() as client:
+        found = client.get_message(message_id)
+    output.listing(found, wording.MESSAGE_COLUMNS, wording.message, as_json=as_json)
 
 
 @conversations.command("context")
@@ -154,10 +186,14 @@ def compact(
 
 
 @conversations.command("reset")
-def reset(context: typer.Context, conversation_id: AnyConversation, agent: OfAgent = None) -> None:
+def reset(
+    context: typer.Context, conversation_id: AnyConversation, agent: OfAgent = None, as_json: Json = False
+) -> None:
     """Show the model nothing of what was said so far; what is pending is denied. Messages stay readable."""
     with session(context).client() as client:
-        client.reset_conversation(conversation_id, agent_id=agent)
+        done = client.reset_conversation(conversation_id, agent_id=agent)
+    if as_json:
+        output.document(done)
 
 
 @conversations.command("rm")
@@ -165,10 +201,19 @@ def remove(
     context: typer.Context,
     conversation_id: ConversationId,
     cancel_runs: Annotated[bool, typer.Option("--cancel-runs", help="Cancel its runs first.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Delete a conversation with its messages and runs."""
     with session(context).client() as client:
         client.delete_conversation(conversation_id, cancel_runs=cancel_runs)
+    output.removed(conversation_id, as_json=as_json)
+
+
+def _show(conversation: v1.Conversation, *, as_json: bool) -> None:
+    if as_json:
+        output.document(conversation)
+    else:
+        output.fields(details.of_conversation(conversation))
 
 
 def _row(conversation: v1.Conversation) -> tuple[str, ...]:

@@ -6,10 +6,12 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from sendoff.cli import output, wording
+from sendoff.cli import completion, output, wording
 from sendoff.cli.session import Json, session
 
-Agent: TypeAlias = Annotated[str | None, typer.Option("--agent", help="Of the runs of this agent.")]
+Agent: TypeAlias = Annotated[
+    str | None, typer.Option("--agent", help="Of the runs of this agent.", autocompletion=completion.agent_ids)
+]
 Key: TypeAlias = Annotated[str | None, typer.Option("--key", help="Of the runs with this fairness key.")]
 
 dispatch = typer.Typer(no_args_is_help=True, help="Which waiting runs may begin.")
@@ -33,11 +35,14 @@ def pause(
 
 
 @dispatch.command("resume")
-def resume(context: typer.Context, agent: Agent = None, key: Key = None) -> None:
+def resume(context: typer.Context, agent: Agent = None, key: Key = None, as_json: Json = False) -> None:
     """Lift the pause of an agent or a key; without either, the one of everything. Others stay."""
     with session(context).client() as client:
         was_paused = client.resume_dispatch(agent_id=agent, fairness_key=key)
-    output.note("resumed" if was_paused else "it was not paused")
+    if as_json:
+        output.value({"was_paused": was_paused})
+    else:
+        output.note("resumed" if was_paused else "it was not paused")
 
 
 @dispatch.command("ls")
@@ -45,9 +50,4 @@ def list_pauses(context: typer.Context, as_json: Json = False) -> None:
     """List what is paused, oldest first."""
     with session(context).client() as client:
         found = client.dispatch_pauses()
-    if as_json:
-        for each in found:
-            output.line(each)
-    else:
-        rows = ((wording.pause_scope(each), wording.moment(each.create_time), each.reason) for each in found)
-        output.table(("WHAT", "SINCE", "REASON"), rows)
+    output.listing(found, ("WHAT", "SINCE", "REASON"), wording.pause, as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,8 @@ from typing import Annotated
 import typer
 
 from sendoff import v1
-from sendoff.cli import output, wording
+from sendoff.cli import details, output, wording
+from sendoff.cli.ids import FileId
 from sendoff.cli.pictures import picture
 from sendoff.cli.session import Json, session
 
@@ -48,21 +50,52 @@ def list_files(
     """List files, newest first."""
     with session(context).client() as client:
         found = islice(client.files(page_size=min(limit, _MOST_PER_PAGE)), limit)
-        if as_json:
-            for each in found:
-                output.line(each)
-        else:
-            output.table(("FILE", "NAME", "TYPE", "BYTES", "CREATED"), map(_row, found))
+        output.listing(found, ("FILE", "NAME", "TYPE", "BYTES", "CREATED"), _row, as_json=as_json)
+
+
+@files.command("get")
+def get(
+    context: typer.Context,
+    file_id: FileId,
+    into: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="PATH", help="Write the picture there; -: to stdout.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is known of a file, or fetch it."""
+    if into == "-" and as_json:
+        raise typer.BadParameter("--output - and --json exclude each other")
+    with session(context).client() as client:
+        found = client.get_file(file_id, include_data=into is not None)
+    if into == "-":
+        sys.stdout.buffer.write(found.data)
+        sys.stdout.flush()
+        return
+    if into is not None:
+        _write(Path(into), found.data)
+    if as_json:
+        output.document(found.file)
+    else:
+        output.fields(details.of_file(found.file))
 
 
 @files.command("rm")
 def remove(
     context: typer.Context,
-    file_id: Annotated[str, typer.Argument(metavar="FILE", help="Id of the file.")],
+    file_id: FileId,
+    as_json: Json = False,
 ) -> None:
     """Delete a file. Messages that show it stay; models are told that the picture is gone."""
     with session(context).client() as client:
         client.delete_file(file_id)
+    output.removed(file_id, as_json=as_json)
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise typer.BadParameter(f"--output {path}: {error.strerror}") from error
 
 
 def _row(file: v1.File) -> tuple[str, ...]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from types import TracebackType
+from typing import Protocol
 
 import typer
 
@@ -10,45 +14,90 @@ from sendoff import v1
 from sendoff.cli import output, wording
 from sendoff.cli.asking import ask
 from sendoff.cli.exits import ExitCode, of_run
-from sendoff.client import Client
+from sendoff.cli.live.screen import LiveScreen
+from sendoff.cli.pausing import PausingClient
 from sendoff.transcript import Change, Part, Transcript
 from sendoff.watching import Entry, WatchOptions
 
 _LONGEST_NOTE = 300
 
 
-def follow(client: Client, run_id: str, options: WatchOptions, *, as_json: bool) -> None:
-    """Watch a run to its end and exit as it ended. Ctrl-C stops the watch, not the run, and says how to go on."""
+class View(Protocol):
+    """Shows the entries of a watch while it is entered."""
+
+    def __enter__(self) -> object: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    def show(self, entry: Entry) -> None:
+        """Show what the entry brought."""
+
+    def paused(self, pause_s: float) -> None:
+        """The connection is lost; it is tried again after a pause."""
+
+
+def follow(
+    client: PausingClient, run_id: str, options: WatchOptions, *, as_json: bool = False, plain: bool = False
+) -> None:
+    """Watch a run to its end and exit as it ended. Ctrl-C stops the watch, not the run, and says how to go on.
+
+    On a terminal that is a live view, unless it is to be `plain`.
+    """
     seen, seen_in = options.get("after_sequence", 0), run_id
     ended: v1.Run | None = None
-    screen = Screen()
     try:
-        with closing(client.watch(run_id, **options)) as watch:
+        with _view(as_json=as_json, plain=plain) as view, closing(client.watch(run_id, **options)) as watch:
+            client.on_pause = view.paused
             for entry in watch:
-                output.line(_frame(entry)) if as_json else screen.show(entry)
+                view.show(entry)
                 if isinstance(entry, v1.RunEvent):
                     seen, seen_in = entry.sequence, entry.run_id
                     ended = entry.finished.run if entry.HasField("finished") else None
     except KeyboardInterrupt as stop:
-        screen.end_line()
         output.note(f"The run goes on. To watch it again: sendoff watch {seen_in} --from {seen}")
         raise typer.Exit(ExitCode.INTERRUPTED) from stop
     finally:
-        screen.end_line()
+        client.on_pause = None
     if ended is None or ended.pending_actions:
         # A watch from behind the last event is not told of it, and what was pending then may have an answer by now.
         ended = client.get_run(seen_in)
     if as_json or options.get("follow_continuations"):
         conclude(ended)
     if (continuation := ask(client, ended)) is not None:
-        follow(client, continuation.id, {"include_deltas": options.get("include_deltas", False)}, as_json=False)
+        follow(client, continuation.id, {"include_deltas": options.get("include_deltas", False)}, plain=plain)
     conclude(ended)
+
+
+@contextmanager
+def _view(*, as_json: bool, plain: bool) -> Iterator[View]:
+    live = output.is_terminal() and not plain
+    with Lines() if as_json else LiveScreen() if live else Screen() as view:
+        yield view
 
 
 def conclude(run: v1.Run) -> None:
     """Say how a run ended, and exit accordingly."""
     output.note(wording.summary(run))
     raise typer.Exit(of_run(run))
+
+
+class Lines:
+    """Each entry as a line of JSON on stdout."""
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """All is written."""
+
+    def show(self, entry: Entry) -> None:
+        """Write the entry as a frame of WatchRun."""
+        output.line(_frame(entry))
+
+    def paused(self, pause_s: float) -> None:
+        """Nothing to write: what follows joins on to what was written."""
 
 
 class Screen:
@@ -58,13 +107,31 @@ class Screen:
         self._transcript = Transcript()
         self._part: Part | None = None
         """The part whose text stands at the end of the line that is being written."""
+        self._is_cut_off = False
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end_line()
 
     def show(self, entry: Entry) -> None:
         """Show what the entry brought."""
+        self._is_cut_off = False
         for change in self._transcript.apply(entry):
             self._show_change(change)
         if isinstance(entry, v1.RunEvent):
             self._show_event(entry)
+
+    def paused(self, pause_s: float) -> None:
+        """Say once that the connection is lost."""
+        if not self._is_cut_off:
+            self._is_cut_off = True
+            if self._part is not None and (self._part.kind != "text" or sys.stdout.isatty()):
+                self.end_line()  # but into a pipe goes the answer as it is
+            output.note("(the connection is lost; trying again)")
 
     def end_line(self) -> None:
         """What comes next begins on a line of its own."""

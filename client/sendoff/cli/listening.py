@@ -18,7 +18,8 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 from sendoff.cli import output
 from sendoff.cli.exits import ExitCode
 from sendoff.cli.http_receiver import HttpReceiver, Received, Refused
-from sendoff.cli.options import AgentOfRuns, EventType
+from sendoff.cli.ids import AgentOfRuns
+from sendoff.cli.options import EventType
 from sendoff.cli.session import Json, session
 from sendoff.client import Client
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any, TypeAlias
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
-AgentOfRuns: TypeAlias = Annotated[str | None, typer.Option("--agent", help="Only runs of this agent.")]
 EventType: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -22,11 +21,16 @@ EventType: TypeAlias = Annotated[
 
 def labels(given: list[str] | None) -> dict[str, str]:
     """What `--label KEY=VALUE` says, given once or more."""
+    return key_values("--label", given)
+
+
+def key_values(option: str, given: list[str] | None) -> dict[str, str]:
+    """What an option says that takes KEY=VALUE, given once or more."""
     found: dict[str, str] = {}
     for each in given or []:
         key, separator, value = each.partition("=")
         if not separator:
-            raise typer.BadParameter(f"--label {each}: expected KEY=VALUE")
+            raise typer.BadParameter(f"{option} {each}: expected KEY=VALUE")
         found[key] = value
     return found
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TextIO
+from collections.abc import Callable, Iterable, Sequence
+from typing import TextIO, TypeVar
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -13,9 +13,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+_Shown = TypeVar("_Shown", bound=Message)
+
 _ALLOWED_CONTROLS = "\n\t"
 # What a model writes must not steer the terminal: no escape sequences, no carriage returns over what stands there.
 _CONTROLS = {n: "\ufffd" for n in (*range(0x20), *range(0x7F, 0xA0)) if chr(n) not in _ALLOWED_CONTROLS}
+
+
+def is_terminal() -> bool:
+    """Whether a person sees both what is written and what is said, on a terminal that can move its cursor."""
+    return sys.stdout.isatty() and sys.stderr.isatty() and not Console().is_dumb_terminal
 
 
 def say(text: str) -> None:
@@ -41,8 +48,13 @@ def complain(text: str) -> None:
 
 
 def document(message: Message) -> None:
-    """A message as one JSON document."""
-    say(json.dumps(_as_json(message), ensure_ascii=False, indent=2))
+    """A message as JSON: indented on a terminal, one line in a pipe."""
+    value(_as_json(message))
+
+
+def value(told: object) -> None:
+    """What JSON can hold: indented on a terminal, one line in a pipe."""
+    say(json.dumps(told, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
 
 
 def line(message: Message) -> None:
@@ -72,13 +84,39 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(highlight=False).print(drawn)
 
 
+def listing(
+    found: Iterable[_Shown],
+    columns: Sequence[str],
+    row: Callable[[_Shown], Sequence[str]],
+    *,
+    as_json: bool,
+) -> None:
+    """Many messages, as they come: JSON of one a line, or a row each."""
+    if not as_json:
+        table(columns, map(row, found))
+        return
+    for message in found:
+        line(message)
+
+
+def removed(id: str, *, as_json: bool) -> None:
+    """That something is gone, for programs; people are told by the exit code."""
+    if as_json:
+        value({"deleted": id})
+
+
 def one_line(text: str) -> str:
     """The text without line ends, tabs and control characters."""
     return " ".join(text.translate(_CONTROLS).split())
 
 
+def harmless(text: str) -> str:
+    """The text without what would steer a terminal."""
+    return text.translate(_CONTROLS)
+
+
 def _harmless(text: str, stream: TextIO) -> str:
-    return text.translate(_CONTROLS) if stream.isatty() else text
+    return harmless(text) if stream.isatty() else text
 
 
 def _as_json(message: Message) -> object:

@@ -33,7 +33,7 @@ def queue(
     output.table(("REPLICA", "SLOTS", "TAKEN", "LAST HEARD OF"), _replicas(found))
     if found.pauses:
         output.say("")
-        output.table(("PAUSED", "SINCE", "REASON"), map(_pause, found.pauses))
+        output.table(("PAUSED", "SINCE", "REASON"), map(wording.pause, found.pauses))
     for name, most in (("agent", found.max_running_per_agent), ("tenant", found.max_running_per_tenant)):
         if most:
             output.note(f"at most {most} runs of one {name} are under way at once")
@@ -45,10 +45,6 @@ def _bucket(bucket: v1.QueueBucket) -> tuple[str, ...]:
     numbers = (bucket.priority, bucket.queued, bucket.blocked, bucket.scheduled, bucket.running)
     oldest = wording.span(bucket.oldest_age.ToNanoseconds()) if bucket.HasField("oldest_age") else ""
     return bucket.fairness_key, *map(str, numbers), oldest
-
-
-def _pause(pause: v1.DispatchPause) -> tuple[str, ...]:
-    return wording.pause_scope(pause), wording.moment(pause.create_time), pause.reason
 
 
 def _waits(waits: v1.SlotWaits) -> tuple[str, ...]:

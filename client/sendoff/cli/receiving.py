@@ -9,6 +9,7 @@ import typer
 
 from sendoff import v1
 from sendoff.cli import output, wording
+from sendoff.cli.ids import EndpointId
 from sendoff.cli.options import span_s
 from sendoff.cli.session import Json, session
 from sendoff.receiving import DEFAULT_UNACKED, Received, ReceiveOptions
@@ -16,7 +17,7 @@ from sendoff.receiving import DEFAULT_UNACKED, Received, ReceiveOptions
 
 def receive(
     context: typer.Context,
-    endpoint_id: Annotated[str, typer.Argument(metavar="ENDPOINT", help="Id of an endpoint without a URL.")],
+    endpoint_id: EndpointId,
     count: Annotated[int | None, typer.Option(help="End after so many deliveries.", min=1)] = None,
     ack_timeout: Annotated[
         str | None, typer.Option(help="What was not printed after that time comes again, as 90s; unset: 60s.")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from enum import StrEnum
 from itertools import islice
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import typer
 
 from sendoff import v1
-from sendoff.cli import output, wording
+from sendoff.cli import details, output, wording
+from sendoff.cli.events import event_row
 from sendoff.cli.exits import ExitCode, of_run
 from sendoff.cli.following import follow
-from sendoff.cli.session import Json, session
+from sendoff.cli.ids import AgentOfRuns, ConversationOption, RunId
+from sendoff.cli.session import Json, Plain, session
 from sendoff.requests import RunFilters
 from sendoff.waiting import TERMINAL, is_reached
 from sendoff.watching import WatchOptions
-
-RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 
 runs = typer.Typer(no_args_is_help=True, help="Runs.")
 
@@ -75,12 +75,15 @@ def watch(
     turn: Annotated[
         bool, typer.Option("--turn", help="Go on with the runs that continue it, and wait for them.")
     ] = False,
+    plain: Plain = False,
     as_json: Json = False,
 ) -> None:
     """Show a run while it goes on, over broken connections too. The exit code tells how it ended."""
+    if plain and as_json:
+        raise typer.BadParameter("--plain and --json exclude each other")
     options: WatchOptions = {"after_sequence": after, "include_deltas": deltas, "follow_continuations": turn}
     with session(context).client() as client:
-        follow(client, run_id, options, as_json=as_json)
+        follow(client, run_id, options, as_json=as_json, plain=plain)
 
 
 def cancel(
@@ -99,18 +102,14 @@ def messages(context: typer.Context, run_id: RunId, as_json: Json = False) -> No
     """Show the messages of a run, its input included."""
     with session(context).client() as client:
         found = client.run_messages(run_id)
-        if as_json:
-            for each in found:
-                output.line(each)
-        else:
-            output.table(("KIND", "TEXT"), map(wording.message, found))
+        output.listing(found, wording.MESSAGE_COLUMNS, wording.message, as_json=as_json)
 
 
 @runs.command("ls")
 def list_runs(
     context: typer.Context,
-    agent: Annotated[str | None, typer.Option(help="Of this agent only.")] = None,
-    conversation: Annotated[str | None, typer.Option(help="Of this conversation only.")] = None,
+    agent: AgentOfRuns = None,
+    conversation: ConversationOption = None,
     status: Annotated[list[Status] | None, typer.Option(help="In this status only; may be given again.")] = None,
     active: Annotated[bool | None, typer.Option("--active/--ended", help="Only those that go on, or not.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
@@ -126,18 +125,15 @@ def list_runs(
     }
     with session(context).client() as client:
         found = islice(client.runs(**filters), limit)
-        if as_json:
-            for each in found:
-                output.line(each)
-        else:
-            output.table(("RUN", "STATUS", "STOP REASON", "CREATED", "DURATION", "AGENT"), map(_row, found))
+        output.listing(found, ("RUN", "STATUS", "STOP REASON", "CREATED", "DURATION", "AGENT"), _row, as_json=as_json)
 
 
 @runs.command("rm")
-def remove(context: typer.Context, run_id: RunId) -> None:
+def remove(context: typer.Context, run_id: RunId, as_json: Json = False) -> None:
     """Delete a run that has ended. Its messages stay in the conversation."""
     with session(context).client() as client:
         client.delete_run(run_id)
+    output.removed(run_id, as_json=as_json)
 
 
 @runs.command("explain")
@@ -157,12 +153,21 @@ def steps(context: typer.Context, run_id: RunId, as_json: Json = False) -> None:
     """Show the steps of a run: its model calls, and the tools that each called."""
     with session(context).client() as client:
         found = client.run_steps(run_id)
-        if as_json:
-            for each in found:
-                output.line(each)
-        else:
-            columns = ("STEP", "STATUS", "MODEL", "TOKENS", "MODEL TIME", "TOOL TIME", "TOOLS", "ERROR")
-            output.table(columns, map(wording.step, found))
+        output.listing(found, wording.STEP_COLUMNS, wording.step, as_json=as_json)
+
+
+@runs.command("events")
+def events(
+    context: typer.Context,
+    run_id: RunId,
+    after: Annotated[int, typer.Option("--from", help="Only what comes after this event.", min=0)] = 0,
+    limit: Annotated[int | None, typer.Option(help="At most so many; unset: all.", min=1)] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the log of a run as it is now. To follow it: `sendoff watch`."""
+    with session(context).client() as client:
+        found = islice(client.run_events(run_id, after_sequence=after), limit)
+        output.listing(found, ("EVENT", "TIME", "KIND", "WHAT"), event_row, as_json=as_json)
 
 
 def _row(run: v1.Run) -> tuple[str, ...]:
@@ -175,4 +180,4 @@ def _show(run: v1.Run, *, as_json: bool) -> None:
     if as_json:
         output.document(run)
     else:
-        output.fields(wording.run_fields(run))
+        output.fields(details.of_run(run))

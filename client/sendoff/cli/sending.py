@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from sendoff import v1
-from sendoff.cli import output
+from sendoff.cli import completion, output
 from sendoff.cli.asking import ask
 from sendoff.cli.exits import ExitCode
 from sendoff.cli.following import Screen, conclude, follow
 from sendoff.cli.options import json_object, labels, moment_or_span
 from sendoff.cli.pictures import image as image_named
-from sendoff.cli.session import Json, session
+from sendoff.cli.session import Json, Plain, session
 from sendoff.client import Client
 from sendoff.requests import SendOptions
 from sendoff.waiting import TERMINAL
@@ -42,13 +42,21 @@ class WhenBusy(StrEnum):
 
 def send(
     context: typer.Context,
-    agent: Annotated[str, typer.Argument(help='Id of the agent; "" goes with --conversation.')],
+    agent: Annotated[
+        str,
+        typer.Argument(help='Id of the agent; "" goes with --conversation.', autocompletion=completion.agent_ids),
+    ],
     text: Annotated[str, typer.Argument(help="What to say; - reads it from stdin.")],
     watch: Annotated[bool, typer.Option("--watch", help="Show the answer while it is written.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show the answer when it is there.")] = False,
     timeout: Annotated[float | None, typer.Option(help="With --wait: at most so many seconds.", min=0)] = None,
-    conversation: Annotated[str | None, typer.Option(help="Conversation; unset: the agent's own.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model for this run only.")] = None,
+    conversation: Annotated[
+        str | None,
+        typer.Option(help="Conversation; unset: the agent's own.", autocompletion=completion.conversation_ids),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model for this run only.", autocompletion=completion.models)
+    ] = None,
     system: Annotated[str | None, typer.Option(help="System prompt for this run only.")] = None,
     request_id: Annotated[
         str | None, typer.Option(help="Name of this request: sent again, it is the same run.")
@@ -87,6 +95,7 @@ def send(
     validate_only: Annotated[
         bool, typer.Option("--validate-only", help="Check the request, and send nothing.")
     ] = False,
+    plain: Plain = False,
     as_json: Json = False,
 ) -> None:
     """Send a message to an agent.
@@ -95,6 +104,8 @@ def send(
     """
     if watch + wait + validate_only > 1:
         raise typer.BadParameter("--watch, --wait and --validate-only exclude each other")
+    if plain and (as_json or not watch):
+        raise typer.BadParameter("--plain goes with --watch, and not with --json")
     if timeout is not None and not wait:
         raise typer.BadParameter("--timeout goes with --wait; the deadline of the call itself stands before `send`")
     callback = _callback(callback_event, callback_include_run, callback_secret)
@@ -122,7 +133,7 @@ def send(
     with session(context).client() as client:
         run = client.send(agent, content, **options)
         if watch:
-            follow(client, run.id, {"include_deltas": True}, as_json=as_json)
+            follow(client, run.id, {"include_deltas": True}, as_json=as_json, plain=plain)
         elif wait:
             _await_answer(client, run, timeout, as_json=as_json)
         else:

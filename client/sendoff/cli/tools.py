@@ -6,18 +6,17 @@ import re
 from datetime import timedelta
 from enum import StrEnum
 from itertools import islice
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import typer
 
 from sendoff import v1
-from sendoff.cli import output, tool_file, wording
+from sendoff.cli import details, output, tool_file, wording
 from sendoff.cli.exits import ExitCode
+from sendoff.cli.ids import AgentOption, AnyTool
 from sendoff.cli.session import Json, session
 from sendoff.client import Client
 from sendoff.requests import ToolFilters
-
-AnyTool: TypeAlias = Annotated[str, typer.Argument(metavar="TOOL", help="Id of the tool, or its name.")]
 
 tools = typer.Typer(no_args_is_help=True, help="Tools, which agents may call.")
 
@@ -45,7 +44,7 @@ class Effect(StrEnum):
 @tools.command("ls")
 def list_tools(
     context: typer.Context,
-    agent: Annotated[str | None, typer.Option(help="Only those that this agent names.")] = None,
+    agent: AgentOption = None,
     kind: Annotated[list[Type] | None, typer.Option("--type", help="Only these; may be given again.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
     as_json: Json = False,
@@ -55,11 +54,7 @@ def list_tools(
     filters: ToolFilters = {"agent_id": agent, "types": types}
     with session(context).client() as client:
         found = list(islice(client.tools(**filters), limit))
-        if as_json:
-            for each in found:
-                output.line(each)
-        else:
-            output.table(("TOOL", "NAME", "TYPE", "EFFECT", "APPROVAL", "DESCRIPTION"), map(_row, found))
+        output.listing(found, ("TOOL", "NAME", "TYPE", "EFFECT", "APPROVAL", "DESCRIPTION"), _row, as_json=as_json)
         if not types or v1.TOOL_TYPE_MCP in types:
             _note_silence(client)
 
@@ -81,7 +76,7 @@ def get(
     elif source_only:
         output.write(found.source_code)
     else:
-        output.fields(wording.tool_fields(found))
+        output.fields(details.of_tool(found))
 
 
 @tools.command("put")
@@ -126,10 +121,12 @@ def put(
 
 
 @tools.command("rm")
-def remove(context: typer.Context, tool: AnyTool) -> None:
+def remove(context: typer.Context, tool: AnyTool, as_json: Json = False) -> None:
     """Delete a tool; agents that name it go on without it."""
     with session(context).client() as client:
-        client.delete_tool(_id_of(client, tool))
+        tool_id = _id_of(client, tool)
+        client.delete_tool(tool_id)
+    output.removed(tool_id, as_json=as_json)
 
 
 def _id_of(client: Client, tool: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -52,6 +52,11 @@ def tokens(usage: v1.Usage) -> str:
     return ", ".join(told)
 
 
+def cost(usage: v1.Usage) -> str:
+    """In US dollars; empty if no price is known."""
+    return f"${usage.cost_microusd / 1e6:.4f}" if usage.HasField("cost_microusd") else ""
+
+
 def callback(told: v1.CallbackSummary) -> str:
     """How a callback stands: where it goes, what the last attempt came to, and what follows."""
     if not told.attempts:
@@ -67,20 +72,6 @@ def callback(told: v1.CallbackSummary) -> str:
 def endpoint_status(endpoint: v1.CallbackEndpoint) -> str:
     why = f": {endpoint.disabled_reason}" if endpoint.disabled_reason else ""
     return f"disabled{why}" if endpoint.disabled else "enabled"
-
-
-def endpoint_fields(endpoint: v1.CallbackEndpoint) -> Iterator[tuple[str, str]]:
-    """All of an endpoint."""
-    yield "endpoint", endpoint.id
-    yield "url", endpoint.url or "none: its deliveries are pulled"
-    yield "events", ", ".join(endpoint.event_types)
-    yield "agent", endpoint.agent_id or "all"
-    yield "tells", "the run and its result" if endpoint.include_run else "ids and status"
-    yield "status", endpoint_status(endpoint)
-    yield "description", endpoint.description
-    yield "created", moment(endpoint.create_time)
-    yield "updated", moment(endpoint.update_time)
-    yield "etag", endpoint.etag
 
 
 def delivery(told: v1.Delivery) -> tuple[str, ...]:
@@ -104,29 +95,7 @@ def attempt(told: v1.DeliveryAttempt) -> str:
     return f"{outcome}: {told.response_excerpt}" if told.response_excerpt else outcome
 
 
-def run_fields(run: v1.Run) -> Iterator[tuple[str, str]]:
-    """All of a run that people look for."""
-    yield "run", run.id
-    yield "agent", run.agent_id
-    yield "conversation", run.conversation_id
-    yield "status", status(run.status)
-    yield "phase", phase(run.phase)
-    yield "waits for", wait(run.wait) or ", ".join(tool_call(action.call) for action in run.pending_actions)
-    yield "stop reason", stop_reason(run)
-    yield "cancelled because", run.cancel_reason
-    yield "continues", run.continues_run_id
-    yield "continued by", run.continued_by_run_id
-    yield "error", failure(run)
-    yield "steps", str(run.usage.step_count or "")
-    yield "tokens", tokens(run.usage)
-    yield "first token", span(run.ttft_ns) if run.HasField("ttft_ns") else ""
-    yield "duration", span(run.total_duration_ns) if run.HasField("total_duration_ns") else ""
-    yield "created", moment(run.create_time)
-    yield "ended", moment(run.complete_time)
-    yield "callback", callback(run.callback) if run.HasField("callback") else ""
-    yield "request id", run.request_id
-    yield "trace", run.trace.trace_id
-    yield "labels", pairs(run.labels)
+STEP_COLUMNS = ("STEP", "STATUS", "MODEL", "TOKENS", "MODEL TIME", "TOOL TIME", "TOOLS", "ERROR")
 
 
 def step(taken: v1.Step) -> tuple[str, ...]:
@@ -143,53 +112,9 @@ def step(taken: v1.Step) -> tuple[str, ...]:
     )
 
 
-def agent_fields(agent: v1.Agent) -> Iterator[tuple[str, str]]:
-    """All of an agent that people look for."""
-    yield "agent", agent.id
-    yield "name", agent.name
-    yield "model", agent.model
-    yield "description", agent.description
-    yield "system", agent.system
-    yield "memory", ", ".join(agent.block_ids)
-    yield "tools", ", ".join(agent.tool_ids)
-    yield "tags", ", ".join(agent.tags)
-    yield "created", moment(agent.create_time)
-    yield "updated", moment(agent.update_time)
-
-
-def block_fields(block: v1.Block) -> Iterator[tuple[str, str]]:
-    """All of a memory block that people look for but its value."""
-    yield "block", block.id
-    yield "label", block.label
-    yield "description", block.description
-    yield "read-only", "yes" if block.read_only else ""
-    yield "characters", filling(block)
-    yield "tags", ", ".join(block.tags)
-    yield "created", moment(block.create_time)
-    yield "updated", moment(block.update_time)
-    yield "etag", block.etag
-
-
 def filling(block: v1.Block) -> str:
     """How full it is."""
     return f"{len(block.value)} of {block.limit}"
-
-
-def tool_fields(tool: v1.Tool) -> Iterator[tuple[str, str]]:
-    """All of a tool that people look for but its source code."""
-    yield "tool", tool.id
-    yield "name", tool.name
-    yield "type", tool_type(tool)
-    yield "description", tool.description
-    yield "arguments", tool.json_schema.json
-    yield "needs approval", "yes" if tool.requires_approval else ""
-    yield "effect", tool_effect(tool)
-    yield "timeout", f"{tool.timeout.ToTimedelta().total_seconds():g} s" if tool.HasField("timeout") else ""
-    yield "shown at most", f"{tool.return_char_limit} characters" if tool.return_char_limit else ""
-    yield "MCP server", tool.mcp_server
-    yield "tags", ", ".join(tool.tags)
-    yield "created", moment(tool.create_time)
-    yield "updated", moment(tool.update_time)
 
 
 def tool_type(tool: v1.Tool) -> str:
@@ -198,22 +123,6 @@ def tool_type(tool: v1.Tool) -> str:
 
 def tool_effect(tool: v1.Tool) -> str:
     return spelled(v1.ToolEffect.Name, "TOOL_EFFECT_", tool.effect)
-
-
-def conversation_fields(conversation: v1.Conversation) -> Iterator[tuple[str, str]]:
-    """All of a conversation that people look for."""
-    yield "conversation", conversation.id
-    yield "agent", conversation.agent_id
-    yield "summary", conversation.summary
-    yield "description", conversation.description
-    yield "model", conversation.model
-    yield "works on", conversation.active_run_id
-    yield "queued", str(conversation.queued_runs or "")
-    yield "last message", moment(conversation.last_message_time)
-    yield "created", moment(conversation.create_time)
-    yield "updated", moment(conversation.update_time)
-    yield "archived", moment(conversation.archive_time)
-    yield "labels", pairs(conversation.labels)
 
 
 def pairs(labels: Mapping[str, str]) -> str:
@@ -245,6 +154,11 @@ def pause_scope(pause: v1.DispatchPause) -> str:
     return f"key {pause.fairness_key}" if pause.HasField("fairness_key") else "everything"
 
 
+def pause(told: v1.DispatchPause) -> tuple[str, ...]:
+    """A pause in the columns of a table."""
+    return pause_scope(told), moment(told.create_time), told.reason
+
+
 def action_kind(value: int) -> str:
     return spelled(v1.ActionKind.Name, "ACTION_KIND_", value).replace("_", " ")
 
@@ -253,6 +167,9 @@ def wait(info: v1.WaitInfo) -> str:
     """What a run waits for; empty if for nothing."""
     behind = f" behind {info.blocking_run_id}" if info.blocking_run_id else ""
     return info.reason.lower().replace("_", " ") + behind if info.reason else ""
+
+
+MESSAGE_COLUMNS = ("KIND", "TEXT")
 
 
 def message(entry: v1.Message) -> tuple[str, str]:

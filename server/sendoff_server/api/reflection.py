@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from typing import Any, cast
 
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from sendoff_server.access.gate import Credentials, Gate
@@ -19,7 +21,7 @@ class GuardedReflection(reflection.aio.ReflectionServicer):
     """Tells of the services whoever has a key, and everybody as long as there are none."""
 
     def __init__(self, service_names: Iterable[str], gate: Gate, credentials: Callable[[Context], Credentials]) -> None:
-        super().__init__(service_names)
+        super().__init__(service_names, _Symbols())
         self._gate = gate
         self._credentials = credentials
 
@@ -34,3 +36,22 @@ class GuardedReflection(reflection.aio.ReflectionServicer):
             await status.abort(unused_context, status.pack(StoreUnavailable()))
         async for told in cast(Any, super().ServerReflectionInfo(request_iterator, unused_context)):
             yield told
+
+
+class _Symbols:
+    """The pool of all descriptors, with RPCs as symbols: reflection has them, and the pool itself does not."""
+
+    def __init__(self) -> None:
+        self._pool = descriptor_pool.Default()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:
+        """The file in which a symbol stands. Raises KeyError."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            service, _, method = symbol.rpartition(".")
+            found = self._pool.FindServiceByName(service)
+            return found.methods_by_name[method].containing_service.file

@@ -140,3 +140,13 @@ async def test_reflection_names_all_services_and_gives_their_files(channel: grpc
         FileDescriptorProto.FromString(data).name for data in answers[1].file_descriptor_response.file_descriptor_proto
     ]
     assert "sendoff/v1/run_service.proto" in files
+
+
+async def test_reflection_gives_the_file_of_an_rpc_and_of_no_other_name(channel: grpc.aio.Channel) -> None:
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub
+    names = ("sendoff.v1.RunService.GetRun", "sendoff.v1.RunService.MakeTea", "sendoff.v1.TeaService.GetRun", "GetRun")
+    requests = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=name) for name in names]
+    found, *others = [answer async for answer in stub(channel).ServerReflectionInfo(iter(requests))]
+    files = [FileDescriptorProto.FromString(data).name for data in found.file_descriptor_response.file_descriptor_proto]
+    assert "sendoff/v1/run_service.proto" in files
+    assert [answer.error_response.error_code for answer in others] == [grpc.StatusCode.NOT_FOUND.value[0]] * 3

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from sendoff import v1
@@ -15,15 +19,13 @@ from tests.unit.client.logs import run
 from tests.unit.client.scripted_server import AGENT_ID, RUN_ID, ScriptedServer
 
 
-class Outcome(Protocol):
-    """How a command ended; the runner's own class has no public name."""
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
 
-    @property
-    def exit_code(self) -> int: ...
-    @property
-    def stdout(self) -> str: ...
-    @property
-    def stderr(self) -> str: ...
+    exit_code: int
+    stdout: str
+    stderr: str
 
 
 Command: TypeAlias = Callable[..., Awaitable[Outcome]]
@@ -54,10 +56,32 @@ def finished(sequence: int, ended: v1.Run = COMPLETED) -> v1.RunEvent:
 @pytest.fixture
 def command(server: ScriptedServer) -> Command:
     """Runs the command against the scripted server: `await command("get", RUN_ID)`."""
+    return commanding(server.address)
+
+
+def commanding(address: str) -> Command:
+    """Runs the command against the server at this address."""
 
     async def ran(*words: str, stdin: str = "", before: tuple[str, ...] = ()) -> Outcome:
-        line = ["--address", server.address, *before, *words]
-        environment = {"SENDOFF_API_KEY": None, "COLUMNS": "200"}
-        return await asyncio.to_thread(CliRunner().invoke, app, line, input=stdin, env=environment)
+        return await asyncio.to_thread(invoke, ["--address", address, *before, *words], stdin)
 
     return ran
+
+
+def invoke(words: list[str], stdin: str = "", **variables: str) -> Outcome:
+    """Run the command in this process. Its tree is made once: that takes longer than most commands."""
+    environment = {"SENDOFF_API_KEY": None, "COLUMNS": "200", **variables}
+    with CliRunner().isolation(stdin, environment) as (stdout, stderr, _):
+        code: Any = 0
+        try:
+            _tree().main(words, prog_name="sendoff")
+        except SystemExit as ended:
+            code = ended.code
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return Outcome(code or 0, stdout.getvalue().decode(), stderr.getvalue().decode())
+
+
+@cache
+def _tree() -> Any:
+    return get_command(app)

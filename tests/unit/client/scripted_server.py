@@ -234,7 +234,7 @@ class Asker:
 
 
 @asynccontextmanager
-async def asking(kind: str, address: str, **options: Any) -> AsyncIterator[Asker]:
+async def asking(kind: str, address: str | Sequence[str], **options: Any) -> AsyncIterator[Asker]:
     """A client of that kind ("blocking" or "asyncio") that never sleeps and always draws 0."""
     sleeps = Sleeps()
     timing = sendoff.Timing(draw=lambda: 0.0)

@@ -105,7 +105,7 @@ async def test_a_test_is_waited_for_longer_than_other_calls(asker: Asker, server
 
     (remaining_s,) = server.remaining_s
     assert remaining_s is not None
-    assert 20 < remaining_s <= 30
+    assert 20 < remaining_s < 31, "gRPC rounds up"
 
 
 async def test_an_endpoint_is_deleted(asker: Asker, server: ScriptedServer) -> None:

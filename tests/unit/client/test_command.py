@@ -13,7 +13,7 @@ from sendoff import methods, v1
 from sendoff.cli import output
 from tests.unit.client.commanding import ACCEPTED, CANCELLED, COMPLETED, Command, finished
 from tests.unit.client.logs import delta, event, frames, said
-from tests.unit.client.scripted_server import AGENT_ID, RUN_ID, ScriptedServer
+from tests.unit.client.scripted_server import AGENT_ID, RUN_ID, UNAVAILABLE, ScriptedServer
 
 
 async def test_send_prints_the_id_of_the_run_and_nothing_else(command: Command, server: ScriptedServer) -> None:
@@ -146,6 +146,18 @@ async def test_json_of_a_stream_is_one_line_per_frame(command: Command, server: 
     assert [next(iter(line)) for line in lines] == ["delta", "event", "event"]
     assert lines[0]["delta"]["message_id"] == "m"
     assert lines[2]["event"]["finished"]["run"]["status"] == "RUN_STATUS_COMPLETED"
+
+
+async def test_a_connection_that_is_lost_is_told_of_once_and_the_answer_goes_on(
+    command: Command, server: ScriptedServer
+) -> None:
+    final = v1.RunEvent(sequence=1, message=said("m", "Hello there"))
+    server.plan_streams([*frames(delta("m", "Hel")), UNAVAILABLE], [UNAVAILABLE], frames(final, finished(2)))
+
+    outcome = await command("watch", RUN_ID)
+
+    assert (outcome.exit_code, outcome.stdout) == (0, "Hello there\n")
+    assert outcome.stderr.count("(the connection is lost; trying again)") == 1
 
 
 async def test_watch_begins_where_it_is_told(command: Command, server: ScriptedServer) -> None:

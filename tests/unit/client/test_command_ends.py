@@ -11,12 +11,10 @@ from typing import Any
 
 import grpc
 import pytest
-from typer.testing import CliRunner
 
 from sendoff import methods, v1
-from sendoff.cli.app import app
 from sendoff.cli.exits import MEANINGS, ExitCode
-from tests.unit.client.commanding import ACCEPTED, CANCELLED, COMPLETED, FAILED, Command, finished
+from tests.unit.client.commanding import ACCEPTED, CANCELLED, COMPLETED, FAILED, Command, finished, invoke
 from tests.unit.client.logs import delta, event, frames, run
 from tests.unit.client.scripted_server import AGENT_ID, RUN_ID, Failure, ScriptedServer, Silence
 
@@ -102,6 +100,9 @@ async def test_a_wait_for_the_start_is_over_when_the_run_has_started(command: Co
         ("send", AGENT_ID, "Hi", "--image", "README.md"),
         ("runs", "ls", "--status", "lost"),
         ("watch", RUN_ID, "--from", "-1"),
+        ("watch", RUN_ID, "--plain", "--json"),
+        ("send", AGENT_ID, "Hi", "--plain"),
+        ("top", "--once", "--interval", "1"),
         ("nonsense",),
     ],
     ids=" ".join,
@@ -115,10 +116,8 @@ async def test_a_wrong_command_line_sends_nothing(
     assert server.requests == []
 
 
-async def test_a_key_in_the_clear_is_a_wrong_command_line() -> None:
-    outcome = await asyncio.to_thread(
-        CliRunner().invoke, app, ["--address", "10.0.0.1:1", "--api-key", "k", "get", RUN_ID]
-    )
+def test_a_key_in_the_clear_is_a_wrong_command_line() -> None:
+    outcome = invoke(["--address", "10.0.0.1:1", "--api-key", "k", "get", RUN_ID])
 
     assert outcome.exit_code == ExitCode.USAGE
     assert "in the clear" in outcome.stderr

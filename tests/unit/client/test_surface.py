@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import subprocess
 import sys
 
@@ -26,6 +27,8 @@ def test_exported_names() -> None:
     assert sorted(sendoff.__all__) == [
         "ActionAlreadyAnswered",
         "AgentHasActiveRuns",
+        "Answer",
+        "Approve",
         "AsyncClient",
         "Change",
         "Client",
@@ -44,6 +47,7 @@ def test_exported_names() -> None:
         "InvalidToolCallIds",
         "LogGap",
         "NoPendingAction",
+        "NoSchema",
         "NotAllowed",
         "NotFound",
         "NotNow",
@@ -67,8 +71,10 @@ def test_exported_names() -> None:
         "TooManyPauses",
         "TooManySecrets",
         "ToolExists",
+        "ToolFunction",
         "ToolIsTheServers",
         "Transcript",
+        "Turn",
         "Unauthenticated",
         "Unavailable",
         "Unsupported",
@@ -139,6 +145,7 @@ def test_methods_of_the_clients() -> None:
         "run_events",
         "run_messages",
         "run_steps",
+        "run_with_tools",
         "runs",
         "send",
         "server_info",
@@ -182,3 +189,22 @@ def test_without_its_packages_the_command_says_what_to_install() -> None:
 
     assert done.returncode == 1
     assert "pip install 'sendoff[cli]'" in done.stderr
+
+
+def test_importing_the_client_draws_in_little() -> None:
+    """Modules are counted, as time says more about the machine."""
+    done = run_python(
+        "import json, sys\n"
+        "before = set(sys.modules)\n"
+        "import sendoff\n"
+        "new = sorted(set(sys.modules) - before)\n"
+        "others = {name.partition('.')[0] for name in new} - sys.stdlib_module_names - {'sendoff', 'cython_runtime'}\n"
+        "own = [name for name in new if name.startswith('sendoff.')]\n"
+        "print(json.dumps([sorted(name for name in others if not name.startswith('_cython')), len(own), len(new)]))"
+    )
+    others, own, new = json.loads(done.stdout)
+
+    drawn_in_by_grpc = {"typing_extensions", "grpc_health", "grpc_reflection", "grpc_status", "grpc_tools"}
+    assert set(others) <= {"google", "grpc"} | drawn_in_by_grpc
+    assert own <= 100
+    assert new <= 400

@@ -46,6 +46,20 @@ async def test_a_server_whose_certificate_is_trusted_is_talked_to(kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+@pytest.mark.parametrize("name", ["localhost", "elsewhere"])
+async def test_several_servers_show_certificates_of_one_name(kind: str, name: str) -> None:
+    async with serving(grpc.ssl_server_credentials([(KEY, CERTIFICATE)])) as server:
+        server.plan(methods.GET_RUN, RUN)
+        options = {"tls": True, "root_certificates": CERTIFICATE, "server_name": name}
+        async with asking(kind, [server.address, "127.0.0.1:1"], **options) as asker:
+            if name == "localhost":
+                assert await asker.call("get_run", RUN_ID) == RUN
+            else:
+                with pytest.raises(sendoff.Unavailable):
+                    await asker.call("get_run", RUN_ID)
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
 async def test_a_server_whose_certificate_is_not_trusted_is_sent_nothing(kind: str) -> None:
     async with serving(grpc.ssl_server_credentials([(KEY, CERTIFICATE)])) as server:
         async with asking(kind, server.address, tls=True, api_key="sk-1") as asker:

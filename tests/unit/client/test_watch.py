@@ -226,7 +226,7 @@ async def test_cancelling_a_task_that_watches_cancels_the_call(server: ScriptedS
         async for _ in client.watch(RUN_ID):
             begun.set()
 
-    async with sendoff.AsyncClient(server.address) as client, asyncio.timeout(5):
+    async with sendoff.AsyncClient(server.address) as client, asyncio.timeout(20):
         task = asyncio.create_task(follow(client))
         await begun.wait()
         task.cancel()

@@ -15,7 +15,7 @@ from tests.fixtures.server import ServerProcess
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
-TIMEOUT_S = 60
+TIMEOUT_S = 240  # the whole page is one script, and each of its commands a process
 
 
 def blocks(language: str) -> list[str]:

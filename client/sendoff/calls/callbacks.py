@@ -1,8 +1,7 @@
-"""The calls of `CallbackService`, as both clients have them; what both decide is decided in `callbacks.py`."""
+"""Receivers of callbacks, and what became of each delivery."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Unpack
 
@@ -10,15 +9,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sendoff import callbacks, paging, v1
 from sendoff.callbacks import DeliveryFilters, EndpointFields
-from sendoff.methods import Call, Req, Resp
-from sendoff.paging import Item, Paging
+from sendoff.calls.async_caller import AsyncCaller
+from sendoff.calls.caller import Caller
 
 TEST_TIMEOUT_S = 30.0
 """Servers wait for the receiver that they try, 15 s if nobody has set another time."""
 
 
-class CallbackCalls(ABC):
-    """What the blocking client can do with callbacks."""
+class CallbackCalls(Caller):
+    """Of the blocking client."""
 
     def create_endpoint(
         self,
@@ -82,15 +81,9 @@ class CallbackCalls(ABC):
         """Have all that an endpoint was to get and was given up, since then or ever, tried again; how many."""
         return self._call(callbacks.redeliver_missed(endpoint_id, since), timeout_s).queued
 
-    @abstractmethod
-    def _call(self, call: Call[Req, Resp], timeout_s: float | None) -> Resp: ...
 
-    @abstractmethod
-    def _pages(self, pages: Paging[Req, Resp, Item]) -> Iterator[Item]: ...
-
-
-class AsyncCallbackCalls(ABC):
-    """What the asyncio client can do with callbacks."""
+class AsyncCallbackCalls(AsyncCaller):
+    """As CallbackCalls, of the asyncio client."""
 
     async def create_endpoint(
         self,
@@ -155,9 +148,3 @@ class AsyncCallbackCalls(ABC):
     ) -> int:
         """Have all that an endpoint was to get and was given up, since then or ever, tried again; how many."""
         return (await self._call(callbacks.redeliver_missed(endpoint_id, since), timeout_s)).queued
-
-    @abstractmethod
-    async def _call(self, call: Call[Req, Resp], timeout_s: float | None) -> Resp: ...
-
-    @abstractmethod
-    def _pages(self, pages: Paging[Req, Resp, Item]) -> AsyncIterator[Item]: ...

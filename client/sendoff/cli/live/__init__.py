@@ -1,0 +1,1 @@
+"""Runs as they go on, on a terminal."""
