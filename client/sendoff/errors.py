@@ -325,6 +325,8 @@ def _told(code: grpc.StatusCode, details: str, address: str) -> str:
         return f"cannot reach a server at {address} ({cause}); is it running? try `sendoff-server serve`"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"no answer from {address} in time; the request may still have been carried out"
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return f"the server at {address} does not know this call; it may be older than this client ({details})"
     return f"{code.name} from {address}: {details}"
 
 

@@ -32,10 +32,10 @@ class CleanPython:
         (found,) = self.folder.glob("lib/python3*/site-packages")
         return found
 
-    async def install(self, requirement: str) -> None:
+    async def install(self, *requirements: str) -> None:
         """With all that it depends on, by the pip of the tests: here there is none."""
         pip = (sys.executable, "-m", "pip", "--python", str(self.python), "--disable-pip-version-check")
-        await told(*pip, "install", "--quiet", "--no-input", "--no-compile", requirement, timeout_s=INSTALL_TIMEOUT_S)
+        await told(*pip, "install", "--quiet", "--no-input", "--no-compile", *requirements, timeout_s=INSTALL_TIMEOUT_S)
         await told(*pip, "check")
 
     async def run(self, program: str, *arguments: str) -> str:

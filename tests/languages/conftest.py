@@ -92,7 +92,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows: defaultdict[str, Row] = defaultdict(Row)
     for outcome in _OUTCOMES:
         for report in terminalreporter.stats.get(outcome, ()):
-            if name := dict(report.user_properties).get("language"):
+            if name := dict(getattr(report, "user_properties", ())).get("language"):  # not of modules that fail to load
                 rows[str(name)].add(outcome, report)
     if rows:
         terminalreporter.section("languages")

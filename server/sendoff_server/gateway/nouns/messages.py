@@ -7,7 +7,7 @@ of them) are always told.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sendoff import v1
@@ -16,6 +16,11 @@ from sendoff_server.gateway.codec.writing import whole_seconds, written
 Json = dict[str, Any]
 
 _IMAGE = "[Image omitted]"
+
+
+def messages_json(entries: Iterable[v1.Message]) -> list[Json]:
+    """Entries, without those of a kind that a newer server has written: the API has no word for them."""
+    return [message_json(entry) for entry in entries if entry.WhichOneof("kind")]
 
 
 def message_json(message: v1.Message, seq_id: int | None = None) -> Json:

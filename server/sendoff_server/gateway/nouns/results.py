@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from sendoff import v1
 from sendoff_server.gateway.answers import answer
-from sendoff_server.gateway.nouns.messages import message_json
+from sendoff_server.gateway.nouns.messages import messages_json
 from sendoff_server.gateway.nouns.runs import stop_reason_json, usage_statistics
 from sendoff_server.use_cases import UseCases
 
@@ -50,6 +50,8 @@ def is_shown(message: v1.Message) -> bool:
             return False
         case "assistant_message":
             return message.HasField("step_id")
+        case None:  # of a newer server
+            return False
         case _:
             return True
 
@@ -71,7 +73,7 @@ async def result_json(use_cases: UseCases, tenant: str, run: v1.Run, *, whole: b
     entries = await messages_of(use_cases, tenant, run.id)
     turns = await _token_turns(use_cases, tenant, run.id)
     return {
-        "messages": [message_json(entry) for entry in entries if whole or is_shown(entry)],
+        "messages": messages_json(entry for entry in entries if whole or is_shown(entry)),
         "stop_reason": stop_reason_json(run.stop_reason),
         "usage": usage_statistics(run.usage),
         "logprobs": _logprobs(turns),

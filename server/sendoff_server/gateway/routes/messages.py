@@ -25,7 +25,7 @@ from sendoff_server.gateway.message_pages import (
     span_of,
     system_entry,
 )
-from sendoff_server.gateway.nouns.messages import message_json
+from sendoff_server.gateway.nouns.messages import messages_json
 from sendoff_server.gateway.routes.conversation_address import addressed
 from sendoff_server.use_cases import UseCases
 
@@ -128,7 +128,7 @@ def _reader(use_cases: UseCases, asked: _Asked, of: v1.ListMessagesRequest) -> R
 
 
 def _told(messages: Iterable[Entries]) -> list[dict[str, Any]]:
-    return [message_json(entry) for entries in messages for entry in entries]
+    return messages_json(entry for entries in messages for entry in entries)
 
 
 TABLE: Table = (

@@ -16,7 +16,7 @@ from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, path_id
 from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.message_pages import Span, StoredPage, page_of, span_of
-from sendoff_server.gateway.nouns.messages import message_json
+from sendoff_server.gateway.nouns.messages import messages_json
 from sendoff_server.gateway.nouns.runs import API_REASONS, API_STATUSES, metrics_json, run_json, usage_json
 from sendoff_server.gateway.refusals import RefusedHere
 from sendoff_server.use_cases import UseCases
@@ -182,7 +182,7 @@ async def list_messages(use_cases: UseCases, request: Request) -> Response:
         )
         return await use_cases.runs.list_messages(acting().tenant, wanted)
 
-    return answer([message_json(entry) for entries in await page_of(read, span) for entry in entries])
+    return answer(messages_json(entry for entries in await page_of(read, span) for entry in entries))
 
 
 TABLE: Table = (

@@ -16,7 +16,7 @@ from sendoff_server.gateway.answers import answer
 from sendoff_server.gateway.asked import Query, body_of, is_id, message_of, path_id
 from sendoff_server.gateway.doors import Table
 from sendoff_server.gateway.message_pages import between, span_of
-from sendoff_server.gateway.nouns.messages import message_json
+from sendoff_server.gateway.nouns.messages import messages_json
 from sendoff_server.gateway.nouns.steps import FEEDBACKS, step_json, step_metrics_json
 from sendoff_server.use_cases import UseCases
 from sendoff_server.validation.violations import quoted
@@ -137,7 +137,7 @@ async def list_step_messages(use_cases: UseCases, request: Request) -> Response:
     query.checked()
     whole = (await use_cases.steps.list_messages(acting().tenant, v1.ListStepMessagesRequest(step_id=step_id))).messages
     found = between(whole, span, step_id)
-    return answer([message_json(entry) for entries in found for entry in entries])
+    return answer(messages_json(entry for entries in found for entry in entries))
 
 
 async def give_feedback(use_cases: UseCases, request: Request) -> Response:
