@@ -212,7 +212,10 @@ def compatible_connection(endpoint: Endpoint, api_key: str, silence_s: float) ->
 
 def socket_connection(system: str, api_key: str, silence_s: float, path: str, settings: ModelSettings) -> Connection:
     """llama.cpp's server on this machine: chat completions on a Unix socket, without images."""
-    http = httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=path, verify=False), trust_env=False)
+    # Its server closes a connection once it has streamed an answer: a call that came before that is seen would break.
+    once = httpx2.Limits(max_keepalive_connections=0)
+    transport = httpx2.AsyncHTTPTransport(uds=path, verify=False, limits=once)
+    http = httpx2.AsyncClient(transport=transport, trust_env=False)
     client = LlamaCppOpenAI(api_key=api_key, base_url="http://local/v1", http_client=http, max_retries=0)
     return Connection(
         dialect=Dialect(system=system, takes_images=False),
