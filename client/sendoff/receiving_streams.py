@@ -27,7 +27,6 @@ class StreamingCall(Protocol):
 
     def __iter__(self) -> Iterator[v1.ReceiveDeliveriesResponse]: ...
     def cancel(self) -> object: ...
-    def code(self) -> object: ...
 
 
 class Said:
@@ -54,37 +53,37 @@ class BlockingStream:
         """What it ended with; None as long as it goes on, and after a clean end."""
         self._call = call
         self._said = said
-        self._responses = iter(call)
         self._address = address
+        self._arrived: SimpleQueue[v1.ReceiveDeliveriesResponse | None] = SimpleQueue()
+        """As many as may be unacknowledged, then None at the end."""
         self._ended = False
-        self._reading = False
-        """Still true after a read: it was interrupted, by Ctrl-C for example."""
         receiving.begin(said.say)
+        threading.Thread(target=self._take, name="receive deliveries", daemon=True).start()
+
+    def _take(self) -> None:
+        """In a thread of its own: Ctrl-C in the midst of gRPC's reading could leave its locks taken for ever."""
+        try:
+            for response in self._call:
+                self._arrived.put(response)
+        except grpc.RpcError as failed:
+            self.error = errors.from_rpc(failed, self._address)
+        finally:
+            self._arrived.put(None)
 
     def read(self) -> v1.ReceiveDeliveriesResponse | None:
         """The next response; None when there is none any more."""
-        response = None
-        self._reading = True
-        try:
-            response = next(self._responses, None)
-        except grpc.RpcError as failed:
-            self.error = errors.from_rpc(failed, self._address)
-        self._reading = False
+        response = None if self._ended else self._arrived.get()
         self._ended = response is None
         return response
 
     def close(self) -> None:
         """End it, if it still goes on."""
         self._said.end()
-        if self._ended:
-            return
         too_long = threading.Timer(CLOSE_S, self._call.cancel)
         too_long.daemon = True
         too_long.start()
         try:
-            if self._reading:  # gRPC still reads, and takes no second reader; the call itself ends all the same
-                self._call.code()
-            while not self._ended and not self._reading:
+            while not self._ended:
                 self.read()
         finally:
             too_long.cancel()
