@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 import grpc
@@ -20,6 +20,7 @@ from sendoff import errors, v1
 from sendoff.receiving import Receiving
 
 CLOSE_S = 5.0
+_LOOK_S = 0.2
 
 
 class StreamingCall(Protocol):
@@ -72,9 +73,14 @@ class BlockingStream:
 
     def read(self) -> v1.ReceiveDeliveriesResponse | None:
         """The next response; None when there is none any more."""
-        response = None if self._ended else self._arrived.get()
+        response = None if self._ended else self._next()
         self._ended = response is None
         return response
+
+    def _next(self) -> v1.ReceiveDeliveriesResponse | None:
+        while True:  # a signal that another thread was given is noticed by this one when it wakes
+            with suppress(Empty):
+                return self._arrived.get(timeout=_LOOK_S)
 
     def close(self) -> None:
         """End it, if it still goes on."""
