@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import grpc
 import pytest
 
 from sendoff import v1
+from sendoff_server import app
+from sendoff_server.clock import Clock
+from sendoff_server.lifecycle import is_terminal
+from sendoff_server.settings import Settings
+from sendoff_server.store.items import Item, Progress, Result
+from sendoff_server.store.port import Poisoned
+from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.faults.caller import Caller, calling, patiently, refused, request, script, seconds
 from tests.faults.gated import at, hold_calls
 from tests.faults.run_log import check_log, texts
@@ -40,6 +48,50 @@ async def _held(gate: HeldCalls, caller: Caller) -> v1.Run:
 
 async def _done(caller: Caller, text: str = "hello", **fields: object) -> v1.Run:
     return await caller.ended((await caller.send(await caller.agent("scripted/echo"), text, **fields)).id)
+
+
+class LateStore(SqliteStore):
+    """A real store that has written the end of a run, and tells so only when a test lets it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.has_ended = asyncio.Event()
+        self.told = asyncio.Event()
+
+    async def flush(self, batch: Sequence[Item]) -> list[Result | Poisoned]:
+        results = await super().flush(batch)
+        if any(isinstance(item, Progress) and is_terminal(item.run) for item in batch):
+            self.has_ended.set()
+            await self.told.wait()
+        return results
+
+
+@pytest.fixture
+def stores(monkeypatch: pytest.MonkeyPatch) -> list[LateStore]:
+    """Those of the servers that are started from now on."""
+    made: list[LateStore] = []
+
+    def make(settings: Settings, clock: Clock, tenants: object) -> LateStore:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        made.append(LateStore(settings.database_path))
+        return made[-1]
+
+    monkeypatch.setattr(app, "store_of", make)
+    return made
+
+
+async def test_whoever_has_watched_the_end_finds_it_in_the_run(
+    stores: list[LateStore], gate: HeldCalls, caller: Caller
+) -> None:
+    run = await _held(gate, caller)
+    (store,) = stores
+    gate.release()
+    await patiently(store.has_ended.wait())
+    frames = [frame async for frame in caller.watch(run.id)]
+    assert frames[-1].end.reason == v1.StreamEnd.REASON_RUN_FINISHED
+    assert (await caller.get(run.id)).stop_reason == v1.STOP_REASON_END_TURN
+    store.told.set()
+    assert (await caller.ended(run.id)).stop_reason == v1.STOP_REASON_END_TURN
 
 
 # ---- WaitRun ----

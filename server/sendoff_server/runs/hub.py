@@ -65,6 +65,8 @@ class Topic:
         """As last recorded in this process; None if nothing was since the topic was opened."""
         self.tenant: str | None = None
         """Set while the run is executed here."""
+        self.writing_to = 0
+        """Where the log ends with what was last given to the store, which has it a moment before this topic does."""
         self.watchers = 0
         self.owners: tuple[str, ...] = ()
         """As `owners` tells them. Set while the run is watched."""
@@ -107,6 +109,11 @@ class Topic:
         return self._shared and self.tenant is None
 
     @property
+    def is_newest(self) -> bool:
+        """Whether nobody can have read more of the run in the store than `run` tells."""
+        return self.run is not None and self.run.last_sequence >= self.writing_to
+
+    @property
     def text_length(self) -> int:
         """Code points of what is being written."""
         return sum(part.length for part in self.parts.values())
@@ -117,6 +124,7 @@ class Topic:
             self._tail.clear()  # another process has written meanwhile
         self.parts.clear()
         self.tenant = tenant
+        self.writing_to = 0
         if self.run is None or self.run.last_sequence < run.last_sequence:
             self.run = run
 
@@ -264,12 +272,13 @@ class Hub:
             self.remember(topic.tenant, run)
 
     def known(self, tenant: str, run_id: str) -> v1.Run | None:
-        """The newest state of a run that is executed here or has lately ended here."""
+        """The newest state of a run that is executed here or has lately ended here; None while the store may have a
+        newer one."""
         finished = self._finished.get(run_id)
         if finished is not None:
             return finished[1] if finished[0] == tenant else None
         topic = self._topics.get(run_id)
-        return topic.run if topic is not None and topic.tenant == tenant else None
+        return topic.run if topic is not None and topic.tenant == tenant and topic.is_newest else None
 
     def forget(self, owner_id: str) -> None:
         """That agent or conversation is deleted, and its runs with it; or that run is."""

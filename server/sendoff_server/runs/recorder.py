@@ -248,6 +248,7 @@ class Recorder:
     async def _write(self, *, keep_lease: bool, left_out: LeftOut) -> None:
         step = self._step.copied() if self._step else None
         progress = self.draft.progress(step=step, keep_lease=keep_lease, left_out=left_out, tenant=self._tenant)
+        self._topic.writing_to = progress.run.last_sequence
         result = await self._commits.submit(progress)
         if isinstance(result, Outdated):
             raise MovedOn
