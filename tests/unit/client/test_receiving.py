@@ -141,7 +141,8 @@ async def test_what_somebody_had_sent_again_comes_again(asker: Asker, server: Sc
 
 async def test_an_endpoint_that_is_disabled_ends_the_loop(asker: Asker, server: ScriptedServer) -> None:
     disabled = Failure(grpc.StatusCode.FAILED_PRECONDITION, reason="ENDPOINT_DISABLED")
-    server.plan_pulls([handed("a"), disabled])
+    # Heard first, because grpc.aio tells of an end that meets a frame on its way as INTERNAL.
+    server.plan_pulls([handed("a"), Hear(2), disabled])
     with pytest.raises(sendoff.EndpointDisabled):
         await take(asker, 2)
     assert asker.sleeps.taken_s == []
