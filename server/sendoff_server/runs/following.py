@@ -25,7 +25,7 @@ class Cursor:
     pieces: dict[PartKey, int] = field(default_factory=dict)
     """Per part being written, how many of its pieces it has seen."""
     seen_changes: int | None = None
-    """Of a run that is executed elsewhere: up to where the topic's changes are known to bring nothing more."""
+    """Of a run that the store was asked for: up to where the topic's changes are known to bring nothing more."""
 
     def look_again(self) -> None:
         """There may be something new though the topic does not know."""
@@ -37,17 +37,12 @@ async def next_events(store: Store, topic: Topic, cursor: Cursor) -> Sequence[v1
     events = topic.tail(cursor.sequence)
     if events is not None:
         return events
-    if not topic.is_elsewhere:
-        return await store.events(topic.run_id, cursor.sequence, PAGE_EVENTS)
-    return await _written_elsewhere(store, topic, cursor)
-
-
-async def _written_elsewhere(store: Store, topic: Topic, cursor: Cursor) -> Sequence[v1.RunEvent]:
-    changes = topic.changes
+    changes, is_elsewhere = topic.changes, topic.is_elsewhere
     if cursor.seen_changes == changes:
         return []
     events = await store.events(topic.run_id, cursor.sequence, PAGE_EVENTS)
-    topic.read(events)
+    if is_elsewhere:
+        topic.read(events)
     if not events:
         cursor.seen_changes = changes
     return events

@@ -56,6 +56,19 @@ async def test_a_watcher_reads_what_the_topic_no_longer_holds_from_the_store() -
         assert store.reads == reads
 
 
+async def test_of_a_run_to_which_nothing_happens_the_store_is_asked_once() -> None:
+    store, hub, cursor = LogStore(), Hub(), Cursor(0)
+    store.log.append(event(1))
+    with hub.watching(RUN) as topic:
+        assert await read_all(store, topic, cursor) == [1]
+        reads = store.reads
+        assert await read_all(store, topic, cursor) == []
+        assert store.reads == reads
+        store.log.append(event(2))
+        hub.recorded(v1.Run(id=RUN, last_sequence=2), [event(2)])
+        assert await read_all(store, topic, cursor) == [2]
+
+
 def add(topic: Topic, text: str, part: int = 0) -> None:
     topic.write("message-1", part, "text", text)
 
