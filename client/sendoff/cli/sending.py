@@ -102,12 +102,7 @@ def send(
 
     Prints the id of the run; with --watch or --wait the answer, and then the exit code tells how the run ended.
     """
-    if watch + wait + validate_only > 1:
-        raise typer.BadParameter("--watch, --wait and --validate-only exclude each other")
-    if plain and (as_json or not watch):
-        raise typer.BadParameter("--plain goes with --watch, and not with --json")
-    if timeout is not None and not wait:
-        raise typer.BadParameter("--timeout goes with --wait; the deadline of the call itself stands before `send`")
+    _check_ways_to_wait(watch, wait, validate_only, timeout, plain=plain, as_json=as_json)
     callback = _callback(callback_event, callback_include_run, callback_secret)
     if callback is not None and callback_url is None:
         raise typer.BadParameter("--callback-event, --callback-include-run, --callback-secret go with --callback-url")
@@ -138,6 +133,17 @@ def send(
             _await_answer(client, run, timeout, as_json=as_json)
         else:
             _show_accepted(run, as_json=as_json)
+
+
+def _check_ways_to_wait(
+    watch: bool, wait: bool, validate_only: bool, timeout_s: float | None, *, plain: bool, as_json: bool
+) -> None:
+    if watch + wait + validate_only > 1:
+        raise typer.BadParameter("--watch, --wait and --validate-only exclude each other")
+    if plain and (as_json or not watch):
+        raise typer.BadParameter("--plain goes with --watch, and not with --json")
+    if timeout_s is not None and not wait:
+        raise typer.BadParameter("--timeout goes with --wait; the deadline of the call itself stands before `send`")
 
 
 def _show_accepted(run: v1.Run, *, as_json: bool) -> None:
