@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.fixtures.listening import listening
+
 _MUCH = 65_536
 
 
@@ -34,13 +36,10 @@ class Wire:
         self._open.set()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with contextlib.suppress(OSError):  # nobody listens there
-                await self._open.wait()
-                upstream, downstream = await asyncio.open_connection(self._host, self._port)
-                await self._join(reader, downstream, upstream, writer)
-        finally:
-            writer.transport.abort()
+        with contextlib.suppress(OSError):  # nobody listens there
+            await self._open.wait()
+            upstream, downstream = await asyncio.open_connection(self._host, self._port)
+            await self._join(reader, downstream, upstream, writer)
 
     async def _join(
         self,
@@ -83,20 +82,6 @@ class Wire:
 async def wired(target: str) -> AsyncIterator[Wire]:
     """A wire to that address inside the block."""
     wire = Wire(target)
-    tasks: set[asyncio.Task[None]] = set()
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(wire(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    wire.address = f"{host}:{port}"
-    try:
+    async with listening(wire) as (host, port):
+        wire.address = f"{host}:{port}"
         yield wire
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

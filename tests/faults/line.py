@@ -96,7 +96,9 @@ async def line_to(dsn: str, kind: type[Line] = Line) -> AsyncIterator[Line]:
         carried: set[asyncio.Task[None]] = set()
 
         def taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            carried.add(group.create_task(line.carry(reader, writer)))
+            carrying = group.create_task(line.carry(reader, writer))
+            carrying.add_done_callback(lambda _: writer.transport.abort())  # also if it never began
+            carried.add(carrying)
 
         async with await asyncio.start_server(taken, "127.0.0.1", 0) as listening:
             line.port = listening.sockets[0].getsockname()[1]
