@@ -63,17 +63,17 @@ async def test_callers_who_go_away_leave_nothing_behind_and_the_run_goes_on(
     await gate.held.get()
     asked = _request(call, agent_id, run["id"], text)
     tasks: list[int] = []
-    held: list[int] = []
+    early = 0
     for _ in range(_TIMES):
         async with connected(http.address) as caller:
             await caller.say(asked)
             await until(lambda: _watchers(running) == 1)
         await until(lambda: _watchers(running) == 0 and len(http.connections) == 1)
         tasks.append(len(asyncio.all_tasks()))
-        if len(tasks) in (_TIMES // 4, _TIMES):
-            held.append(_serving())
+        if len(tasks) == _TIMES // 4:
+            early = _serving()
     assert max(tasks) <= tasks[0] + 3, "tasks stay behind"
-    assert held[1] - held[0] < _TIMES // 2, "memory stays behind"
+    await until(lambda: _serving() - early < _TIMES // 2)  # else memory stays behind
     gate.release(1)
     assert (await door.ended(run["id"]))["status"] == "completed"
     runs = await door.get("/v1/runs/", agent_id=agent_id)
@@ -127,7 +127,7 @@ async def test_who_does_not_read_is_cut_and_delays_nobody(running: app.Server, d
             async with Door(http).stream(path, asking, **again) as events:
                 gate.release(1)
                 async for event in events:
-                    held.append(max(_unsent(connection) for connection in other.connections))
+                    held.append(max(map(_unsent, other.connections), default=0))  # the last one may be gone, all sent
                     if event.data != "[DONE]":
                         words += len(event.data.get("content", "").split())
         assert words == 1_000_000

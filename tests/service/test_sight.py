@@ -74,15 +74,21 @@ class Workload:
         return run
 
     async def completed_and_repeated(self) -> None:
-        """3 runs and 2 repeats; each run is watched from its beginning."""
+        """3 runs and 2 repeats; each run is watched from its beginning, the first one surely before its end."""
         agent = await self.caller.agent()
-        for number in range(3):
-            run = await self.caller.send(agent, script(text="fine", usage=USAGE), request_id=f"request-{number}")
-            async for _ in self.caller.watch(run.id):
+        texts = [script(text=text, usage=USAGE) for text in (HELD, "fine", "fine")]
+        for number, text in enumerate(texts):
+            run = await self.caller.send(agent, text, request_id=f"request-{number}")
+            frames = aiter(self.caller.watch(run.id))
+            await anext(frames)
+            if number == 0:
+                await patiently(self.gate.held.get())
+                self.gate.release()
+            async for _ in frames:
                 pass
             self.ended.append(await self.caller.ended(run.id))
-        for number in range(2):
-            await self.caller.send(agent, script(text="fine", usage=USAGE), request_id=f"request-{number}")
+        for number, text in enumerate(texts[:2]):
+            await self.caller.send(agent, text, request_id=f"request-{number}")
 
     async def failed_and_tried_again(self) -> None:
         """2 runs that fail for good, and one whose model fails twice before it answers."""
