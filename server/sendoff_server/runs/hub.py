@@ -127,6 +127,7 @@ class Topic:
         self.writing_to = 0
         if self.run is None or self.run.last_sequence < run.last_sequence:
             self.run = run
+            self.wake()  # what another process has written is not told by anything that happens here
 
     def tail(self, after_sequence: int) -> list[v1.RunEvent] | None:
         """The events after that sequence; None if the topic does not hold them all."""

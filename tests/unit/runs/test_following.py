@@ -69,6 +69,18 @@ async def test_of_a_run_to_which_nothing_happens_the_store_is_asked_once() -> No
         assert await read_all(store, topic, cursor) == [2]
 
 
+async def test_whoever_takes_a_run_up_shows_its_watchers_what_another_process_wrote_of_it() -> None:
+    store, hub, cursor = LogStore(), Hub(shared=True), Cursor(0)
+    store.log.append(event(1))
+    with hub.watching(RUN) as topic:
+        assert await read_all(store, topic, cursor) == [1]
+        store.log += [event(2), event(3)]
+        changed = topic.changed()
+        with hub.executing("default", v1.Run(id=RUN, last_sequence=3)):
+            assert changed.done()
+            assert await read_all(store, topic, cursor) == [2, 3]
+
+
 def add(topic: Topic, text: str, part: int = 0) -> None:
     topic.write("message-1", part, "text", text)
 
