@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.fixtures.listening import stop
+
 _MUCH = 65_536
 
 
@@ -102,6 +104,9 @@ async def line_to(dsn: str, kind: type[Line] = Line) -> AsyncIterator[Line]:
 
         async with await asyncio.start_server(taken, "127.0.0.1", 0) as listening:
             line.port = listening.sockets[0].getsockname()[1]
-            yield line
+            try:
+                yield line
+            finally:
+                await stop(listening)
         for each in carried:
             each.cancel()

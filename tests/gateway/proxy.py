@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from tests.fixtures.listening import stop
+
 _MUCH = 65_536
 
 
@@ -106,4 +108,7 @@ async def between(target: str, plan: Iterable[Fault]) -> AsyncIterator[Proxy]:
     async with await asyncio.start_server(proxy, "127.0.0.1", 0) as listening:
         host, port = listening.sockets[0].getsockname()
         proxy.address = f"{host}:{port}"
-        yield proxy
+        try:
+            yield proxy
+        finally:
+            await stop(listening)
