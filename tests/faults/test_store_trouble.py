@@ -16,9 +16,7 @@ from grpc_health.v1 import health_pb2
 
 from sendoff import v1
 from sendoff_server import app
-from sendoff_server.clock import Clock
 from sendoff_server.runs import scheduler
-from sendoff_server.settings import Settings
 from sendoff_server.store.items import Accept, Claim, Item, MarkCancel, Progress, Result
 from sendoff_server.store.port import Fenced, Poisoned, StoreFailed
 from sendoff_server.store.questions import History
@@ -26,6 +24,7 @@ from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.faults.caller import Caller, calling, patiently, refused, script
 from tests.faults.gated import hold_calls
 from tests.faults.run_log import Screen, check_log, texts
+from tests.fixtures.own_stores import own_stores
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve, ServerProcess
 
@@ -82,18 +81,10 @@ class BrokenStore(SqliteStore):
 
 @pytest.fixture
 def stores(monkeypatch: pytest.MonkeyPatch) -> list[BrokenStore]:
-    """The stores of the servers that are started from now on; their beats come soon."""
-    made: list[BrokenStore] = []
-
-    def make(settings: Settings, clock: Clock, tenants: object) -> BrokenStore:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        made.append(BrokenStore(settings.database_path))
-        return made[-1]
-
-    monkeypatch.setattr(app, "store_of", make)
+    """Their servers' beats come soon."""
     monkeypatch.setattr(app, "BEAT_S", 0.05)
     monkeypatch.setattr(scheduler, "POLL_S", 0.05)
-    return made
+    return own_stores(monkeypatch, BrokenStore)
 
 
 @pytest.fixture

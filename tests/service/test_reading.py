@@ -10,16 +10,14 @@ import grpc
 import pytest
 
 from sendoff import v1
-from sendoff_server import app
-from sendoff_server.clock import Clock
 from sendoff_server.lifecycle import is_terminal
-from sendoff_server.settings import Settings
 from sendoff_server.store.items import Item, Progress, Result
 from sendoff_server.store.port import Poisoned
 from sendoff_server.store.sqlite.engine import SqliteStore
 from tests.faults.caller import Caller, calling, patiently, refused, request, script, seconds
 from tests.faults.gated import at, hold_calls
 from tests.faults.run_log import check_log, texts
+from tests.fixtures.own_stores import own_stores
 from tests.fixtures.scripted_gate import HeldCalls
 from tests.fixtures.server import Serve
 
@@ -68,16 +66,7 @@ class LateStore(SqliteStore):
 
 @pytest.fixture
 def stores(monkeypatch: pytest.MonkeyPatch) -> list[LateStore]:
-    """Those of the servers that are started from now on."""
-    made: list[LateStore] = []
-
-    def make(settings: Settings, clock: Clock, tenants: object) -> LateStore:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        made.append(LateStore(settings.database_path))
-        return made[-1]
-
-    monkeypatch.setattr(app, "store_of", make)
-    return made
+    return own_stores(monkeypatch, LateStore)
 
 
 async def test_whoever_has_watched_the_end_finds_it_in_the_run(

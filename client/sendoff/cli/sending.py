@@ -40,61 +40,77 @@ class WhenBusy(StrEnum):
     steer = "steer"
 
 
+Agent = Annotated[
+    str,
+    typer.Argument(help='Id of the agent; "" goes with --conversation.', autocompletion=completion.agent_ids),
+]
+Said = Annotated[str, typer.Argument(help="What to say; - reads it from stdin.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Show the answer while it is written.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Show the answer when it is there.")]
+Timeout = Annotated[float | None, typer.Option(help="With --wait: at most so many seconds.", min=0)]
+Conversation = Annotated[
+    str | None,
+    typer.Option(help="Conversation; unset: the agent's own.", autocompletion=completion.conversation_ids),
+]
+Model = Annotated[str | None, typer.Option(help="Model for this run only.", autocompletion=completion.models)]
+System = Annotated[str | None, typer.Option(help="System prompt for this run only.")]
+RequestId = Annotated[str | None, typer.Option(help="Name of this request: sent again, it is the same run.")]
+Images = Annotated[list[str] | None, typer.Option(help="A picture: on this machine, a URL, or the id of a file.")]
+MaxSteps = Annotated[int | None, typer.Option(help="Most model calls of this run.")]
+CallbackUrl = Annotated[str | None, typer.Option(help="Where the server POSTs when the run has ended.")]
+CallbackEvents = Annotated[
+    list[str] | None,
+    typer.Option(help="Tell the URL of this: run.started, run.action_required, run.finished; may be given again."),
+]
+CallbackIncludeRun = Annotated[
+    bool, typer.Option("--callback-include-run", help="Tell the URL the run and its result, too.")
+]
+CallbackSecret = Annotated[str | None, typer.Option(metavar="ENDPOINT", help="Sign with the secrets of this endpoint.")]
+Labels = Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept on the run.")]
+Metadata = Annotated[str | None, typer.Option(help="A JSON object, kept on the run.")]
+Retention = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="How long the run is kept once it has ended."),
+]
+WhenBusyOption = Annotated[WhenBusy | None, typer.Option(help="When the conversation works on another run.")]
+WhenPendingOption = Annotated[
+    WhenPending | None, typer.Option(help="When the conversation waits for an answer; unset: what waits is denied.")
+]
+StartTime = Annotated[
+    str | None,
+    typer.Option(help="Do not start before: in a span as 90s, 30m, 24h, 7d, or a time; its zone else UTC."),
+]
+Priority = Annotated[int | None, typer.Option(min=1, max=5, help="1 first, 5 last. Default: 3.")]
+FairnessKey = Annotated[str | None, typer.Option(help="Whom the run shares slots as. Default: the tenant.")]
+ValidateOnly = Annotated[bool, typer.Option("--validate-only", help="Check the request, and send nothing.")]
+
+
 def send(
     context: typer.Context,
-    agent: Annotated[
-        str,
-        typer.Argument(help='Id of the agent; "" goes with --conversation.', autocompletion=completion.agent_ids),
-    ],
-    text: Annotated[str, typer.Argument(help="What to say; - reads it from stdin.")],
-    watch: Annotated[bool, typer.Option("--watch", help="Show the answer while it is written.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Show the answer when it is there.")] = False,
-    timeout: Annotated[float | None, typer.Option(help="With --wait: at most so many seconds.", min=0)] = None,
-    conversation: Annotated[
-        str | None,
-        typer.Option(help="Conversation; unset: the agent's own.", autocompletion=completion.conversation_ids),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Model for this run only.", autocompletion=completion.models)
-    ] = None,
-    system: Annotated[str | None, typer.Option(help="System prompt for this run only.")] = None,
-    request_id: Annotated[
-        str | None, typer.Option(help="Name of this request: sent again, it is the same run.")
-    ] = None,
-    image: Annotated[
-        list[str] | None, typer.Option(help="A picture: on this machine, a URL, or the id of a file.")
-    ] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Most model calls of this run.")] = None,
-    callback_url: Annotated[str | None, typer.Option(help="Where the server POSTs when the run has ended.")] = None,
-    callback_event: Annotated[
-        list[str] | None,
-        typer.Option(help="Tell the URL of this: run.started, run.action_required, run.finished; may be given again."),
-    ] = None,
-    callback_include_run: Annotated[
-        bool, typer.Option("--callback-include-run", help="Tell the URL the run and its result, too.")
-    ] = False,
-    callback_secret: Annotated[
-        str | None, typer.Option(metavar="ENDPOINT", help="Sign with the secrets of this endpoint.")
-    ] = None,
-    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept on the run.")] = None,
-    metadata: Annotated[str | None, typer.Option(help="A JSON object, kept on the run.")] = None,
-    retention: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="How long the run is kept once it has ended."),
-    ] = None,
-    when_busy: Annotated[WhenBusy | None, typer.Option(help="When the conversation works on another run.")] = None,
-    when_pending: Annotated[
-        WhenPending | None, typer.Option(help="When the conversation waits for an answer; unset: what waits is denied.")
-    ] = None,
-    start_time: Annotated[
-        str | None,
-        typer.Option(help="Do not start before: in a span as 90s, 30m, 24h, 7d, or a time; its zone else UTC."),
-    ] = None,
-    priority: Annotated[int | None, typer.Option(min=1, max=5, help="1 first, 5 last. Default: 3.")] = None,
-    fairness_key: Annotated[str | None, typer.Option(help="Whom the run shares slots as. Default: the tenant.")] = None,
-    validate_only: Annotated[
-        bool, typer.Option("--validate-only", help="Check the request, and send nothing.")
-    ] = False,
+    agent: Agent,
+    text: Said,
+    watch: Watch = False,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    conversation: Conversation = None,
+    model: Model = None,
+    system: System = None,
+    request_id: RequestId = None,
+    image: Images = None,
+    max_steps: MaxSteps = None,
+    callback_url: CallbackUrl = None,
+    callback_event: CallbackEvents = None,
+    callback_include_run: CallbackIncludeRun = False,
+    callback_secret: CallbackSecret = None,
+    label: Labels = None,
+    metadata: Metadata = None,
+    retention: Retention = None,
+    when_busy: WhenBusyOption = None,
+    when_pending: WhenPendingOption = None,
+    start_time: StartTime = None,
+    priority: Priority = None,
+    fairness_key: FairnessKey = None,
+    validate_only: ValidateOnly = False,
     plain: Plain = False,
     as_json: Json = False,
 ) -> None:
